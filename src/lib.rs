@@ -1,0 +1,94 @@
+//! A metrics server: one thread, one event loop, numbers with a timestamp under a key.
+//!
+//! Clients put points (`put palm.cpu 23.7 1150864247`) and get them back (`get palm.cpu`,
+//! `get *`) over a text protocol on TCP. This is the whole server as a library; the program of
+//! the same name is a command line around it.
+//!
+//! # Use
+//!
+//! [`run_server`] is the whole server as one call. A program that wants to choose limits, learn
+//! the port or stop the server binds a [`Server`] from a [`Config`]. A [`Store`] can be used
+//! alone.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
+//! let server = metricd::Server::bind(config)?;
+//! let (address, stop) = (server.local_addrs()[0], server.stop_handle());
+//! let thread = std::thread::spawn(move || server.run());
+//!
+//! let mut client = std::net::TcpStream::connect(address)?;
+//! client.write_all(b"put palm.cpu 23.7 1150864247\nget palm.cpu\n")?;
+//! client.shutdown(std::net::Shutdown::Write)?;
+//! let mut replies = String::new();
+//! client.read_to_string(&mut replies)?;
+//! assert_eq!(replies, "ok\n\nok\npalm.cpu 23.7 1150864247\n\n");
+//!
+//! stop.stop();
+//! thread.join().expect("the server does not panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The library installs no logger, handles no signal, spawns no thread and never exits the
+//! process.
+//!
+//! # The house
+//!
+//! The way of a byte, one file a step:
+//!
+//! ```text
+//! socket ─ server ─ connection ─ line buffer ─ request ─ execute ─ store
+//! socket ─ server ─ connection ─ write buffer ─ response ────┘
+//! ```
+//!
+//! | room | holds | does not know |
+//! |---|---|---|
+//! | `main.rs`, `cli.rs` | arguments to [`Config`], the logger, signals, the exit status | sockets, the store |
+//! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
+//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, turns, stopping | the grammar, how points are kept |
+//! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
+//! | `server/connection.rs` | one connection's state machine over any `Read + Write` | mio |
+//! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
+//! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store |
+//! | `execute.rs` | request × store → reply, the only place that knows both | sockets |
+//! | `store/` | the hash map from key to series; snapshots | the protocol, sockets, the clock |
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod error;
+mod execute;
+pub mod protocol;
+mod server;
+mod store;
+
+pub use config::Config;
+pub use error::Error;
+pub use server::{Server, StopHandle};
+pub use store::{Point, Snapshot, Store};
+
+/// Serves clients on `host` and `port`, with the default limits, until the process ends.
+///
+/// ```no_run
+/// metricd::run_server("127.0.0.1", 8888)?;
+/// # Ok::<(), metricd::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Says which address cannot be listened on and why.
+pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
+    // An IPv6 address is told from its port by brackets.
+    let address = if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    Server::bind(Config {
+        listen: vec![address],
+        ..Config::default()
+    })?
+    .run()
+}

@@ -1,0 +1,261 @@
+//! The event loop: who gets a turn, when, and until when.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Registry, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Desk, Next};
+use super::{LISTENERS, STOP, Server, stop};
+use crate::error::Error;
+
+/// How long to wait for descriptors or memory that somebody else may free.
+const RESOURCES_RETRY: Duration = Duration::from_secs(1);
+
+/// A server that runs.
+pub struct EventLoop {
+    server: Server,
+    desk: Desk,
+    clients: Slab<Client>,
+    /// Keys of the connections that get a turn, each once.
+    ready: VecDeque<usize>,
+    /// Keys of those that are over. They leave the slab when all events at hand are dealt with,
+    /// so that none of these is taken for one of a later connection under the same key.
+    closed: Vec<usize>,
+}
+
+/// A connection and what the loop knows of it.
+struct Client {
+    connection: Connection<TcpStream>,
+    /// What the poll is asked to tell of.
+    interest: Interest,
+    /// Whether its key is in the ready queue, or in the list of those that are over.
+    is_queued: bool,
+}
+
+impl EventLoop {
+    pub fn new(server: Server) -> EventLoop {
+        EventLoop {
+            desk: Desk::new(&server.config),
+            server,
+            clients: Slab::new(),
+            ready: VecDeque::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    /// Turns until it is stopped.
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(self.server.config.events_per_turn);
+        for address in self.server.local_addrs() {
+            log::info!("listening on {address}");
+        }
+        let mut stop_requests = 0;
+        while stop_requests == 0 {
+            let timeout = self.timeout();
+            self.wait(&mut events, timeout)?;
+            stop_requests = self.take_events(&events);
+            self.accept();
+            self.serve_ready();
+        }
+        self.drain(&mut events, stop_requests)
+    }
+
+    /// Writes what is owed, and returns when it is written, when the time is up, or when asked
+    /// to stop once more.
+    fn drain(mut self, events: &mut Events, mut stop_requests: usize) -> Result<(), Error> {
+        let deadline = Instant::now().checked_add(self.server.config.stop_timeout);
+        log::info!("stopping: {} connections", self.clients.len());
+        // What had come before is still executed; then nothing more is read.
+        self.queue_all();
+        self.serve_ready();
+        for (_, client) in &mut self.clients {
+            client.connection.stop();
+        }
+        self.queue_all();
+        self.serve_ready();
+        while stop_requests < 2 && !self.clients.is_empty() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                break;
+            }
+            let timeout = if self.ready.is_empty() {
+                left
+            } else {
+                Some(Duration::ZERO)
+            };
+            self.wait(events, timeout)?;
+            stop_requests += self.take_events(events);
+            self.serve_ready();
+        }
+        if !self.clients.is_empty() {
+            log::warn!(
+                "{} clients did not take all of their replies",
+                self.clients.len()
+            );
+        }
+        log::info!("stopped");
+        Ok(())
+    }
+
+    /// How long the loop may wait: not at all while there is something to do, else for ever, so
+    /// that an idle server makes no system calls.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.server.acceptor.is_waiting() {
+            Some(Duration::ZERO)
+        } else {
+            self.server
+                .acceptor
+                .lacks_resources()
+                .then_some(RESOURCES_RETRY)
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
+        match self.server.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(Error::event_loop("wait for events")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues what the events point to, and says how many requests to stop have come. Events
+    /// are hints: what there is to do shows when it is tried.
+    fn take_events(&mut self, events: &Events) -> usize {
+        let mut stop_requests = 0;
+        for event in events {
+            match event.token() {
+                LISTENERS => self.server.acceptor.wake(),
+                STOP => stop_requests += stop::count(&mut self.server.stop_requests),
+                Token(key) => self.take_event(key, event),
+            }
+        }
+        if events.is_empty() && self.server.acceptor.lacks_resources() {
+            self.server.acceptor.make_room(self.clients.len());
+        }
+        stop_requests
+    }
+
+    fn take_event(&mut self, key: usize, event: &Event) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if event.is_read_closed() || event.is_write_closed() || event.is_error() {
+            client.connection.expect_end();
+        }
+        queue(&mut self.ready, key, client);
+    }
+
+    fn queue_all(&mut self) {
+        for (key, client) in &mut self.clients {
+            queue(&mut self.ready, key, client);
+        }
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..self.server.config.accepts_per_turn {
+            let limit = self.server.config.connection_limit;
+            let Some(stream) = self.server.acceptor.accept(self.clients.len(), limit) else {
+                return;
+            };
+            if let Err(error) = self.add_client(stream) {
+                log::warn!("cannot serve a client that connected: {error}");
+            }
+        }
+    }
+
+    fn add_client(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let entry = self.clients.vacant_entry();
+        let interest = Interest::READABLE;
+        self.server
+            .poll
+            .registry()
+            .register(&mut stream, Token(entry.key()), interest)?;
+        log::debug!("connection {} opened", entry.key());
+        entry.insert(Client {
+            connection: Connection::new(stream),
+            interest,
+            is_queued: false,
+        });
+        Ok(())
+    }
+
+    /// Gives a turn to each connection that is queued now; those that need another one queue up
+    /// behind all others.
+    fn serve_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
+            self.serve(key);
+        }
+        self.remove_closed();
+    }
+
+    fn serve(&mut self, key: usize) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.is_queued = false;
+        let next = client.connection.turn(&mut self.desk);
+        let awaited = match next {
+            Next::AwaitRead => {
+                client.set_interest(Interest::READABLE, key, self.server.poll.registry())
+            }
+            Next::AwaitWrite => {
+                client.set_interest(Interest::WRITABLE, key, self.server.poll.registry())
+            }
+            Next::Again => {
+                queue(&mut self.ready, key, client);
+                return;
+            }
+            Next::Close => Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        if awaited.is_err() {
+            client.is_queued = true;
+            self.closed.push(key);
+        }
+    }
+
+    fn remove_closed(&mut self) {
+        if self.closed.is_empty() {
+            return;
+        }
+        for key in self.closed.drain(..) {
+            self.clients.remove(key);
+            log::debug!("connection {key} closed");
+        }
+        self.server.acceptor.make_room(self.clients.len());
+    }
+}
+
+impl Client {
+    /// Asks the poll for what the connection waits for. Where that is something
+    /// new, the poll tells at once if it is so already, and nothing is missed.
+    fn set_interest(
+        &mut self,
+        interest: Interest,
+        key: usize,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        if self.interest == interest {
+            return Ok(());
+        }
+        self.interest = interest;
+        registry.reregister(self.connection.stream(), Token(key), interest)
+    }
+}
+
+/// Queues a connection for a turn, once.
+fn queue(ready: &mut VecDeque<usize>, key: usize, client: &mut Client) {
+    if !client.is_queued {
+        client.is_queued = true;
+        ready.push_back(key);
+    }
+}

@@ -1,0 +1,220 @@
+//! Bytes in, until a newline.
+
+use std::io::{self, Read};
+use std::mem;
+
+/// The server's one input buffer, lent to a connection for its turn: first what the connection
+/// had left over, then what it reads, cut into lines in place.
+///
+/// Each byte is searched for a newline once, however the input is cut.
+pub struct LineBuffer {
+    /// Room for the longest unfinished line and one full read behind it.
+    bytes: Box<[u8]>,
+    /// First byte that is not handed out yet; `start <= scanned`.
+    start: usize,
+    /// No newline is in `bytes[start..scanned]`; `scanned <= end`.
+    scanned: usize,
+    /// End of what was read; `end <= bytes.len()`.
+    end: usize,
+    /// The line that begins at `start` is the rest of one that is too long.
+    discarding: bool,
+    /// The most bytes of a line, its newline not counted.
+    line_limit: usize,
+}
+
+/// What a connection keeps of its input between its turns: nothing when it is idle, which costs
+/// no memory outside this struct.
+#[derive(Debug, Default)]
+pub struct Unread {
+    bytes: Box<[u8]>,
+    /// No newline is in `bytes[..scanned]`.
+    scanned: usize,
+    discarding: bool,
+}
+
+/// A line as it was cut, without its newline.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'buffer> {
+    Whole(&'buffer [u8]),
+    /// A line of more bytes than the limit, discarded up to its newline.
+    TooLong,
+}
+
+impl LineBuffer {
+    pub fn new(line_limit: usize, read_size: usize) -> LineBuffer {
+        LineBuffer {
+            bytes: vec![0; line_limit + read_size].into_boxed_slice(),
+            start: 0,
+            scanned: 0,
+            end: 0,
+            discarding: false,
+            line_limit,
+        }
+    }
+
+    /// Takes up what a connection had left over. The buffer must be empty: each
+    /// [`load`](Self::load) is followed by one [`save`](Self::save).
+    pub fn load(&mut self, unread: Unread) {
+        debug_assert!(
+            self.start == self.end && !self.discarding,
+            "the last turn saved its input"
+        );
+        self.bytes[..unread.bytes.len()].copy_from_slice(&unread.bytes);
+        self.start = 0;
+        self.scanned = unread.scanned;
+        self.end = unread.bytes.len();
+        self.discarding = unread.discarding;
+    }
+
+    /// Hands back what is left over, and is empty again.
+    pub fn save(&mut self) -> Unread {
+        let unread = Unread {
+            bytes: self.bytes[self.start..self.end].into(),
+            scanned: self.scanned - self.start,
+            discarding: mem::take(&mut self.discarding),
+        };
+        (self.start, self.scanned, self.end) = (0, 0, 0);
+        unread
+    }
+
+    /// Whether lines may be left to cut; if not, only a read brings the next one.
+    pub fn has_unscanned(&self) -> bool {
+        self.scanned < self.end
+    }
+
+    /// Whether nothing is left over: no line and no beginning of one.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end && !self.discarding
+    }
+
+    /// Reads once, to be called when all lines are cut. Whatever the result, it is the
+    /// source's; `Ok(0)` is its end. The second value says whether the read filled its room, so
+    /// that more may be waiting.
+    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<(usize, bool)> {
+        debug_assert!(!self.has_unscanned(), "a read is for when no line is left");
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= mem::take(&mut self.start);
+        self.scanned = self.end;
+        let read_size = self.bytes.len() - self.line_limit;
+        let room = &mut self.bytes[self.end..][..read_size];
+        let count = loop {
+            match source.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.end += count;
+        Ok((count, count == read_size))
+    }
+
+    /// Cuts the next line, or says that its newline has not come yet.
+    #[inline]
+    pub fn next_line(&mut self) -> Option<Line<'_>> {
+        let Some(offset) = memchr::memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
+            self.wait_for_more();
+            return None;
+        };
+        let line = self.start..self.scanned + offset;
+        self.start = line.end + 1;
+        self.scanned = self.start;
+        debug_assert!(self.scanned <= self.end);
+        if mem::take(&mut self.discarding) || line.len() > self.line_limit {
+            return Some(Line::TooLong);
+        }
+        Some(Line::Whole(&self.bytes[line]))
+    }
+
+    /// Keeps the unfinished line at the end, or, where it is too long already, only the fact.
+    fn wait_for_more(&mut self) {
+        self.scanned = self.end;
+        if self.discarding || self.end - self.start > self.line_limit {
+            self.discarding = true;
+            self.start = self.end;
+        }
+        debug_assert!(self.end - self.start <= self.line_limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the lines of `input` are, by definition.
+    fn naive_lines(input: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
+        let mut lines: Vec<_> = input.split(|&byte| byte == b'\n').collect();
+        lines.pop();
+        lines
+            .iter()
+            .map(|line| (line.len() <= limit).then(|| line.to_vec()))
+            .collect()
+    }
+
+    /// Reads `input` to its end by reads of at most `read_size` bytes, cutting at most `per_turn`
+    /// lines a turn, with the left-over saved and loaded between turns.
+    fn cut(
+        mut input: &[u8],
+        limit: usize,
+        read_size: usize,
+        per_turn: usize,
+    ) -> Vec<Option<Vec<u8>>> {
+        let mut buffer = LineBuffer::new(limit, read_size);
+        let mut unread = Unread::default();
+        let mut lines = Vec::new();
+        loop {
+            buffer.load(unread);
+            if !buffer.has_unscanned() && buffer.read_from(&mut input).unwrap().0 == 0 {
+                return lines;
+            }
+            for _ in 0..per_turn {
+                match buffer.next_line() {
+                    Some(Line::Whole(line)) => lines.push(Some(line.to_vec())),
+                    Some(Line::TooLong) => lines.push(None),
+                    None => break,
+                }
+            }
+            unread = buffer.save();
+            assert!(buffer.is_empty());
+            assert!(unread.bytes.len() <= limit + read_size);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_cutting_gives_the_same_lines(
+            input in "[ab\n]{0,200}", limit in 1usize..20, read_size in 1usize..50, per_turn in 1usize..5,
+        ) {
+            prop_assert_eq!(
+                cut(input.as_bytes(), limit, read_size, per_turn),
+                naive_lines(input.as_bytes(), limit)
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_at_below_and_above_the_limit() {
+        for (length, fits) in [(9, true), (10, true), (11, false), (1_000, false)] {
+            let input = format!("{}\nnext\n", "x".repeat(length));
+            for read_size in [1, 10, 11, 12, 5_000] {
+                let lines = cut(input.as_bytes(), 10, read_size, usize::MAX);
+                assert_eq!(lines.len(), 2, "{length} bytes by {read_size}");
+                assert_eq!(lines[0].is_some(), fits, "{length} bytes by {read_size}");
+                assert_eq!(lines[1].as_deref(), Some(&b"next"[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_kept_as_a_fact_only() {
+        let mut buffer = LineBuffer::new(10, 8);
+        let mut unread = Unread::default();
+        for _ in 0..1_000 {
+            buffer.load(unread);
+            assert_eq!(buffer.read_from(&mut &b"xxxxxxxx"[..]).unwrap(), (8, true));
+            assert_eq!(buffer.next_line(), None);
+            assert!(!buffer.is_empty());
+            unread = buffer.save();
+            assert!(unread.bytes.len() <= 10);
+        }
+    }
+}

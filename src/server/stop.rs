@@ -1,0 +1,64 @@
+//! Stopping a server from outside its thread.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// Stops a [`Server`](crate::Server) from any thread, or from a signal handler.
+///
+/// ```
+/// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
+/// let server = metricd::Server::bind(config)?;
+/// let handle = server.stop_handle();
+/// let stopper = std::thread::spawn(move || handle.stop());
+/// server.run()?;
+/// # stopper.join().unwrap();
+/// # Ok::<(), metricd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StopHandle {
+    /// Each byte is one request to stop.
+    requests: Arc<UnixStream>,
+}
+
+impl StopHandle {
+    /// Asks the server to stop: it accepts and reads no more, writes the replies that it owes for
+    /// at most [`Config::stop_timeout`](crate::Config::stop_timeout), and returns from
+    /// [`run`](crate::Server::run). Asked a second time, it returns at once.
+    ///
+    /// Never blocks. Does nothing where the server has ended.
+    pub fn stop(&self) {
+        // Fails where the server has ended, or where so many requests wait that one more is
+        // nothing new.
+        let _redundant = (&*self.requests).write(&[1]);
+    }
+
+    /// A descriptor to which every byte written is a call of [`stop`](Self::stop): what a signal
+    /// handler can use.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.requests.try_clone()?.into())
+    }
+}
+
+/// The server's end.
+pub fn pair() -> io::Result<(StopHandle, mio::net::UnixStream)> {
+    let (requests, receiver) = UnixStream::pair()?;
+    requests.set_nonblocking(true)?;
+    receiver.set_nonblocking(true)?;
+    let handle = StopHandle {
+        requests: Arc::new(requests),
+    };
+    Ok((handle, mio::net::UnixStream::from_std(receiver)))
+}
+
+/// How many requests to stop have come since the last call.
+pub fn count(receiver: &mut mio::net::UnixStream) -> usize {
+    let mut total = 0;
+    let mut requests = [0; 16];
+    // Until it would block: nothing else can fail while the server holds a handle of its own.
+    while let Ok(count @ 1..) = receiver.read(&mut requests) {
+        total += count;
+    }
+    total
+}
