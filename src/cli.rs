@@ -1,0 +1,133 @@
+//! The command line: arguments to a [`Config`] and what else the daemon needs to know.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+use log::LevelFilter;
+use metricd::Config;
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    Serve {
+        config: Config,
+        log_level: LevelFilter,
+    },
+    /// Print this on standard output and end.
+    Print(String),
+}
+
+/// The page that `--help` prints: one screen of 24 lines by 80 columns.
+fn help() -> String {
+    let default = Config::default();
+    format!(
+        "\
+metricd: a metrics server; numbers with a timestamp under a key, over TCP
+
+Usage: metricd [OPTION]...
+
+  --listen HOST:PORT      address to listen on, [::1]:PORT too; may be repeated
+                          [default: {listen}]
+  --connection-limit N    connections served at once; others wait [{connections}]
+  --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
+  --read-buffer BYTES     read from one client in one turn [{read}]
+  --write-buffer BYTES    replies formed for one client at once [{write}]
+  --accepts-per-turn N    connections accepted in one turn [{accepts}]
+  --events-per-turn N     events taken from the system in one turn [{events}]
+  --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
+  --log-level LEVEL       off, error, warn, info, debug or trace [info]
+  --help, --version       print this, or the version, and exit
+
+Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
+SIGINT and SIGTERM stop it: replies owed are written first; a second one ends
+it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
+",
+        listen = default.listen[0],
+        connections = default.connection_limit,
+        line = default.line_limit_bytes,
+        read = default.read_buffer_bytes,
+        write = default.write_buffer_bytes,
+        accepts = default.accepts_per_turn,
+        events = default.events_per_turn,
+        stop = default.stop_timeout.as_secs(),
+    )
+}
+
+/// Reads the arguments, which come without the program's name. An error is one line that says
+/// what is wrong and what is taken.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
+    let mut config = Config::default();
+    let mut log_level = LevelFilter::Info;
+    let mut listen = Vec::new();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next()? {
+        let Long(option) = argument else {
+            return Err(unexpected(argument));
+        };
+        let option = option.to_owned();
+        match option.as_str() {
+            "help" => return Ok(Command::Print(help())),
+            "version" => {
+                return Ok(Command::Print(
+                    concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n").into(),
+                ));
+            }
+            "listen" => listen.push(address(parser.value()?)?),
+            "connection-limit" => config.connection_limit = value(&mut parser, &option)?,
+            "line-limit" => config.line_limit_bytes = value(&mut parser, &option)?,
+            "read-buffer" => config.read_buffer_bytes = value(&mut parser, &option)?,
+            "write-buffer" => config.write_buffer_bytes = value(&mut parser, &option)?,
+            "accepts-per-turn" => config.accepts_per_turn = value(&mut parser, &option)?,
+            "events-per-turn" => config.events_per_turn = value(&mut parser, &option)?,
+            "stop-timeout" => {
+                config.stop_timeout = Duration::from_secs(value(&mut parser, &option)?);
+            }
+            "log-level" => log_level = value(&mut parser, &option)?,
+            _ => return Err(unexpected(Long(&option))),
+        }
+    }
+    if !listen.is_empty() {
+        config.listen = listen;
+    }
+    Ok(Command::Serve { config, log_level })
+}
+
+/// An argument that is not taken, with a hint to those that are.
+fn unexpected(argument: lexopt::Arg) -> lexopt::Error {
+    format!("{}; see metricd --help", argument.unexpected()).into()
+}
+
+/// The value of an option, with the option named where it is wrong.
+fn value<T: FromStr<Err: Display>>(
+    parser: &mut lexopt::Parser,
+    option: &str,
+) -> Result<T, lexopt::Error> {
+    let text = parser.value()?;
+    let text = text.to_string_lossy();
+    text.parse()
+        .map_err(|error| format!("--{option} does not take {text:?}: {error}").into())
+}
+
+/// Checks the form of an address; whether its host exists shows when it is listened on.
+fn address(text: OsString) -> Result<String, lexopt::Error> {
+    let taken = text.to_str().filter(|text| {
+        text.rsplit_once(':').is_some_and(|(host, port)| {
+            let bare = !host.is_empty() && !host.contains(':');
+            let bracketed = host.starts_with('[') && host.ends_with(']');
+            (bare || bracketed) && port.parse::<u16>().is_ok()
+        })
+    });
+    match taken {
+        Some(address) => Ok(address.into()),
+        None => {
+            let text = text.to_string_lossy();
+            Err(
+                format!("--listen does not take {text:?}: it takes HOST:PORT or [IPV6]:PORT")
+                    .into(),
+            )
+        }
+    }
+}
