@@ -1,0 +1,39 @@
+//! Numbers read and printed as CPython does, by tables that CPython made
+//! (`tests/numbers/make_tables.py`), so that no Python is needed here.
+
+use metricd::protocol::{float, integer};
+
+/// Checks `ours` against each row of a table, and that the table is there in full.
+#[track_caller]
+fn check(table: &str, least_rows: usize, ours: impl Fn(&str) -> Option<String>) {
+    let mut rows = 0;
+    let mut differing = Vec::new();
+    for row in table.lines().filter(|row| !row.starts_with('#')) {
+        let (text, theirs) = row.split_once('\t').expect("a text, a tab, a result");
+        let ours = ours(text).unwrap_or("error".into());
+        if ours != theirs {
+            differing.push(format!("{text}: {ours}, in Python {theirs}"));
+        }
+        rows += 1;
+    }
+    assert!(rows >= least_rows, "only {rows} rows");
+    assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+}
+
+#[test]
+fn floats_are_read_and_printed_as_python_does() {
+    check(include_str!("numbers/floats.tsv"), 4_000, |text| {
+        let mut out = Vec::new();
+        float::append(&mut out, float::parse(text)?);
+        String::from_utf8(out).ok()
+    });
+}
+
+#[test]
+fn integers_are_read_as_python_does() {
+    check(include_str!("numbers/integers.tsv"), 1_500, |text| {
+        let mut out = Vec::new();
+        integer::append(&mut out, integer::parse(text)?);
+        String::from_utf8(out).ok()
+    });
+}

@@ -1,0 +1,274 @@
+//! What the tests at the wire share: a server on a port of its own, in a thread of its own,
+//! and a client that waits for what it expects, with a deadline and no sleeps.
+
+// Each test binary takes what it needs of this.
+#![allow(dead_code)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metricd::{Config, Server, StopHandle};
+
+/// How long any one wait may take before the test fails: far above what is ever needed.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub const OK: &[u8] = b"ok\n\n";
+pub const WRONG_COMMAND: &[u8] = b"error\nwrong command\n\n";
+
+/// A server in a thread of this process, stopped when it is dropped.
+pub struct Running {
+    /// The first address that the server listens on.
+    pub address: SocketAddr,
+    /// All of them.
+    pub addresses: Vec<SocketAddr>,
+    stop: StopHandle,
+    /// Carries nothing: its sender goes when the thread ends.
+    ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<Result<(), metricd::Error>>>,
+}
+
+impl Running {
+    pub fn start() -> Running {
+        Running::start_with(Config::default())
+    }
+
+    /// Starts a server with these limits, on a free port of 127.0.0.1.
+    pub fn start_with(config: Config) -> Running {
+        Running::start_listening(Config {
+            listen: vec!["127.0.0.1:0".into()],
+            ..config
+        })
+    }
+
+    /// Starts a server on the addresses that the configuration names.
+    pub fn start_listening(config: Config) -> Running {
+        let (started, start) = mpsc::channel();
+        let (ending, ended) = mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _until_the_thread_ends = ending;
+            let server = Server::bind(config)?;
+            let handle = server.stop_handle();
+            started
+                .send((server.local_addrs().to_vec(), handle))
+                .expect("the test waits for it");
+            server.run()
+        });
+        let (addresses, stop) = start.recv_timeout(DEADLINE).expect("the server starts");
+        Running {
+            address: addresses[0],
+            addresses,
+            stop,
+            ended,
+            thread: Some(thread),
+        }
+    }
+
+    /// A new connection to the server, whose reads and writes fail after [`DEADLINE`].
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Asks the server to stop, as a signal would.
+    pub fn stop(&self) {
+        self.stop.stop();
+    }
+
+    pub fn is_running(&self) -> bool {
+        matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Empty))
+    }
+
+    /// Waits until the server has stopped and hands out what `run` returned.
+    #[track_caller]
+    pub fn join(mut self) -> Result<(), metricd::Error> {
+        let ended = self.ended.recv_timeout(DEADLINE);
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected), "stops");
+        let thread = self.thread.take().expect("joined once");
+        thread.join().expect("the server does not panic")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.stop.stop();
+        self.stop.stop();
+        let ended = self.ended.recv_timeout(DEADLINE);
+        if !std::thread::panicking() {
+            assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected), "stops");
+            thread
+                .join()
+                .expect("the server does not panic")
+                .expect("the server runs until stopped");
+        }
+    }
+}
+
+/// A client that says what went wrong, and never waits for ever.
+pub struct Client {
+    pub stream: TcpStream,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("connects");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("takes a timeout");
+        stream
+            .set_write_timeout(Some(DEADLINE))
+            .expect("takes a timeout");
+        stream.set_nodelay(true).expect("takes nodelay");
+        Client { stream }
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream
+            .write_all(bytes)
+            .expect("the server takes what is sent");
+    }
+
+    /// Waits for exactly these bytes.
+    #[track_caller]
+    pub fn expect(&mut self, expected: &[u8]) {
+        let mut buffer = vec![0; expected.len().min(64 << 10)];
+        let mut missing = expected;
+        while !missing.is_empty() {
+            let most = missing.len().min(buffer.len());
+            match self.stream.read(&mut buffer[..most]) {
+                Ok(0) => panic!("closed, still to come: \"{}\"", excerpt(missing, 0)),
+                Ok(count) => {
+                    assert_same(&buffer[..count], &missing[..count]);
+                    missing = &missing[count..];
+                }
+                Err(error) => panic!("{error}, still to come: \"{}\"", excerpt(missing, 0)),
+            }
+        }
+    }
+
+    /// Sends a request and waits for exactly this reply.
+    #[track_caller]
+    pub fn exchange(&mut self, request: &[u8], reply: &[u8]) {
+        self.send(request);
+        self.expect(reply);
+    }
+
+    /// Waits for one reply of any content, up to the blank line that ends it.
+    #[track_caller]
+    pub fn reply(&mut self) -> Vec<u8> {
+        let mut reply = Vec::new();
+        let mut buffer = [0; 4096];
+        while !reply.ends_with(b"\n\n") {
+            let count = self.stream.read(&mut buffer).expect("a reply");
+            assert_ne!(count, 0, "closed after \"{}\"", excerpt(&reply, 0));
+            reply.extend_from_slice(&buffer[..count]);
+        }
+        reply
+    }
+
+    /// What the next single read takes.
+    #[track_caller]
+    pub fn read_once(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 1 << 20];
+        let count = self.stream.read(&mut buffer).expect("something to read");
+        buffer.truncate(count);
+        buffer
+    }
+
+    /// Waits until something has come that is not read yet; false if it is the end.
+    pub fn wait_for_input(&self) -> bool {
+        self.stream.peek(&mut [0]).expect("something to read") > 0
+    }
+
+    /// Whether something has come that is not read yet, the end included.
+    pub fn has_input(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("takes the mode");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("takes the mode");
+        !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Returns when the server has had a turn of its loop since whatever came before.
+    #[track_caller]
+    pub fn wait_for_a_turn(&mut self) {
+        // Events of one turn come in any order: the second round trip takes another turn.
+        for _ in 0..2 {
+            self.exchange(b"get nothing-is-stored-here\n", OK);
+        }
+    }
+
+    /// Breaks the connection: a socket that is closed with unread input resets its peer.
+    pub fn reset(self) {
+        assert!(self.wait_for_input(), "closed by the server first");
+    }
+
+    pub fn shutdown_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("shuts down");
+    }
+
+    /// Reads what is still to come, to the end.
+    #[track_caller]
+    pub fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream
+            .read_to_end(&mut rest)
+            .expect("the server closes in order");
+        rest
+    }
+
+    /// Closes the sending side and reads what is still to come, to the end.
+    #[track_caller]
+    pub fn finish(self) -> Vec<u8> {
+        self.shutdown_sending();
+        self.rest()
+    }
+
+    /// Sends these pieces, each in a write of its own, and reads all replies meanwhile: neither
+    /// side waits for the other, however much there is of both.
+    pub fn converse<'a>(self, pieces: impl Iterator<Item = &'a [u8]> + Send) -> Vec<u8> {
+        let mut sender = Client {
+            stream: self.stream.try_clone().expect("a second handle"),
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for piece in pieces {
+                    sender.send(piece);
+                }
+                sender.shutdown_sending();
+            });
+            self.rest()
+        })
+    }
+}
+
+/// Fails unless both are the same bytes, and shows where they part, however long they are.
+#[track_caller]
+pub fn assert_same(received: &[u8], expected: &[u8]) {
+    if received != expected {
+        let pairs = received.iter().zip(expected);
+        let at = pairs.take_while(|(one, other)| one == other).count();
+        panic!(
+            "received \"{}\", expected \"{}\" (byte {at} of {} and {})",
+            excerpt(received, at),
+            excerpt(expected, at),
+            received.len(),
+            expected.len(),
+        );
+    }
+}
+
+/// Bytes as a test's message shows them.
+pub fn show(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+/// The neighbourhood of a position.
+fn excerpt(bytes: &[u8], at: usize) -> String {
+    let part = &bytes[at.saturating_sub(60)..bytes.len().min(at + 200)];
+    show(part)
+}
