@@ -275,3 +275,329 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    /// What one call of `read` or `write` does.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Gives, or takes, at most so many bytes.
+        Bytes(usize),
+        WouldBlock,
+        Interrupted,
+        Error,
+    }
+
+    /// A stream that does what its script says, and at the end of it all that is asked for.
+    #[derive(Default)]
+    struct Scripted {
+        input: VecDeque<u8>,
+        reads: VecDeque<Step>,
+        writes: VecDeque<Step>,
+        output: Vec<u8>,
+        write_calls: usize,
+        /// Whether the input ends in an end of file, and not in waiting for more.
+        ends: bool,
+    }
+
+    impl Step {
+        fn of(steps: &mut VecDeque<Step>, most: usize) -> io::Result<usize> {
+            match steps.pop_front().unwrap_or(Step::Bytes(usize::MAX)) {
+                Step::Bytes(count) => Ok(count.min(most)),
+                Step::WouldBlock => Err(ErrorKind::WouldBlock.into()),
+                Step::Interrupted => Err(ErrorKind::Interrupted.into()),
+                Step::Error => Err(ErrorKind::ConnectionReset.into()),
+            }
+        }
+    }
+
+    impl Read for Scripted {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            let count = Step::of(&mut self.reads, room.len())?.min(self.input.len());
+            if count == 0 && !self.ends {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            for (to, from) in room.iter_mut().zip(self.input.drain(..count)) {
+                *to = from;
+            }
+            Ok(count)
+        }
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_calls += 1;
+            let count = Step::of(&mut self.writes, bytes.len())?;
+            self.output.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn desk(read_buffer_bytes: usize) -> Desk {
+        Desk::new(&Config {
+            line_limit_bytes: 40,
+            read_buffer_bytes,
+            ..Config::default()
+        })
+    }
+
+    fn sending(input: &[u8]) -> Connection<Scripted> {
+        Connection::new(Scripted {
+            input: input.iter().copied().collect(),
+            ..Scripted::default()
+        })
+    }
+
+    /// Turns with an event whenever one is awaited that can come; `None` where none can any more.
+    fn drive(connection: &mut Connection<Scripted>, desk: &mut Desk) -> Option<Next> {
+        for _ in 0..10_000 {
+            let next = connection.turn(desk);
+            let Scripted {
+                input, reads, ends, ..
+            } = &connection.stream;
+            match next {
+                Next::Close => return Some(next),
+                Next::AwaitRead if input.is_empty() && reads.is_empty() && !ends => return None,
+                Next::AwaitRead | Next::AwaitWrite | Next::Again => {}
+            }
+        }
+        panic!("the connection spins");
+    }
+
+    /// The replies to `input`, whole, as a connection gives them that nothing disturbs.
+    fn replies(input: &[u8]) -> Vec<u8> {
+        let mut connection = sending(input);
+        assert_eq!(drive(&mut connection, &mut desk(64 << 10)), None);
+        connection.stream.output
+    }
+
+    fn all_points(store: &mut Store) -> Vec<(String, i64)> {
+        let mut points = Vec::new();
+        let _whole = store.snapshot_all().read(store, |key, point| {
+            points.push((key.to_owned(), point.timestamp));
+            std::ops::ControlFlow::Continue(())
+        });
+        points
+    }
+
+    const SESSION: &[u8] = b"put a 1.5 10\nput a 2 5\nget a\nwrong\nput b 1 1\nget *\nget c\n";
+    const SESSION_REPLIES: &[u8] = b"ok\n\nok\n\nok\na 2.0 5\na 1.5 10\n\nerror\nwrong command\n\n\
+        ok\n\nok\na 2.0 5\na 1.5 10\nb 1.0 1\n\nok\n\n";
+
+    #[test]
+    fn a_session_in_one_read_is_answered_in_one_write() {
+        let mut connection = sending(SESSION);
+        assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);
+        assert_eq!(connection.stream.output, SESSION_REPLIES);
+        assert_eq!(connection.stream.write_calls, 1);
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_no_buffers() {
+        let mut connection = sending(SESSION);
+        assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);
+        assert!(connection.unsent.is_empty() && connection.unsent.bytes().capacity() == 0);
+        assert!(size_of::<Connection<mio::net::TcpStream>>() <= 104);
+    }
+
+    #[test]
+    fn blank_lines_alone_are_one_wrong_command_and_beside_a_request_none() {
+        const ERROR: &[u8] = response::WRONG_COMMAND;
+        const OK: &[u8] = response::OK;
+        // What each read brings, and all that is answered.
+        let table: &[(&[&[u8]], &[&[u8]])] = &[
+            (&[b"\n"], &[ERROR]),
+            (&[b"\n \r\n\t\n"], &[ERROR]),
+            (&[b"\n", b"\n"], &[ERROR, ERROR]),
+            (&[b"get k\n\n"], &[OK]),
+            (&[b"\n\nget k\n"], &[OK]),
+            (&[b"\nget k\n\nget k\n\n"], &[OK, OK]),
+            (&[b"get k\n", b"\n"], &[OK, ERROR]),
+            (&[b"\nget", b" k\n"], &[OK]),
+            (&[b"\n ", b"\n"], &[ERROR]),
+            (&[b"\n ", b"get k\n"], &[OK]),
+            (&[b" ", b"\n\n"], &[ERROR]),
+            (&[b"\nx\n"], &[ERROR]),
+            (&[b"\n\xff\n"], &[ERROR]),
+        ];
+        for (reads, expected) in table {
+            let mut connection = sending(&reads.concat());
+            connection.stream.reads = reads.iter().map(|read| Step::Bytes(read.len())).collect();
+            assert_eq!(drive(&mut connection, &mut desk(64 << 10)), None);
+            let shown = reads.concat().escape_ascii().to_string();
+            assert_eq!(connection.stream.output, expected.concat(), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_burst_that_fills_its_reads_is_one_burst() {
+        // By reads of six bytes the blank line comes by itself, and yet belongs to the request.
+        for (input, expected) in [
+            (&b"get k\n\n"[..], response::OK),
+            (&[b'\n'; 20], response::WRONG_COMMAND),
+        ] {
+            let mut connection = sending(input);
+            assert_eq!(drive(&mut connection, &mut desk(6)), None);
+            assert_eq!(connection.stream.output, expected);
+        }
+        // The end of the input settles it as well.
+        let mut connection = sending(&[b'\n'; 6]);
+        connection.stream.ends = true;
+        assert_eq!(drive(&mut connection, &mut desk(6)), Some(Next::Close));
+        assert_eq!(connection.stream.output, response::WRONG_COMMAND);
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_found_where_it_is_announced() {
+        let mut connection = sending(b"put k 1 1\nget");
+        connection.stream.ends = true;
+        connection.expect_end();
+        // One short read, then on without an event.
+        let mut desk = desk(64 << 10);
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        assert_eq!(connection.turn(&mut desk), Next::Close);
+        assert_eq!(connection.stream.output, response::OK);
+    }
+
+    #[test]
+    fn a_reply_longer_than_the_buffer_comes_in_bounded_pieces() {
+        let mut desk = desk(64 << 10);
+        for timestamp in 0..20_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(b"get k\nget none\n");
+        let mut turns = 0;
+        while connection.turn(&mut desk) == Next::Again {
+            turns += 1;
+            assert_eq!(connection.stream.write_calls, turns);
+            assert!(connection.stream.output.len() <= turns * ((64 << 10) + 40));
+            // What is put meanwhile is no part of it.
+            desk.store.put("k", 20_000 + turns as i64, 0.5);
+            desk.store.put("k", turns as i64, 1.5);
+        }
+        assert!(turns > 2);
+        let expected: String = (0..20_000)
+            .map(|timestamp| format!("k 0.5 {timestamp}\n"))
+            .collect();
+        assert_eq!(
+            connection.stream.output,
+            format!("ok\n{expected}\nok\n\n").into_bytes()
+        );
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_not_read_from() {
+        let mut desk = desk(64 << 10);
+        let mut connection = sending(SESSION);
+        connection.stream.writes = [Step::Bytes(3), Step::WouldBlock, Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        connection.stream.input.extend(b"put late 1 1\n");
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        assert_eq!(all_points(&mut desk.store).len(), 3);
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        assert_eq!(
+            connection.stream.output,
+            [SESSION_REPLIES, response::OK].concat()
+        );
+        assert_eq!(all_points(&mut desk.store).len(), 4);
+    }
+
+    #[test]
+    fn what_was_complete_before_a_broken_read_is_executed() {
+        for cut in 0..SESSION.len() {
+            let mut desk = desk(64 << 10);
+            let mut connection = sending(SESSION);
+            connection.stream.reads = [Step::Bytes(cut), Step::Error].into();
+            if cut == 0 {
+                connection.stream.reads.pop_front();
+            }
+            assert_eq!(drive(&mut connection, &mut desk), Some(Next::Close));
+            let complete = SESSION[..cut]
+                .iter()
+                .rposition(|&byte| byte == b'\n')
+                .map_or(0, |at| at + 1);
+            assert_eq!(
+                connection.stream.output,
+                replies(&SESSION[..complete]),
+                "{cut} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_sent_before_a_broken_write_is_executed() {
+        let input = SESSION.repeat(3);
+        let expected = {
+            let mut desk = desk(64 << 10);
+            assert_eq!(drive(&mut sending(&input), &mut desk), None);
+            all_points(&mut desk.store)
+        };
+        for taken in 0..SESSION_REPLIES.len() {
+            let mut desk = desk(16);
+            let mut connection = sending(&input);
+            connection.stream.ends = true;
+            connection.stream.writes = [Step::Bytes(taken.max(1)), Step::Error].into();
+            assert_eq!(drive(&mut connection, &mut desk), Some(Next::Close));
+            assert_eq!(all_points(&mut desk.store), expected, "{taken} bytes taken");
+        }
+    }
+
+    #[test]
+    fn a_stopped_connection_writes_what_it_owes_and_reads_no_more() {
+        let mut desk = desk(64 << 10);
+        let mut connection = sending(SESSION);
+        connection.stream.writes = [Step::Bytes(7), Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        connection.stream.input.extend(b"get a\n");
+        connection.stop();
+        assert_eq!(connection.turn(&mut desk), Next::Close);
+        assert_eq!(connection.stream.output, SESSION_REPLIES);
+    }
+
+    fn steps() -> impl Strategy<Value = VecDeque<Step>> {
+        let step = prop_oneof![
+            6 => (1usize..30).prop_map(Step::Bytes),
+            2 => Just(Step::WouldBlock),
+            1 => Just(Step::Interrupted),
+        ];
+        proptest::collection::vec(step, 0..60).prop_map(VecDeque::from)
+    }
+
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let line = prop_oneof![
+            4 => ("[ab]", 0u8..3, 0u8..30).prop_map(|(key, value, timestamp)| format!("put {key} {value} {timestamp}")),
+            3 => "get [ab*]",
+            1 => "[a-z ]{1,10}x",
+            // Around the line limit.
+            1 => (38usize..43).prop_map(|length| "y".repeat(length)),
+        ];
+        proptest::collection::vec(line, 0..20).prop_map(|lines| {
+            lines
+                .into_iter()
+                .flat_map(|line| (line + "\n").into_bytes())
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_cutting_of_input_and_output_gives_the_same_replies(
+            input in lines(), reads in steps(), writes in steps(), read_buffer in 1usize..50, ends: bool,
+        ) {
+            let expected = replies(&input);
+            let mut desk = desk(read_buffer);
+            let mut connection = sending(&input);
+            (connection.stream.reads, connection.stream.writes, connection.stream.ends) = (reads, writes, ends);
+            prop_assert_eq!(drive(&mut connection, &mut desk), ends.then_some(Next::Close));
+            prop_assert_eq!(connection.stream.output.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        }
+    }
+}
