@@ -10,26 +10,6 @@
 //! the port or stop the server binds a [`Server`] from a [`Config`]. A [`Store`] can be used
 //! alone.
 //!
-//! ```
-//! use std::io::{Read, Write};
-//!
-//! let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
-//! let server = metricd::Server::bind(config)?;
-//! let (address, stop) = (server.local_addrs()[0], server.stop_handle());
-//! let thread = std::thread::spawn(move || server.run());
-//!
-//! let mut client = std::net::TcpStream::connect(address)?;
-//! client.write_all(b"put palm.cpu 23.7 1150864247\nget palm.cpu\n")?;
-//! client.shutdown(std::net::Shutdown::Write)?;
-//! let mut replies = String::new();
-//! client.read_to_string(&mut replies)?;
-//! assert_eq!(replies, "ok\n\nok\npalm.cpu 23.7 1150864247\n\n");
-//!
-//! stop.stop();
-//! thread.join().expect("the server does not panic")?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
 //! The library installs no logger, handles no signal, spawns no thread and never exits the
 //! process.
 //!
@@ -92,3 +72,8 @@ pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
     })?
     .run()
 }
+
+// Compiles and runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

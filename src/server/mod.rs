@@ -28,6 +28,20 @@ const STOP: Token = Token(usize::MAX - 1);
 ///
 /// Clients can connect from now on; they are served by [`run`](Server::run), on the thread that
 /// calls it.
+///
+/// ```
+/// let config = metricd::Config { listen: vec!["[::1]:0".into()], ..Default::default() };
+/// let server = match metricd::Server::bind(config) {
+///     Ok(server) => server,
+///     // Such as "cannot listen on [::1]:0: …" on a machine without IPv6.
+///     Err(error) => return eprintln!("{error}"),
+/// };
+/// println!("clients can connect to {}", server.local_addrs()[0]);
+/// let stop = server.stop_handle();
+/// let thread = std::thread::spawn(move || server.run());
+/// stop.stop();
+/// assert!(thread.join().expect("the server does not panic").is_ok());
+/// ```
 #[derive(Debug)]
 pub struct Server {
     config: Config,
