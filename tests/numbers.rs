@@ -17,7 +17,12 @@ fn check(table: &str, least_rows: usize, ours: impl Fn(&str) -> Option<String>) 
         rows += 1;
     }
     assert!(rows >= least_rows, "only {rows} rows");
-    assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+    assert!(
+        differing.is_empty(),
+        "{} differ:\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
 }
 
 #[test]

@@ -413,7 +413,8 @@ mod tests {
         const ERROR: &[u8] = response::WRONG_COMMAND;
         const OK: &[u8] = response::OK;
         // What each read brings, and all that is answered.
-        let table: &[(&[&[u8]], &[&[u8]])] = &[
+        type Case = (&'static [&'static [u8]], &'static [&'static [u8]]);
+        let table: &[Case] = &[
             (&[b"\n"], &[ERROR]),
             (&[b"\n \r\n\t\n"], &[ERROR]),
             (&[b"\n", b"\n"], &[ERROR, ERROR]),

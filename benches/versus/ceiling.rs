@@ -1,0 +1,135 @@
+//! The ceiling: a mio server that answers `ok` to every newline it reads and does nothing else.
+//!
+//! What any server of this design (one thread, one event loop, edge-triggered) could reach at
+//! most, so the distance to it is what parsing, storing and being careful cost. It runs as a
+//! process of its own, because its processor time and memory are measured as any server's are.
+
+use std::io::{self, Read, Write};
+
+use memchr::memchr_iter;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+const REPLY: &[u8] = b"ok\n\n";
+const EVENTS_PER_TURN: usize = 1_024;
+const READ_BUFFER_BYTES: usize = 64 << 10;
+
+/// Replies laid end to end: those to 16,384 newlines leave in one write.
+const REPLIES_BYTES: usize = 64 << 10;
+
+/// A client is a socket and the number of reply bytes it has not taken yet: replies are all
+/// alike, so the number alone says which bytes come next.
+struct Connection {
+    stream: TcpStream,
+    owed_bytes: usize,
+}
+
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Open,
+    Closed,
+}
+
+/// Serves until the process is killed.
+pub fn run() -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(EVENTS_PER_TURN);
+    let mut connections = Slab::new();
+    let mut input = vec![0; READ_BUFFER_BYTES];
+    let replies = REPLY.repeat(REPLIES_BYTES / REPLY.len());
+
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    eprintln!("listening on {}", listener.local_addr()?);
+
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            outcome => outcome?,
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                accept_all(&listener, poll.registry(), &mut connections)?;
+                continue;
+            }
+            let key = event.token().0;
+            // An error is this client's alone: its connection goes, the others stay.
+            let turn = connections[key]
+                .turn(event, &mut input, &replies)
+                .unwrap_or(Turn::Closed);
+            if turn == Turn::Closed {
+                connections.remove(key);
+            }
+        }
+    }
+}
+
+fn accept_all(
+    listener: &TcpListener,
+    registry: &Registry,
+    connections: &mut Slab<Connection>,
+) -> io::Result<()> {
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _address)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        stream.set_nodelay(true)?;
+        let entry = connections.vacant_entry();
+        // Both directions once and for all: an edge costs nothing while nobody waits for it.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream, Token(entry.key()), interest)?;
+        entry.insert(Connection {
+            stream,
+            owed_bytes: 0,
+        });
+    }
+}
+
+impl Connection {
+    /// Reads and answers until there is nothing to read or no room to write.
+    ///
+    /// A read that does not fill the buffer has drained the socket, which saves the second
+    /// read of every request; what comes later is a new edge. Only the end of the stream may
+    /// have come with the same edge, and then the loop reads on to it.
+    fn turn(&mut self, event: &Event, input: &mut [u8], replies: &[u8]) -> io::Result<Turn> {
+        loop {
+            if !self.write_owed(replies)? {
+                return Ok(Turn::Open);
+            }
+            let count = match self.stream.read(input) {
+                Ok(0) => return Ok(Turn::Closed),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Open),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.owed_bytes = memchr_iter(b'\n', &input[..count]).count() * REPLY.len();
+            if count < input.len() && !event.is_read_closed() {
+                self.write_owed(replies)?;
+                return Ok(Turn::Open);
+            }
+        }
+    }
+
+    /// Writes what is owed; false when the socket has no room for all of it.
+    fn write_owed(&mut self, replies: &[u8]) -> io::Result<bool> {
+        while self.owed_bytes > 0 {
+            let into_reply = (REPLY.len() - self.owed_bytes % REPLY.len()) % REPLY.len();
+            let end = replies.len().min(into_reply + self.owed_bytes);
+            match self.stream.write(&replies[into_reply..end]) {
+                Ok(count) => self.owed_bytes -= count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line.
+
+use std::time::Duration;
+
+pub const USAGE: &str = "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT]";
+
+#[derive(Debug)]
+pub struct Options {
+    /// Times that every case is measured on every server. Default: 3.
+    pub rounds: usize,
+    /// Length of one measured interval. Default: 1 s.
+    pub interval: Duration,
+    /// Only the rows with this in their name, `title: row`. Default: all of them.
+    pub only: Option<String>,
+}
+
+const ROUNDS_MOST: usize = 1_000;
+const SECONDS_LEAST: f64 = 0.05;
+const SECONDS_MOST: f64 = 600.0;
+
+impl Options {
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Options, String> {
+        let mut options = Options {
+            rounds: 3,
+            interval: Duration::from_secs(1),
+            only: None,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                let value = arguments.next();
+                value.ok_or_else(|| format!("{argument} takes a value; usage: {USAGE}"))
+            };
+            match argument.as_str() {
+                // What cargo itself passes to every bench.
+                "--bench" => {}
+                "--rounds" => options.rounds = rounds(&value()?)?,
+                "--seconds" => options.interval = seconds(&value()?)?,
+                "--only" => options.only = Some(value()?),
+                _ => return Err(format!("unknown option {argument}; usage: {USAGE}")),
+            }
+        }
+        Ok(options)
+    }
+
+    pub fn wants(&self, title: &str, row: &str) -> bool {
+        match &self.only {
+            None => true,
+            Some(text) => format!("{title}: {}", row.trim_start()).contains(text),
+        }
+    }
+
+    pub fn wants_any(&self, title: &str, rows: &[&str]) -> bool {
+        rows.iter().any(|row| self.wants(title, row))
+    }
+}
+
+fn rounds(word: &str) -> Result<usize, String> {
+    let rounds = word.parse().ok().filter(|n| (1..=ROUNDS_MOST).contains(n));
+    rounds.ok_or_else(|| format!("--rounds takes 1 to {ROUNDS_MOST}, not {word}"))
+}
+
+fn seconds(word: &str) -> Result<Duration, String> {
+    let seconds = word
+        .parse()
+        .ok()
+        .filter(|seconds| (SECONDS_LEAST..=SECONDS_MOST).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("--seconds takes {SECONDS_LEAST} to {SECONDS_MOST}, not {word}"))
+}
