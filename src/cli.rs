@@ -1,6 +1,6 @@
 //! The command line: arguments to a [`Config`] and what else the daemon needs to know.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             "stop-timeout" => {
                 config.stop_timeout = Duration::from_secs(value(&mut parser, &option)?);
             }
-            "log-level" => log_level = value(&mut parser, &option)?,
+            "log-level" => log_level = level(&parser.value()?)?,
             _ => return Err(unexpected(Long(&option))),
         }
     }
@@ -109,6 +109,17 @@ fn value<T: FromStr<Err: Display>>(
     let text = text.to_string_lossy();
     text.parse()
         .map_err(|error| format!("--{option} does not take {text:?}: {error}").into())
+}
+
+fn level(text: &OsStr) -> Result<LevelFilter, lexopt::Error> {
+    let level = text.to_str().and_then(|text| text.parse().ok());
+    level.ok_or_else(|| {
+        let text = text.to_string_lossy();
+        format!(
+            "--log-level does not take {text:?}: it takes off, error, warn, info, debug or trace"
+        )
+        .into()
+    })
 }
 
 /// Checks the form of an address; whether its host exists shows when it is listened on.

@@ -57,6 +57,12 @@ impl Acceptor {
         })
     }
 
+    /// Listens no more: clients that come are refused.
+    pub fn close(&mut self) {
+        self.listeners.clear();
+        self.state = State::Quiet;
+    }
+
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -172,7 +178,7 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     let mut listeners = Vec::new();
     let mut missing = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for socket_address in address.to_socket_addrs().map_err(resolve_error)? {
-        match TcpListener::bind(socket_address) {
+        match listen(socket_address) {
             Ok(listener) => listeners.push(listener),
             // A host name may have an IPv6 address on a machine without IPv6.
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => missing = error,
@@ -185,4 +191,12 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     } else {
         Ok(listeners)
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    // Binding gave it a queue of 128. Clients that find no place there try again a second later.
+    #[cfg(feature = "daemon")]
+    socket2::SockRef::from(&listener).listen(i32::MAX)?;
+    Ok(listener)
 }

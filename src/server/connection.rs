@@ -39,7 +39,10 @@ enum State {
     Open,
     /// The same, and the end of the input is announced: a short read is not the last one.
     Ending,
-    /// Nothing more is read. What is owed is written.
+    /// The server stops. What is owed is written; what still comes is discarded, since a socket
+    /// that is closed on unread input takes back what was written to it.
+    Stopping,
+    /// The input has ended. What is owed is written.
     Draining,
     /// Nothing can be written any more. What the client sent before is read and executed.
     Unanswered,
@@ -109,9 +112,9 @@ impl<S: Read + Write> Connection<S> {
         self.advance(State::Ending);
     }
 
-    /// Reads no more: what is owed is written, then the session is over.
+    /// Executes nothing more that comes: what is owed is written, then the session is over.
     pub fn stop(&mut self) {
-        self.advance(State::Draining);
+        self.advance(State::Stopping);
     }
 
     /// Serves the client for a bounded while: at most one read of new requests, and replies up
@@ -129,6 +132,9 @@ impl<S: Read + Write> Connection<S> {
             self.answer_lines(desk);
         }
         self.write_replies(desk);
+        if self.state == State::Stopping && !self.owes(desk) {
+            self.discard_input(desk);
+        }
         let next = self.next(desk);
         self.unread = desk.lines.save();
         next
@@ -228,6 +234,16 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// Reads once, and is over unless more may follow.
+    fn discard_input(&mut self, desk: &mut Desk) {
+        let read = desk.lines.read_from(&mut self.stream);
+        desk.lines.save();
+        self.burst.goes_on = matches!(read, Ok((1.., true)));
+        if !self.burst.goes_on {
+            self.advance(State::Over);
+        }
+    }
+
     fn end_input(&mut self) {
         let unanswered = self.state == State::Unanswered;
         self.advance(if unanswered {
@@ -258,13 +274,18 @@ impl<S: Read + Write> Connection<S> {
         self.advance(State::Unanswered);
     }
 
+    /// Whether replies are still to be formed or written.
+    fn owes(&self, desk: &Desk) -> bool {
+        self.reply.is_some() || desk.lines.has_unscanned() || !self.unsent.is_empty()
+    }
+
     /// The one place that says what a connection waits for.
     fn next(&self, desk: &Desk) -> Next {
         if self.state == State::Over {
             Next::Close
         } else if !self.unsent.is_empty() {
             Next::AwaitWrite
-        } else if self.reply.is_some() || desk.lines.has_unscanned() {
+        } else if self.owes(desk) {
             Next::Again
         } else if self.state == State::Draining {
             Next::Close
@@ -552,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_connection_writes_what_it_owes_and_reads_no_more() {
+    fn a_stopped_connection_writes_what_it_owes_and_executes_no_more() {
         let mut desk = desk(64 << 10);
         let mut connection = sending(SESSION);
         connection.stream.writes = [Step::Bytes(7), Step::WouldBlock].into();
@@ -561,6 +582,7 @@ mod tests {
         connection.stop();
         assert_eq!(connection.turn(&mut desk), Next::Close);
         assert_eq!(connection.stream.output, SESSION_REPLIES);
+        assert!(connection.stream.input.is_empty(), "nothing unread is left to the system");
     }
 
     fn steps() -> impl Strategy<Value = VecDeque<Step>> {

@@ -70,7 +70,8 @@ impl EventLoop {
     fn drain(mut self, events: &mut Events, mut stop_requests: usize) -> Result<(), Error> {
         let deadline = Instant::now().checked_add(self.server.config.stop_timeout);
         log::info!("stopping: {} connections", self.clients.len());
-        // What had come before is still executed; then nothing more is read.
+        self.server.acceptor.close();
+        // What had come before is still executed; then nothing more is.
         self.queue_all();
         self.serve_ready();
         for (_, client) in &mut self.clients {
