@@ -1,13 +1,12 @@
 //! The command line: arguments to a [`Config`] and what else the daemon needs to know.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
-use metricd::Config;
+use metricd::{Config, Error};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -34,7 +33,7 @@ Usage: metricd [OPTION]...
   --connection-limit N    connections served at once; others wait [{connections}]
   --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
   --read-buffer BYTES     read from one client in one turn [{read}]
-  --write-buffer BYTES    replies formed for one client at once [{write}]
+  --write-buffer BYTES    replies formed for one client at once [{write}, at least]
   --accepts-per-turn N    connections accepted in one turn [{accepts}]
   --events-per-turn N     events taken from the system in one turn [{events}]
   --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
@@ -76,14 +75,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 ));
             }
             "listen" => listen.push(address(parser.value()?)?),
-            "connection-limit" => config.connection_limit = value(&mut parser, &option)?,
-            "line-limit" => config.line_limit_bytes = value(&mut parser, &option)?,
-            "read-buffer" => config.read_buffer_bytes = value(&mut parser, &option)?,
-            "write-buffer" => config.write_buffer_bytes = value(&mut parser, &option)?,
-            "accepts-per-turn" => config.accepts_per_turn = value(&mut parser, &option)?,
-            "events-per-turn" => config.events_per_turn = value(&mut parser, &option)?,
+            "connection-limit" => config.connection_limit = number(&mut parser, &option)?,
+            "line-limit" => config.line_limit_bytes = number(&mut parser, &option)?,
+            "read-buffer" => config.read_buffer_bytes = number(&mut parser, &option)?,
+            "write-buffer" => config.write_buffer_bytes = number(&mut parser, &option)?,
+            "accepts-per-turn" => config.accepts_per_turn = number(&mut parser, &option)?,
+            "events-per-turn" => config.events_per_turn = number(&mut parser, &option)?,
             "stop-timeout" => {
-                config.stop_timeout = Duration::from_secs(value(&mut parser, &option)?);
+                config.stop_timeout = Duration::from_secs(number(&mut parser, &option)?);
             }
             "log-level" => log_level = level(&parser.value()?)?,
             _ => return Err(unexpected(Long(&option))),
@@ -100,15 +99,21 @@ fn unexpected(argument: lexopt::Arg) -> lexopt::Error {
     format!("{}; see metricd --help", argument.unexpected()).into()
 }
 
-/// The value of an option, with the option named where it is wrong.
-fn value<T: FromStr<Err: Display>>(
-    parser: &mut lexopt::Parser,
-    option: &str,
-) -> Result<T, lexopt::Error> {
+/// The number that follows an option; whether it is in range shows when it is used.
+fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, lexopt::Error> {
     let text = parser.value()?;
-    let text = text.to_string_lossy();
-    text.parse()
-        .map_err(|error| format!("--{option} does not take {text:?}: {error}").into())
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| format!("--{option} does not take {text:?}: it takes a number").into())
+}
+
+/// An [`Error::Config`] in terms of options, whose names are those of the fields.
+pub fn out_of_range(error: &Error) -> lexopt::Error {
+    let mut message = error.to_string();
+    if let Error::Config { field, .. } = error {
+        let option = field.trim_end_matches("_bytes").replace('_', "-");
+        message = message.replacen(field, &format!("--{option}"), 1);
+    }
+    message.into()
 }
 
 fn level(text: &OsStr) -> Result<LevelFilter, lexopt::Error> {

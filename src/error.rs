@@ -34,8 +34,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The system refused what the event loop itself needs.
-    EventLoop {
+    /// The system refused what the server itself needs.
+    System {
         /// What was asked of the system.
         doing: &'static str,
         /// What the system said.
@@ -44,9 +44,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: a system call of the event loop that failed, with what it was for.
-    pub(crate) fn event_loop(doing: &'static str) -> impl Fn(io::Error) -> Error {
-        move |source| Error::EventLoop { doing, source }
+    /// For `map_err`: what the system refused.
+    pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+        move |source| Error::System { doing, source }
     }
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot resolve {address}: {source}")
             }
             Error::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
-            Error::EventLoop { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Error::System { doing, source } => write!(f, "cannot {doing}: {source}"),
         }
     }
 }
@@ -84,7 +84,7 @@ impl std::error::Error for Error {
             Error::Config { .. } => None,
             Error::Resolve { source, .. }
             | Error::Listen { source, .. }
-            | Error::EventLoop { source, .. } => Some(source),
+            | Error::System { source, .. } => Some(source),
         }
     }
 }

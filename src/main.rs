@@ -21,10 +21,12 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => print(&text),
         Ok(Command::Serve { config, log_level }) => {
-            logger::install(log_level);
-            match serve(config) {
+            match logger::install(log_level)
+                .map_err(system("log"))
+                .and_then(|()| serve(config))
+            {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &error),
+                Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::out_of_range(&error)),
                 Err(error) => fail(CANNOT_RUN, &error),
             }
         }
@@ -34,11 +36,13 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> Result<(), Error> {
     let server = Server::bind(config)?;
-    stop_at_signals(&server.stop_handle()).map_err(|source| Error::EventLoop {
-        doing: "handle signals",
-        source,
-    })?;
+    stop_at_signals(&server.stop_handle()).map_err(system("handle signals"))?;
     server.run()
+}
+
+/// For `map_err`: what the system refused.
+fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { doing, source }
 }
 
 /// Makes SIGINT and SIGTERM requests to stop.
@@ -58,7 +62,17 @@ fn print(text: &str) -> ExitCode {
 
 /// Says on standard error, in one line, why the program ends.
 fn fail(status: u8, error: &dyn std::error::Error) -> ExitCode {
+    let mut line = String::from("metricd: ");
+    for character in error.to_string().chars() {
+        // What an operator typed may have any character.
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
     // Where standard error cannot be written, the exit status still tells.
-    let _unwritten = writeln!(io::stderr(), "metricd: {error}");
+    let _unwritten = io::stderr().write_all(line.as_bytes());
     ExitCode::from(status)
 }

@@ -2,11 +2,15 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
 use crate::error::Error;
+
+/// How long being full is not logged again, however often clients come and go meanwhile.
+const LOGGED_AGAIN: Duration = Duration::from_secs(600);
 
 /// All listening sockets, which share one token: an event of any is a reason to look at all.
 #[derive(Debug)]
@@ -14,8 +18,8 @@ pub struct Acceptor {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     state: State,
-    /// Connections when being full was last logged; it is logged anew once half of them are gone.
-    logged_at: Option<usize>,
+    /// When being full was last logged.
+    logged_at: Option<Instant>,
 }
 
 /// Whether clients may be waiting in the system's queues.
@@ -43,11 +47,11 @@ impl Acceptor {
             addresses.push(
                 listener
                     .local_addr()
-                    .map_err(Error::event_loop("read an address"))?,
+                    .map_err(Error::system("read an address"))?,
             );
             registry
                 .register(listener, token, Interest::READABLE)
-                .map_err(Error::event_loop("watch a listening socket"))?;
+                .map_err(Error::system("watch a listening socket"))?;
         }
         Ok(Acceptor {
             listeners,
@@ -75,13 +79,10 @@ impl Acceptor {
     }
 
     /// A connection closed, so that there is room; or time has passed, and there may be.
-    pub fn make_room(&mut self, connections: usize) {
+    pub fn make_room(&mut self) {
         if self.state != State::Quiet {
             self.state = State::Waiting;
         }
-        self.logged_at = self
-            .logged_at
-            .filter(|logged_at| connections > logged_at / 2);
     }
 
     /// Whether the loop is to come back without waiting for an event.
@@ -126,8 +127,11 @@ impl Acceptor {
     }
 
     fn log_full(&mut self, connections: usize, why: &str) {
-        if self.logged_at.is_none() {
-            self.logged_at = Some(connections);
+        if self
+            .logged_at
+            .is_none_or(|logged_at| logged_at.elapsed() >= LOGGED_AGAIN)
+        {
+            self.logged_at = Some(Instant::now());
             log::warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );

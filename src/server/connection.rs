@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
+use std::net::Shutdown;
 
 use super::line_buffer::{Line, LineBuffer, Unread};
 use super::write_buffer::WriteBuffer;
@@ -22,6 +23,25 @@ pub struct Connection<S> {
     reply: Option<Box<Reply>>,
     /// Bytes of replies that the socket did not take.
     unsent: WriteBuffer,
+    /// Bytes of replies that may not have reached the client yet, by estimate: what the socket
+    /// took, halved with each sign that the client goes on.
+    on_their_way: usize,
+}
+
+/// What a client's side takes up at once, so that it is not lost however the connection ends:
+/// the least receive buffer.
+const DELIVERED_BYTES: usize = 4 << 10;
+
+/// What a connection reads from and writes to.
+pub trait Stream: Read + Write {
+    /// Tells the client that nothing more will be written.
+    fn end_output(&self) -> io::Result<()>;
+}
+
+impl Stream for mio::net::TcpStream {
+    fn end_output(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
 }
 
 /// What all connections share, lent to each for its turn.
@@ -37,11 +57,15 @@ pub struct Desk {
 enum State {
     /// Requests come, replies go.
     Open,
-    /// The same, and the end of the input is announced: a short read is not the last one.
-    Ending,
-    /// The server stops. What is owed is written; what still comes is discarded, since a socket
-    /// that is closed on unread input takes back what was written to it.
+    /// The same, and a short read is not taken for the last one: the end of the input, an error
+    /// or urgent data is announced, at which reads stop short.
+    ReadingOn,
+    /// The server stops. What is owed is written, and nothing more is executed.
     Stopping,
+    /// All that was owed is written, and much of it may still be on its way: what comes is
+    /// discarded until the client ends as well, since a socket that is closed with input unread,
+    /// or before more of it comes, takes back what it has not delivered.
+    Lingering,
     /// The input has ended. What is owed is written.
     Draining,
     /// Nothing can be written any more. What the client sent before is read and executed.
@@ -91,7 +115,7 @@ impl Desk {
     }
 }
 
-impl<S: Read + Write> Connection<S> {
+impl<S: Stream> Connection<S> {
     pub fn new(stream: S) -> Connection<S> {
         Connection {
             stream,
@@ -100,6 +124,7 @@ impl<S: Read + Write> Connection<S> {
             burst: Burst::default(),
             reply: None,
             unsent: WriteBuffer::default(),
+            on_their_way: 0,
         }
     }
 
@@ -107,9 +132,9 @@ impl<S: Read + Write> Connection<S> {
         &mut self.stream
     }
 
-    /// Tells that the end of the input is announced, or an error: both are found by reading on.
-    pub fn expect_end(&mut self) {
-        self.advance(State::Ending);
+    /// Tells that a short read will not mean that nothing is left to read.
+    pub fn read_on(&mut self) {
+        self.advance(State::ReadingOn);
     }
 
     /// Executes nothing more that comes: what is owed is written, then the session is over.
@@ -133,6 +158,9 @@ impl<S: Read + Write> Connection<S> {
         }
         self.write_replies(desk);
         if self.state == State::Stopping && !self.owes(desk) {
+            self.end_output();
+        }
+        if self.state == State::Lingering {
             self.discard_input(desk);
         }
         let next = self.next(desk);
@@ -146,10 +174,12 @@ impl<S: Read + Write> Connection<S> {
     }
 
     fn write_unsent(&mut self) {
+        let before = self.unsent.len();
         if let Err(error) = self.unsent.write_to(&mut self.stream) {
             self.fail_write(&error);
             self.unsent.clear();
         }
+        self.on_their_way += before - self.unsent.len();
         if self.unsent.is_empty() {
             // Gives the memory back.
             self.unsent = WriteBuffer::default();
@@ -215,8 +245,10 @@ impl<S: Read + Write> Connection<S> {
     }
 
     fn wants_input(&self, desk: &Desk) -> bool {
-        matches!(self.state, State::Open | State::Ending | State::Unanswered)
-            && self.reply.is_none()
+        matches!(
+            self.state,
+            State::Open | State::ReadingOn | State::Unanswered
+        ) && self.reply.is_none()
             && !desk.lines.has_unscanned()
             && desk.replies.len() < desk.write_buffer_bytes
     }
@@ -225,7 +257,10 @@ impl<S: Read + Write> Connection<S> {
         self.burst.goes_on = false;
         match desk.lines.read_from(&mut self.stream) {
             Ok((0, _)) => self.end_input(),
-            Ok((_, filled)) => self.burst.goes_on = filled || self.state > State::Open,
+            Ok((_, filled)) => {
+                self.burst.goes_on = filled || self.state > State::Open;
+                self.on_their_way /= 2;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 log::debug!("connection broken: {error}");
@@ -234,12 +269,24 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Reads once, and is over unless more may follow.
+    /// Everything that is owed is written: tells the client, and waits for its end where it may
+    /// still be fetching what was written.
+    fn end_output(&mut self) {
+        let lingers = self.on_their_way > DELIVERED_BYTES && self.stream.end_output().is_ok();
+        self.advance(if lingers {
+            State::Lingering
+        } else {
+            State::Over
+        });
+    }
+
+    /// Reads once, and is over where that is the end.
     fn discard_input(&mut self, desk: &mut Desk) {
         let read = desk.lines.read_from(&mut self.stream);
         desk.lines.save();
-        self.burst.goes_on = matches!(read, Ok((1.., true)));
-        if !self.burst.goes_on {
+        self.burst.goes_on = matches!(read, Ok((1.., _)));
+        let waits = read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        if !waits && !self.burst.goes_on {
             self.advance(State::Over);
         }
     }
@@ -255,16 +302,18 @@ impl<S: Read + Write> Connection<S> {
 
     fn write_replies(&mut self, desk: &mut Desk) {
         if self.state < State::Unanswered {
+            let before = desk.replies.len();
             if let Err(error) = desk.replies.write_to(&mut self.stream) {
                 self.fail_write(&error);
-            } else if !desk.replies.is_empty() {
-                self.unsent = desk.replies.take_rest();
             }
+            self.on_their_way += before - desk.replies.len();
         }
         if self.state == State::Unanswered {
             self.reply = None;
+            desk.replies.clear();
+        } else if !desk.replies.is_empty() {
+            self.unsent = desk.replies.take_rest();
         }
-        desk.replies.clear();
     }
 
     fn fail_write(&mut self, error: &io::Error) {
@@ -349,6 +398,12 @@ mod tests {
         }
     }
 
+    impl Stream for Scripted {
+        fn end_output(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.write_calls += 1;
@@ -426,7 +481,7 @@ mod tests {
         let mut connection = sending(SESSION);
         assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);
         assert!(connection.unsent.is_empty() && connection.unsent.bytes().capacity() == 0);
-        assert!(size_of::<Connection<mio::net::TcpStream>>() <= 104);
+        assert!(size_of::<Connection<mio::net::TcpStream>>() <= 112);
     }
 
     #[test]
@@ -481,7 +536,7 @@ mod tests {
     fn the_end_of_the_input_is_found_where_it_is_announced() {
         let mut connection = sending(b"put k 1 1\nget");
         connection.stream.ends = true;
-        connection.expect_end();
+        connection.read_on();
         // One short read, then on without an event.
         let mut desk = desk(64 << 10);
         assert_eq!(connection.turn(&mut desk), Next::Again);
@@ -582,7 +637,31 @@ mod tests {
         connection.stop();
         assert_eq!(connection.turn(&mut desk), Next::Close);
         assert_eq!(connection.stream.output, SESSION_REPLIES);
-        assert!(connection.stream.input.is_empty(), "nothing unread is left to the system");
+    }
+
+    #[test]
+    fn a_stopped_connection_waits_for_the_end_of_a_client_that_may_be_reading() {
+        let mut desk = desk(64 << 10);
+        for timestamp in 0..1_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(b"get k\n");
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        connection.stop();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        connection.stream.input.extend(b"get k\nget k");
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        assert!(
+            connection.stream.input.is_empty(),
+            "nothing unread is left to the system"
+        );
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        connection.stream.ends = true;
+        assert_eq!(connection.turn(&mut desk), Next::Close);
+        assert_eq!(
+            connection.stream.output.len(),
+            "ok\n\n".len() + 10 * 8 + 90 * 9 + 900 * 10
+        );
     }
 
     fn steps() -> impl Strategy<Value = VecDeque<Step>> {

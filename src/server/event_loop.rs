@@ -16,6 +16,12 @@ use crate::error::Error;
 /// How long to wait for descriptors or memory that somebody else may free.
 const RESOURCES_RETRY: Duration = Duration::from_secs(1);
 
+/// What is asked for when requests are awaited: urgent data is no request, and yet to be known.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const READ_INTEREST: Interest = Interest::READABLE;
+
 /// A server that runs.
 pub struct EventLoop {
     server: Server,
@@ -119,7 +125,7 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
         match self.server.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(Error::event_loop("wait for events")(error))
+                Err(Error::system("wait for events")(error))
             }
             _ => Ok(()),
         }
@@ -137,7 +143,7 @@ impl EventLoop {
             }
         }
         if events.is_empty() && self.server.acceptor.lacks_resources() {
-            self.server.acceptor.make_room(self.clients.len());
+            self.server.acceptor.make_room();
         }
         stop_requests
     }
@@ -146,8 +152,10 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        if event.is_read_closed() || event.is_write_closed() || event.is_error() {
-            client.connection.expect_end();
+        let is_end = event.is_read_closed() || event.is_write_closed() || event.is_error();
+        // A read stops short of urgent data.
+        if is_end || event.is_priority() {
+            client.connection.read_on();
         }
         queue(&mut self.ready, key, client);
     }
@@ -173,7 +181,7 @@ impl EventLoop {
     fn add_client(&mut self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let entry = self.clients.vacant_entry();
-        let interest = Interest::READABLE;
+        let interest = READ_INTEREST;
         self.server
             .poll
             .registry()
@@ -206,9 +214,7 @@ impl EventLoop {
         client.is_queued = false;
         let next = client.connection.turn(&mut self.desk);
         let awaited = match next {
-            Next::AwaitRead => {
-                client.set_interest(Interest::READABLE, key, self.server.poll.registry())
-            }
+            Next::AwaitRead => client.set_interest(READ_INTEREST, key, self.server.poll.registry()),
             Next::AwaitWrite => {
                 client.set_interest(Interest::WRITABLE, key, self.server.poll.registry())
             }
@@ -232,7 +238,7 @@ impl EventLoop {
             self.clients.remove(key);
             log::debug!("connection {key} closed");
         }
-        self.server.acceptor.make_room(self.clients.len());
+        self.server.acceptor.make_room();
     }
 }
 

@@ -60,12 +60,12 @@ impl Server {
     /// why, or what the system refused.
     pub fn bind(config: Config) -> Result<Server, Error> {
         config.check()?;
-        let poll = Poll::new().map_err(Error::event_loop("create a poll"))?;
+        let poll = Poll::new().map_err(Error::system("create a poll"))?;
         let (stop_handle, mut stop_requests) =
-            stop::pair().map_err(Error::event_loop("create a stop handle"))?;
+            stop::pair().map_err(Error::system("create a stop handle"))?;
         poll.registry()
             .register(&mut stop_requests, STOP, Interest::READABLE)
-            .map_err(Error::event_loop("watch for requests to stop"))?;
+            .map_err(Error::system("watch for requests to stop"))?;
         let acceptor = Acceptor::bind(&config.listen, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
