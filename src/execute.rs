@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use crate::protocol::request::{self, Request, WrongCommand};
-use crate::protocol::response;
-use crate::store::{Snapshot, Store};
+use crate::protocol::{float, response};
+use crate::store::{Kind, Run, Snapshot, Store};
 
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
@@ -70,15 +70,31 @@ impl Reply {
         piece_bytes: usize,
     ) -> ControlFlow<()> {
         let full = out.len() + piece_bytes;
-        self.snapshot.read(store, |key, point| {
-            response::append_point(out, key, point.value, point.timestamp);
-            if out.len() < full {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+        let mut run = Run::new();
+        while let Some(key) = self.snapshot.next_run(store, &mut run) {
+            if let ControlFlow::Break(timestamp) = append_run(out, key, &run, full) {
+                self.snapshot.take_back(timestamp);
+                return ControlFlow::Break(());
             }
-        })?;
+        }
         out.extend_from_slice(response::POINTS_END);
         ControlFlow::Continue(())
     }
+}
+
+/// Appends the points of a run until `out` is full; a break says behind which timestamp.
+fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFlow<i64> {
+    let kind = run.kind();
+    for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
+        response::append_key(out, key);
+        match kind {
+            Kind::Digits { decimals } => float::append_decimal(out, value, decimals),
+            Kind::Bits => float::append(out, f64::from_bits(value as u64)),
+        }
+        response::append_timestamp(out, timestamp);
+        if out.len() >= full {
+            return ControlFlow::Break(timestamp);
+        }
+    }
+    ControlFlow::Continue(())
 }

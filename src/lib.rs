@@ -32,7 +32,10 @@
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store |
 //! | `execute.rs` | request × store → reply, the only place that knows both | sockets |
-//! | `store/` | the hash map from key to series; snapshots | the protocol, sockets, the clock |
+//! | `store/mod.rs`, `index.rs`, `series.rs` | the hash table from key to series | the protocol, sockets, the clock |
+//! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
+//! | `store/chunk.rs`, `decimal.rs`, `packing.rs`, `run.rs` | the codec: up to 128 points in few bytes, and back | series |
+//! | `store/snapshot.rs` | what was stored at one moment | |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -47,7 +50,7 @@ mod store;
 pub use config::Config;
 pub use error::Error;
 pub use server::{Server, StopHandle};
-pub use store::{Point, Snapshot, Store};
+pub use store::{Point, Run, Snapshot, Store};
 
 /// Serves clients on `host` and `port`, with the default limits, until the process ends.
 ///

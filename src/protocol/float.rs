@@ -1,6 +1,6 @@
 //! Doubles as Python's `float()` reads them and as its `repr()` prints them.
 
-use super::integer::underscores_stand_between_digits;
+use super::integer::{DIGITS, underscores_stand_between_digits, write_digits};
 
 /// Powers of ten that a double holds exactly.
 const EXACT_POWERS_OF_TEN: [f64; 23] = [
@@ -193,6 +193,40 @@ pub fn append(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// Appends what `repr` prints of the double nearest to `digits` ÷ 10^`decimals`, without making
+/// it: any decimal of up to fifteen digits is the shortest that reads back its double.
+///
+/// `digits` is of at most fifteen digits, `decimals` at most 15.
+pub fn append_decimal(out: &mut Vec<u8>, digits: i64, decimals: u8) {
+    let decimals = usize::from(decimals);
+    let mut text = [b'0'; DIGITS];
+    let start = write_digits(&mut text, digits.unsigned_abs());
+    let point = DIGITS - decimals;
+    if start > point + 3 && digits != 0 {
+        // Below 1e-4 there is an exponent.
+        return append(out, digits as f64 / EXACT_POWERS_OF_TEN[decimals]);
+    }
+    // Before the point is at least one digit, and behind it; of more, no zeros at the end.
+    let integer = &text[start.min(point - 1)..point];
+    let fraction = &text[point..];
+    let zeros = fraction
+        .iter()
+        .rev()
+        .take_while(|&&digit| digit == b'0')
+        .count();
+    let fraction = if zeros < decimals {
+        &fraction[..decimals - zeros]
+    } else {
+        b"0"
+    };
+    if digits < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(integer);
+    out.push(b'.');
+    out.extend_from_slice(fraction);
+}
+
 /// Lays out anew what zmij printed of a magnitude below 1e-4: it begins the exponents one power
 /// of ten later and does not fill them up to two digits.
 #[cold]
@@ -281,6 +315,15 @@ mod tests {
             if value.abs() >= 1e-4 {
                 prop_assert_eq!(repr(value), shortest);
             }
+        }
+
+        #[test]
+        fn decimals_are_printed_as_their_doubles_are(digits in -999_999_999_999_999i64..=999_999_999_999_999, shift in 0u32..50, decimals in 0u8..=15) {
+            let digits = digits >> shift;
+            let mut out = Vec::new();
+            append_decimal(&mut out, digits, decimals);
+            let value = digits as f64 / EXACT_POWERS_OF_TEN[usize::from(decimals)];
+            prop_assert_eq!(String::from_utf8(out).unwrap(), repr(value));
         }
 
         #[test]

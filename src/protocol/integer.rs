@@ -61,23 +61,39 @@ pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
 }
 
 /// Appends the decimal digits of `value`, with a minus sign where it is negative.
+#[inline]
 pub fn append(out: &mut Vec<u8>, value: i64) {
-    // Twenty digits hold the largest 64-bit magnitude.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
+    let mut digits = [b'0'; DIGITS];
+    let start = write_digits(&mut digits, value.unsigned_abs());
     if value < 0 {
         out.push(b'-');
     }
     out.extend_from_slice(&digits[start..]);
+}
+
+/// The most digits that a magnitude of 64 bits has.
+pub(super) const DIGITS: usize = 20;
+
+/// Writes the decimal digits of `rest`, at least one, to the end of `digits`, and says where
+/// they begin.
+#[inline]
+pub(super) fn write_digits(digits: &mut [u8; DIGITS], mut rest: u64) -> usize {
+    let mut start = DIGITS;
+    // Two digits by one division.
+    while rest >= 100 {
+        let pair = (rest % 100) as u8;
+        rest /= 100;
+        start -= 2;
+        digits[start] = b'0' + pair / 10;
+        digits[start + 1] = b'0' + pair % 10;
+    }
+    start -= 1;
+    digits[start] = b'0' + (rest % 10) as u8;
+    if rest >= 10 {
+        start -= 1;
+        digits[start] = b'0' + (rest / 10) as u8;
+    }
+    start
 }
 
 #[cfg(test)]

@@ -1,17 +1,36 @@
-//! Where points are kept: a hash map from key to series, and snapshots that read them.
+//! Where points are kept: series by key, in about a byte a point, and snapshots that read them.
 //!
 //! Everything is written by [`Store::put`] and read through a [`Snapshot`], which holds what was
 //! stored when it was taken, however long it is read and whatever is put meanwhile. Nothing here
 //! knows the protocol, a socket or the clock.
+//!
+//! ```text
+//! put ─ index ─ series ─ timeline ─┬─ head ── run ── chunk ── block
+//!                                  └─ late points ─────────────┘
+//! snapshot ─ series ─ timeline ─┬─ head ── run
+//!                               └─ block ─ chunk ─┘
+//! ```
+//!
+//! A point goes into the open head of its series, in a byte or two; a full head becomes a chunk
+//! of a sealed block, by about a byte a point; points that come late wait beside the block that
+//! they fall into until there are enough of them to write it anew. Whatever is read comes as a run of up to 128 points.
 
+mod block;
+mod chunk;
+mod decimal;
+mod head;
+mod index;
+mod packing;
+mod run;
 mod series;
 mod snapshot;
+mod timeline;
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::ops::{Bound, RangeBounds};
 
-use foldhash::fast::RandomState;
-
+use self::index::{Index, KeyHash};
+pub(crate) use self::run::Kind;
+pub use self::run::Run;
 use self::series::Series;
 use self::snapshot::Leases;
 pub use self::snapshot::Snapshot;
@@ -21,33 +40,29 @@ pub use self::snapshot::Snapshot;
 pub struct Point {
     /// In whatever unit the clients agree on; seconds since 1970 as a rule.
     pub timestamp: i64,
-    /// Any double; every NaN is as good as another.
+    /// Any double, kept to the bit.
     pub value: f64,
 }
 
-/// Series of points by key, in memory.
+/// Series of points by key, in memory, in about a byte a point.
 ///
 /// ```
-/// use std::ops::ControlFlow;
-///
 /// let mut store = metricd::Store::new();
 /// store.put("palm.cpu", 1_150_864_247, 23.7);
 /// store.put("palm.cpu", 1_150_864_237, 0.5);
-///
-/// let mut snapshot = store.snapshot("palm.cpu").expect("a point was put");
 /// store.put("palm.cpu", 1_150_864_257, 99.0);
 ///
-/// let mut values = Vec::new();
-/// let _read_whole = snapshot.read(&store, |_key, point| {
-///     values.push(point.value);
-///     ControlFlow::Continue(())
-/// });
-/// assert_eq!(values, [0.5, 23.7]);
+/// let values = |points: Vec<metricd::Point>| points.iter().map(|point| point.value).collect();
+/// let all: Vec<f64> = values(store.range("palm.cpu", ..).collect());
+/// assert_eq!(all, [0.5, 23.7, 99.0]);
+/// let late: Vec<f64> = values(store.range("palm.cpu", 1_150_864_240..).collect());
+/// assert_eq!(late, [23.7, 99.0]);
+/// assert_eq!((store.series_count(), store.point_count()), (1, 3));
 /// ```
 #[derive(Default)]
 pub struct Store {
-    /// Index in `series` by key.
-    indexes: HashMap<Rc<str>, usize, RandomState>,
+    /// Place in `series` by key.
+    index: Index,
     /// In the order in which each was first put.
     series: Vec<Series>,
     /// The snapshots that are still read.
@@ -62,34 +77,37 @@ impl Store {
 
     /// Stores one point. A point that the series has at this timestamp is replaced.
     ///
-    /// Constant time where the point is the newest of its series, else linear in the points
-    /// behind it. The first change of a series behind a snapshot's back copies what the snapshot
-    /// is still to read of it, unless all that is added is newer.
+    /// Constant time where the point is the newest of its series, else now and then the work of
+    /// writing one block of about a thousand points anew, however long the series is.
+    #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
-        let index = match self.indexes.get(key) {
-            Some(&index) => index,
-            None => self.add_series(key),
+        let point = Point { timestamp, value };
+        let hash = self.index.hash(key);
+        let Some(place) = self.index.find(hash, key, &self.series) else {
+            return self.add_series(hash, key, point);
         };
-        let series = &mut self.series[index];
-        self.leases.before_put(index, series, timestamp);
-        series.put(Point { timestamp, value });
+        let series = &mut self.series[place];
+        self.leases.before_put(place, series, timestamp);
+        series.timeline.put(point);
     }
 
     #[cold]
-    fn add_series(&mut self, key: &str) -> usize {
-        let key: Rc<str> = key.into();
-        let index = self.series.len();
-        self.indexes.insert(Rc::clone(&key), index);
-        self.series.push(Series::new(key, self.leases.epoch()));
-        index
+    fn add_series(&mut self, hash: KeyHash, key: &str, point: Point) {
+        self.index.insert(hash, self.series.len());
+        self.series
+            .push(Series::new(key, self.leases.epoch(), point));
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        self.index.find(self.index.hash(key), key, &self.series)
     }
 
     /// A snapshot of one series, or `None` where nothing was ever put under the key.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot(&mut self, key: &str) -> Option<Snapshot> {
-        let &index = self.indexes.get(key)?;
-        Some(Snapshot::new(self.leases.add(index..index + 1)))
+        let place = self.find(key)?;
+        Some(Snapshot::new(self.leases.add(place..place + 1)))
     }
 
     /// A snapshot of all series, in the order in which each was first put.
@@ -99,8 +117,104 @@ impl Store {
         Snapshot::new(self.leases.add(0..self.series.len()))
     }
 
+    /// The points of a series within a range of timestamps, ascending; none where there is no
+    /// such series.
+    pub fn range(
+        &self,
+        key: &str,
+        timestamps: impl RangeBounds<i64>,
+    ) -> impl Iterator<Item = Point> {
+        let series = self.find(key).map(|place| &self.series[place]);
+        let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
+        let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
+        std::iter::from_fn(move || {
+            let (after, last) = next?;
+            let mut run = Run::new();
+            if !series?.timeline.next_run(after, last, &mut run) {
+                return None;
+            }
+            next = Some((run.timestamps().last().copied(), last));
+            Some(run.points().collect::<Vec<Point>>())
+        })
+        .flatten()
+    }
+
+    /// The keys, in the order in which each was first put.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.series.iter().map(|series| &*series.key)
+    }
+
     /// How many series there are: how many different keys were put.
     pub fn series_count(&self) -> usize {
         self.series.len()
+    }
+
+    /// How many points there are. Linear in the number of series.
+    pub fn point_count(&self) -> usize {
+        self.series
+            .iter()
+            .map(|series| series.timeline.point_count())
+            .sum()
+    }
+
+    /// Bytes that the store has allocated, without what the allocator itself takes. Linear in
+    /// the number of blocks.
+    pub fn allocated_bytes(&self) -> usize {
+        self.index.allocated_bytes()
+            + self.series.capacity() * size_of::<Series>()
+            + self
+                .series
+                .iter()
+                .map(Series::allocated_bytes)
+                .sum::<usize>()
+    }
+}
+
+/// The first and the last timestamp of a range; `None` where it holds none.
+fn first_and_last(range: &impl RangeBounds<i64>) -> Option<(i64, i64)> {
+    let first = match range.start_bound() {
+        Bound::Included(&first) => first,
+        Bound::Excluded(&before) => before.checked_add(1)?,
+        Bound::Unbounded => i64::MIN,
+    };
+    let last = match range.end_bound() {
+        Bound::Included(&last) => last,
+        Bound::Excluded(&behind) => behind.checked_sub(1)?,
+        Bound::Unbounded => i64::MAX,
+    };
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_time() {
+        let mut store = Store::new();
+        for timestamp in [i64::MIN, -5, 0, 5, i64::MAX] {
+            store.put("k", timestamp, 1.0);
+        }
+        let timestamps = |range: (Bound<i64>, Bound<i64>)| -> Vec<i64> {
+            store
+                .range("k", range)
+                .map(|point| point.timestamp)
+                .collect()
+        };
+        use Bound::{Excluded, Included, Unbounded};
+        assert_eq!(
+            timestamps((Unbounded, Unbounded)),
+            [i64::MIN, -5, 0, 5, i64::MAX]
+        );
+        assert_eq!(timestamps((Included(-5), Included(5))), [-5, 0, 5]);
+        assert_eq!(timestamps((Excluded(-5), Excluded(5))), [0]);
+        assert_eq!(
+            timestamps((Excluded(i64::MIN), Excluded(i64::MAX))),
+            [-5, 0, 5]
+        );
+        assert_eq!(timestamps((Included(i64::MAX), Unbounded)), [i64::MAX]);
+        assert_eq!(timestamps((Unbounded, Excluded(i64::MIN))), []);
+        assert_eq!(timestamps((Included(5), Included(-5))), []);
+        assert_eq!(store.range("none", ..).count(), 0);
     }
 }

@@ -1,56 +1,31 @@
-//! The points of one key.
-
-use std::rc::Rc;
+//! A key and its points.
 
 use super::Point;
+use super::timeline::Timeline;
 
-/// A key and its points.
+/// A key and its points, at least one.
+///
+/// What a series costs beside its points: 16 bytes for the place of the key and as many as the
+/// key has; 56 for the head, half of it what the next point is the difference to; 8 for the
+/// history, once there is any; 8 for the epoch.
 pub struct Series {
-    pub key: Rc<str>,
-    /// By ascending timestamp, each timestamp once.
-    points: Vec<Point>,
+    pub key: Box<str>,
+    pub timeline: Timeline,
     /// The last [epoch](super::snapshot::Leases) in which a change of this series was noted.
     pub epoch: u64,
 }
 
 impl Series {
-    pub fn new(key: Rc<str>, epoch: u64) -> Series {
+    pub fn new(key: &str, epoch: u64, point: Point) -> Series {
         Series {
-            key,
-            points: Vec::new(),
+            key: key.into(),
+            timeline: Timeline::new(point),
             epoch,
         }
     }
 
-    pub fn points(&self) -> &[Point] {
-        &self.points
-    }
-
-    /// Timestamp of the newest point.
-    pub fn last_timestamp(&self) -> Option<i64> {
-        self.points.last().map(|point| point.timestamp)
-    }
-
-    #[inline]
-    pub fn put(&mut self, point: Point) {
-        if self
-            .last_timestamp()
-            .is_none_or(|last| last < point.timestamp)
-        {
-            self.points.push(point);
-        } else {
-            self.put_late(point);
-        }
-    }
-
-    #[cold]
-    fn put_late(&mut self, point: Point) {
-        match self
-            .points
-            .binary_search_by_key(&point.timestamp, |stored| stored.timestamp)
-        {
-            Ok(found) => self.points[found] = point,
-            Err(between) => self.points.insert(between, point),
-        }
+    /// Bytes that the series has allocated, blocks that it shares with snapshots included.
+    pub fn allocated_bytes(&self) -> usize {
+        self.key.len() + self.timeline.allocated_bytes()
     }
 }

@@ -3,25 +3,41 @@
 //! A snapshot copies nothing when it is taken. What it holds is a lease: as long as it lives,
 //! each put into a series is preceded by a note in the lease of what the series was. Mostly that
 //! is its last timestamp, since mostly points come in order, and whatever is newer was put later;
-//! only a put into the past copies the points as they were. All of it is the lease's own, and
-//! goes when the last reader of the snapshot goes.
+//! only a put into the past copies the head as it was, and holds on to the blocks. All of it is the lease's own, and goes when the last reader of the snapshot goes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 
 use foldhash::fast::RandomState;
 
+use super::Store;
+use super::run::Run;
 use super::series::Series;
-use super::{Point, Store};
+use super::timeline::Timeline;
 
 /// Points as they were when the snapshot was taken, and how far they are read.
+///
+/// ```
+/// let mut store = metricd::Store::new();
+/// store.put("palm.cpu", 1_150_864_247, 23.7);
+/// let mut snapshot = store.snapshot_all();
+/// store.put("palm.cpu", 1_150_864_247, 99.0);
+/// store.put("palm.cpu", 1_150_864_257, 99.0);
+///
+/// let mut run = metricd::Run::new();
+/// let mut read = Vec::new();
+/// while let Some(key) = snapshot.next_run(&store, &mut run) {
+///     read.extend(run.points().map(|point| (key, point.timestamp, point.value)));
+/// }
+/// assert_eq!(read, [("palm.cpu", 1_150_864_247, 23.7)]);
+/// ```
 #[derive(Debug)]
 pub struct Snapshot {
     lease: Rc<Lease>,
-    /// Indexes of the series that are still to read, the first perhaps in part.
-    series: Range<usize>,
+    /// Places of the series that are still to read, the first perhaps in part.
+    places: Range<usize>,
     /// Of the first series, the timestamp up to which it is read.
     read_to: Option<i64>,
 }
@@ -29,9 +45,9 @@ pub struct Snapshot {
 /// What was changed of the store since a snapshot was taken.
 #[derive(Debug)]
 pub struct Lease {
-    /// Indexes of the series that are in the snapshot.
-    series: Range<usize>,
-    /// By index of the series; a series that is not here is as it was.
+    /// Places of the series that are in the snapshot.
+    places: Range<usize>,
+    /// By the place of the series; a series that is not here is as it was.
     changed: RefCell<HashMap<usize, Changed, RandomState>>,
 }
 
@@ -40,63 +56,61 @@ pub struct Lease {
 struct Changed {
     /// Its newest timestamp then; points behind it were put later.
     last: i64,
-    /// Its points then (and perhaps points that were put later behind `last`), from when a put
+    /// Its points then (and perhaps such that were put later behind `last`), from when a put
     /// disturbed those up to `last`.
-    points: Option<Rc<[Point]>>,
+    timeline: Option<Rc<Timeline>>,
 }
 
 impl Snapshot {
     pub(super) fn new(lease: Rc<Lease>) -> Snapshot {
-        let series = lease.series.clone();
+        let places = lease.places.clone();
         Snapshot {
             lease,
-            series,
+            places,
             read_to: None,
         }
     }
 
-    /// Hands the points that are still to read to `each`, series by series in the order of their
-    /// first put, by ascending timestamp within one, until `each` breaks, which counts its point
-    /// as read, or all are read.
+    /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
+    /// series by series in the order of their first put, by ascending timestamp within one.
     ///
     /// `store` is the one that the snapshot was taken of; of another, the points are those of
-    /// neither. A call costs a search in one series, then constant time a point.
-    pub fn read(
-        &mut self,
-        store: &Store,
-        mut each: impl FnMut(&str, Point) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        while !self.series.is_empty() {
-            let index = self.series.start;
-            let Some(series) = store.series.get(index) else {
-                break;
-            };
-            let changed = self.lease.changed.borrow().get(&index).cloned();
-            for &point in self.unread(series, &changed) {
-                if each(&series.key, point).is_break() {
-                    self.read_to = Some(point.timestamp);
-                    return ControlFlow::Break(());
-                }
+    /// neither. A call costs a search in one series and the decoding of its points.
+    pub fn next_run<'store>(&mut self, store: &'store Store, run: &mut Run) -> Option<&'store str> {
+        while !self.places.is_empty() {
+            let place = self.places.start;
+            let series = store.series.get(place)?;
+            if self.read_series(place, series, run) {
+                self.read_to = run.timestamps().last().copied();
+                return Some(&series.key);
             }
-            self.series.start += 1;
+            self.places.start += 1;
             self.read_to = None;
         }
-        ControlFlow::Continue(())
+        None
     }
 
-    /// The points of a series that belong to the snapshot and are still to read.
-    fn unread<'a>(&self, series: &'a Series, changed: &'a Option<Changed>) -> &'a [Point] {
-        let points = match changed {
-            Some(Changed { last, points }) => {
-                let points = points.as_deref().unwrap_or(series.points());
-                &points[..points.partition_point(|point| point.timestamp <= *last)]
-            }
-            None => series.points(),
+    /// Of the run that was read last, takes back the points behind `timestamp`: they come again.
+    pub fn take_back(&mut self, timestamp: i64) {
+        self.read_to = self.read_to.map(|read_to| read_to.min(timestamp));
+    }
+
+    /// Decodes the next points of a series that belong to the snapshot, if there are any.
+    fn read_series(&self, place: usize, series: &Series, run: &mut Run) -> bool {
+        let changed = self.lease.changed.borrow();
+        let (timeline, last) = match changed.get(&place) {
+            Some(Changed {
+                last,
+                timeline: Some(then),
+            }) => (&**then, *last),
+            Some(Changed {
+                last,
+                timeline: None,
+            }) => (&series.timeline, *last),
+            None => (&series.timeline, series.timeline.last_timestamp()),
         };
-        let read = self.read_to.map_or(0, |read_to| {
-            points.partition_point(|point| point.timestamp <= read_to)
-        });
-        &points[read..]
+        let is_read = self.read_to.is_some_and(|read_to| read_to >= last);
+        !is_read && timeline.next_run(self.read_to, last, run)
     }
 }
 
@@ -115,11 +129,11 @@ impl Leases {
         self.epoch
     }
 
-    pub fn add(&mut self, series: Range<usize>) -> Rc<Lease> {
+    pub fn add(&mut self, places: Range<usize>) -> Rc<Lease> {
         self.sweep();
         self.epoch += 1;
         let lease = Rc::new(Lease {
-            series,
+            places,
             changed: RefCell::default(),
         });
         self.leases.push(Rc::downgrade(&lease));
@@ -128,33 +142,32 @@ impl Leases {
 
     /// To be called before a put: notes what the series is in the leases that want to know.
     #[inline]
-    pub fn before_put(&mut self, index: usize, series: &mut Series, timestamp: i64) {
-        let Some(last) = series.last_timestamp() else {
-            return;
-        };
-        if series.epoch != self.epoch || (timestamp <= last && !self.leases.is_empty()) {
-            self.note_change(index, series, timestamp, last);
+    pub fn before_put(&mut self, place: usize, series: &mut Series, timestamp: i64) {
+        let is_late = timestamp <= series.timeline.last_timestamp();
+        if series.epoch != self.epoch || (is_late && !self.leases.is_empty()) {
+            self.note_change(place, series, timestamp);
         }
     }
 
     /// Constant time for each lease, but for the copy.
     #[cold]
-    fn note_change(&mut self, index: usize, series: &mut Series, timestamp: i64, last: i64) {
+    fn note_change(&mut self, place: usize, series: &mut Series, timestamp: i64) {
         series.epoch = self.epoch;
         self.sweep();
         let mut copy = None;
+        let last = series.timeline.last_timestamp();
         for lease in self.leases.iter().filter_map(Weak::upgrade) {
-            if !lease.series.contains(&index) {
+            if !lease.places.contains(&place) {
                 continue;
             }
             let mut changed = lease.changed.borrow_mut();
-            let was = changed
-                .entry(index)
-                .or_insert(Changed { last, points: None });
-            if timestamp <= was.last && was.points.is_none() {
-                was.points = Some(Rc::clone(
-                    copy.get_or_insert_with(|| series.points().into()),
-                ));
+            let was = changed.entry(place).or_insert(Changed {
+                last,
+                timeline: None,
+            });
+            if timestamp <= was.last && was.timeline.is_none() {
+                let copy = copy.get_or_insert_with(|| Rc::new(series.timeline.clone()));
+                was.timeline = Some(Rc::clone(copy));
             }
         }
     }
@@ -200,30 +213,32 @@ mod tests {
         }
     }
 
+    type Points = Vec<(String, i64, u64)>;
+
     /// Reads at most `count` points, and says whether that was all.
-    fn read(
-        snapshot: &mut Snapshot,
-        store: &Store,
-        count: usize,
-        points: &mut Vec<(String, i64, u64)>,
-    ) -> bool {
-        let full = points.len() + count;
-        let end = snapshot.read(store, |key, point| {
-            points.push((key.into(), point.timestamp, point.value.to_bits()));
-            if points.len() < full {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+    fn read(snapshot: &mut Snapshot, store: &Store, mut count: usize, points: &mut Points) -> bool {
+        let mut run = Run::new();
+        while let Some(key) = snapshot.next_run(store, &mut run) {
+            for point in run.points() {
+                points.push((key.into(), point.timestamp, point.value.to_bits()));
+                count -= 1;
+                if count == 0 {
+                    snapshot.take_back(point.timestamp);
+                    return false;
+                }
             }
-        });
-        end.is_continue()
+        }
+        true
     }
 
     #[derive(Clone, Debug)]
     enum Step {
-        Put {
+        /// Points from a timestamp on, some steps apart, forwards or backwards.
+        Puts {
             key: usize,
             timestamp: i64,
+            step: i64,
+            count: i64,
             value: f64,
         },
         /// Of a key, or of all.
@@ -241,19 +256,35 @@ mod tests {
 
     const KEYS: [&str; 4] = ["a", "b", "*", "\u{e9}"];
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn puts() -> impl Strategy<Value = Step> {
         let timestamp = prop_oneof![
-            8 => 0i64..40,
+            8 => 0i64..4_000,
             1 => prop_oneof![Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX - 1), Just(i64::MAX)],
         ];
+        let count = prop_oneof![4 => 1i64..4, 2 => 1i64..300];
+        let value = prop_oneof![
+            3 => (-999i64..999).prop_map(|digits| digits as f64 / 100.0),
+            1 => any::<f64>(),
+        ];
+        (0..KEYS.len(), timestamp, -3i64..12, count, value).prop_map(
+            |(key, timestamp, step, count, value)| Step::Puts {
+                key,
+                timestamp,
+                step,
+                count,
+                value,
+            },
+        )
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            12 => (0..KEYS.len(), timestamp, any::<f64>())
-                .prop_map(|(key, timestamp, value)| Step::Put { key, timestamp, value }),
+            12 => puts(),
             2 => proptest::option::of(0..KEYS.len()).prop_map(|key| Step::Snapshot { key }),
-            3 => (0usize..8, 1usize..6).prop_map(|(snapshot, count)| Step::Read { snapshot, count }),
+            3 => (0usize..8, 1usize..400).prop_map(|(snapshot, count)| Step::Read { snapshot, count }),
             1 => (0usize..8).prop_map(|snapshot| Step::Drop { snapshot }),
         ];
-        proptest::collection::vec(step, 1..200)
+        proptest::collection::vec(step, 1..100)
     }
 
     proptest! {
@@ -263,9 +294,12 @@ mod tests {
             let mut open = Vec::new();
             for step in steps {
                 match step {
-                    Step::Put { key, timestamp, value } => {
-                        store.put(KEYS[key], timestamp, value);
-                        naive.put(KEYS[key], timestamp, value);
+                    Step::Puts { key, timestamp, step, count, value } => {
+                        for i in 0..count {
+                            let timestamp = timestamp.saturating_add(i * step);
+                            store.put(KEYS[key], timestamp, value + i as f64);
+                            naive.put(KEYS[key], timestamp, value + i as f64);
+                        }
                     }
                     Step::Snapshot { key: None } => {
                         open.push((store.snapshot_all(), Vec::new(), naive.all_points()));
@@ -291,10 +325,12 @@ mod tests {
                 }
             }
             for (mut snapshot, mut points, held) in open {
-                prop_assert!(read(&mut snapshot, &store, usize::MAX / 2, &mut points));
+                prop_assert!(read(&mut snapshot, &store, usize::MAX, &mut points));
                 prop_assert_eq!(points, held);
             }
             prop_assert_eq!(store.series_count(), naive.keys.len());
+            prop_assert_eq!(store.point_count(), naive.all_points().len());
+            prop_assert!(store.keys().eq(naive.keys.iter().map(String::as_str)));
         }
     }
 
@@ -306,7 +342,7 @@ mod tests {
         store.put("k", 5, 2.0);
         let copy = |snapshot: &Snapshot| {
             let changed = snapshot.lease.changed.borrow();
-            Rc::downgrade(changed[&0].points.as_ref().expect("copied"))
+            Rc::downgrade(changed[&0].timeline.as_ref().expect("copied"))
         };
         let copy = (copy(&early), copy(&late));
         assert!(copy.0.ptr_eq(&copy.1), "one copy serves all");
@@ -321,9 +357,11 @@ mod tests {
         let mut store = Store::new();
         store.put("k", 10, 1.0);
         let snapshot = store.snapshot_all();
-        store.put("k", 11, 2.0);
+        for timestamp in 11..5_000 {
+            store.put("k", timestamp, 2.0);
+        }
         store.put("k", 11, 3.0);
-        assert!(snapshot.lease.changed.borrow()[&0].points.is_none());
+        assert!(snapshot.lease.changed.borrow()[&0].timeline.is_none());
         store.put("other", 1, 1.0);
         assert_eq!(
             snapshot.lease.changed.borrow().len(),

@@ -1,0 +1,497 @@
+//! A run of points in few bytes, and back.
+//!
+//! ```text
+//! byte  0      points − 1                    0 to 127
+//!       1      timestamps: order and width   high bit: differences of differences
+//!       2      values: kind and width        high bit: bits of doubles
+//!       3      decimals, or, of doubles, shift
+//!       4 …    first timestamp, as the difference to the block's     zigzag varint
+//!              first difference, where the order is two              zigzag varint
+//!              least difference (of differences)                     zigzag varint
+//!              unit, where the width is not 0                        varint
+//!              first value                                           zigzag varint
+//!              least difference of digits; none of doubles           zigzag varint
+//!       …      timestamps: each difference (of differences) less the least, by the unit,
+//!              `width` bits each
+//!       …      digits: each difference less the least, `width` bits each;
+//!              doubles: each XOR with the one before, shifted right, `width` bits each
+//! ```
+//!
+//! Differences of differences of timestamps, and XOR of the doubles, are those of Gorilla
+//! (Pelkonen and others, "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015,
+//! sections 4.1.1 and 4.1.2). Where Gorilla chooses the bits of each point, here a run has one
+//! width, above a common least value (frame of reference) and, of doubles, below common leading
+//! and above common trailing zeros, so that it is unpacked without a branch a point: the choice
+//! of ALP (see [`decimal`](super::decimal)) and of VictoriaMetrics (`lib/encoding`), from which
+//! the decimal digits come as well.
+//!
+//! The unit is what all these have in common: a series in step, of which a point is missing here
+//! and there, takes a bit a point and not as many as its step has.
+//!
+//! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
+
+use std::iter::once;
+
+use super::decimal::DECIMALS_MAX;
+use super::packing::{
+    pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
+};
+use super::run::{Kind, RUN_POINTS, Run};
+
+/// Bytes that are no chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+const HIGH_BIT: u8 = 0x80;
+
+/// How the integers of a chunk are packed: what they are above the least one, in units, in so
+/// many bits.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    least: i64,
+    /// At least 1.
+    unit: u64,
+    width: u32,
+}
+
+impl Frame {
+    fn around(values: impl Iterator<Item = i64> + Clone) -> Frame {
+        let least = values.clone().min().unwrap_or(0);
+        let width = width_of(values.map(|value| value.wrapping_sub(least) as u64));
+        Frame {
+            least,
+            unit: 1,
+            width,
+        }
+    }
+
+    /// The same in the largest unit that all are multiples of.
+    fn in_units(self, values: impl Iterator<Item = i64> + Clone) -> Frame {
+        let offsets = values.map(|value| value.wrapping_sub(self.least) as u64);
+        let mut unit = 0;
+        for offset in offsets.clone() {
+            unit = greatest_common_divisor(unit, offset);
+            // The end of it for most that have bits at all.
+            if unit == 1 {
+                return self;
+            }
+        }
+        let most = offsets.max().unwrap_or(0);
+        Frame {
+            unit: unit.max(1),
+            width: width_of(once(most / unit.max(1))),
+            ..self
+        }
+    }
+
+    fn pack(self, out: &mut Vec<u8>, values: impl Iterator<Item = i64>) {
+        let offsets = values.map(|value| value.wrapping_sub(self.least) as u64);
+        if self.unit == 1 {
+            pack(out, self.width, offsets);
+        } else {
+            pack(out, self.width, offsets.map(|offset| offset / self.unit));
+        }
+    }
+
+    /// The value that was packed as this.
+    #[inline]
+    fn value(self, units: u64) -> i64 {
+        self.least
+            .wrapping_add(units.wrapping_mul(self.unit) as i64)
+    }
+}
+
+/// By Euclid's algorithm; of 0 and a number, the number.
+fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
+    while one != 0 {
+        (one, other) = (other % one, one);
+    }
+    other
+}
+
+fn write_signed(out: &mut Vec<u8>, value: i64) {
+    write_varint(out, zigzag(value));
+}
+
+fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
+    read_varint(bytes).map(unzigzag)
+}
+
+/// The differences between neighbours.
+fn differences(values: &[i64]) -> impl Iterator<Item = i64> + Clone {
+    values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]))
+}
+
+/// The bits in which neighbours differ.
+fn xors(values: &[i64]) -> impl Iterator<Item = u64> {
+    values.windows(2).map(|pair| (pair[1] ^ pair[0]) as u64)
+}
+
+fn differences_of_differences(values: &[i64]) -> impl Iterator<Item = i64> + Clone {
+    values.windows(3).map(|three| {
+        three[2]
+            .wrapping_sub(three[1])
+            .wrapping_sub(three[1].wrapping_sub(three[0]))
+    })
+}
+
+/// Appends a run of at least one point. `base` is any timestamp near, which is to be had again
+/// when the chunk is decoded.
+pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
+    if let Some(header) = Header::of(run) {
+        header.write(out, base);
+        header.pack(out, run);
+    }
+}
+
+/// What stands before the packed bits of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    pub count: usize,
+    pub first_timestamp: i64,
+    /// Of differences of differences, the first difference.
+    first_step: Option<i64>,
+    timestamps: Frame,
+    kind: Kind,
+    first_value: i64,
+    values: Frame,
+    shift: u32,
+}
+
+impl Header {
+    /// Chooses how a run is packed; `None` where it has no point.
+    fn of(run: &Run) -> Option<Header> {
+        let (timestamps, values) = (run.timestamps(), run.values());
+        let steps = differences(timestamps);
+        let by_steps = Frame::around(steps.clone()).in_units(steps);
+        // Where steps take a bit, their changes save nothing.
+        let by_changes = (by_steps.width > 1).then(|| {
+            let changes = differences_of_differences(timestamps);
+            Frame::around(changes.clone()).in_units(changes)
+        });
+        let by_changes = by_changes.filter(|by_changes| by_changes.width < by_steps.width);
+        let (values_frame, shift) = match run.kind() {
+            Kind::Digits { .. } => (Frame::around(differences(values)), 0),
+            Kind::Bits => {
+                let all = xors(values).fold(0, |all, xor| all | xor);
+                let shift = if all == 0 { 0 } else { all.trailing_zeros() };
+                (
+                    Frame {
+                        least: 0,
+                        unit: 1,
+                        width: width_of(once(all >> shift)),
+                    },
+                    shift,
+                )
+            }
+        };
+        Some(Header {
+            count: timestamps.len(),
+            first_timestamp: *timestamps.first()?,
+            first_step: by_changes.and(differences(timestamps).next()),
+            timestamps: by_changes.unwrap_or(by_steps),
+            kind: run.kind(),
+            first_value: *values.first()?,
+            values: values_frame,
+            shift,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>, base: i64) {
+        let order = if self.first_step.is_some() {
+            HIGH_BIT
+        } else {
+            0
+        };
+        let (kind, decimals_or_shift) = match self.kind {
+            Kind::Digits { decimals } => (0, decimals),
+            Kind::Bits => (HIGH_BIT, self.shift as u8),
+        };
+        out.push((self.count - 1) as u8);
+        out.push(self.timestamps.width as u8 | order);
+        out.push(self.values.width as u8 | kind);
+        out.push(decimals_or_shift);
+        write_signed(out, self.first_timestamp.wrapping_sub(base));
+        if let Some(first_step) = self.first_step {
+            write_signed(out, first_step);
+        }
+        write_signed(out, self.timestamps.least);
+        if self.timestamps.width > 0 {
+            write_varint(out, self.timestamps.unit);
+        }
+        write_signed(out, self.first_value);
+        if let Kind::Digits { .. } = self.kind {
+            write_signed(out, self.values.least);
+        }
+    }
+
+    fn pack(&self, out: &mut Vec<u8>, run: &Run) {
+        match self.first_step {
+            None => self.timestamps.pack(out, differences(run.timestamps())),
+            Some(_) => self
+                .timestamps
+                .pack(out, differences_of_differences(run.timestamps())),
+        }
+        match self.kind {
+            Kind::Digits { .. } => self.values.pack(out, differences(run.values())),
+            Kind::Bits => pack(
+                out,
+                self.values.width,
+                xors(run.values()).map(|xor| xor >> self.shift),
+            ),
+        }
+    }
+
+    /// Takes the header off the front of `bytes`.
+    pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
+        let (&[count, order, kind, decimals_or_shift], rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        let is_second = order & HIGH_BIT != 0;
+        let is_bits = kind & HIGH_BIT != 0;
+        let (timestamp_width, value_width) =
+            (u32::from(order & !HIGH_BIT), u32::from(kind & !HIGH_BIT));
+        let count = usize::from(count) + 1;
+        let most = if is_bits { 63 } else { DECIMALS_MAX };
+        if count > RUN_POINTS
+            || timestamp_width > 64
+            || value_width > 64
+            || decimals_or_shift > most
+        {
+            return None;
+        }
+        let first_timestamp = base.wrapping_add(read_signed(bytes)?);
+        let first_step = if is_second {
+            Some(read_signed(bytes)?)
+        } else {
+            None
+        };
+        let timestamps = Frame {
+            least: read_signed(bytes)?,
+            unit: if timestamp_width > 0 {
+                read_varint(bytes)?
+            } else {
+                1
+            },
+            width: timestamp_width,
+        };
+        let first_value = read_signed(bytes)?;
+        let least = if is_bits { 0 } else { read_signed(bytes)? };
+        Some(Header {
+            count,
+            first_timestamp,
+            first_step,
+            timestamps,
+            kind: if is_bits {
+                Kind::Bits
+            } else {
+                Kind::Digits {
+                    decimals: decimals_or_shift,
+                }
+            },
+            first_value,
+            values: Frame {
+                least,
+                unit: 1,
+                width: value_width,
+            },
+            shift: u32::from(decimals_or_shift),
+        })
+    }
+
+    fn timestamp_bytes(&self) -> usize {
+        let first = if self.first_step.is_some() { 2 } else { 1 };
+        packed_bytes(self.count.saturating_sub(first), self.timestamps.width)
+    }
+
+    /// How many bytes the packed bits are that follow.
+    pub fn packed_bytes(&self) -> usize {
+        self.timestamp_bytes() + packed_bytes(self.count - 1, self.values.width)
+    }
+
+    /// Decodes the packed bits at the front of `bytes`. Timestamps that do not ascend are corrupt.
+    pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Result<(), Corrupt> {
+        let packed = bytes.get(..self.packed_bytes()).ok_or(Corrupt)?;
+        // All that follows is handed on, since an unpacked word may reach beyond the chunk.
+        let value_bytes = &bytes[self.timestamp_bytes()..];
+        debug_assert!(packed.len() <= bytes.len());
+        let (timestamps, values) = run.reset(self.count, self.kind);
+        self.decode_timestamps(bytes, timestamps);
+        self.decode_values(value_bytes, values);
+        if timestamps.windows(2).all(|pair| pair[0] < pair[1]) {
+            Ok(())
+        } else {
+            Err(Corrupt)
+        }
+    }
+
+    #[inline]
+    fn decode_timestamps(&self, bytes: &[u8], timestamps: &mut [i64]) {
+        let frame = self.timestamps;
+        let mut timestamp = self.first_timestamp;
+        timestamps[0] = timestamp;
+        match self.first_step {
+            None => unpack(bytes, frame.width, self.count - 1, |place, units| {
+                timestamp = timestamp.wrapping_add(frame.value(units));
+                timestamps[place + 1] = timestamp;
+            }),
+            Some(mut step) => {
+                timestamp = timestamp.wrapping_add(step);
+                if let Some(second) = timestamps.get_mut(1) {
+                    *second = timestamp;
+                }
+                unpack(
+                    bytes,
+                    frame.width,
+                    self.count.saturating_sub(2),
+                    |place, units| {
+                        step = step.wrapping_add(frame.value(units));
+                        timestamp = timestamp.wrapping_add(step);
+                        timestamps[place + 2] = timestamp;
+                    },
+                );
+            }
+        }
+    }
+
+    #[inline]
+    fn decode_values(&self, bytes: &[u8], values: &mut [i64]) {
+        let Frame { least, width, .. } = self.values;
+        let mut value = self.first_value;
+        values[0] = value;
+        match self.kind {
+            Kind::Digits { .. } => unpack(bytes, width, self.count - 1, |place, offset| {
+                value = value.wrapping_add(least).wrapping_add(offset as i64);
+                values[place + 1] = value;
+            }),
+            Kind::Bits => unpack(bytes, width, self.count - 1, |place, xor| {
+                value ^= (xor << self.shift) as i64;
+                values[place + 1] = value;
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Point, decimal};
+    use proptest::prelude::*;
+
+    /// Points at ascending timestamps, whose values are of one sort or of all.
+    fn points() -> impl Strategy<Value = Vec<Point>> {
+        let decimals = (any::<i32>(), 0u8..6)
+            .prop_map(|(digits, decimals)| decimal::value_of(i64::from(digits), decimals));
+        let special = prop_oneof![
+            Just(-0.0),
+            Just(f64::INFINITY),
+            Just(f64::NAN),
+            Just(5e-324)
+        ];
+        let near = (5_000i64..5_100).prop_map(|digits| decimal::value_of(digits, 2));
+        let value = prop_oneof![
+            near.clone().boxed(),
+            decimals.clone().boxed(),
+            any::<u64>().prop_map(f64::from_bits).boxed(),
+            special.clone().boxed(),
+        ];
+        let values = prop_oneof![
+            proptest::collection::vec(near, RUN_POINTS).boxed(),
+            proptest::collection::vec(decimals, RUN_POINTS).boxed(),
+            proptest::collection::vec(any::<u64>().prop_map(f64::from_bits), RUN_POINTS).boxed(),
+            proptest::collection::vec(value, RUN_POINTS).boxed(),
+        ];
+        let ends = prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(0)];
+        let timestamp = prop_oneof![4 => 0i64..1_000, 1 => any::<i64>(), 1 => ends];
+        let regular =
+            (any::<i64>(), 1i64..100, 1usize..=RUN_POINTS).prop_map(|(first, step, count)| {
+                (0..count as i64)
+                    .map(|i| first.saturating_add(i * step))
+                    .collect()
+            });
+        let timestamps = prop_oneof![
+            proptest::collection::vec(timestamp, 1..=RUN_POINTS).boxed(),
+            proptest::collection::vec(0i64..300, 1..=RUN_POINTS).boxed(),
+            regular.boxed(),
+        ];
+        (timestamps, values).prop_map(|(mut timestamps, values)| {
+            timestamps.sort_unstable();
+            timestamps.dedup();
+            let points = timestamps.into_iter().zip(values);
+            points
+                .map(|(timestamp, value)| Point { timestamp, value })
+                .collect()
+        })
+    }
+
+    fn bits(points: impl Iterator<Item = Point>) -> Vec<(i64, u64)> {
+        points
+            .map(|point| (point.timestamp, point.value.to_bits()))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_points_come_back(points in points(), base: i64, more in 0usize..20) {
+            let mut chunk = vec![1, 2, 3];
+            encode(&mut chunk, &Run::of_points(&points), base);
+            let length = chunk.len();
+            chunk.resize(length + more, 0xff);
+            let mut rest = &chunk[3..];
+            let header = Header::read(&mut rest, base).unwrap();
+            prop_assert_eq!(header.first_timestamp, points[0].timestamp);
+            prop_assert_eq!(rest.len(), header.packed_bytes() + more);
+            let mut run = Run::new();
+            prop_assert_eq!(header.decode(rest, &mut run), Ok(()));
+            prop_assert_eq!(bits(run.points()), bits(points.iter().copied()));
+            // A byte less is no chunk.
+            if header.packed_bytes() > 0 {
+                prop_assert_eq!(header.decode(&rest[..header.packed_bytes() - 1], &mut run), Err(Corrupt));
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_points_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), base: i64) {
+            let mut rest = &bytes[..];
+            if let Some(header) = Header::read(&mut rest, base) {
+                let mut run = Run::new();
+                if header.decode(rest, &mut run).is_ok() {
+                    prop_assert_eq!(run.points().count(), header.count);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_common_series_take() {
+        let chunk_bytes = |value: &dyn Fn(i64) -> f64, timestamp: &dyn Fn(i64) -> i64| {
+            let point = |i| Point {
+                timestamp: timestamp(i),
+                value: value(i),
+            };
+            let points: Vec<Point> = (0..RUN_POINTS as i64).map(point).collect();
+            let mut out = Vec::new();
+            encode(&mut out, &Run::of_points(&points), points[0].timestamp);
+            out.len()
+        };
+        let regular = |i: i64| 1_500_000_000 + 10 * i;
+        let scattered = |i: i64| i * 7_919 % 101;
+        // Header, and no bits at all.
+        assert_eq!(chunk_bytes(&|_| 12.5, &regular), 9);
+        assert_eq!(chunk_bytes(&|i| i as f64, &regular), 8);
+        // Of 101 different steps seven bits each; of seven steps of time three bits each.
+        let walk = |i: i64| (0..i).map(scattered).sum::<i64>() as f64 / 100.0;
+        assert_eq!(chunk_bytes(&walk, &regular), 8 + 127 * 7 / 8 + 1);
+        assert_eq!(
+            chunk_bytes(&|_| 1.0, &|i| regular(i) + scattered(i) % 4),
+            9 + 127 * 3 / 8 + 1
+        );
+        // A bit each in step, but for points that are missing.
+        assert_eq!(
+            chunk_bytes(&|_| 1.0, &|i| regular(i + i / 9)),
+            9 + 127 / 8 + 1
+        );
+        // Doubles of one sign and binary exponent, whose other 52 bits are noise.
+        let noise = |i: i64| 1.0 + (i as f64 * 0.618_033_988_749).fract();
+        assert!(chunk_bytes(&noise, &regular) <= 17 + 127 * 52 / 8);
+    }
+}

@@ -1,0 +1,211 @@
+//! The newest points of a series, to which the next one is appended in place.
+//!
+//! ```text
+//! of digits    varint   difference to the digits before, zigzag, above a bit that says whether
+//!                       the time step is another than the one before
+//!              varint   if it is: the difference of the two steps, zigzag
+//! of doubles   varint   the difference of the two steps, zigzag
+//!              8 bytes  bits, the low ones first
+//! ```
+//!
+//! Before the first point there is the value 0 at time 0, and the step to the first point is
+//! forgotten. So a point of a series in step takes a byte or two until it is sealed.
+
+use super::Point;
+use super::decimal;
+use super::packing::{read_varint, unzigzag, write_varint, zigzag};
+use super::run::{Kind, RUN_POINTS, Run};
+
+/// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind.
+#[derive(Clone, Debug)]
+pub struct Head {
+    bytes: Vec<u8>,
+    /// Timestamp of the newest point, also when it was sealed since.
+    last_timestamp: i64,
+    /// Step from the point before to the newest one; 0 where it is the first one here.
+    last_step: i64,
+    /// Value of the newest point, of this head's kind.
+    last_value: i64,
+    length: u8,
+    kind: Kind,
+}
+
+impl Head {
+    /// A head whose only point is this.
+    pub fn new(point: Point) -> Head {
+        let mut head = Head {
+            bytes: Vec::new(),
+            last_timestamp: 0,
+            last_step: 0,
+            last_value: 0,
+            length: 0,
+            kind: Kind::Bits,
+        };
+        head.push(point);
+        head
+    }
+
+    pub fn last_timestamp(&self) -> i64 {
+        self.last_timestamp
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len() == RUN_POINTS
+    }
+
+    /// Bytes that are allocated.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Leaves no point and no memory: those to come may be few.
+    pub fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.length = 0;
+        self.last_value = 0;
+    }
+
+    /// Appends a point that is newer than all before it, to a head that is not full.
+    ///
+    /// Constant time, but where the value is the first that cannot be kept as those before it
+    /// are: then all are written anew.
+    #[inline]
+    pub fn push(&mut self, point: Point) {
+        debug_assert!(!self.is_full());
+        if self.length == 0 {
+            self.kind = kind_of(point.value);
+        }
+        match self.kind.of_value(point.value) {
+            Some(value) => self.append(point.timestamp, value),
+            None => self.push_of_other_kind(point),
+        }
+    }
+
+    #[inline]
+    fn append(&mut self, timestamp: i64, value: i64) {
+        let step = if self.length == 0 {
+            0
+        } else {
+            timestamp.wrapping_sub(self.last_timestamp)
+        };
+        let change = if self.length == 0 {
+            timestamp
+        } else {
+            step.wrapping_sub(self.last_step)
+        };
+        match self.kind {
+            Kind::Digits { .. } => {
+                // Digits have 50 bits, so nothing is shifted out.
+                let difference = zigzag(value - self.last_value) << 1;
+                write_varint(&mut self.bytes, difference | u64::from(change != 0));
+                if change != 0 {
+                    write_varint(&mut self.bytes, zigzag(change));
+                }
+            }
+            Kind::Bits => {
+                write_varint(&mut self.bytes, zigzag(change));
+                self.bytes.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        (self.last_timestamp, self.last_step, self.last_value) = (timestamp, step, value);
+        self.length += 1;
+    }
+
+    /// More decimals, if that is enough for all values, else bits.
+    #[cold]
+    fn push_of_other_kind(&mut self, point: Point) {
+        let mut run = Run::new();
+        self.decode(&mut run);
+        let old = self.kind;
+        let kind = with_more_decimals(&run, point.value).unwrap_or(Kind::Bits);
+        self.clear();
+        self.kind = kind;
+        for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
+            self.append(timestamp, convert(value, old, kind));
+        }
+        if let Some(value) = kind.of_value(point.value) {
+            self.append(point.timestamp, value);
+        }
+    }
+
+    /// The points.
+    pub fn decode(&self, run: &mut Run) {
+        run.clear(self.kind);
+        let mut bytes = &self.bytes[..];
+        let (mut timestamp, mut step, mut value) = (0i64, 0i64, 0i64);
+        for place in 0..self.len() {
+            let Some((change, next)) = self.read(&mut bytes, value) else {
+                break;
+            };
+            // The step to the first point is forgotten.
+            step = step.wrapping_add(change);
+            timestamp = timestamp.wrapping_add(step);
+            if place == 0 {
+                step = 0;
+            }
+            value = next;
+            run.push(timestamp, value);
+        }
+    }
+
+    /// Timestamp of the oldest point.
+    pub fn first_timestamp(&self) -> Option<i64> {
+        let mut bytes = &self.bytes[..];
+        self.read(&mut bytes, 0).map(|(timestamp, _)| timestamp)
+    }
+
+    /// Takes a point off the front: the change of the step, and the value.
+    #[inline]
+    fn read(&self, bytes: &mut &[u8], before: i64) -> Option<(i64, i64)> {
+        match self.kind {
+            Kind::Digits { .. } => {
+                let difference = read_varint(bytes)?;
+                let value = before.wrapping_add(unzigzag(difference >> 1));
+                let change = if difference & 1 == 0 {
+                    0
+                } else {
+                    unzigzag(read_varint(bytes)?)
+                };
+                Some((change, value))
+            }
+            Kind::Bits => {
+                let change = unzigzag(read_varint(bytes)?);
+                let (&value, rest) = bytes.split_first_chunk()?;
+                *bytes = rest;
+                Some((change, i64::from_le_bytes(value)))
+            }
+        }
+    }
+}
+
+/// The kind with the fewest decimals that keeps a value.
+fn kind_of(value: f64) -> Kind {
+    decimal::decimals_of(value, 0).map_or(Kind::Bits, |decimals| Kind::Digits { decimals })
+}
+
+/// The kind with just so many decimals more that it keeps `value` beside those of `run`.
+fn with_more_decimals(run: &Run, value: f64) -> Option<Kind> {
+    let Kind::Digits { decimals: old } = run.kind() else {
+        return None;
+    };
+    let decimals = decimal::decimals_of(value, old)?;
+    let fit = |&digits: &i64| decimal::with_more_decimals(digits, decimals - old).is_some();
+    run.values()
+        .iter()
+        .all(fit)
+        .then_some(Kind::Digits { decimals })
+}
+
+/// A value of one kind as the same of another that keeps it.
+fn convert(value: i64, from: Kind, to: Kind) -> i64 {
+    match (from, to) {
+        (Kind::Digits { decimals: old }, Kind::Digits { decimals: new }) => {
+            decimal::with_more_decimals(value, new - old).unwrap_or_default()
+        }
+        _ => from.value(value).to_bits() as i64,
+    }
+}

@@ -1,0 +1,150 @@
+//! Integers in few bits: zigzag, variable-length bytes, and runs of one width.
+
+/// Signed to unsigned so that small magnitudes become small numbers: 0, −1, 1, −2 to 0, 1, 2, 3.
+#[inline]
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Appends `value` seven bits a byte, the low ones first, the high bit set in all but the last
+/// (LEB128).
+#[inline]
+pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Takes a number off the front of `bytes`; `None` where it does not end, or not within 64 bits.
+#[inline]
+pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Bits that the largest of `values` needs.
+pub fn width_of(values: impl Iterator<Item = u64>) -> u32 {
+    64 - values.fold(0, |all, value| all | value).leading_zeros()
+}
+
+/// Bytes that `count` numbers of `width` bits take.
+pub fn packed_bytes(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+/// Appends the low `width` bits of each value, the first in the lowest bits, filled up to a byte
+/// at the end. `width` is 0 to 64, and no value has more bits.
+pub fn pack(out: &mut Vec<u8>, width: u32, values: impl Iterator<Item = u64>) {
+    let mut pending = 0u128;
+    let mut pending_bits = 0;
+    for value in values {
+        pending |= u128::from(value) << pending_bits;
+        pending_bits += width;
+        if pending_bits >= 64 {
+            out.extend_from_slice(&(pending as u64).to_le_bytes());
+            pending >>= 64;
+            pending_bits -= 64;
+        }
+    }
+    out.extend_from_slice(&pending.to_le_bytes()[..pending_bits.div_ceil(8) as usize]);
+}
+
+/// Hands the first `count` numbers of `width` bits in `bytes` to `each`, with their places. What
+/// is missing at the end of `bytes` is read as zeros. `width` is 0 to 64.
+#[inline]
+pub fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(usize, u64)) {
+    let width = width as usize;
+    let mask = if width == 0 {
+        0
+    } else {
+        u64::MAX >> (64 - width)
+    };
+    // An unaligned word holds any number of up to 57 bits whole, wherever in a byte it begins.
+    let mut place = 0;
+    if width <= 57 {
+        while place < count {
+            let bit = place * width;
+            let Some(word) = bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) else {
+                break;
+            };
+            each(place, u64::from_le_bytes(*word) >> (bit % 8) & mask);
+            place += 1;
+        }
+    }
+    for place in place..count {
+        let bit = place * width;
+        let mut word = [0; 16];
+        let rest = bytes.get(bit / 8..).unwrap_or_default();
+        let length = rest.len().min(word.len());
+        word[..length].copy_from_slice(&rest[..length]);
+        each(
+            place,
+            (u128::from_le_bytes(word) >> (bit % 8)) as u64 & mask,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn zigzag_and_back(value: i64) {
+            prop_assert_eq!(unzigzag(zigzag(value)), value);
+            prop_assert!(value.unsigned_abs() > 1 << 62 || zigzag(value) <= value.unsigned_abs() * 2);
+        }
+
+        #[test]
+        fn varint_and_back(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            let mut out = Vec::new();
+            write_varint(&mut out, value);
+            let mut rest = &out[..];
+            prop_assert_eq!(read_varint(&mut rest), Some(value));
+            prop_assert!(rest.is_empty());
+            prop_assert_eq!(read_varint(&mut &out[..out.len() - 1]), None);
+        }
+
+        #[test]
+        fn packed_and_unpacked(values in proptest::collection::vec(any::<u64>(), 0..140), width in 0u32..=64) {
+            let values: Vec<u64> = values.iter().map(|value| if width == 0 { 0 } else { value >> (64 - width) }).collect();
+            let mut out = Vec::new();
+            pack(&mut out, width, values.iter().copied());
+            prop_assert_eq!(out.len(), packed_bytes(values.len(), width));
+            for more in [0, 1, 7, 8, 20] {
+                // Whatever follows does not matter.
+                out.resize(packed_bytes(values.len(), width) + more, 0xa5);
+                let mut unpacked = Vec::new();
+                unpack(&out, width, values.len(), |place, value| {
+                    assert_eq!(place, unpacked.len());
+                    unpacked.push(value);
+                });
+                prop_assert_eq!(&unpacked, &values);
+            }
+        }
+    }
+
+    #[test]
+    fn a_varint_without_end_is_none() {
+        assert_eq!(read_varint(&mut &[0x80; 20][..]), None);
+        assert_eq!(read_varint(&mut &[][..]), None);
+    }
+}

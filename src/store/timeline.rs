@@ -1,0 +1,395 @@
+//! The points of one series: the newest in an open head, the older ones in sealed blocks, and
+//! those that came late beside the block that they fall into, until there are enough of them to
+//! be worth writing it anew.
+
+use std::mem;
+use std::rc::Rc;
+
+use super::Point;
+use super::block::Block;
+use super::head::Head;
+use super::run::Run;
+
+/// A block is written anew when there is one late point for so many of its own.
+const BLOCK_POINTS_PER_LATE: usize = 24;
+
+/// The same of the head, which takes less to write.
+const HEAD_POINTS_PER_LATE: usize = 16;
+
+/// Points by ascending timestamp, each timestamp once; at least one.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    /// The newest points, at least one.
+    head: Head,
+    /// What short timelines do without.
+    history: Option<Box<History>>,
+}
+
+/// Points that are not in the head.
+#[derive(Clone, Debug, Default)]
+struct History {
+    /// By ascending timestamp: all points of one are older than those of the next.
+    sealed: Vec<Sealed>,
+    /// Late points that fall into the head, by ascending timestamp.
+    late: Vec<Point>,
+}
+
+/// A block, and late points that fall into it or, of the first one, before it.
+#[derive(Clone, Debug)]
+struct Sealed {
+    block: Block,
+    /// By ascending timestamp. One whose timestamp the block has as well replaces it. Shared with
+    /// the snapshots, like the block.
+    late: Option<Rc<[Point]>>,
+}
+
+impl Timeline {
+    pub fn new(point: Point) -> Timeline {
+        Timeline {
+            head: Head::new(point),
+            history: None,
+        }
+    }
+
+    /// Timestamp of the newest point.
+    pub fn last_timestamp(&self) -> i64 {
+        self.head.last_timestamp()
+    }
+
+    /// Stores a point: constant time where it is the newest, else, now and then, the work of
+    /// writing one block anew.
+    #[inline]
+    pub fn put(&mut self, point: Point) {
+        if point.timestamp > self.last_timestamp() {
+            self.put_newest(point);
+        } else {
+            self.put_late(point);
+        }
+    }
+
+    #[inline]
+    fn put_newest(&mut self, point: Point) {
+        if self.head.is_full() {
+            self.seal();
+        }
+        self.head.push(point);
+    }
+
+    /// Moves the points of the head into the last block, or a new one.
+    #[cold]
+    fn seal(&mut self) {
+        let mut run = Run::new();
+        self.head.decode(&mut run);
+        self.head.clear();
+        self.history.get_or_insert_default().append(&run);
+    }
+
+    #[cold]
+    fn put_late(&mut self, point: Point) {
+        let in_head = self
+            .head
+            .first_timestamp()
+            .is_some_and(|first| first <= point.timestamp);
+        let history = self.history.get_or_insert_default();
+        if !in_head && !history.sealed.is_empty() {
+            return history.put_sealed(point);
+        }
+        insert(&mut history.late, point);
+        if history.late.len() * HEAD_POINTS_PER_LATE >= self.head.len() {
+            self.rewrite_head();
+        }
+    }
+
+    /// Writes the head anew with the late points that fall into it.
+    fn rewrite_head(&mut self) {
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        let late = mem::take(&mut history.late);
+        if history.sealed.is_empty() {
+            self.history = None;
+        }
+        let mut run = Run::new();
+        self.head.decode(&mut run);
+        self.head.clear();
+        for point in merged(run.points(), &late) {
+            self.put_newest(point);
+        }
+    }
+
+    /// Decodes the next points behind `after` and up to `until`, and says whether there are any.
+    pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        let history = self.history.as_deref();
+        if history.is_some_and(|history| history.next_run(after, until, run)) {
+            return true;
+        }
+        self.head.decode(run);
+        run.keep(after, until);
+        merge_late(
+            history.map_or(&[], |history| &history.late),
+            after,
+            until,
+            run,
+        );
+        !run.is_empty()
+    }
+
+    /// Counts the points; where some came late, by decoding all, since these may replace others.
+    pub fn point_count(&self) -> usize {
+        let Some(history) = &self.history else {
+            return self.head.len();
+        };
+        if history.late.is_empty() && history.sealed.iter().all(|sealed| sealed.late.is_none()) {
+            let sealed = history
+                .sealed
+                .iter()
+                .map(|sealed| sealed.block.point_count());
+            return sealed.sum::<usize>() + self.head.len();
+        }
+        let (mut run, mut count, mut after) = (Run::new(), 0, None);
+        while self.next_run(after, i64::MAX, &mut run) {
+            count += run.len();
+            after = run.timestamps().last().copied();
+        }
+        count
+    }
+
+    /// Bytes that are allocated, blocks that are shared with snapshots included.
+    pub fn allocated_bytes(&self) -> usize {
+        self.head.allocated_bytes()
+            + self
+                .history
+                .as_ref()
+                .map_or(0, |history| history.allocated_bytes())
+    }
+}
+
+impl History {
+    /// Appends a run of newer points than all here, and what came late for them.
+    fn append(&mut self, run: &Run) {
+        let late = mem::take(&mut self.late);
+        match self.sealed.last_mut() {
+            Some(last) if last.block.has_room(run.len()) => {
+                last.block = last.block.and_run(run);
+                last.set_late([last.late(), &late].concat());
+            }
+            _ => {
+                let mut sealed = Sealed {
+                    block: Block::of_run(run),
+                    late: None,
+                };
+                sealed.set_late(late);
+                self.sealed.push(sealed);
+            }
+        }
+    }
+
+    /// Stores a point that is older than the head.
+    fn put_sealed(&mut self, point: Point) {
+        let index = self.place_of(point.timestamp);
+        let sealed = &mut self.sealed[index];
+        let mut late = sealed.late().to_vec();
+        insert(&mut late, point);
+        if late.len() * BLOCK_POINTS_PER_LATE < sealed.block.point_count() {
+            return sealed.set_late(late);
+        }
+        let blocks = Block::of_points(&merged(sealed.block.points().into_iter(), &late));
+        let anew = blocks.into_iter().map(|block| Sealed { block, late: None });
+        self.sealed.splice(index..=index, anew);
+    }
+
+    /// Which block a timestamp falls into: the last that begins at it or before it; the first
+    /// one where none does.
+    fn place_of(&self, timestamp: i64) -> usize {
+        let behind = self
+            .sealed
+            .partition_point(|sealed| sealed.block.first_timestamp() <= timestamp);
+        behind.saturating_sub(1)
+    }
+
+    fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        let start = after.map_or(0, |after| self.place_of(after));
+        let within = self.sealed[start..]
+            .iter()
+            .take_while(|sealed| sealed.first_timestamp() <= until);
+        within
+            .into_iter()
+            .any(|sealed| sealed.next_run(after, until, run))
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        let sealed = self.sealed.iter().map(|sealed| {
+            sealed.block.allocated_bytes()
+                + size_of_val(sealed.late())
+                + sealed.late.is_some() as usize * 16
+        });
+        size_of::<History>()
+            + self.sealed.capacity() * size_of::<Sealed>()
+            + self.late.capacity() * size_of::<Point>()
+            + sealed.sum::<usize>()
+    }
+}
+
+impl Sealed {
+    fn late(&self) -> &[Point] {
+        self.late.as_deref().unwrap_or_default()
+    }
+
+    fn set_late(&mut self, late: Vec<Point>) {
+        self.late = if late.is_empty() {
+            None
+        } else {
+            Some(late.into())
+        };
+    }
+
+    /// Timestamp of the oldest point.
+    fn first_timestamp(&self) -> i64 {
+        let of_block = self.block.first_timestamp();
+        self.late()
+            .first()
+            .map_or(of_block, |late| late.timestamp.min(of_block))
+    }
+
+    fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        if !self.block.next_run(after, until, run) {
+            run.set_points(&[]);
+        }
+        merge_late(self.late(), after, until, run);
+        !run.is_empty()
+    }
+}
+
+/// Puts the late points behind `after` in their places in `run`, up to its last or, where it is
+/// empty, up to `until`; where that is too many for a run, its last points are left for the next.
+fn merge_late(late: &[Point], after: Option<i64>, until: i64, run: &mut Run) {
+    let until = run.timestamps().last().copied().unwrap_or(until);
+    let start = after.map_or(0, |after| {
+        late.partition_point(|late| late.timestamp <= after)
+    });
+    let end = late
+        .partition_point(|late| late.timestamp <= until)
+        .max(start);
+    if start < end {
+        let points = merged(run.points(), &late[start..end]);
+        run.set_points(&points);
+    }
+}
+
+/// Inserts a point in its place, or replaces the one that has its timestamp.
+fn insert(points: &mut Vec<Point>, point: Point) {
+    match points.binary_search_by_key(&point.timestamp, |other| other.timestamp) {
+        Ok(found) => points[found] = point,
+        Err(between) => points.insert(between, point),
+    }
+}
+
+/// Two lists of points as one by ascending timestamp; a point of `new` replaces one of `old`.
+fn merged(old: impl Iterator<Item = Point>, new: &[Point]) -> Vec<Point> {
+    let mut points = Vec::with_capacity(old.size_hint().0 + new.len());
+    let mut old = old.peekable();
+    for &point in new {
+        while let Some(before) = old.next_if(|old| old.timestamp < point.timestamp) {
+            points.push(before);
+        }
+        old.next_if(|old| old.timestamp == point.timestamp);
+        points.push(point);
+    }
+    points.extend(old);
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn read(timeline: &Timeline, pieces: usize) -> Vec<(i64, u64)> {
+        let mut points = Vec::new();
+        let mut run = Run::new();
+        let mut after = None;
+        while timeline.next_run(after, i64::MAX, &mut run) {
+            for point in run.points().take(pieces) {
+                points.push((point.timestamp, point.value.to_bits()));
+                after = Some(point.timestamp);
+            }
+        }
+        points
+    }
+
+    fn put_all(
+        points: impl IntoIterator<Item = (i64, f64)>,
+    ) -> (Option<Timeline>, BTreeMap<i64, u64>) {
+        let (mut timeline, mut naive) = (None::<Timeline>, BTreeMap::new());
+        for (timestamp, value) in points {
+            let point = Point { timestamp, value };
+            match &mut timeline {
+                Some(timeline) => timeline.put(point),
+                None => timeline = Some(Timeline::new(point)),
+            }
+            naive.insert(timestamp, value.to_bits());
+        }
+        (timeline, naive)
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            6 => (-10_000i64..10_000).prop_map(|digits| digits as f64 / 100.0),
+            1 => any::<f64>(),
+            1 => prop_oneof![Just(-0.0), Just(f64::NAN), Just(f64::INFINITY), Just(1e-300)],
+        ]
+    }
+
+    fn timestamp() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            10 => 0i64..3_000,
+            1 => any::<i64>(),
+            1 => prop_oneof![Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX), Just(i64::MAX - 1)],
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_gives_the_points_of_a_map(points in proptest::collection::vec((timestamp(), value()), 1..3_000), pieces in 1usize..200) {
+            let (timeline, naive) = put_all(points);
+            prop_assert_eq!(read(&timeline.unwrap(), pieces), naive.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    /// The same points in another order, by Fisher and Yates with a linear congruence.
+    fn shuffled(mut points: Vec<(i64, f64)>) -> Vec<(i64, f64)> {
+        let mut state = 1u64;
+        for i in (1..points.len()).rev() {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            points.swap(i, (state >> 33) as usize % (i + 1));
+        }
+        points
+    }
+
+    #[test]
+    fn backwards_and_at_random_take_about_the_same_memory_as_forwards() {
+        for count in [12, 100, 1_000, 10_000] {
+            let walk = |i: i64| ((i * 7_919) % 101) as f64 / 100.0;
+            let forwards: Vec<_> = (0..count).map(|i| (10 * i, walk(i))).collect();
+            let backwards = forwards.iter().rev().copied().collect();
+            let at_random = shuffled(forwards.clone());
+            let bytes = [forwards, backwards, at_random].map(|points| {
+                let (timeline, naive) = put_all(points);
+                let timeline = timeline.unwrap();
+                assert_eq!(
+                    read(&timeline, usize::MAX),
+                    naive.into_iter().collect::<Vec<_>>()
+                );
+                assert_eq!(timeline.point_count(), count as usize);
+                size_of::<Timeline>() + timeline.allocated_bytes()
+            });
+            assert!(
+                bytes[1] < 2 * bytes[0] && bytes[2] < 2 * bytes[0],
+                "{count}: {bytes:?}"
+            );
+        }
+    }
+}
