@@ -6,6 +6,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -115,15 +116,9 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("connects");
-        stream
-            .set_read_timeout(Some(DEADLINE))
-            .expect("takes a timeout");
-        stream
-            .set_write_timeout(Some(DEADLINE))
-            .expect("takes a timeout");
-        stream.set_nodelay(true).expect("takes nodelay");
-        Client { stream }
+        TcpStream::connect_timeout(&address, DEADLINE)
+            .expect("connects")
+            .into()
     }
 
     #[track_caller]
@@ -198,7 +193,7 @@ impl Client {
     pub fn wait_for_a_turn(&mut self) {
         // Events of one turn come in any order: the second round trip takes another turn.
         for _ in 0..2 {
-            self.exchange(b"get nothing-is-stored-here\n", OK);
+            self.exchange(b"get -\n", OK);
         }
     }
 
@@ -246,6 +241,19 @@ impl Client {
     }
 }
 
+impl From<TcpStream> for Client {
+    fn from(stream: TcpStream) -> Client {
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("takes a timeout");
+        stream
+            .set_write_timeout(Some(DEADLINE))
+            .expect("takes a timeout");
+        stream.set_nodelay(true).expect("takes nodelay");
+        Client { stream }
+    }
+}
+
 /// Fails unless both are the same bytes, and shows where they part, however long they are.
 #[track_caller]
 pub fn assert_same(received: &[u8], expected: &[u8]) {
@@ -260,6 +268,32 @@ pub fn assert_same(received: &[u8], expected: &[u8]) {
             expected.len(),
         );
     }
+}
+
+/// Whether this process may have so many files open at a time.
+pub fn may_open_files(count: u64) -> bool {
+    let limit = Command::new("sh")
+        .args(["-c", "ulimit -n"])
+        .output()
+        .expect("a shell");
+    let limit = String::from_utf8_lossy(&limit.stdout).trim().to_string();
+    limit == "unlimited" || limit.parse::<u64>().expect("a number") >= count
+}
+
+/// Runs a test of this binary, by its full name, in a process that may.
+#[track_caller]
+pub fn run_with_open_files(count: u64, test: &str) {
+    let this = std::env::current_exe().expect("the path of the tests");
+    let run = Command::new("sh")
+        .args([
+            "-c",
+            &format!("ulimit -n {count} && exec \"$0\" --exact \"$1\""),
+        ])
+        .args([this.as_os_str(), test.as_ref()])
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
 /// Bytes as a test's message shows them.

@@ -1,0 +1,856 @@
+//! The program itself, as an operator meets it: its options, its log, its signals, its exit
+//! status, and what it does where descriptors, memory or standard streams are missing.
+
+// Looks into /proc for what a process uses.
+#![cfg(all(feature = "daemon", target_os = "linux"))]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{
+    Client, DEADLINE, OK, WRONG_COMMAND, assert_same, may_open_files, run_with_open_files,
+};
+
+const METRICD: &str = env!("CARGO_BIN_EXE_metricd");
+
+const OPTIONS: [&str; 11] = [
+    "--listen",
+    "--connection-limit",
+    "--line-limit",
+    "--read-buffer",
+    "--write-buffer",
+    "--accepts-per-turn",
+    "--events-per-turn",
+    "--stop-timeout",
+    "--log-level",
+    "--help",
+    "--version",
+];
+
+/// A process of the program, which is killed when this is dropped.
+struct Process {
+    pid: u32,
+    ended: mpsc::Receiver<ExitStatus>,
+    has_ended: bool,
+    stdout: mpsc::Receiver<String>,
+    stderr: mpsc::Receiver<String>,
+}
+
+/// What is left of a process that has ended.
+#[derive(Debug)]
+struct End {
+    /// None if it was a signal that ended it.
+    code: Option<i32>,
+    stdout: Vec<String>,
+    /// Lines that were not taken before.
+    stderr: Vec<String>,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Process {
+        Process::spawn_logging(command, Stdio::piped(), usize::MAX)
+    }
+
+    /// Takes so many lines of its standard error, where that is a pipe, and closes it then.
+    fn spawn_logging(command: &mut Command, stderr: Stdio, most_lines: usize) -> Process {
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().expect("the program can be started");
+        let stdout = lines_of(child.stdout.take(), usize::MAX);
+        let stderr = lines_of(child.stderr.take(), most_lines);
+        let pid = child.id();
+        let (ending, ended) = mpsc::channel();
+        // Nobody waits for it any more where the test has failed: then it does not matter.
+        thread::spawn(move || ending.send(child.wait().expect("can be waited for")).ok());
+        Process {
+            pid,
+            ended,
+            has_ended: false,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// The next line on standard error; none if it is closed.
+    #[track_caller]
+    fn log_line(&self) -> Option<String> {
+        next_line(&self.stderr)
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid.to_string();
+        let kill = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
+            .status();
+        assert!(kill.expect("a shell").success(), "kill -s {name} {pid}");
+    }
+
+    /// Waits until it ends.
+    #[track_caller]
+    fn end(mut self) -> End {
+        let status = self.ended.recv_timeout(DEADLINE).expect("ends");
+        self.has_ended = true;
+        End {
+            code: status.code(),
+            stdout: std::iter::from_fn(|| next_line(&self.stdout)).collect(),
+            stderr: std::iter::from_fn(|| next_line(&self.stderr)).collect(),
+        }
+    }
+
+    /// Asks it to stop and expects that it does, in order.
+    #[track_caller]
+    fn stop(self) -> End {
+        self.signal("TERM");
+        let end = self.end();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        end
+    }
+
+    /// Time of a processor that it has used, in units of 10 ms.
+    fn processor_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("runs");
+        // The name, which ends in the last parenthesis, may hold spaces.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let times = fields.split(' ').skip(11).take(2);
+        times
+            .map(|time| time.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
+    /// The most memory that it has used so far.
+    fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("runs");
+        let (_, peak) = status.split_once("VmHWM:").expect("the field");
+        let number = peak.split_whitespace().next().expect("a value");
+        number.parse().expect("a number")
+    }
+
+    /// The address on which it listens according to the system, where its log does not say so.
+    fn address_from_system(&self) -> SocketAddr {
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            if let Some(address) = self.listening_socket() {
+                return address;
+            }
+        }
+        panic!("does not listen");
+    }
+
+    fn listening_socket(&self) -> Option<SocketAddr> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?;
+        let sockets: Vec<String> = descriptors
+            .filter_map(|entry| {
+                fs::read_link(entry.ok()?.path())
+                    .ok()?
+                    .into_os_string()
+                    .into_string()
+                    .ok()
+            })
+            .collect();
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid)).ok()?;
+        table.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (_, port) = fields.get(1)?.split_once(':')?;
+            let port = u16::from_str_radix(port, 16).ok()?;
+            let listens = fields.get(3)? == &"0A"
+                && sockets.contains(&format!("socket:[{}]", fields.get(9)?));
+            listens.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.has_ended && self.ended.try_recv().is_err() {
+            self.signal("KILL");
+        }
+        if !thread::panicking() {
+            // Each line is checked as it is taken.
+            while next_line(&self.stderr).is_some() {}
+        }
+    }
+}
+
+/// The lines of a pipe, if it is one, as they come.
+fn lines_of(pipe: Option<impl Read + Send + 'static>, most: usize) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let Some(pipe) = pipe else {
+        return receiver;
+    };
+    thread::spawn(move || {
+        let lines = BufReader::new(pipe).split(b'\n').map_while(Result::ok);
+        for line in lines.take(most) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+#[track_caller]
+fn next_line(lines: &mpsc::Receiver<String>) -> Option<String> {
+    match lines.recv_timeout(DEADLINE) {
+        Ok(line) => {
+            let defect = line.contains("panicked at") || line.contains("stack backtrace");
+            assert!(!defect, "{line}");
+            Some(line)
+        }
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("neither a line nor the end"),
+    }
+}
+
+/// A process that listens, with the address from its log.
+struct Daemon {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts it on a free port.
+    #[track_caller]
+    fn start(options: &[&str]) -> Daemon {
+        Daemon::start_as(
+            Command::new(METRICD)
+                .args(["--listen", "127.0.0.1:0"])
+                .args(options),
+        )
+    }
+
+    /// Starts it from a shell that does this first.
+    #[track_caller]
+    fn start_after(shell: &str) -> Daemon {
+        Daemon::start_as(&mut through_shell(shell, ""))
+    }
+
+    #[track_caller]
+    fn start_as(command: &mut Command) -> Daemon {
+        let process = Process::spawn(command);
+        let address = listening_line(&process);
+        Daemon { process, address }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// A client whose long reply has begun, with the whole of that reply.
+    fn reader_of_a_long_reply(&self) -> (Client, Vec<u8>) {
+        let (mut reader, key) = (self.connect(), "k".repeat(4_000));
+        let puts: String = (0..4_000)
+            .map(|at| format!("put {key} 0.5 {at}\n"))
+            .collect();
+        let lines: String = (0..4_000).map(|at| format!("{key} 0.5 {at}\n")).collect();
+        reader.exchange(puts.as_bytes(), &OK.repeat(4_000));
+        reader.send(format!("get {key}\n").as_bytes());
+        assert!(reader.wait_for_input());
+        (reader, format!("ok\n{lines}\n").into_bytes())
+    }
+}
+
+/// Takes the next line of the log, which must say where the process listens.
+#[track_caller]
+fn listening_line(process: &Process) -> SocketAddr {
+    let line = process.log_line().expect("listens");
+    let (_, address) = line
+        .rsplit_once("listening on ")
+        .unwrap_or_else(|| panic!("{line}"));
+    address.parse().unwrap_or_else(|_| panic!("{line}"))
+}
+
+/// The program on a free port, in place of a shell that does something first, with redirections.
+fn through_shell(first: &str, redirections: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first} exec \"$0\" \"$@\" {redirections}")]);
+    command.args([METRICD, "--listen", "127.0.0.1:0"]);
+    command
+}
+
+#[track_caller]
+fn run<S: AsRef<OsStr>>(options: &[S]) -> End {
+    Process::spawn(Command::new(METRICD).args(options)).end()
+}
+
+#[test]
+fn it_says_where_it_listens_and_serves() {
+    let daemon = Daemon::start(&[]);
+    assert_ne!(daemon.address.port(), 0);
+    daemon
+        .connect()
+        .exchange(b"put k 1 1\nget k\n", b"ok\n\nok\nk 1.0 1\n\n");
+    let end = daemon.process.stop();
+    assert_eq!(end.stdout, [""; 0]);
+    assert!(!end.stderr.is_empty(), "says that it stops");
+}
+
+#[test]
+fn it_says_each_address() {
+    let mut command = Command::new(METRICD);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let process = Process::spawn(command.args(listen).args(listen).args(listen));
+    let addresses = [(); 3].map(|()| listening_line(&process));
+    let mut ports = addresses.map(|address| address.port()).to_vec();
+    ports.sort();
+    ports.dedup();
+    assert_eq!(ports.len(), 3);
+    for (number, address) in addresses.into_iter().enumerate() {
+        let mut client = Client::connect(address);
+        client.exchange(format!("put k 0.5 {number}\n").as_bytes(), OK);
+    }
+    Client::connect(addresses[0]).exchange(b"get k\n", b"ok\nk 0.5 0\nk 0.5 1\nk 0.5 2\n\n");
+    process.stop();
+}
+
+#[test]
+fn connections_and_bad_lines_are_logged_at_debug_only() {
+    let logged = |level: &str| {
+        let daemon = Daemon::start(&["--log-level", level]);
+        let mut client = daemon.connect();
+        client.exchange(b"nonsense\n\xff\nput k x 1\n", &WRONG_COMMAND.repeat(3));
+        client.send(b"get *\n");
+        client.reset();
+        assert_same(&daemon.connect().finish(), b"");
+        daemon.connect().wait_for_a_turn();
+        daemon.process.stop().stderr.len()
+    };
+    let idle = Daemon::start(&[]).process.stop().stderr.len();
+    assert_eq!(logged("info"), idle);
+    assert!(logged("debug") > idle);
+}
+
+#[test]
+fn every_option_is_taken() {
+    let options = "--connection-limit 2 --line-limit 20 --read-buffer 10 --write-buffer 65536 \
+        --accepts-per-turn 1 --events-per-turn 1 --stop-timeout 1 --log-level info";
+    let daemon = Daemon::start(&options.split_whitespace().collect::<Vec<_>>());
+    let (mut first, mut second, mut third) = (daemon.connect(), daemon.connect(), daemon.connect());
+    // The line limit, at its edge and above.
+    first.exchange(
+        b"put 0123456789 1 200\nput 0123456789 1 3000\n",
+        &[OK, WRONG_COMMAND].concat(),
+    );
+    second.exchange(b"get 0123456789\n", b"ok\n0123456789 1.0 200\n\n");
+    // The connection limit.
+    assert!(!third.has_input());
+    third.send(b"get none\n");
+    first.wait_for_a_turn();
+    second.wait_for_a_turn();
+    assert!(!third.has_input());
+    drop(first);
+    assert!(third.wait_for_input());
+    daemon.process.stop();
+}
+
+#[test]
+fn the_stop_timeout_ends_the_wait_for_a_stalled_reader() {
+    let daemon = Daemon::start(&["--stop-timeout", "1"]);
+    let (_stalled, _reply) = daemon.reader_of_a_long_reply();
+    let start = Instant::now();
+    daemon.process.stop();
+    let took = start.elapsed();
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for signal in ["INT", "TERM"] {
+        let daemon = Daemon::start(&["--stop-timeout", "1000"]);
+        let idle = daemon.connect();
+        let (reader, reply) = daemon.reader_of_a_long_reply();
+        daemon.process.signal(signal);
+        assert_same(&idle.rest(), b"");
+        assert_same(&reader.rest(), &reply);
+        let end = daemon.process.end();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        assert_eq!(end.stdout, [""; 0]);
+        assert!(TcpStream::connect(daemon.address).is_err());
+    }
+}
+
+#[test]
+fn a_signal_ends_it_where_nothing_is_connected() {
+    for signal in ["INT", "TERM"] {
+        let daemon = Daemon::start(&["--stop-timeout", "1000"]);
+        daemon.process.signal(signal);
+        assert_eq!(daemon.process.end().code, Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for [first, second] in [
+        ["TERM", "TERM"],
+        ["INT", "INT"],
+        ["INT", "TERM"],
+        ["TERM", "INT"],
+    ] {
+        let daemon = Daemon::start(&["--stop-timeout", "1000"]);
+        let (idle, (_stalled, _reply)) = (daemon.connect(), daemon.reader_of_a_long_reply());
+        daemon.process.signal(first);
+        // The first has been taken: two of one kind at a time would count as one.
+        assert_same(&idle.rest(), b"");
+        daemon.process.signal(second);
+        daemon.process.end();
+    }
+}
+
+#[test]
+fn bad_usage_is_one_line_and_status_2() {
+    // What is given, and what the line must name.
+    let cases: &[(&[&str], &str)] = &[
+        (&["--nonsense"], "--nonsense"),
+        (&["--nonsense=1"], "--nonsense"),
+        (&["-x"], "-x"),
+        (&["extra"], "extra"),
+        (&[""], ""),
+        (&["127.0.0.1:0"], "127.0.0.1:0"),
+        (&["--listen"], "--listen"),
+        (&["--listen", ""], "listen"),
+        (&["--listen", "nonsense"], "nonsense"),
+        (&["--listen", "127.0.0.1"], "127.0.0.1"),
+        (&["--listen", "127.0.0.1:"], "127.0.0.1:"),
+        (&["--listen", "127.0.0.1:http!"], "127.0.0.1:http!"),
+        (&["--listen", "127.0.0.1:65536"], "127.0.0.1:65536"),
+        (&["--listen", "127.0.0.1:-1"], "127.0.0.1:-1"),
+        (&["--listen", "127.0.0.1:0", "--listen", "::1"], "::1"),
+        (&["--connection-limit"], "--connection-limit"),
+        (&["--connection-limit", "many"], "many"),
+        (&["--connection-limit", "many"], "--connection-limit"),
+        (&["--connection-limit", "-1"], "-1"),
+        (&["--connection-limit", "1.5"], "1.5"),
+        (&["--connection-limit", ""], "--connection-limit"),
+        (&["--connection-limit", "0"], "connection-limit"),
+        (
+            &["--connection-limit", "99999999999999999999"],
+            "99999999999999999999",
+        ),
+        (&["--line-limit"], "--line-limit"),
+        (&["--line-limit", "x"], "--line-limit"),
+        (&["--line-limit", "0"], "line-limit"),
+        (&["--read-buffer", "x"], "--read-buffer"),
+        (&["--read-buffer", "0"], "read-buffer"),
+        (&["--write-buffer", "x"], "--write-buffer"),
+        (&["--write-buffer", "65535"], "write-buffer"),
+        (&["--write-buffer", "18446744073709551615"], "write-buffer"),
+        (&["--accepts-per-turn", "x"], "--accepts-per-turn"),
+        (&["--accepts-per-turn", "0"], "accepts-per-turn"),
+        (&["--events-per-turn", "x"], "--events-per-turn"),
+        (&["--events-per-turn", "0"], "events-per-turn"),
+        (&["--stop-timeout"], "--stop-timeout"),
+        (&["--stop-timeout", "soon"], "--stop-timeout"),
+        (&["--stop-timeout", "-1"], "--stop-timeout"),
+        (&["--log-level"], "--log-level"),
+        (&["--log-level", "loud"], "loud"),
+    ];
+    for (options, named) in cases {
+        let end = run(options);
+        let (stderr, shown) = (&end.stderr, format!("{options:?}: {end:?}"));
+        assert_eq!(end.code, Some(2), "{shown}");
+        assert_eq!(end.stdout, [""; 0], "{shown}");
+        assert_eq!(stderr.len(), 1, "{shown}");
+        // A field of the configuration is spelled with underscores, and the option with hyphens.
+        let line = stderr[0].replace('_', "-");
+        assert!(line.contains(named) && line.len() > named.len(), "{shown}");
+    }
+}
+
+#[test]
+fn bad_usage_says_what_is_taken() {
+    for (options, taken) in [
+        (["--listen", "nonsense"], "HOST:PORT"),
+        (["--log-level", "loud"], "debug"),
+        (["--connection-limit", "0"], "1"),
+        (["--line-limit", "0"], "1"),
+        (["--write-buffer", "1"], "65536"),
+        (["--events-per-turn", "65537"], "65536"),
+    ] {
+        let end = run(&options);
+        let [line] = &end.stderr[..] else {
+            panic!("{end:?}")
+        };
+        let said = line.replace(options[1], "").replace(',', "");
+        assert!(said.contains(taken), "{line}");
+    }
+}
+
+#[test]
+fn arguments_that_are_not_unicode_are_bad_usage() {
+    let not_unicode = OsStr::from_bytes(b"\xff");
+    for options in [
+        vec![not_unicode],
+        vec![OsStr::new("--listen"), not_unicode],
+        vec![OsStr::new("--connection-limit"), not_unicode],
+        vec![OsStr::from_bytes(b"--\xff")],
+    ] {
+        let end = run(&options);
+        assert_eq!(end.code, Some(2), "{options:?}: {end:?}");
+        assert_eq!(end.stderr.len(), 1, "{options:?}: {end:?}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_one_line_and_status_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let in_use = taken.local_addr().expect("an address").to_string();
+    // The last is of the block for documentation: no machine has it.
+    for address in [in_use.as_str(), "no..such..host:0", "192.0.2.1:0"] {
+        for options in [
+            vec!["--listen", address],
+            vec!["--listen", "127.0.0.1:0", "--listen", address],
+        ] {
+            let end = run(&options);
+            let shown = format!("{options:?}: {end:?}");
+            assert_eq!(end.code, Some(1), "{shown}");
+            assert_eq!(end.stdout, [""; 0], "{shown}");
+            assert_eq!(end.stderr.len(), 1, "{shown}");
+            assert!(end.stderr[0].contains(address), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn help_fits_a_terminal_and_names_every_option() {
+    let end = run(&["--help"]);
+    assert_eq!(end.code, Some(0));
+    assert_eq!(end.stderr, [""; 0]);
+    assert!(end.stdout.len() <= 24, "{} lines", end.stdout.len());
+    for line in &end.stdout {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let help = end.stdout.join("\n");
+    for option in OPTIONS {
+        assert!(help.contains(option), "{option} is missing in\n{help}");
+    }
+    assert!(
+        help.contains("8888"),
+        "the default address is missing in\n{help}"
+    );
+}
+
+#[test]
+fn version_is_one_line() {
+    let end = run(&["--version"]);
+    assert_eq!(end.code, Some(0));
+    assert_eq!(end.stderr, [""; 0]);
+    assert_eq!(end.stdout, [concat!("metricd ", env!("CARGO_PKG_VERSION"))]);
+}
+
+#[test]
+fn help_and_version_that_cannot_be_written_are_no_panic() {
+    for option in ["--help", "--version", "--nonsense"] {
+        for redirection in [">/dev/full", ">&-", "2>/dev/full", "2>&-", ">&- 2>&-"] {
+            let mut command = through_shell("", redirection);
+            let end = Process::spawn(command.arg(option)).end();
+            // 101 is the status of a panic.
+            assert!(
+                matches!(end.code, Some(0..=2)),
+                "{option} {redirection}: {end:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn missing_standard_streams_do_not_stop_it() {
+    for redirection in [
+        "<&-",
+        ">&-",
+        "<&- >&-",
+        "2>&-",
+        "2>/dev/full",
+        ">/dev/full 2>/dev/full",
+        "<&- >&- 2>&-",
+    ] {
+        let mut command = through_shell("", redirection);
+        // So that there is something to log for each client.
+        let process = Process::spawn(command.args(["--log-level", "debug"]));
+        let address = process.address_from_system();
+        for _ in 0..10 {
+            let mut client = Client::connect(address);
+            client.exchange(
+                b"nonsense\nput k 1 1\nget k\n",
+                b"error\nwrong command\n\nok\n\nok\nk 1.0 1\n\n",
+            );
+        }
+        process.stop();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_does_not_stop_it() {
+    let mut command = Command::new(METRICD);
+    command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+    // Debug lines may come before the one that says where it listens, which is on the system's word.
+    let process = Process::spawn_logging(&mut command, Stdio::piped(), 1);
+    let address = process.address_from_system();
+    assert!(process.log_line().is_some());
+    assert_eq!(process.log_line(), None, "the pipe is closed");
+    for _ in 0..10 {
+        let mut client = Client::connect(address);
+        client.exchange(b"nonsense\nget none\n", b"error\nwrong command\n\nok\n\n");
+    }
+    process.stop();
+}
+
+#[test]
+fn a_log_that_takes_no_more_at_the_moment_does_not_stop_it() {
+    // As when whoever started it has made the descriptor, which they share, a non-blocking one.
+    let (unread, log) = UnixStream::pair().expect("a pair of sockets");
+    log.set_nonblocking(true).expect("takes the mode");
+    let mut command = Command::new(METRICD);
+    command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+    let process = Process::spawn_logging(&mut command, OwnedFd::from(log).into(), 0);
+    let mut client = Client::connect(process.address_from_system());
+    // Enough to fill the buffer, several times over.
+    for _ in 0..100 {
+        client.exchange(&b"nonsense\n".repeat(100), &WRONG_COMMAND.repeat(100));
+    }
+    process.stop();
+    drop(unread);
+}
+
+#[test]
+fn it_needs_no_environment_and_no_directory() {
+    let mut command = Command::new(METRICD);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env_clear()
+        .current_dir("/");
+    let daemon = Daemon::start_as(&mut command);
+    daemon
+        .connect()
+        .exchange(b"put k 1 1\nget k\n", b"ok\n\nok\nk 1.0 1\n\n");
+    daemon.process.stop();
+}
+
+/// Forty clients come to a daemon that has room for some of them.
+#[track_caller]
+fn check_that_the_others_wait(daemon: Daemon, room: std::ops::Range<usize>) {
+    let mut served: Vec<Client> = (0..40).map(|_| daemon.connect()).collect();
+    for client in &mut served {
+        client.send(b"put k 1 1\n");
+    }
+    daemon
+        .process
+        .log_line()
+        .expect("says that there is no room");
+    served[0].expect(OK);
+    served[0].wait_for_a_turn();
+    let count = 1 + served[1..]
+        .iter()
+        .filter(|client| client.has_input())
+        .count();
+    assert!(room.contains(&count), "{count} are served");
+
+    // Those are the first ones. The others wait, and cost nothing.
+    let waiting = served.split_off(count);
+    for client in &mut served[1..] {
+        client.expect(OK);
+    }
+    let ticks = daemon.process.processor_ticks();
+    let patience = Some(Duration::from_secs(1));
+    waiting[0]
+        .stream
+        .set_read_timeout(patience)
+        .expect("takes a timeout");
+    let nothing = waiting[0].stream.peek(&mut [0]).expect_err("is not served");
+    assert!(
+        matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        "{nothing}"
+    );
+    let ticks = daemon.process.processor_ticks() - ticks;
+    assert!(ticks < 20, "{ticks} of 100 ticks in a second of waiting");
+    for client in &mut served {
+        client.wait_for_a_turn();
+    }
+
+    // As soon as one closes, the next is served.
+    for mut next in waiting {
+        next.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("takes a timeout");
+        assert_same(&served.remove(0).finish(), b"");
+        next.expect(OK);
+        served.push(next);
+    }
+    for client in &mut served {
+        client.exchange(b"get k\n", b"ok\nk 1.0 1\n\n");
+    }
+    // It was said once: what follows is that it stops, and at most that there is room again.
+    let end = daemon.process.stop();
+    assert!(end.stderr.len() <= 3, "{end:?}");
+}
+
+#[test]
+fn out_of_descriptors_it_serves_those_it_has() {
+    check_that_the_others_wait(Daemon::start_after("ulimit -n 20 &&"), 4..20);
+}
+
+#[test]
+fn at_the_connection_limit_it_serves_those_it_has() {
+    check_that_the_others_wait(Daemon::start(&["--connection-limit", "7"]), 7..8);
+}
+
+#[test]
+fn a_thousand_clients_that_come_while_it_has_no_processor_are_each_served() {
+    const CLIENTS: usize = 1_000;
+    const SYSTEM_LIMIT: &str = "/proc/sys/net/core/somaxconn";
+    let queue = fs::read_to_string(SYSTEM_LIMIT).expect("the system's limit of the accept queue");
+    if queue.trim().parse::<usize>().expect("a number") < CLIENTS {
+        return eprintln!("not tested: {SYSTEM_LIMIT} is {queue}");
+    }
+    if !may_open_files(4_000) {
+        let this = "a_thousand_clients_that_come_while_it_has_no_processor_are_each_served";
+        return run_with_open_files(4_000, this);
+    }
+    let daemon = Daemon::start(&[]);
+    daemon.process.signal("STOP");
+    // A client that finds no place in the accept queue tries again after a second, at the soonest.
+    let patience = Duration::from_millis(900);
+    let connect = |number| match TcpStream::connect_timeout(&daemon.address, patience) {
+        Ok(stream) => Client::from(stream),
+        Err(error) => panic!("{error}, after {number} of {CLIENTS} clients"),
+    };
+    let mut clients: Vec<Client> = (0..CLIENTS).map(connect).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("put k 0.5 {number}\n").as_bytes());
+    }
+    daemon.process.signal("CONT");
+    for client in &mut clients {
+        client.expect(OK);
+    }
+    let points: String = (0..CLIENTS).map(|at| format!("k 0.5 {at}\n")).collect();
+    clients[CLIENTS - 1].exchange(b"get k\n", format!("ok\n{points}\n").as_bytes());
+}
+
+#[test]
+fn too_few_descriptors_to_start_are_one_line_and_status_1() {
+    let mut refused = 0;
+    // Less than 4 are too few for the system to load a program.
+    for descriptors in 4..16 {
+        let first = format!("ulimit -n {descriptors} &&");
+        let process = Process::spawn(&mut through_shell(&first, ""));
+        let line = process.log_line().expect("listens or says why not");
+        if line.contains("listening on ") {
+            process.stop();
+            continue;
+        }
+        refused += 1;
+        let end = process.end();
+        assert_eq!(
+            end.code,
+            Some(1),
+            "{descriptors} descriptors: {line}, {end:?}"
+        );
+        assert_eq!(end.stderr, [""; 0], "{descriptors} descriptors: {line}");
+    }
+    assert!(refused > 0, "it never had too few");
+}
+
+#[test]
+fn an_endless_line_takes_no_memory() {
+    let daemon = Daemon::start(&[]);
+    let mut client = daemon.connect();
+    client.send(&b"put k 1 ".repeat(100_000));
+    daemon.connect().wait_for_a_turn();
+    let before = daemon.process.peak_kib();
+    for _ in 0..40 {
+        client.send(&b"put k 1 ".repeat(100_000));
+    }
+    client.exchange(b"\nget k\n", &[WRONG_COMMAND, OK].concat());
+    let grown = daemon.process.peak_kib() - before;
+    assert!(grown < 4 << 10, "{grown} KiB for a line of 32 MB");
+}
+
+#[test]
+fn readers_that_stall_take_little_memory() {
+    let daemon = Daemon::start(&[]);
+    let (mut reader, reply) = daemon.reader_of_a_long_reply();
+    reader.expect(&reply);
+    let before = daemon.process.peak_kib();
+    let get = [b"get ", &reply[3..4_003], b"\n"].concat();
+    let mut stalled: Vec<Client> = (0..20).map(|_| daemon.connect()).collect();
+    for client in &mut stalled {
+        // What a client pipelines behind its reply stays outside, too.
+        client.send(&get.repeat(10));
+        assert!(client.wait_for_input());
+    }
+    reader.wait_for_a_turn();
+    let grown = daemon.process.peak_kib() - before;
+    // Each may fill its buffers; 20 replies of 16 MB are 320 MB.
+    assert!(grown < 20 << 10, "{grown} KiB for 20 stalled readers");
+}
+
+#[test]
+fn readers_that_stall_take_little_memory_whatever_is_put_meanwhile() {
+    let daemon = Daemon::start(&[]);
+    let (mut writer, key) = (daemon.connect(), "k".repeat(100));
+    let puts: String = (0..200_000)
+        .map(|at| format!("put {key} 0.5 {}\n", 2 * at))
+        .collect();
+    let puts = puts.as_bytes().chunks(1 << 20);
+    let received = daemon.connect().converse(puts);
+    assert_same(&received, &OK.repeat(200_000));
+    let before = daemon.process.peak_kib();
+    let mut stalled: Vec<Client> = (0..20).map(|_| daemon.connect()).collect();
+    for (number, client) in stalled.iter_mut().enumerate() {
+        client.send(format!("get {key}\n").as_bytes());
+        assert!(client.wait_for_input());
+        writer.exchange(format!("put {key} 1 {}\n", 2 * number + 1).as_bytes(), OK);
+    }
+    let grown = daemon.process.peak_kib() - before;
+    // The series itself is 3 MB of numbers: a copy for each reader would be 60 MB.
+    assert!(grown < 20 << 10, "{grown} KiB for 20 stalled readers");
+}
+
+#[test]
+fn a_client_that_only_writes_takes_little_memory() {
+    let daemon = Daemon::start(&[]);
+    let mut witness = daemon.connect();
+    let key = "k".repeat(2_000);
+    witness.exchange(
+        format!("put {key} 1 1\nput {key} 1 2\n").as_bytes(),
+        &OK.repeat(2),
+    );
+    let before = daemon.process.peak_kib();
+    let mut hog = daemon.connect();
+    let patience = Some(Duration::from_millis(500));
+    hog.stream
+        .set_write_timeout(patience)
+        .expect("takes a timeout");
+    let requests = format!("get {key}\n").repeat(100);
+    let mut written = 0;
+    let stopped = loop {
+        match hog.stream.write(requests.as_bytes()) {
+            Ok(count) => written += count,
+            Err(error) => break error.kind(),
+        }
+        assert!(written < 512 << 20, "the server reads without end");
+    };
+    assert!(
+        matches!(stopped, ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        "{stopped}"
+    );
+    witness.wait_for_a_turn();
+    let grown = daemon.process.peak_kib() - before;
+    assert!(
+        grown < 4 << 10,
+        "{grown} KiB after {written} bytes of requests"
+    );
+}

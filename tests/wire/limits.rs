@@ -1,0 +1,404 @@
+//! The limits at their edges, the addresses, and stopping.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use metricd::{Config, Server, StopHandle};
+
+use crate::oracle::Oracle;
+use crate::support::{Client, DEADLINE, OK, Running, assert_same};
+
+/// Longer than any test waits: what ends before it has not waited for it.
+const NEVER: Duration = Duration::from_secs(1_000);
+
+/// Why a server cannot be bound from this.
+#[track_caller]
+fn refusal(config: Config) -> String {
+    match Server::bind(config) {
+        Ok(_) => panic!("bound"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn listening_on(address: &str) -> Config {
+    Config {
+        listen: vec![address.into()],
+        ..Config::default()
+    }
+}
+
+/// A client whose long reply has begun, with the whole of that reply.
+fn reader_of_a_long_reply(server: &Running) -> (Client, Vec<u8>) {
+    let (mut reader, mut oracle) = (server.connect(), Oracle::new());
+    let key = "k".repeat(4_000);
+    let puts: String = (0..5_000)
+        .map(|at| format!("put {key} 0.5 {at}\n"))
+        .collect();
+    oracle.exchange(&mut reader, puts.as_bytes());
+    let get = format!("get {key}\n");
+    reader.send(get.as_bytes());
+    assert!(reader.wait_for_input());
+    (reader, oracle.answer(get.as_bytes()))
+}
+
+#[test]
+fn the_connection_limit_holds_at_its_edge() {
+    for limit in [1, 2, 5] {
+        let server = Running::start_with(Config {
+            connection_limit: limit,
+            ..Config::default()
+        });
+        let mut oracle = Oracle::new();
+        // One less, and as many as the limit.
+        let mut clients: Vec<Client> = (0..limit).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            oracle.exchange(client, b"put k 1 1\n");
+        }
+        // One and two more are connected by the system, and have to wait.
+        let mut waiting = [server.connect(), server.connect()];
+        for client in &mut waiting {
+            client.send(b"put k 2 2\nget k\n");
+        }
+        for client in &mut clients {
+            client.wait_for_a_turn();
+            oracle.exchange(client, b"get k\n");
+        }
+        assert!(waiting.iter().all(|client| !client.has_input()));
+
+        // A place that is given up goes to one of them, and to one only.
+        let [mut first, mut second] = waiting;
+        clients.remove(0);
+        first.expect(b"ok\n\nok\nk 1.0 1\nk 2.0 2\n\n");
+        for client in &mut clients {
+            client.exchange(b"get k\n", b"ok\nk 1.0 1\nk 2.0 2\n\n");
+        }
+        first.wait_for_a_turn();
+        assert!(!second.has_input());
+        assert_same(&first.finish(), b"");
+        second.expect(b"ok\n\nok\nk 1.0 1\nk 2.0 2\n\n");
+    }
+}
+
+#[test]
+fn many_more_clients_than_the_limit_are_served_one_after_the_other() {
+    let server = Running::start_with(Config {
+        connection_limit: 3,
+        ..Config::default()
+    });
+    let mut clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("put k 0.5 {number}\n").as_bytes());
+    }
+    for client in clients {
+        assert_same(&client.finish(), OK);
+    }
+    let points: String = (0..60).map(|at| format!("k 0.5 {at}\n")).collect();
+    server
+        .connect()
+        .exchange(b"get k\n", format!("ok\n{points}\n").as_bytes());
+}
+
+#[test]
+fn the_least_of_every_limit_serves() {
+    let server = Running::start_with(Config {
+        connection_limit: 1,
+        line_limit_bytes: 12,
+        read_buffer_bytes: 1,
+        write_buffer_bytes: 64 << 10,
+        accepts_per_turn: 1,
+        events_per_turn: 1,
+        stop_timeout: Duration::ZERO,
+        ..Config::default()
+    });
+    for _ in 0..20 {
+        let mut oracle = Oracle::with_line_limit(12);
+        let mut client = server.connect();
+        oracle.exchange(
+            &mut client,
+            b"put key 1 10\nput key 1 1\nput key 1 100\nget key\n",
+        );
+        assert_same(&client.finish(), b"");
+    }
+}
+
+#[test]
+fn few_accepts_and_events_a_turn_serve_everybody() {
+    let server = Running::start_with(Config {
+        accepts_per_turn: 1,
+        events_per_turn: 1,
+        ..Config::default()
+    });
+    let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
+    for round in 0..3 {
+        for client in &mut clients {
+            client.send(format!("put k {round} 1\n").as_bytes());
+        }
+        for client in clients.iter_mut().rev() {
+            client.expect(OK);
+        }
+    }
+}
+
+#[test]
+fn a_field_out_of_its_range_is_named() {
+    type Change = fn(&mut Config);
+    let changes: [(&str, Change); 11] = [
+        ("listen", |config| config.listen.clear()),
+        ("connection_limit", |config| config.connection_limit = 0),
+        ("line_limit_bytes", |config| config.line_limit_bytes = 0),
+        ("read_buffer_bytes", |config| config.read_buffer_bytes = 0),
+        ("read_buffer_bytes", |config| {
+            config.read_buffer_bytes = usize::MAX
+        }),
+        ("write_buffer_bytes", |config| config.write_buffer_bytes = 0),
+        ("write_buffer_bytes", |config| {
+            config.write_buffer_bytes = (64 << 10) - 1
+        }),
+        ("write_buffer_bytes", |config| {
+            config.write_buffer_bytes = usize::MAX
+        }),
+        ("accepts_per_turn", |config| config.accepts_per_turn = 0),
+        ("events_per_turn", |config| config.events_per_turn = 0),
+        ("events_per_turn", |config| {
+            config.events_per_turn = usize::MAX
+        }),
+    ];
+    for (field, change) in changes {
+        let mut config = listening_on("127.0.0.1:0");
+        change(&mut config);
+        let message = refusal(config);
+        assert!(message.contains(field), "{field}: {message}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let in_use = taken.local_addr().expect("an address");
+    for address in [
+        in_use.to_string().as_str(),
+        "",
+        "nonsense",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:http!",
+        "[::1:0",
+        "no..such..host:0",
+        // Of the block for documentation: no machine has it.
+        "192.0.2.1:0",
+    ] {
+        let message = refusal(listening_on(address));
+        assert!(message.contains(address), "{address}: {message}");
+        // Nor where it is one of several.
+        let listen = vec!["127.0.0.1:0".into(), address.into()];
+        let message = refusal(Config {
+            listen,
+            ..Config::default()
+        });
+        assert!(message.contains(address), "{address}: {message}");
+    }
+}
+
+#[test]
+fn an_address_can_be_listened_on_again_at_once() {
+    let server = Running::start();
+    let address = server.address;
+    let mut client = server.connect();
+    client.exchange(b"put k 1 1\n", OK);
+    server.stop();
+    server.join().expect("stops");
+    assert_same(&client.finish(), b"");
+    let server = Running::start_listening(listening_on(&address.to_string()));
+    assert_eq!(server.address, address);
+    server.connect().exchange(b"get k\n", OK);
+}
+
+#[test]
+fn every_address_leads_to_the_same_store() {
+    let mut listen = vec![
+        "127.0.0.1:0".to_string(),
+        "127.0.0.1:0".into(),
+        "localhost:0".into(),
+    ];
+    // Where the machine has it.
+    if TcpListener::bind("[::1]:0").is_ok() {
+        listen.push("[::1]:0".into());
+    }
+    let asked_for = listen.len();
+    let server = Running::start_listening(Config {
+        listen,
+        ..Config::default()
+    });
+    let addresses = server.addresses.clone();
+    assert!(addresses.len() >= asked_for, "{addresses:?}");
+    assert!(
+        addresses.iter().all(|address| address.port() != 0),
+        "{addresses:?}"
+    );
+    assert!(
+        addresses.iter().all(|address| address.ip().is_loopback()),
+        "{addresses:?}"
+    );
+    let mut oracle = Oracle::new();
+    for (number, address) in addresses.iter().enumerate() {
+        let put = format!("put k{number} 1 1\n");
+        oracle.exchange(&mut Client::connect(*address), put.as_bytes());
+    }
+    for address in addresses {
+        oracle.exchange(&mut Client::connect(address), b"get *\n");
+    }
+}
+
+#[test]
+fn run_server_serves_or_says_why_not() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    let error = metricd::run_server("127.0.0.1", port).expect_err("in use");
+    assert!(
+        error.to_string().contains(&format!("127.0.0.1:{port}")),
+        "{error}"
+    );
+    let error = metricd::run_server("no..such..host", 0).expect_err("no such host");
+    assert!(error.to_string().contains("no..such..host"), "{error}");
+
+    // Runs to the end of the process, as nobody can stop it.
+    drop(taken);
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        ended.send(metricd::run_server("127.0.0.1", port).map_err(|error| error.to_string()))
+    });
+    let start = Instant::now();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    while TcpStream::connect(address).is_err() {
+        assert_eq!(end.try_recv(), Err(mpsc::TryRecvError::Empty));
+        assert!(start.elapsed() < DEADLINE, "does not listen");
+    }
+    Client::connect(address).exchange(b"put k 1 1\nget k\n", b"ok\n\nok\nk 1.0 1\n\n");
+}
+
+#[test]
+fn stop_writes_the_replies_that_are_owed_and_closes() {
+    let server = Running::start_with(Config {
+        stop_timeout: NEVER,
+        ..Config::default()
+    });
+    let idle = server.connect();
+    let mut unfinished = server.connect();
+    unfinished.exchange(b"put other 1 1\nput other 2", OK);
+    let (reader, reply) = reader_of_a_long_reply(&server);
+    server.stop();
+    // Who is owed nothing is closed, and nobody new is taken, while the reader is waited for.
+    assert_same(&idle.rest(), b"");
+    assert_same(&unfinished.rest(), b"");
+    let patience = Duration::from_secs(1);
+    // The listeners may close a moment after the first clients; a client that connects to one
+    // that stays open would wait for a server that never comes.
+    let mut attempts = (0..500).map(|_| TcpStream::connect_timeout(&server.address, patience));
+    let refused = attempts.find_map(Result::err).map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::ConnectionRefused), "still listens");
+    assert!(server.is_running());
+    assert_same(&reader.rest(), &reply);
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn stop_tears_no_reply() {
+    let server = Running::start();
+    let (mut reader, reply) = reader_of_a_long_reply(&server);
+    let get = [b"get ".as_slice(), &b"k".repeat(4_000), b"\n"].concat();
+    for _ in 0..5 {
+        reader.send(&get);
+    }
+    reader.expect(&reply[..reply.len() / 2]);
+    server.stop();
+    // The first had begun; each of the others is there as a whole or not at all.
+    let rest = reader.rest();
+    let replies = (rest.len() + reply.len() / 2) / reply.len();
+    assert!((1..=6).contains(&replies), "{replies}");
+    assert_same(&rest, &reply.repeat(replies)[reply.len() / 2..]);
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn a_second_stop_ends_it_at_once() {
+    let server = Running::start_with(Config {
+        stop_timeout: NEVER,
+        ..Config::default()
+    });
+    let (idle, (_stalled, _reply)) = (server.connect(), reader_of_a_long_reply(&server));
+    server.stop();
+    assert_same(&idle.rest(), b"");
+    assert!(server.is_running());
+    server.stop();
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn two_stops_in_a_row_end_it_at_once() {
+    let server = Running::start_with(Config {
+        stop_timeout: NEVER,
+        ..Config::default()
+    });
+    let (_stalled, _reply) = reader_of_a_long_reply(&server);
+    server.stop();
+    server.stop();
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn a_stalled_reader_holds_up_the_end_for_the_timeout_only() {
+    for stop_timeout in [Duration::ZERO, Duration::from_millis(300)] {
+        let server = Running::start_with(Config {
+            stop_timeout,
+            ..Config::default()
+        });
+        let (_stalled, _reply) = reader_of_a_long_reply(&server);
+        let start = Instant::now();
+        server.stop();
+        server.join().expect("stops in order");
+        assert!(start.elapsed() >= stop_timeout, "{:?}", start.elapsed());
+        // Far from the 5 s of the default.
+        assert!(start.elapsed() < stop_timeout + Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn a_server_with_no_clients_stops_at_once() {
+    let server = Running::start_with(Config {
+        stop_timeout: NEVER,
+        ..Config::default()
+    });
+    server.stop();
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn stop_works_from_any_thread_and_at_any_time() {
+    fn assert_send<T: Send>(value: T) -> T {
+        value
+    }
+    let (handed_out, handles) = mpsc::channel::<StopHandle>();
+    let (ended, end) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let server = Server::bind(listening_on("127.0.0.1:0")).expect("binds");
+        let handle = || server.stop_handle();
+        let before = assert_send(handle());
+        handed_out.send(handle()).expect("the test waits for it");
+        // Before the server runs.
+        before.stop();
+        ended
+            .send(server.run().map_err(|error| error.to_string()))
+            .expect("the test waits for it");
+    });
+    assert_eq!(end.recv_timeout(DEADLINE), Ok(Ok(())));
+    server.join().expect("does not panic");
+    // After it has ended, of all of its handles.
+    let handle = handles.recv_timeout(DEADLINE).expect("a handle");
+    handle.stop();
+    handle.stop();
+}
