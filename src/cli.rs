@@ -33,7 +33,7 @@ Usage: metricd [OPTION]...
   --connection-limit N    connections served at once; others wait [{connections}]
   --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
   --read-buffer BYTES     read from one client in one turn [{read}]
-  --write-buffer BYTES    replies formed for one client at once [{write}, at least]
+  --write-buffer BYTES    replies formed at once, 65536 at least [{write}]
   --accepts-per-turn N    connections accepted in one turn [{accepts}]
   --events-per-turn N     events taken from the system in one turn [{events}]
   --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
