@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
-use crate::protocol::{float, response};
+use crate::protocol::response::{self, PointWriter};
 use crate::store::{Kind, Run, Snapshot, Store};
 
 /// How much of a wrong line is logged.
@@ -84,16 +85,26 @@ impl Reply {
 
 /// Appends the points of a run until `out` is full; a break says behind which timestamp.
 fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFlow<i64> {
+    let mut writer = PointWriter::new(key);
     let kind = run.kind();
-    for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-        response::append_key(out, key);
-        match kind {
-            Kind::Digits { decimals } => float::append_decimal(out, value, decimals),
-            Kind::Bits => float::append(out, f64::from_bits(value as u64)),
+    let mut points = run.timestamps().iter().zip(run.values());
+    while points.len() > 0 {
+        // So many fit however long their lines turn out to be; most are a good deal shorter.
+        let line_room = writer.line_room_bytes();
+        let fit = (full.saturating_sub(out.len()) / line_room).clamp(1, points.len());
+        let mut length = out.len();
+        out.resize(length + fit * line_room, 0);
+        let mut last = 0;
+        for (&timestamp, &value) in points.by_ref().take(fit) {
+            length += writer.write(&mut out[length..], timestamp, |room| match kind {
+                Kind::Digits { decimals } => float::write_decimal(room, value, decimals),
+                Kind::Bits => float::write(room, f64::from_bits(value as u64)),
+            });
+            last = timestamp;
         }
-        response::append_timestamp(out, timestamp);
-        if out.len() >= full {
-            return ControlFlow::Break(timestamp);
+        out.truncate(length);
+        if length >= full {
+            return ControlFlow::Break(last);
         }
     }
     ControlFlow::Continue(())

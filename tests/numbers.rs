@@ -1,7 +1,13 @@
 //! Numbers read and printed as CPython does, by tables that CPython made
 //! (`tests/numbers/make_tables.py`), so that no Python is needed here.
 
-use metricd::protocol::{float, integer};
+use metricd::protocol::{NUMBER_ROOM_BYTES, float, integer};
+
+fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
+    let mut room = [0; NUMBER_ROOM_BYTES];
+    let length = write(&mut room);
+    String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
+}
 
 /// Checks `ours` against each row of a table, and that the table is there in full.
 #[track_caller]
@@ -28,17 +34,15 @@ fn check(table: &str, least_rows: usize, ours: impl Fn(&str) -> Option<String>) 
 #[test]
 fn floats_are_read_and_printed_as_python_does() {
     check(include_str!("numbers/floats.tsv"), 4_000, |text| {
-        let mut out = Vec::new();
-        float::append(&mut out, float::parse(text)?);
-        String::from_utf8(out).ok()
+        let value = float::parse(text)?;
+        Some(written(|room| float::write(room, value)))
     });
 }
 
 #[test]
 fn integers_are_read_as_python_does() {
     check(include_str!("numbers/integers.tsv"), 1_500, |text| {
-        let mut out = Vec::new();
-        integer::append(&mut out, integer::parse(text)?);
-        String::from_utf8(out).ok()
+        let value = integer::parse(text)?;
+        Some(written(|room| integer::write(room, value)))
     });
 }

@@ -1,12 +1,24 @@
 //! Doubles as Python's `float()` reads them and as its `repr()` prints them.
 
-use super::integer::{DIGITS, underscores_stand_between_digits, write_digits};
+use super::integer::{self, EIGHT_DIGITS, eight_digits, underscores_stand_between_digits};
+use super::write_block;
 
 /// Powers of ten that a double holds exactly.
 const EXACT_POWERS_OF_TEN: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
+
+/// The powers of ten up to 10^16.
+const POWERS_OF_TEN: [u64; 17] = {
+    let mut powers = [1; 17];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
 
 /// Reads what `float(text)` reads: sign, decimal point, exponent, `inf`, `infinity` and `nan` in
 /// any case, single underscores between ASCII digits.
@@ -74,7 +86,7 @@ fn parse_underscored(text: &[u8]) -> Option<f64> {
     if !underscores_stand_between_digits(text) {
         return None;
     }
-    let mut digits = Digits::new();
+    let mut digits = DecidingDigits::new();
     let mut rest = text.iter().copied().filter(|&byte| byte != b'_').peekable();
     let negative = rest.next_if(|&byte| byte == b'-').is_some();
     if !negative {
@@ -117,7 +129,7 @@ fn parse_underscored(text: &[u8]) -> Option<f64> {
 }
 
 /// The digits of a number, cut to those that decide it.
-struct Digits {
+struct DecidingDigits {
     /// `kept[..length]` are the significant digits, without leading zeros.
     kept: [u8; DECIDING_DIGITS + 1 + "e-9223372036854775808".len()],
     length: usize,
@@ -127,9 +139,9 @@ struct Digits {
     any: bool,
 }
 
-impl Digits {
-    fn new() -> Digits {
-        Digits {
+impl DecidingDigits {
+    fn new() -> DecidingDigits {
+        DecidingDigits {
             kept: [0; _],
             length: 0,
             exponent: 0,
@@ -174,91 +186,138 @@ impl Digits {
     }
 }
 
-/// Appends what `repr(value)` prints: the shortest digits that read back the same, with `.0` or
-/// an exponent, which is used from 1e16 up and below 1e-4 and has at least two digits.
-pub fn append(out: &mut Vec<u8>, value: f64) {
+/// Writes what `repr(value)` prints, and returns how many bytes that is: the shortest digits that
+/// read back the same, with `.0` or an exponent, which is used from 1e16 up and below 1e-4 and has
+/// at least two digits. `room` is at least [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+///
+/// ```
+/// # use metricd::protocol::{NUMBER_ROOM_BYTES, float};
+/// let mut room = [0; NUMBER_ROOM_BYTES];
+/// let length = float::write(&mut room, 0.00001);
+/// assert_eq!(&room[..length], b"1e-05");
+/// ```
+pub fn write(room: &mut [u8], value: f64) -> usize {
     if value.is_finite() {
         let mut buffer = zmij::Buffer::new();
-        let text = buffer.format_finite(value);
+        let printed = buffer.format_finite(value).as_bytes();
         if value.abs() >= 1e-4 || value == 0.0 {
             // Here zmij's layout is Python's.
-            out.extend_from_slice(text.as_bytes());
+            write_all(room, &[printed])
         } else {
-            append_small(out, text);
+            write_small(room, printed)
         }
     } else if value.is_nan() {
-        out.extend_from_slice(b"nan");
+        write_all(room, &[b"nan"])
     } else {
-        out.extend_from_slice(if value < 0.0 { b"-inf" } else { b"inf" });
+        write_all(room, &[if value < 0.0 { b"-inf" } else { b"inf" }])
     }
 }
 
-/// Appends what `repr` prints of the double nearest to `digits` ÷ 10^`decimals`, without making
-/// it: any decimal of up to fifteen digits is the shortest that reads back its double.
+/// Writes what `repr` prints of the double nearest to `digits` ÷ 10^`decimals`, without making
+/// it, and returns how many bytes that is: any decimal of up to fifteen digits is the shortest
+/// that reads back its double.
 ///
-/// `digits` is of at most fifteen digits, `decimals` at most 15.
-pub fn append_decimal(out: &mut Vec<u8>, digits: i64, decimals: u8) {
-    let decimals = usize::from(decimals);
-    let mut text = [b'0'; DIGITS];
-    let start = write_digits(&mut text, digits.unsigned_abs());
-    let point = DIGITS - decimals;
-    if start > point + 3 && digits != 0 {
+/// `digits` is of at most fifteen digits, `decimals` at most 15. `room` is at least
+/// [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+#[inline]
+pub fn write_decimal(room: &mut [u8], digits: i64, decimals: u8) -> usize {
+    let magnitude = digits.unsigned_abs();
+    let unit = POWERS_OF_TEN[usize::from(decimals)];
+    if magnitude * 10_000 < unit && digits != 0 {
         // Below 1e-4 there is an exponent.
-        return append(out, digits as f64 / EXACT_POWERS_OF_TEN[decimals]);
+        return write(
+            room,
+            digits as f64 / EXACT_POWERS_OF_TEN[usize::from(decimals)],
+        );
     }
-    // Before the point is at least one digit, and behind it; of more, no zeros at the end.
-    let integer = &text[start.min(point - 1)..point];
-    let fraction = &text[point..];
-    let zeros = fraction
-        .iter()
-        .rev()
-        .take_while(|&&digit| digit == b'0')
-        .count();
-    let fraction = if zeros < decimals {
-        &fraction[..decimals - zeros]
+    // Written over where there is no sign.
+    room[0] = b'-';
+    let sign = usize::from(digits < 0);
+    let room = &mut room[sign..];
+    if magnitude < EIGHT_DIGITS && decimals < 8 {
+        sign + write_short_decimal(room, magnitude, usize::from(decimals))
     } else {
-        b"0"
-    };
-    if digits < 0 {
-        out.push(b'-');
+        sign + write_long_decimal(
+            room,
+            magnitude / unit,
+            magnitude % unit,
+            usize::from(decimals),
+        )
     }
-    out.extend_from_slice(integer);
-    out.push(b'.');
-    out.extend_from_slice(fraction);
+}
+
+/// Writes a decimal of up to eight digits, at least one of them before the point.
+#[inline(always)]
+fn write_short_decimal(room: &mut [u8], magnitude: u64, decimals: usize) -> usize {
+    let digits = eight_digits(magnitude);
+    let integer_digits = 8 - decimals;
+    let zeros = (digits.trailing_zeros() as usize / 8).min(integer_digits - 1);
+    write_block(room, integer::text(digits >> (8 * zeros)));
+    let length = integer_digits - zeros;
+    room[length] = b'.';
+    let fraction = digits.checked_shr(8 * integer_digits as u32).unwrap_or(0);
+    length + 1 + write_fraction(&mut room[length + 1..], fraction)
+}
+
+/// Writes a decimal of up to sixteen digits before the point and behind it.
+fn write_long_decimal(room: &mut [u8], integer: u64, fraction: u64, decimals: usize) -> usize {
+    let mut length = integer::write_magnitude(room, integer);
+    room[length] = b'.';
+    length += 1;
+    let sixteen_digits = fraction * POWERS_OF_TEN[16 - decimals];
+    let first = eight_digits(sixteen_digits / EIGHT_DIGITS);
+    let last = eight_digits(sixteen_digits % EIGHT_DIGITS);
+    if last == 0 {
+        return length + write_fraction(&mut room[length..], first);
+    }
+    write_block(&mut room[length..], integer::text(first));
+    length + 8 + write_fraction(&mut room[length + 8..], last)
+}
+
+/// Writes eight digits without the zeros at the end, but one digit at least.
+#[inline(always)]
+fn write_fraction(room: &mut [u8], digits: u64) -> usize {
+    let zeros = (digits | 1).leading_zeros() / 8;
+    write_block(room, integer::text(digits));
+    8 - zeros as usize
 }
 
 /// Lays out anew what zmij printed of a magnitude below 1e-4: it begins the exponents one power
 /// of ten later and does not fill them up to two digits.
 #[cold]
-fn append_small(out: &mut Vec<u8>, text: &str) {
-    let (sign, magnitude) = text.split_at(usize::from(text.starts_with('-')));
-    out.extend_from_slice(sign.as_bytes());
-    if let Some(digits) = magnitude.strip_prefix("0.0000") {
-        let (first, rest) = digits.split_at(1);
-        out.extend_from_slice(first.as_bytes());
-        if !rest.is_empty() {
-            out.push(b'.');
-            out.extend_from_slice(rest.as_bytes());
+fn write_small(room: &mut [u8], printed: &[u8]) -> usize {
+    let (sign, magnitude) = printed.split_at(usize::from(printed[0] == b'-'));
+    match (magnitude, memchr::memchr(b'e', magnitude)) {
+        ([b'0', b'.', b'0', b'0', b'0', b'0', digit], _) => {
+            write_all(room, &[sign, &[*digit], b"e-05"])
         }
-        out.extend_from_slice(b"e-05");
-    } else if let Some((digits, exponent)) = magnitude.split_once("e-") {
-        out.extend_from_slice(digits.as_bytes());
-        out.extend_from_slice(if exponent.len() < 2 { b"e-0" } else { b"e-" });
-        out.extend_from_slice(exponent.as_bytes());
-    } else {
-        out.extend_from_slice(magnitude.as_bytes());
+        ([b'0', b'.', b'0', b'0', b'0', b'0', first, rest @ ..], _) => {
+            write_all(room, &[sign, &[*first], b".", rest, b"e-05"])
+        }
+        // Behind the `e` stand a minus sign and the digits.
+        (_, Some(e)) if magnitude.len() - e == 3 => {
+            write_all(room, &[sign, &magnitude[..e], b"e-0", &magnitude[e + 2..]])
+        }
+        _ => write_all(room, &[printed]),
     }
+}
+
+/// Writes parts one behind the other.
+fn write_all(room: &mut [u8], parts: &[&[u8]]) -> usize {
+    parts.iter().fold(0, |length, part| {
+        room[length..][..part.len()].copy_from_slice(part);
+        length + part.len()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::written;
     use proptest::prelude::*;
 
     fn repr(value: f64) -> String {
-        let mut out = Vec::new();
-        append(&mut out, value);
-        String::from_utf8(out).unwrap()
+        written(|room| write(room, value))
     }
 
     /// The same double to the bit, every NaN being the same.
@@ -320,10 +379,9 @@ mod tests {
         #[test]
         fn decimals_are_printed_as_their_doubles_are(digits in -999_999_999_999_999i64..=999_999_999_999_999, shift in 0u32..50, decimals in 0u8..=15) {
             let digits = digits >> shift;
-            let mut out = Vec::new();
-            append_decimal(&mut out, digits, decimals);
+            let text = written(|room| write_decimal(room, digits, decimals));
             let value = digits as f64 / EXACT_POWERS_OF_TEN[usize::from(decimals)];
-            prop_assert_eq!(String::from_utf8(out).unwrap(), repr(value));
+            prop_assert_eq!(text, repr(value));
         }
 
         #[test]

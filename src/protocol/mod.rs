@@ -1,7 +1,33 @@
 //! The wire protocol, pure: a line to a [`Request`](request::Request), points to reply bytes,
 //! numbers as Python reads and prints them. Nothing here knows a socket or how points are kept.
+//!
+//! What is written goes to the front of a slice, by functions that return how much it is. They
+//! copy blocks of a fixed length, of which but a part may count, since a copy of a length that is
+//! known only then takes a call; so the slice must be longer than what is written.
 
 pub mod float;
 pub mod integer;
 pub mod request;
 pub mod response;
+
+/// The room that a number is to be given, however much of it is then used: the longest takes 24
+/// bytes and blocks of eight reach behind it.
+pub const NUMBER_ROOM_BYTES: usize = 32;
+
+/// Writes a block to the front of `room`.
+///
+/// # Panics
+///
+/// Where the room is less.
+#[inline(always)]
+fn write_block<const N: usize>(room: &mut [u8], block: [u8; N]) {
+    room[..N].copy_from_slice(&block);
+}
+
+/// What `write` writes, for tests.
+#[cfg(test)]
+fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
+    let mut room = [0; NUMBER_ROOM_BYTES];
+    let length = write(&mut room);
+    String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
+}

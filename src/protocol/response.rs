@@ -1,6 +1,7 @@
 //! The bytes of replies.
 
-use super::integer;
+use super::integer::AscendingWriter;
+use super::{NUMBER_ROOM_BYTES, write_block};
 
 /// The whole reply to a put that is stored, and to a get that found nothing.
 pub const OK: &[u8] = b"ok\n\n";
@@ -14,17 +15,85 @@ pub const POINTS_BEGIN: &[u8] = b"ok\n";
 /// What it ends with.
 pub const POINTS_END: &[u8] = b"\n";
 
-/// Appends what stands before the value of a point, whose line is `<key> <value> <timestamp>`.
-#[inline]
-pub fn append_key(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(key.as_bytes());
-    out.push(b' ');
+/// Most keys are no longer than this, and copied as one block.
+const KEY_BLOCK_BYTES: usize = 32;
+
+/// Writes the lines of one series' points: `<key> <value> <timestamp>`.
+pub struct PointWriter<'key> {
+    key: &'key [u8],
+    /// The key and what may stand behind it, where it is short.
+    block: Option<[u8; KEY_BLOCK_BYTES]>,
+    timestamps: AscendingWriter,
 }
 
-/// Appends what stands behind the value of a point.
-#[inline]
-pub fn append_timestamp(out: &mut Vec<u8>, timestamp: i64) {
-    out.push(b' ');
-    integer::append(out, timestamp);
-    out.push(b'\n');
+impl<'key> PointWriter<'key> {
+    /// For the points under this key.
+    pub fn new(key: &'key str) -> PointWriter<'key> {
+        let key = key.as_bytes();
+        let block = (key.len() <= KEY_BLOCK_BYTES).then(|| {
+            let mut block = [b' '; KEY_BLOCK_BYTES];
+            block[..key.len()].copy_from_slice(key);
+            block
+        });
+        PointWriter {
+            key,
+            block,
+            timestamps: AscendingWriter::new(),
+        }
+    }
+
+    /// The room that a line is to be given, however much of it is then used.
+    pub fn line_room_bytes(&self) -> usize {
+        self.key.len().max(KEY_BLOCK_BYTES) + 2 * NUMBER_ROOM_BYTES
+    }
+
+    /// Writes one line, whose value `write_value` writes, and returns how many bytes that is.
+    #[inline]
+    pub fn write(
+        &mut self,
+        room: &mut [u8],
+        timestamp: i64,
+        write_value: impl FnOnce(&mut [u8]) -> usize,
+    ) -> usize {
+        let mut length = self.key.len();
+        match self.block {
+            Some(block) => write_block(room, block),
+            None => room[..length].copy_from_slice(self.key),
+        }
+        room[length] = b' ';
+        length += 1;
+        length += write_value(&mut room[length..]);
+        room[length] = b' ';
+        length += 1;
+        length += self.timestamps.write(&mut room[length..], timestamp);
+        room[length] = b'\n';
+        length + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::float;
+
+    #[test]
+    fn lines_of_keys_of_any_length_fit_their_room() {
+        for length in [1, 18, 31, 32, 33, 1_000] {
+            let key = "k".repeat(length);
+            let mut writer = PointWriter::new(&key);
+            for (value, timestamp) in [
+                (-f64::MAX, i64::MIN),
+                (-1.5, 0),
+                (-1.5e-300, -99_999_999_999_999_999),
+            ] {
+                let mut room = vec![0; writer.line_room_bytes()];
+                let length = writer.write(&mut room, timestamp, |room| float::write(room, value));
+                let line = String::from_utf8(room[..length].to_vec()).unwrap();
+                let words: Vec<&str> = line.split(' ').collect();
+                assert_eq!(words[0], key);
+                assert_eq!(words[1].parse(), Ok(value));
+                assert_eq!(words[2], format!("{timestamp}\n"));
+            }
+        }
+    }
 }
