@@ -73,41 +73,55 @@ struct Words<'line> {
 impl<'line> Iterator for Words<'line> {
     type Item = &'line str;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<&'line str> {
-        let start = position(self.rest, |space| !space)?;
-        let (word, rest) = match position(&self.rest[start..], |space| space) {
-            Some(length) => self.rest[start..].split_at(length),
-            None => (&self.rest[start..], ""),
+        let text = self.rest.as_bytes();
+        let start = match text {
+            // A single space between words, or none before the first.
+            [b' ', b'!'..=b'~', ..] => 1,
+            [b'!'..=b'~', ..] => 0,
+            _ => find(self.rest, 0, |is_space| !is_space)?,
         };
+        let end = end_of_ascii_word(text, start);
+        let end = match text.get(end) {
+            None => end,
+            Some(b' ') => end,
+            Some(_) => find(self.rest, end, |is_space| is_space).unwrap_or(text.len()),
+        };
+        let (word, rest) = (&self.rest[start..end], &self.rest[end..]);
         self.rest = rest;
         Some(word)
     }
 }
 
-/// Index of the first character of `text` whose being white space is `wanted`.
-#[inline]
-fn position(text: &str, wanted: impl Fn(bool) -> bool) -> Option<usize> {
-    for (index, &byte) in text.as_bytes().iter().enumerate() {
-        if !byte.is_ascii() {
-            // Rare: from here on by characters, which the bytes of an ASCII text are already.
-            let (past, character) = text[index..]
-                .char_indices()
-                .find(|&(_, c)| wanted(is_python_space(c)))?;
-            debug_assert!(wanted(is_python_space(character)));
-            return Some(index + past);
+/// The first byte from `start` on that may not be of a word of plain ASCII: a space, a control
+/// character, or part of a character beyond ASCII; the length of the text where there is none.
+#[inline(always)]
+fn end_of_ascii_word(text: &[u8], start: usize) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut place = start;
+    while let Some(eight) = text[place..].first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        // The high bit of each byte that is above ASCII, or below `!`; behind the first of the
+        // latter perhaps of others too, which does not matter.
+        let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
+        if others != 0 {
+            return place + others.trailing_zeros() as usize / 8;
         }
-        if wanted(is_ascii_space(byte)) {
-            return Some(index);
-        }
+        place += 8;
     }
-    None
+    let rest = text[place..]
+        .iter()
+        .position(|byte| !matches!(byte, b'!'..=0x7f));
+    rest.map_or(text.len(), |offset| place + offset)
 }
 
-/// The ASCII part of [`is_python_space`].
-#[inline]
-fn is_ascii_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r' | 0x1c..=0x1f)
+/// Where the first character from `start` on begins whose being white space is `wanted`.
+fn find(text: &str, start: usize, wanted: impl Fn(bool) -> bool) -> Option<usize> {
+    let mut characters = text[start..].char_indices();
+    characters
+        .find(|&(_, c)| wanted(is_python_space(c)))
+        .map(|(offset, _)| start + offset)
 }
 
 /// What `str.split()` splits at: Unicode white space, which is what Rust calls white space, and
