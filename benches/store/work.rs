@@ -42,6 +42,11 @@ impl Work {
         self
     }
 
+    /// Takes the last so many puts away, as work of its own for the same series.
+    pub fn split_last(&mut self, puts: usize) -> Vec<(u32, u32)> {
+        self.order.split_off(self.order.len() - puts)
+    }
+
     pub fn put(&self, place: (u32, u32)) -> (&str, Point) {
         let (series, place) = (place.0 as usize, place.1 as usize);
         (&self.keys[series], self.points[series][place])
