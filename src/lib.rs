@@ -34,7 +34,7 @@
 //! | `execute.rs` | request × store → reply, the only place that knows both | sockets |
 //! | `store/mod.rs`, `index.rs`, `series.rs` | the hash table from key to series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
-//! | `store/chunk.rs`, `decimal.rs`, `packing.rs`, `run.rs` | the codec: up to 128 points in few bytes, and back | series |
+//! | `store/chunk.rs`, `decimal.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | what was stored at one moment | |
 
 #![forbid(unsafe_code)]

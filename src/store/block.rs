@@ -13,7 +13,7 @@ use super::chunk::{self, Header};
 use super::run::{RUN_POINTS, Run};
 
 /// The most points of a block: what a put into the past costs at most is to write so many anew.
-pub const BLOCK_POINTS: usize = 1_024;
+pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
 const CHUNKS: usize = 10;
 
@@ -175,11 +175,11 @@ mod tests {
     fn too_many_points_for_one_block_are_two() {
         for (count, blocks) in [
             (1, 1),
-            (128, 1),
-            (129, 1),
-            (1_024, 1),
-            (1_025, 2),
-            (2_048, 2),
+            (RUN_POINTS, 1),
+            (RUN_POINTS + 1, 1),
+            (BLOCK_POINTS, 1),
+            (BLOCK_POINTS + 1, 2),
+            (2 * BLOCK_POINTS, 2),
         ] {
             let points = walk(count);
             let sealed = Block::of_points(&points);

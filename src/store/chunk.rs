@@ -1,14 +1,14 @@
 //! A run of points in few bytes, and back.
 //!
 //! ```text
-//! byte  0      points − 1                    0 to 127
+//! byte  0      points − 1                    0 to 159
 //!       1      timestamps: order and width   high bit: differences of differences
 //!       2      values: kind and width        high bit: bits of doubles
-//!       3      decimals, or, of doubles, shift
-//!       4 …    first timestamp, as the difference to the block's     zigzag varint
+//!       3      decimals, or, of doubles, shift   high bit: there is a unit
+//!       4 …    first timestamp, what it is above the block's         varint
 //!              first difference, where the order is two              zigzag varint
 //!              least difference (of differences)                     zigzag varint
-//!              unit, where the width is not 0                        varint
+//!              unit, if there is one                                 varint
 //!              first value                                           zigzag varint
 //!              least difference of digits; none of doubles           zigzag varint
 //!       …      timestamps: each difference (of differences) less the least, by the unit,
@@ -210,13 +210,20 @@ impl Header {
         out.push((self.count - 1) as u8);
         out.push(self.timestamps.width as u8 | order);
         out.push(self.values.width as u8 | kind);
-        out.push(decimals_or_shift);
-        write_signed(out, self.first_timestamp.wrapping_sub(base));
+        out.push(
+            decimals_or_shift
+                | if self.timestamps.unit == 1 {
+                    0
+                } else {
+                    HIGH_BIT
+                },
+        );
+        write_varint(out, self.first_timestamp.wrapping_sub(base) as u64);
         if let Some(first_step) = self.first_step {
             write_signed(out, first_step);
         }
         write_signed(out, self.timestamps.least);
-        if self.timestamps.width > 0 {
+        if self.timestamps.unit != 1 {
             write_varint(out, self.timestamps.unit);
         }
         write_signed(out, self.first_value);
@@ -250,6 +257,8 @@ impl Header {
         let is_bits = kind & HIGH_BIT != 0;
         let (timestamp_width, value_width) =
             (u32::from(order & !HIGH_BIT), u32::from(kind & !HIGH_BIT));
+        let has_unit = decimals_or_shift & HIGH_BIT != 0;
+        let decimals_or_shift = decimals_or_shift & !HIGH_BIT;
         let count = usize::from(count) + 1;
         let most = if is_bits { 63 } else { DECIMALS_MAX };
         if count > RUN_POINTS
@@ -259,7 +268,7 @@ impl Header {
         {
             return None;
         }
-        let first_timestamp = base.wrapping_add(read_signed(bytes)?);
+        let first_timestamp = base.wrapping_add(read_varint(bytes)? as i64);
         let first_step = if is_second {
             Some(read_signed(bytes)?)
         } else {
@@ -267,11 +276,7 @@ impl Header {
         };
         let timestamps = Frame {
             least: read_signed(bytes)?,
-            unit: if timestamp_width > 0 {
-                read_varint(bytes)?
-            } else {
-                1
-            },
+            unit: if has_unit { read_varint(bytes)? } else { 1 },
             width: timestamp_width,
         };
         let first_value = read_signed(bytes)?;
@@ -480,18 +485,18 @@ mod tests {
         assert_eq!(chunk_bytes(&|i| i as f64, &regular), 8);
         // Of 101 different steps seven bits each; of seven steps of time three bits each.
         let walk = |i: i64| (0..i).map(scattered).sum::<i64>() as f64 / 100.0;
-        assert_eq!(chunk_bytes(&walk, &regular), 8 + 127 * 7 / 8 + 1);
+        assert_eq!(chunk_bytes(&walk, &regular), 8 + 159 * 7 / 8 + 1);
         assert_eq!(
             chunk_bytes(&|_| 1.0, &|i| regular(i) + scattered(i) % 4),
-            9 + 127 * 3 / 8 + 1
+            8 + 159 * 3 / 8 + 1
         );
         // A bit each in step, but for points that are missing.
         assert_eq!(
             chunk_bytes(&|_| 1.0, &|i| regular(i + i / 9)),
-            9 + 127 / 8 + 1
+            9 + 159 / 8 + 1
         );
         // Doubles of one sign and binary exponent, whose other 52 bits are noise.
         let noise = |i: i64| 1.0 + (i as f64 * 0.618_033_988_749).fract();
-        assert!(chunk_bytes(&noise, &regular) <= 17 + 127 * 52 / 8);
+        assert!(chunk_bytes(&noise, &regular) <= 17 + 159 * 52 / 8);
     }
 }

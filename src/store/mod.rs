@@ -13,7 +13,8 @@
 //!
 //! A point goes into the open head of its series, in a byte or two; a full head becomes a chunk
 //! of a sealed block, by about a byte a point; points that come late wait beside the block that
-//! they fall into until there are enough of them to write it anew. Whatever is read comes as a run of up to 128 points.
+//! they fall into until there are enough of them to write it anew. Whatever is read comes as a
+//! run of up to 160 points.
 
 mod block;
 mod chunk;

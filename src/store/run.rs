@@ -3,10 +3,11 @@
 use super::Point;
 use super::decimal;
 
-/// The most points of a run, and so of a head and of a chunk.
-pub const RUN_POINTS: usize = 128;
+/// The most points of a run, and so of a head and of a chunk: as many as a head of 256 bytes takes
+/// of a series in step.
+pub const RUN_POINTS: usize = 160;
 
-/// Up to 128 consecutive points of one series, by ascending timestamp: what is read at once.
+/// Up to 160 consecutive points of one series, by ascending timestamp: what is read at once.
 #[derive(Clone, Debug)]
 pub struct Run {
     timestamps: [i64; RUN_POINTS],
