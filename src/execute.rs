@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
-use crate::store::{Kind, Run, Snapshot, Store};
+use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, Store};
 
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
@@ -20,39 +20,105 @@ pub enum Answer {
     Unfinished(Reply),
 }
 
-/// Executes one line and appends its reply to `out`, of a long one the first `piece_bytes` bytes
-/// and the rest of a point.
-pub fn execute(line: &[u8], store: &mut Store, out: &mut Vec<u8>, piece_bytes: usize) -> Answer {
-    let snapshot = match request::parse(line) {
-        Ok(Request::Blank) => return Answer::Blank,
-        Ok(Request::Put {
-            key,
-            timestamp,
-            value,
-        }) => {
-            store.put(key, timestamp, value);
-            None
+/// Executes lines in order, on a store and with replies that it is lent.
+///
+/// Puts are held back until there are enough of them for [`Store::put_all`], or something else is
+/// asked for: they are stored, and only then answered, all the same before whatever follows.
+pub struct Executor<'lines, 'turn> {
+    store: &'turn mut Store,
+    out: &'turn mut Vec<u8>,
+    /// A reply up to this is appended as a whole.
+    piece_bytes: usize,
+    /// `puts[..held]` are held back.
+    puts: [Put<'lines>; PUTS_AT_ONCE],
+    held: usize,
+}
+
+impl<'lines, 'turn> Executor<'lines, 'turn> {
+    pub fn new(store: &'turn mut Store, out: &'turn mut Vec<u8>, piece_bytes: usize) -> Self {
+        Executor {
+            store,
+            out,
+            piece_bytes,
+            puts: Default::default(),
+            held: 0,
         }
-        Ok(Request::Get { key }) => store.snapshot(key),
-        Ok(Request::GetAll) => Some(store.snapshot_all()).filter(|_| store.series_count() > 0),
-        Err(WrongCommand) => {
-            log::debug!(
-                "wrong command: {}",
-                line[..line.len().min(LOGGED_BYTES)].escape_ascii()
-            );
-            out.extend_from_slice(response::WRONG_COMMAND);
+    }
+
+    /// Bytes of all replies so far, those held back included.
+    #[inline]
+    pub fn reply_bytes(&self) -> usize {
+        self.out.len() + self.held * response::OK.len()
+    }
+
+    /// Executes a line and appends its reply, of a long one the first piece.
+    #[inline]
+    pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
+        match request::parse(line) {
+            Ok(Request::Blank) => Answer::Blank,
+            Ok(Request::Put {
+                key,
+                timestamp,
+                value,
+            }) => {
+                self.puts[self.held] = Put {
+                    key,
+                    timestamp,
+                    value,
+                };
+                self.held += 1;
+                if self.held == PUTS_AT_ONCE {
+                    self.finish();
+                }
+                Answer::Whole
+            }
+            Ok(Request::Get { key }) => {
+                self.finish();
+                let snapshot = self.store.snapshot(key);
+                self.answer_get(snapshot)
+            }
+            Ok(Request::GetAll) => {
+                self.finish();
+                let snapshot = self.store.snapshot_all();
+                self.answer_get(Some(snapshot).filter(|_| self.store.series_count() > 0))
+            }
+            Err(WrongCommand) => {
+                let logged = &line[..line.len().min(LOGGED_BYTES)];
+                log::debug!("wrong command: {}", logged.escape_ascii());
+                self.answer_wrong_command()
+            }
+        }
+    }
+
+    /// Stores and answers what is held back. To be called in the end.
+    #[inline]
+    pub fn finish(&mut self) {
+        self.store.put_all(&self.puts[..self.held]);
+        for _ in 0..self.held {
+            self.out.extend_from_slice(response::OK);
+        }
+        self.held = 0;
+    }
+
+    /// Answers what is no request.
+    pub fn answer_wrong_command(&mut self) -> Answer {
+        self.finish();
+        self.out.extend_from_slice(response::WRONG_COMMAND);
+        Answer::Whole
+    }
+
+    fn answer_get(&mut self, snapshot: Option<Snapshot>) -> Answer {
+        let Some(snapshot) = snapshot else {
+            self.out.extend_from_slice(response::OK);
             return Answer::Whole;
+        };
+        self.out.extend_from_slice(response::POINTS_BEGIN);
+        let mut reply = Reply { snapshot };
+        let piece_bytes = self.piece_bytes - response::POINTS_BEGIN.len();
+        match reply.append_piece(self.store, self.out, piece_bytes) {
+            ControlFlow::Continue(()) => Answer::Whole,
+            ControlFlow::Break(()) => Answer::Unfinished(reply),
         }
-    };
-    let Some(snapshot) = snapshot else {
-        out.extend_from_slice(response::OK);
-        return Answer::Whole;
-    };
-    out.extend_from_slice(response::POINTS_BEGIN);
-    let mut reply = Reply { snapshot };
-    match reply.append_piece(store, out, piece_bytes - response::POINTS_BEGIN.len()) {
-        ControlFlow::Continue(()) => Answer::Whole,
-        ControlFlow::Break(()) => Answer::Unfinished(reply),
     }
 }
 

@@ -50,7 +50,7 @@ mod store;
 pub use config::Config;
 pub use error::Error;
 pub use server::{Server, StopHandle};
-pub use store::{Point, Run, Snapshot, Store};
+pub use store::{PUTS_AT_ONCE, Point, Put, Run, Snapshot, Store};
 
 /// Serves clients on `host` and `port`, with the default limits, until the process ends.
 ///

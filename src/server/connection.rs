@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use super::line_buffer::{Line, LineBuffer, Unread};
 use super::write_buffer::WriteBuffer;
 use crate::config::Config;
-use crate::execute::{Answer, Reply, execute};
+use crate::execute::{Answer, Executor, Reply};
 use crate::protocol::response;
 use crate::store::Store;
 
@@ -207,15 +207,16 @@ impl<S: Stream> Connection<S> {
             replies,
             write_buffer_bytes,
         } = desk;
-        while self.reply.is_none() && replies.len() < *write_buffer_bytes {
-            let Some(line) = lines.next_line() else {
-                return self.end_burst(desk);
-            };
-            let answer = match line {
-                Line::Whole(line) => execute(line, store, replies.bytes(), *write_buffer_bytes),
-                Line::TooLong => {
-                    replies.bytes().extend_from_slice(response::WRONG_COMMAND);
-                    Answer::Whole
+        let mut executor = Executor::new(store, replies.bytes(), *write_buffer_bytes);
+        let mut lines = lines.lines();
+        let mut is_cut = false;
+        while self.reply.is_none() && executor.reply_bytes() < *write_buffer_bytes {
+            let answer = match lines.next() {
+                Some(Line::Whole(line)) => executor.execute(line),
+                Some(Line::TooLong) => executor.answer_wrong_command(),
+                None => {
+                    is_cut = true;
+                    break;
                 }
             };
             let seen = if let Answer::Blank = answer {
@@ -227,6 +228,10 @@ impl<S: Stream> Connection<S> {
             if let Answer::Unfinished(reply) = answer {
                 self.reply = Some(Box::new(reply));
             }
+        }
+        executor.finish();
+        if is_cut {
+            self.end_burst(desk);
         }
     }
 

@@ -10,6 +10,11 @@ use std::mem;
 pub struct LineBuffer {
     /// Room for the longest unfinished line and one full read behind it.
     bytes: Box<[u8]>,
+    cut: Cut,
+}
+
+/// How far the bytes are cut.
+struct Cut {
     /// First byte that is not handed out yet; `start <= scanned`.
     start: usize,
     /// No newline is in `bytes[start..scanned]`; `scanned <= end`.
@@ -40,51 +45,57 @@ pub enum Line<'buffer> {
     TooLong,
 }
 
+/// The lines of a buffer, cut one by one.
+pub struct Lines<'buffer> {
+    bytes: &'buffer [u8],
+    cut: &'buffer mut Cut,
+}
+
 impl LineBuffer {
     pub fn new(line_limit: usize, read_size: usize) -> LineBuffer {
         LineBuffer {
             bytes: vec![0; line_limit + read_size].into_boxed_slice(),
-            start: 0,
-            scanned: 0,
-            end: 0,
-            discarding: false,
-            line_limit,
+            cut: Cut {
+                start: 0,
+                scanned: 0,
+                end: 0,
+                discarding: false,
+                line_limit,
+            },
         }
     }
 
     /// Takes up what a connection had left over. The buffer must be empty: each
     /// [`load`](Self::load) is followed by one [`save`](Self::save).
     pub fn load(&mut self, unread: Unread) {
-        debug_assert!(
-            self.start == self.end && !self.discarding,
-            "the last turn saved its input"
-        );
+        debug_assert!(self.is_empty(), "the last turn saved its input");
         self.bytes[..unread.bytes.len()].copy_from_slice(&unread.bytes);
-        self.start = 0;
-        self.scanned = unread.scanned;
-        self.end = unread.bytes.len();
-        self.discarding = unread.discarding;
+        self.cut.start = 0;
+        self.cut.scanned = unread.scanned;
+        self.cut.end = unread.bytes.len();
+        self.cut.discarding = unread.discarding;
     }
 
     /// Hands back what is left over, and is empty again.
     pub fn save(&mut self) -> Unread {
+        let cut = &mut self.cut;
         let unread = Unread {
-            bytes: self.bytes[self.start..self.end].into(),
-            scanned: self.scanned - self.start,
-            discarding: mem::take(&mut self.discarding),
+            bytes: self.bytes[cut.start..cut.end].into(),
+            scanned: cut.scanned - cut.start,
+            discarding: mem::take(&mut cut.discarding),
         };
-        (self.start, self.scanned, self.end) = (0, 0, 0);
+        (cut.start, cut.scanned, cut.end) = (0, 0, 0);
         unread
     }
 
     /// Whether lines may be left to cut; if not, only a read brings the next one.
     pub fn has_unscanned(&self) -> bool {
-        self.scanned < self.end
+        self.cut.scanned < self.cut.end
     }
 
     /// Whether nothing is left over: no line and no beginning of one.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end && !self.discarding
+        self.cut.start == self.cut.end && !self.cut.discarding
     }
 
     /// Reads once, to be called when all lines are cut. Whatever the result, it is the
@@ -92,38 +103,53 @@ impl LineBuffer {
     /// that more may be waiting.
     pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<(usize, bool)> {
         debug_assert!(!self.has_unscanned(), "a read is for when no line is left");
-        self.bytes.copy_within(self.start..self.end, 0);
-        self.end -= mem::take(&mut self.start);
-        self.scanned = self.end;
-        let read_size = self.bytes.len() - self.line_limit;
-        let room = &mut self.bytes[self.end..][..read_size];
+        let cut = &mut self.cut;
+        self.bytes.copy_within(cut.start..cut.end, 0);
+        cut.end -= mem::take(&mut cut.start);
+        cut.scanned = cut.end;
+        let read_size = self.bytes.len() - cut.line_limit;
+        let room = &mut self.bytes[cut.end..][..read_size];
         let count = loop {
             match source.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
-        self.end += count;
+        cut.end += count;
         Ok((count, count == read_size))
     }
 
-    /// Cuts the next line, or says that its newline has not come yet.
+    /// The lines whose newline has come.
+    pub fn lines(&mut self) -> Lines<'_> {
+        Lines {
+            bytes: &self.bytes,
+            cut: &mut self.cut,
+        }
+    }
+}
+
+impl<'buffer> Iterator for Lines<'buffer> {
+    type Item = Line<'buffer>;
+
     #[inline]
-    pub fn next_line(&mut self) -> Option<Line<'_>> {
-        let Some(offset) = memchr::memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
-            self.wait_for_more();
+    fn next(&mut self) -> Option<Line<'buffer>> {
+        let cut = &mut *self.cut;
+        let Some(offset) = memchr::memchr(b'\n', &self.bytes[cut.scanned..cut.end]) else {
+            cut.wait_for_more();
             return None;
         };
-        let line = self.start..self.scanned + offset;
-        self.start = line.end + 1;
-        self.scanned = self.start;
-        debug_assert!(self.scanned <= self.end);
-        if mem::take(&mut self.discarding) || line.len() > self.line_limit {
+        let line = cut.start..cut.scanned + offset;
+        cut.start = line.end + 1;
+        cut.scanned = cut.start;
+        debug_assert!(cut.scanned <= cut.end);
+        if mem::take(&mut cut.discarding) || line.len() > cut.line_limit {
             return Some(Line::TooLong);
         }
         Some(Line::Whole(&self.bytes[line]))
     }
+}
 
+impl Cut {
     /// Keeps the unfinished line at the end, or, where it is too long already, only the fact.
     fn wait_for_more(&mut self) {
         self.scanned = self.end;
@@ -166,13 +192,10 @@ mod tests {
             if !buffer.has_unscanned() && buffer.read_from(&mut input).unwrap().0 == 0 {
                 return lines;
             }
-            for _ in 0..per_turn {
-                match buffer.next_line() {
-                    Some(Line::Whole(line)) => lines.push(Some(line.to_vec())),
-                    Some(Line::TooLong) => lines.push(None),
-                    None => break,
-                }
-            }
+            lines.extend(buffer.lines().take(per_turn).map(|line| match line {
+                Line::Whole(line) => Some(line.to_vec()),
+                Line::TooLong => None,
+            }));
             unread = buffer.save();
             assert!(buffer.is_empty());
             assert!(unread.bytes.len() <= limit + read_size);
@@ -211,7 +234,7 @@ mod tests {
         for _ in 0..1_000 {
             buffer.load(unread);
             assert_eq!(buffer.read_from(&mut &b"xxxxxxxx"[..]).unwrap(), (8, true));
-            assert_eq!(buffer.next_line(), None);
+            assert_eq!(buffer.lines().next(), None);
             assert!(!buffer.is_empty());
             unread = buffer.save();
             assert!(unread.bytes.len() <= 10);

@@ -49,6 +49,11 @@ impl Head {
         self.last_timestamp
     }
 
+    /// The byte behind which the next point goes.
+    pub fn newest_byte(&self) -> Option<u8> {
+        self.bytes.last().copied()
+    }
+
     pub fn len(&self) -> usize {
         usize::from(self.length)
     }

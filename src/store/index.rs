@@ -49,6 +49,14 @@ impl Index {
             .map(|slot| slot.place as usize)
     }
 
+    /// The place that this hash leads to first: that of its key, unless there are two keys of one
+    /// hash, or none with this one. Looks at no key.
+    #[inline]
+    pub fn guess(&self, hash: KeyHash) -> Option<usize> {
+        let slot = self.slots.find(hash.spread(), |slot| slot.hash == hash.0);
+        slot.map(|slot| slot.place as usize)
+    }
+
     /// Adds the place of a key that has none.
     ///
     /// # Panics

@@ -45,6 +45,30 @@ pub struct Point {
     pub value: f64,
 }
 
+/// A point and where it goes: what [`Store::put_all`] takes several of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Put<'key> {
+    /// Key of the series.
+    pub key: &'key str,
+    /// See [`Point::timestamp`].
+    pub timestamp: i64,
+    /// See [`Point::value`].
+    pub value: f64,
+}
+
+impl Put<'_> {
+    fn point(&self) -> Point {
+        Point {
+            timestamp: self.timestamp,
+            value: self.value,
+        }
+    }
+}
+
+/// How many puts [`Store::put_all`] takes up at once: about as many loads as a processor core can
+/// have under way.
+pub const PUTS_AT_ONCE: usize = 16;
+
 /// Series of points by key, in memory, in about a byte a point.
 ///
 /// ```
@@ -82,13 +106,43 @@ impl Store {
     /// writing one block of about a thousand points anew, however long the series is.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
-        let point = Point { timestamp, value };
         let hash = self.index.hash(key);
-        let Some(place) = self.index.find(hash, key, &self.series) else {
-            return self.add_series(hash, key, point);
-        };
+        let point = Point { timestamp, value };
+        match self.index.find(hash, key, &self.series) {
+            Some(place) => self.put_at(place, point),
+            None => self.add_series(hash, key, point),
+        }
+    }
+
+    /// Stores several points, in order, as [`put`](Self::put) does.
+    ///
+    /// In a store too large for the processor's caches this takes half the time: the memory of
+    /// up to [`PUTS_AT_ONCE`] series is waited for at once, and not of one after the other.
+    pub fn put_all(&mut self, puts: &[Put]) {
+        for puts in puts.chunks(PUTS_AT_ONCE) {
+            let mut places = [None; PUTS_AT_ONCE];
+            for (place, put) in places.iter_mut().zip(puts) {
+                *place = self.index.guess(self.index.hash(put.key));
+            }
+            for &place in places.iter().flatten() {
+                self.series[place].warm();
+            }
+            for (&place, put) in places.iter().zip(puts) {
+                match place {
+                    Some(place) if *self.series[place].key == *put.key => {
+                        self.put_at(place, put.point())
+                    }
+                    // New, perhaps by one of those before it.
+                    _ => self.put(put.key, put.timestamp, put.value),
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn put_at(&mut self, place: usize, point: Point) {
         let series = &mut self.series[place];
-        self.leases.before_put(place, series, timestamp);
+        self.leases.before_put(place, series, point.timestamp);
         series.timeline.put(point);
     }
 

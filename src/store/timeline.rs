@@ -56,6 +56,11 @@ impl Timeline {
         self.head.last_timestamp()
     }
 
+    /// The byte behind which the next point goes, if it is the newest.
+    pub fn newest_byte(&self) -> Option<u8> {
+        self.head.newest_byte()
+    }
+
     /// Stores a point: constant time where it is the newest, else, now and then, the work of
     /// writing one block anew.
     #[inline]
