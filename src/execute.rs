@@ -35,6 +35,7 @@ pub struct Executor<'lines, 'turn> {
 }
 
 impl<'lines, 'turn> Executor<'lines, 'turn> {
+    /// An executor that appends replies to `out`, each up to `piece_bytes` as a whole.
     pub fn new(store: &'turn mut Store, out: &'turn mut Vec<u8>, piece_bytes: usize) -> Self {
         Executor {
             store,

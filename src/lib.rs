@@ -52,6 +52,13 @@ pub use error::Error;
 pub use server::{Server, StopHandle};
 pub use store::{PUTS_AT_ONCE, Point, Put, Run, Snapshot, Store};
 
+/// Steps on the way of a byte for the benches to measure; no part of what the library promises.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::execute::Executor;
+    pub use crate::server::{Line, LineBuffer};
+}
+
 /// Serves clients on `host` and `port`, with the default limits, until the process ends.
 ///
 /// ```no_run

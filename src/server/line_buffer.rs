@@ -40,6 +40,7 @@ pub struct Unread {
 /// A line as it was cut, without its newline.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'buffer> {
+    /// A line within the limit.
     Whole(&'buffer [u8]),
     /// A line of more bytes than the limit, discarded up to its newline.
     TooLong,
@@ -52,6 +53,7 @@ pub struct Lines<'buffer> {
 }
 
 impl LineBuffer {
+    /// A buffer for lines of up to `line_limit` bytes and reads of up to `read_size`.
     pub fn new(line_limit: usize, read_size: usize) -> LineBuffer {
         LineBuffer {
             bytes: vec![0; line_limit + read_size].into_boxed_slice(),

@@ -14,6 +14,8 @@ use mio::{Interest, Poll, Token};
 
 use self::acceptor::Acceptor;
 use self::event_loop::EventLoop;
+#[doc(hidden)]
+pub use self::line_buffer::{Line, LineBuffer};
 pub use self::stop::StopHandle;
 use crate::config::Config;
 use crate::error::Error;
