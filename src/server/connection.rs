@@ -159,8 +159,8 @@ impl<S: Stream> Connection<S> {
         self.write_replies(desk);
         if self.state == State::Stopping && !self.owes(desk) {
             self.end_output();
-        }
-        if self.state == State::Lingering {
+            self.discard_input(desk);
+        } else if self.state == State::Lingering {
             self.discard_input(desk);
         }
         let next = self.next(desk);

@@ -173,7 +173,7 @@ impl EventLoop {
                 return;
             };
             if let Err(error) = self.add_client(stream) {
-                log::warn!("cannot serve a client that connected: {error}");
+                log::debug!("cannot serve a client that connected: {error}");
             }
         }
     }
@@ -213,18 +213,19 @@ impl EventLoop {
         };
         client.is_queued = false;
         let next = client.connection.turn(&mut self.desk);
-        let awaited = match next {
-            Next::AwaitRead => client.set_interest(READ_INTEREST, key, self.server.poll.registry()),
-            Next::AwaitWrite => {
-                client.set_interest(Interest::WRITABLE, key, self.server.poll.registry())
-            }
+        let registry = self.server.poll.registry();
+        let is_over = match next {
+            Next::AwaitRead => client.set_interest(READ_INTEREST, key, registry).is_err(),
+            Next::AwaitWrite => client
+                .set_interest(Interest::WRITABLE, key, registry)
+                .is_err(),
             Next::Again => {
                 queue(&mut self.ready, key, client);
-                return;
+                false
             }
-            Next::Close => Err(io::ErrorKind::UnexpectedEof.into()),
+            Next::Close => true,
         };
-        if awaited.is_err() {
+        if is_over {
             client.is_queued = true;
             self.closed.push(key);
         }
@@ -243,8 +244,8 @@ impl EventLoop {
 }
 
 impl Client {
-    /// Asks the poll for what the connection waits for. Where that is something
-    /// new, the poll tells at once if it is so already, and nothing is missed.
+    /// Asks the poll for what the connection waits for. Where that is something new, the poll
+    /// tells at once if it is so already, and nothing is missed.
     fn set_interest(
         &mut self,
         interest: Interest,
