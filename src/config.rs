@@ -57,8 +57,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The most that any one buffer may be set to: 1 GiB.
-    pub const BUFFER_MAX_BYTES: usize = 1 << 30;
+    /// The most that any one buffer may be set to: 64 MiB.
+    pub const BUFFER_MAX_BYTES: usize = 64 << 20;
 
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;

@@ -12,6 +12,9 @@ use crate::error::Error;
 /// How long being full is not logged again, however often clients come and go meanwhile.
 const LOGGED_AGAIN: Duration = Duration::from_secs(600);
 
+/// How long to wait for descriptors or memory that somebody else may free.
+const RESOURCES_RETRY: Duration = Duration::from_secs(1);
+
 /// All listening sockets, which share one token: an event of any is a reason to look at all.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -31,8 +34,18 @@ enum State {
     Waiting,
     /// Perhaps, but there is no room for them before a connection closes. No event is promised.
     NoRoom,
-    /// The same, for want of descriptors or memory, which others than the server can free too.
-    NoResources,
+    /// The same, for want of descriptors or memory, which others than the server can free too: to
+    /// be tried again at this time.
+    NoResources { retry_at: Instant },
+}
+
+/// What came of trying to accept a client.
+pub enum Accepted {
+    Client(TcpStream),
+    /// It was gone before it was accepted.
+    Gone,
+    /// There is none, or no room for one.
+    None,
 }
 
 impl Acceptor {
@@ -78,52 +91,62 @@ impl Acceptor {
         }
     }
 
-    /// A connection closed, so that there is room; or time has passed, and there may be.
+    /// A connection closed, so that there is room.
     pub fn make_room(&mut self) {
         if self.state != State::Quiet {
             self.state = State::Waiting;
         }
     }
 
-    /// Whether the loop is to come back without waiting for an event.
-    pub fn is_waiting(&self) -> bool {
-        self.state == State::Waiting
+    /// How long the loop may wait for an event on account of the listeners; `None` is for ever.
+    pub fn timeout(&self) -> Option<Duration> {
+        match self.state {
+            State::Quiet | State::NoRoom => None,
+            State::Waiting => Some(Duration::ZERO),
+            State::NoResources { retry_at } => {
+                Some(retry_at.saturating_duration_since(Instant::now()))
+            }
+        }
     }
 
-    /// Whether room may come by without the server's doing.
-    pub fn lacks_resources(&self) -> bool {
-        self.state == State::NoResources
-    }
-
-    /// Accepts the next client, or says that there is none, or no room for one.
+    /// Accepts the next client, if there is one, and room for it.
     ///
     /// `connections` are served at present, of `limit` at the most.
-    pub fn accept(&mut self, connections: usize, limit: usize) -> Option<TcpStream> {
-        if self.state != State::Waiting {
-            return None;
+    pub fn accept(&mut self, connections: usize, limit: usize) -> Accepted {
+        match self.state {
+            State::Waiting => {}
+            State::NoResources { retry_at } if retry_at <= Instant::now() => {}
+            _ => return Accepted::None,
         }
         if connections >= limit {
             self.state = State::NoRoom;
             self.log_full(connections, "the connection limit is reached");
-            return None;
+            return Accepted::None;
         }
         for turn in 0..self.listeners.len() {
-            match accept_from(&self.listeners[turn]) {
-                Ok(Some(stream)) => {
+            match self.listeners[turn].accept() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok((stream, _peer)) => {
                     // The others come first next time.
                     self.listeners.rotate_left(turn + 1);
-                    return Some(stream);
+                    self.state = State::Waiting;
+                    return Accepted::Client(stream);
                 }
-                Ok(None) => {}
+                Err(error) if is_of_one_client(&error) => {
+                    log::debug!("a client was gone before it was accepted: {error}");
+                    return Accepted::Gone;
+                }
                 Err(error) => {
-                    self.state = State::NoResources;
+                    self.state = State::NoResources {
+                        retry_at: Instant::now() + RESOURCES_RETRY,
+                    };
                     self.log_full(connections, &error.to_string());
-                    return None;
+                    return Accepted::None;
                 }
             }
         }
         self.state = State::Quiet;
-        None
+        Accepted::None
     }
 
     fn log_full(&mut self, connections: usize, why: &str) {
@@ -139,20 +162,6 @@ impl Acceptor {
     }
 }
 
-/// One client, or none where none is waiting. An error is want of resources.
-fn accept_from(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
-    loop {
-        match listener.accept() {
-            Ok((stream, _peer)) => return Ok(Some(stream)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) if is_of_one_client(&error) => {
-                log::debug!("a client was gone before it was accepted: {error}");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Whether an error of `accept` concerns the client at the head of the queue, which is then
 /// gone from it, and not the server: as accept(2) lists them.
 fn is_of_one_client(error: &io::Error) -> bool {
@@ -161,7 +170,6 @@ fn is_of_one_client(error: &io::Error) -> bool {
         ErrorKind::ConnectionAborted
             | ErrorKind::ConnectionReset
             | ErrorKind::Interrupted
-            | ErrorKind::PermissionDenied
             | ErrorKind::TimedOut
             | ErrorKind::NetworkDown
             | ErrorKind::NetworkUnreachable
@@ -184,10 +192,9 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     for socket_address in address.to_socket_addrs().map_err(resolve_error)? {
         match listen(socket_address) {
             Ok(listener) => listeners.push(listener),
+            Err(error) if is_of_this_machine(&error) => return Err(listen_error(error)),
             // A host name may have an IPv6 address on a machine without IPv6.
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => missing = error,
-            Err(error) if error.kind() == ErrorKind::Unsupported => missing = error,
-            Err(error) => return Err(listen_error(error)),
+            Err(error) => missing = error,
         }
     }
     if listeners.is_empty() {
@@ -195,6 +202,14 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     } else {
         Ok(listeners)
     }
+}
+
+/// Whether the machine has the address, and it cannot be listened on all the same.
+fn is_of_this_machine(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AddrInUse | ErrorKind::PermissionDenied
+    )
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
-use std::net::Shutdown;
 
 use super::line_buffer::{Line, LineBuffer, Unread};
 use super::write_buffer::WriteBuffer;
@@ -15,6 +14,9 @@ use crate::store::Store;
 pub struct Connection<S> {
     stream: S,
     state: State,
+    /// The end of the input, an error or urgent data is announced, before which reads stop short:
+    /// until one would block, a short read does not say that nothing is left.
+    reads_on: bool,
     /// Bytes that are not executed yet: the beginning of a line, or, while the client does not
     /// read its replies, also lines.
     unread: Unread,
@@ -38,12 +40,6 @@ pub trait Stream: Read + Write {
     fn end_output(&self) -> io::Result<()>;
 }
 
-impl Stream for mio::net::TcpStream {
-    fn end_output(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
 /// What all connections share, lent to each for its turn.
 pub struct Desk {
     pub store: Store,
@@ -57,9 +53,6 @@ pub struct Desk {
 enum State {
     /// Requests come, replies go.
     Open,
-    /// The same, and a short read is not taken for the last one: the end of the input, an error
-    /// or urgent data is announced, at which reads stop short.
-    ReadingOn,
     /// The server stops. What is owed is written, and nothing more is executed.
     Stopping,
     /// All that was owed is written, and much of it may still be on its way: what comes is
@@ -120,6 +113,7 @@ impl<S: Stream> Connection<S> {
         Connection {
             stream,
             state: State::Open,
+            reads_on: false,
             unread: Unread::default(),
             burst: Burst::default(),
             reply: None,
@@ -134,12 +128,19 @@ impl<S: Stream> Connection<S> {
 
     /// Tells that a short read will not mean that nothing is left to read.
     pub fn read_on(&mut self) {
-        self.advance(State::ReadingOn);
+        self.reads_on = true;
     }
 
     /// Executes nothing more that comes: what is owed is written, then the session is over.
     pub fn stop(&mut self) {
         self.advance(State::Stopping);
+        // Nothing more will be read that might belong to it.
+        self.burst.goes_on = false;
+    }
+
+    /// Whether replies are still to be formed or written; lines that are kept are not seen.
+    pub fn owes_replies(&self) -> bool {
+        self.reply.is_some() || !self.unsent.is_empty()
     }
 
     /// Serves the client for a bounded while: at most one read of new requests, and replies up
@@ -150,6 +151,18 @@ impl<S: Stream> Connection<S> {
             return Next::AwaitWrite;
         }
         desk.lines.load(mem::take(&mut self.unread));
+        if self.state == State::Lingering {
+            self.discard_input(desk);
+        } else {
+            self.serve(desk);
+        }
+        let next = self.next(desk);
+        self.unread = desk.lines.save();
+        next
+    }
+
+    /// Goes on with what is there, reads if that is all, and writes the replies.
+    fn serve(&mut self, desk: &mut Desk) {
         self.continue_reply(desk);
         self.answer_lines(desk);
         if self.wants_input(desk) {
@@ -160,12 +173,7 @@ impl<S: Stream> Connection<S> {
         if self.state == State::Stopping && !self.owes(desk) {
             self.end_output();
             self.discard_input(desk);
-        } else if self.state == State::Lingering {
-            self.discard_input(desk);
         }
-        let next = self.next(desk);
-        self.unread = desk.lines.save();
-        next
     }
 
     /// The only way from state to state.
@@ -250,10 +258,8 @@ impl<S: Stream> Connection<S> {
     }
 
     fn wants_input(&self, desk: &Desk) -> bool {
-        matches!(
-            self.state,
-            State::Open | State::ReadingOn | State::Unanswered
-        ) && self.reply.is_none()
+        matches!(self.state, State::Open | State::Unanswered)
+            && self.reply.is_none()
             && !desk.lines.has_unscanned()
             && desk.replies.len() < desk.write_buffer_bytes
     }
@@ -263,10 +269,10 @@ impl<S: Stream> Connection<S> {
         match desk.lines.read_from(&mut self.stream) {
             Ok((0, _)) => self.end_input(),
             Ok((_, filled)) => {
-                self.burst.goes_on = filled || self.state > State::Open;
+                self.burst.goes_on = filled || self.reads_on || self.state == State::Unanswered;
                 self.on_their_way /= 2;
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.reads_on = false,
             Err(error) => {
                 log::debug!("connection broken: {error}");
                 self.advance(State::Over);
@@ -328,9 +334,9 @@ impl<S: Stream> Connection<S> {
         self.advance(State::Unanswered);
     }
 
-    /// Whether replies are still to be formed or written.
+    /// Whether lines are still to be executed, or replies to be formed or written.
     fn owes(&self, desk: &Desk) -> bool {
-        self.reply.is_some() || desk.lines.has_unscanned() || !self.unsent.is_empty()
+        self.owes_replies() || desk.lines.has_unscanned()
     }
 
     /// The one place that says what a connection waits for.
@@ -355,6 +361,7 @@ impl<S: Stream> Connection<S> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::collections::VecDeque;
 
     /// What one call of `read` or `write` does.
@@ -377,6 +384,7 @@ mod tests {
         write_calls: usize,
         /// Whether the input ends in an end of file, and not in waiting for more.
         ends: bool,
+        output_ended: Cell<bool>,
     }
 
     impl Step {
@@ -405,6 +413,7 @@ mod tests {
 
     impl Stream for Scripted {
         fn end_output(&self) -> io::Result<()> {
+            self.output_ended.set(true);
             Ok(())
         }
     }
@@ -412,6 +421,7 @@ mod tests {
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.write_calls += 1;
+            assert!(!self.output_ended.get(), "written behind the end");
             let count = Step::of(&mut self.writes, bytes.len())?;
             self.output.extend_from_slice(&bytes[..count]);
             Ok(count)
@@ -487,7 +497,8 @@ mod tests {
     fn an_idle_connection_keeps_no_buffers() {
         let mut connection = sending(SESSION);
         assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);
-        assert!(connection.unsent.is_empty() && connection.unsent.bytes().capacity() == 0);
+        assert_eq!(connection.unsent.bytes().capacity(), 0);
+        assert!(connection.unread.is_empty() && connection.reply.is_none());
         assert!(size_of::<Connection<mio::net::TcpStream>>() <= 112);
     }
 
@@ -644,6 +655,24 @@ mod tests {
         connection.stop();
         assert_eq!(connection.turn(&mut desk), Next::Close);
         assert_eq!(connection.stream.output, SESSION_REPLIES);
+    }
+
+    #[test]
+    fn blank_lines_that_wait_for_what_follows_are_answered_at_the_stop() {
+        let mut desk = desk(6);
+        for timestamp in 0..1_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(b"get k\n\n\n\n\n\n\n");
+        // One read of the get, one of blank lines, each of which fills its room.
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        connection.burst.seen = Seen::BlankLines;
+        connection.stop();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        assert!(connection.stream.output.ends_with(response::WRONG_COMMAND));
+        connection.stream.ends = true;
+        assert_eq!(connection.turn(&mut desk), Next::Close);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -9,12 +10,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
-use super::connection::{Connection, Desk, Next};
+use super::acceptor::Accepted;
+use super::connection::{Connection, Desk, Next, Stream};
 use super::{LISTENERS, STOP, Server, stop};
 use crate::error::Error;
 
-/// How long to wait for descriptors or memory that somebody else may free.
-const RESOURCES_RETRY: Duration = Duration::from_secs(1);
+/// How long a stopping server waits for clients that may still be fetching the last replies,
+/// which the system has taken.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What is asked for when requests are awaited: urgent data is no request, and yet to be known.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -22,7 +25,8 @@ const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const READ_INTEREST: Interest = Interest::READABLE;
 
-/// A server that runs.
+/// A server that runs. One turn of it: wait for events, note whom they concern, accept, give each
+/// of those who are ready a turn, and forget those who are gone.
 pub struct EventLoop {
     server: Server,
     desk: Desk,
@@ -40,7 +44,7 @@ struct Client {
     /// What the poll is asked to tell of.
     interest: Interest,
     /// Whether its key is in the ready queue, or in the list of those that are over.
-    is_queued: bool,
+    is_listed: bool,
 }
 
 impl EventLoop {
@@ -85,8 +89,16 @@ impl EventLoop {
         }
         self.queue_all();
         self.serve_ready();
+        let mut lingers_until = None;
         while stop_requests < 2 && !self.clients.is_empty() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // Who is owed something is waited for longer than who may only be fetching it.
+            let patience = if self.owing() > 0 {
+                deadline
+            } else {
+                let linger = LINGER.min(self.server.config.stop_timeout);
+                Some(*lingers_until.get_or_insert_with(|| Instant::now() + linger))
+            };
+            let left = patience.map(|until| until.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 break;
             }
@@ -99,26 +111,29 @@ impl EventLoop {
             stop_requests += self.take_events(events);
             self.serve_ready();
         }
-        if !self.clients.is_empty() {
-            log::warn!(
-                "{} clients did not take all of their replies",
-                self.clients.len()
-            );
+        let owing = self.owing();
+        if owing > 0 {
+            log::warn!("{owing} clients did not take all of their replies");
         }
         log::info!("stopped");
         Ok(())
     }
 
+    /// How many clients are owed replies that the system has not taken.
+    fn owing(&self) -> usize {
+        self.clients
+            .iter()
+            .filter(|(_, client)| client.connection.owes_replies())
+            .count()
+    }
+
     /// How long the loop may wait: not at all while there is something to do, else for ever, so
     /// that an idle server makes no system calls.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.server.acceptor.is_waiting() {
-            Some(Duration::ZERO)
+        if self.ready.is_empty() {
+            self.server.acceptor.timeout()
         } else {
-            self.server
-                .acceptor
-                .lacks_resources()
-                .then_some(RESOURCES_RETRY)
+            Some(Duration::ZERO)
         }
     }
 
@@ -141,9 +156,6 @@ impl EventLoop {
                 STOP => stop_requests += stop::count(&mut self.server.stop_requests),
                 Token(key) => self.take_event(key, event),
             }
-        }
-        if events.is_empty() && self.server.acceptor.lacks_resources() {
-            self.server.acceptor.make_room();
         }
         stop_requests
     }
@@ -169,11 +181,14 @@ impl EventLoop {
     fn accept(&mut self) {
         for _ in 0..self.server.config.accepts_per_turn {
             let limit = self.server.config.connection_limit;
-            let Some(stream) = self.server.acceptor.accept(self.clients.len(), limit) else {
-                return;
-            };
-            if let Err(error) = self.add_client(stream) {
-                log::debug!("cannot serve a client that connected: {error}");
+            match self.server.acceptor.accept(self.clients.len(), limit) {
+                Accepted::None => return,
+                Accepted::Gone => {}
+                Accepted::Client(stream) => {
+                    if let Err(error) = self.add_client(stream) {
+                        log::debug!("cannot serve a client that connected: {error}");
+                    }
+                }
             }
         }
     }
@@ -190,7 +205,7 @@ impl EventLoop {
         entry.insert(Client {
             connection: Connection::new(stream),
             interest,
-            is_queued: false,
+            is_listed: false,
         });
         Ok(())
     }
@@ -211,7 +226,7 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.is_queued = false;
+        client.is_listed = false;
         let next = client.connection.turn(&mut self.desk);
         let registry = self.server.poll.registry();
         let is_over = match next {
@@ -226,7 +241,7 @@ impl EventLoop {
             Next::Close => true,
         };
         if is_over {
-            client.is_queued = true;
+            client.is_listed = true;
             self.closed.push(key);
         }
     }
@@ -240,6 +255,12 @@ impl EventLoop {
             log::debug!("connection {key} closed");
         }
         self.server.acceptor.make_room();
+    }
+}
+
+impl Stream for TcpStream {
+    fn end_output(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
     }
 }
 
@@ -262,8 +283,8 @@ impl Client {
 
 /// Queues a connection for a turn, once.
 fn queue(ready: &mut VecDeque<usize>, key: usize, client: &mut Client) {
-    if !client.is_queued {
-        client.is_queued = true;
+    if !client.is_listed {
+        client.is_listed = true;
         ready.push_back(key);
     }
 }

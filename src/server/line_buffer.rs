@@ -37,6 +37,13 @@ pub struct Unread {
     discarding: bool,
 }
 
+#[cfg(test)]
+impl Unread {
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.discarding
+    }
+}
+
 /// A line as it was cut, without its newline.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'buffer> {
