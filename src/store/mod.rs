@@ -27,13 +27,15 @@ mod series;
 mod snapshot;
 mod timeline;
 
+use std::cell::RefCell;
 use std::ops::{Bound, RangeBounds};
+use std::rc::Rc;
 
 use self::index::{Index, KeyHash};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
 use self::series::Series;
-use self::snapshot::Leases;
+use self::snapshot::Notes;
 pub use self::snapshot::Snapshot;
 
 /// A value at a time.
@@ -90,8 +92,8 @@ pub struct Store {
     index: Index,
     /// In the order in which each was first put.
     series: Vec<Series>,
-    /// The snapshots that are still read.
-    leases: Leases,
+    /// What the snapshots that are still read need to know of changes; shared with them.
+    notes: Rc<RefCell<Notes>>,
 }
 
 impl Store {
@@ -142,15 +144,17 @@ impl Store {
     #[inline]
     fn put_at(&mut self, place: usize, point: Point) {
         let series = &mut self.series[place];
-        self.leases.before_put(place, series, point.timestamp);
+        self.notes
+            .borrow_mut()
+            .before_put(place, series, point.timestamp);
         series.timeline.put(point);
     }
 
     #[cold]
     fn add_series(&mut self, hash: KeyHash, key: &str, point: Point) {
         self.index.insert(hash, self.series.len());
-        self.series
-            .push(Series::new(key, self.leases.epoch(), point));
+        let epoch = self.notes.borrow_mut().series_added();
+        self.series.push(Series::new(key, epoch, point));
     }
 
     fn find(&self, key: &str) -> Option<usize> {
@@ -162,14 +166,14 @@ impl Store {
     /// Constant time: nothing is copied.
     pub fn snapshot(&mut self, key: &str) -> Option<Snapshot> {
         let place = self.find(key)?;
-        Some(Snapshot::new(self.leases.add(place..place + 1)))
+        Some(Notes::open(&self.notes, place..place + 1))
     }
 
     /// A snapshot of all series, in the order in which each was first put.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot_all(&mut self) -> Snapshot {
-        Snapshot::new(self.leases.add(0..self.series.len()))
+        Notes::open(&self.notes, 0..self.series.len())
     }
 
     /// The points of a series within a range of timestamps, ascending; none where there is no

@@ -13,7 +13,7 @@ use super::timeline::Timeline;
 pub struct Series {
     pub key: Box<str>,
     pub timeline: Timeline,
-    /// The last [epoch](super::snapshot::Leases) in which a change of this series was noted.
+    /// The last [epoch](super::snapshot::Notes) in which a change of this series was noted.
     pub epoch: u64,
 }
 

@@ -1,14 +1,19 @@
 //! What was stored at one moment, read piece by piece while puts go on.
 //!
-//! A snapshot copies nothing when it is taken. What it holds is a lease: as long as it lives,
-//! each put into a series is preceded by a note in the lease of what the series was. Mostly that
-//! is its last timestamp, since mostly points come in order, and whatever is newer was put later;
-//! only a put into the past copies the head as it was, and holds on to the blocks. All of it is the lease's own, and goes when the last reader of the snapshot goes.
+//! A snapshot copies nothing when it is taken. As long as it lives, each put into a series is
+//! preceded by a note of what the series was. Mostly that is its last timestamp, since mostly
+//! points come in order, and whatever is newer was put later; only a put into the past copies the
+//! head as it was, and the list of the blocks, which are shared.
+//!
+//! However many snapshots there are, a change is noted once, with the youngest of them: those that
+//! are older look for what they do not find in their own notes in those of the younger ones. When
+//! a snapshot goes, the next older one inherits its notes, and where there is none they go too.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, hash_map};
+use std::mem;
 use std::ops::Range;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
@@ -35,56 +40,33 @@ use super::timeline::Timeline;
 /// ```
 #[derive(Debug)]
 pub struct Snapshot {
-    lease: Rc<Lease>,
-    /// Places of the series that are still to read, the first perhaps in part.
+    notes: Rc<RefCell<Notes>>,
+    /// When it was taken.
+    epoch: u64,
+    /// Places of the series that it was taken of.
     places: Range<usize>,
-    /// Of the first series, the timestamp up to which it is read.
+    /// Those that are still to read, the first perhaps in part.
+    unread: Range<usize>,
+    /// Of the first of these, the timestamp up to which it is read.
     read_to: Option<i64>,
 }
 
-/// What was changed of the store since a snapshot was taken.
-#[derive(Debug)]
-pub struct Lease {
-    /// Places of the series that are in the snapshot.
-    places: Range<usize>,
-    /// By the place of the series; a series that is not here is as it was.
-    changed: RefCell<HashMap<usize, Changed, RandomState>>,
-}
-
-/// What a changed series was.
-#[derive(Clone, Debug)]
-struct Changed {
-    /// Its newest timestamp then; points behind it were put later.
-    last: i64,
-    /// Its points then (and perhaps such that were put later behind `last`), from when a put
-    /// disturbed those up to `last`.
-    timeline: Option<Rc<Timeline>>,
-}
-
 impl Snapshot {
-    pub(super) fn new(lease: Rc<Lease>) -> Snapshot {
-        let places = lease.places.clone();
-        Snapshot {
-            lease,
-            places,
-            read_to: None,
-        }
-    }
-
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one.
     ///
     /// `store` is the one that the snapshot was taken of; of another, the points are those of
-    /// neither. A call costs a search in one series and the decoding of its points.
+    /// neither. A call costs a search in one series, the decoding of its points, and a look into
+    /// the notes of each younger snapshot that was taken after other puts.
     pub fn next_run<'store>(&mut self, store: &'store Store, run: &mut Run) -> Option<&'store str> {
-        while !self.places.is_empty() {
-            let place = self.places.start;
+        while !self.unread.is_empty() {
+            let place = self.unread.start;
             let series = store.series.get(place)?;
             if self.read_series(place, series, run) {
                 self.read_to = run.timestamps().last().copied();
                 return Some(&series.key);
             }
-            self.places.start += 1;
+            self.unread.start += 1;
             self.read_to = None;
         }
         None
@@ -97,83 +79,181 @@ impl Snapshot {
 
     /// Decodes the next points of a series that belong to the snapshot, if there are any.
     fn read_series(&self, place: usize, series: &Series, run: &mut Run) -> bool {
-        let changed = self.lease.changed.borrow();
-        let (timeline, last) = match changed.get(&place) {
-            Some(Changed {
-                last,
-                timeline: Some(then),
-            }) => (&**then, *last),
-            Some(Changed {
-                last,
-                timeline: None,
-            }) => (&series.timeline, *last),
-            None => (&series.timeline, series.timeline.last_timestamp()),
-        };
+        let (last, then) = self.notes.borrow().find(self.epoch, place);
+        let timeline = then.as_deref().unwrap_or(&series.timeline);
+        let last = last.unwrap_or_else(|| series.timeline.last_timestamp());
         let is_read = self.read_to.is_some_and(|read_to| read_to >= last);
         !is_read && timeline.next_run(self.read_to, last, run)
     }
 }
 
-/// The leases of the snapshots that are still read.
-#[derive(Default)]
-pub struct Leases {
-    /// From the oldest to the newest; those whose snapshots are gone are swept now and then.
-    leases: Vec<Weak<Lease>>,
-    /// How many leases there ever were. A series that bears this number has told every lease
-    /// that it changed.
-    epoch: u64,
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let freed = self.notes.borrow_mut().close(self.epoch, &self.places);
+        // Only now, when the notes are not borrowed any more.
+        drop(freed);
+    }
 }
 
-impl Leases {
-    pub fn epoch(&self) -> u64 {
+/// What was changed of the store behind the backs of the snapshots that are still read.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// By the time that it was taken at, each snapshot, or several taken with no put in between.
+    open: BTreeMap<u64, Open>,
+    /// How many snapshots of more than one series there are, …
+    of_many: usize,
+    /// … and of one, by its place.
+    of_one: HashMap<usize, usize, RandomState>,
+    /// How many times a snapshot was taken after a put. A series that bears this number has had
+    /// its first change since then noted.
+    epoch: u64,
+    /// Whether anything was put since.
+    is_changed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    snapshots: usize,
+    /// What became of series while no younger snapshot was open, by their places.
+    changed: Changes,
+}
+
+type Changes = HashMap<usize, Changed, RandomState>;
+
+/// What a changed series was.
+#[derive(Debug)]
+struct Changed {
+    /// Its newest timestamp then; points behind it were put later.
+    last: i64,
+    /// Its points then (and perhaps such that were put later behind `last`), from when a put
+    /// disturbed those up to `last`.
+    timeline: Option<Rc<Timeline>>,
+}
+
+impl Notes {
+    /// To be called before a series is added, which no snapshot has: the epoch that it bears.
+    pub fn series_added(&mut self) -> u64 {
+        self.is_changed = true;
         self.epoch
     }
 
-    pub fn add(&mut self, places: Range<usize>) -> Rc<Lease> {
-        self.sweep();
-        self.epoch += 1;
-        let lease = Rc::new(Lease {
+    /// Opens a snapshot of the series at these places.
+    pub fn open(notes: &Rc<RefCell<Notes>>, places: Range<usize>) -> Snapshot {
+        let mut open = notes.borrow_mut();
+        if mem::take(&mut open.is_changed) {
+            open.epoch += 1;
+        }
+        let epoch = open.epoch;
+        open.open.entry(epoch).or_default().snapshots += 1;
+        if places.len() == 1 {
+            *open.of_one.entry(places.start).or_default() += 1;
+        } else {
+            open.of_many += 1;
+        }
+        let notes = Rc::clone(notes);
+        Snapshot {
+            notes,
+            epoch,
+            unread: places.clone(),
             places,
-            changed: RefCell::default(),
-        });
-        self.leases.push(Rc::downgrade(&lease));
-        lease
+            read_to: None,
+        }
     }
 
-    /// To be called before a put: notes what the series is in the leases that want to know.
+    /// Closes a snapshot, and hands back what is to be freed.
+    fn close(&mut self, epoch: u64, places: &Range<usize>) -> Option<Changes> {
+        if places.len() != 1 {
+            self.of_many -= 1;
+        } else if let hash_map::Entry::Occupied(mut count) = self.of_one.entry(places.start) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        let open = self.open.get_mut(&epoch)?;
+        open.snapshots -= 1;
+        if open.snapshots > 0 {
+            return None;
+        }
+        let closed = self.open.remove(&epoch)?.changed;
+        match self.open.range_mut(..epoch).next_back() {
+            Some((_, older)) => {
+                inherit(&mut older.changed, closed);
+                None
+            }
+            None => Some(closed),
+        }
+    }
+
+    /// To be called before a put: notes what the series is, if a snapshot wants to know.
     #[inline]
     pub fn before_put(&mut self, place: usize, series: &mut Series, timestamp: i64) {
+        self.is_changed = true;
         let is_late = timestamp <= series.timeline.last_timestamp();
-        if series.epoch != self.epoch || (is_late && !self.leases.is_empty()) {
+        if !self.open.is_empty() && (series.epoch != self.epoch || is_late) {
             self.note_change(place, series, timestamp);
         }
     }
 
-    /// Constant time for each lease, but for the copy.
+    /// Constant time, but for the copy, and for finding the youngest snapshot.
     #[cold]
     fn note_change(&mut self, place: usize, series: &mut Series, timestamp: i64) {
         series.epoch = self.epoch;
-        self.sweep();
-        let mut copy = None;
+        if self.of_many == 0 && !self.of_one.contains_key(&place) {
+            return;
+        }
+        let Some(mut youngest) = self.open.last_entry() else {
+            return;
+        };
         let last = series.timeline.last_timestamp();
-        for lease in self.leases.iter().filter_map(Weak::upgrade) {
-            if !lease.places.contains(&place) {
-                continue;
-            }
-            let mut changed = lease.changed.borrow_mut();
-            let was = changed.entry(place).or_insert(Changed {
-                last,
-                timeline: None,
-            });
-            if timestamp <= was.last && was.timeline.is_none() {
-                let copy = copy.get_or_insert_with(|| Rc::new(series.timeline.clone()));
-                was.timeline = Some(Rc::clone(copy));
-            }
+        let changed = youngest.get_mut().changed.entry(place);
+        let changed = changed.or_insert(Changed {
+            last,
+            timeline: None,
+        });
+        if timestamp <= changed.last && changed.timeline.is_none() {
+            changed.timeline = Some(Rc::new(series.timeline.clone()));
         }
     }
 
-    fn sweep(&mut self) {
-        self.leases.retain(|lease| lease.strong_count() > 0);
+    /// What a series was at a time: its last timestamp and its points, each only where it was
+    /// noted, which it was if it is not so any more.
+    fn find(&self, epoch: u64, place: usize) -> (Option<i64>, Option<Rc<Timeline>>) {
+        let mut last = None;
+        for open in self.open.range(epoch..).map(|(_, open)| open) {
+            let Some(changed) = open.changed.get(&place) else {
+                continue;
+            };
+            last = last.or(Some(changed.last));
+            if changed.timeline.is_some() {
+                return (last, changed.timeline.clone());
+            }
+        }
+        (last, None)
+    }
+}
+
+/// Adds to the notes of a snapshot those of the next younger one, which say nothing new of what
+/// was noted before. Linear in the fewer of the two.
+fn inherit(older: &mut Changes, mut younger: Changes) {
+    if older.len() < younger.len() {
+        mem::swap(older, &mut younger);
+        for (place, noted_before) in younger {
+            let changed = older.entry(place).or_insert(Changed {
+                timeline: None,
+                ..noted_before
+            });
+            changed.last = noted_before.last;
+            changed.timeline = noted_before.timeline.or(changed.timeline.take());
+        }
+    } else {
+        for (place, noted_later) in younger {
+            let changed = older.entry(place).or_insert(Changed {
+                timeline: None,
+                ..noted_later
+            });
+            changed.timeline = changed.timeline.take().or(noted_later.timeline);
+        }
     }
 }
 
@@ -335,21 +415,31 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_snapshot_frees_what_only_it_held() {
+    fn a_change_is_noted_once_and_freed_with_the_last_that_needs_it() {
         let mut store = Store::new();
         store.put("k", 10, 1.0);
-        let (early, late) = (store.snapshot_all(), store.snapshot_all());
+        let oldest = store.snapshot_all();
+        store.put("other", 1, 1.0);
+        let (middle, youngest) = (store.snapshot_all(), store.snapshot("k"));
         store.put("k", 5, 2.0);
-        let copy = |snapshot: &Snapshot| {
-            let changed = snapshot.lease.changed.borrow();
-            Rc::downgrade(changed[&0].timeline.as_ref().expect("copied"))
+        let copy = |store: &Store| {
+            let notes = store.notes.borrow();
+            let noted: Vec<_> = notes
+                .open
+                .values()
+                .filter_map(|open| open.changed.get(&0))
+                .collect();
+            assert_eq!(noted.len(), 1, "noted once");
+            Rc::downgrade(noted[0].timeline.as_ref().expect("copied"))
         };
-        let copy = (copy(&early), copy(&late));
-        assert!(copy.0.ptr_eq(&copy.1), "one copy serves all");
-        drop(early);
-        assert_eq!(copy.0.strong_count(), 1);
-        drop(late);
-        assert_eq!(copy.0.strong_count(), 0);
+        let first = copy(&store);
+        drop(middle);
+        drop(youngest);
+        assert!(copy(&store).ptr_eq(&first), "the oldest has inherited it");
+        drop(oldest);
+        assert_eq!(first.strong_count(), 0);
+        let notes = store.notes.borrow();
+        assert!(notes.open.is_empty() && notes.of_many == 0 && notes.of_one.is_empty());
     }
 
     #[test]
@@ -361,12 +451,26 @@ mod tests {
             store.put("k", timestamp, 2.0);
         }
         store.put("k", 11, 3.0);
-        assert!(snapshot.lease.changed.borrow()[&0].timeline.is_none());
         store.put("other", 1, 1.0);
-        assert_eq!(
-            snapshot.lease.changed.borrow().len(),
-            1,
-            "what came later is not noted"
+        let notes = store.notes.borrow();
+        let changed = &notes.open[&snapshot.epoch].changed;
+        assert!(changed[&0].timeline.is_none());
+        assert_eq!(changed.len(), 1, "what came later is not noted");
+    }
+
+    #[test]
+    fn a_snapshot_of_one_series_notes_no_other() {
+        let mut store = Store::new();
+        store.put("k", 10, 1.0);
+        store.put("other", 10, 1.0);
+        let snapshot = store.snapshot("k").expect("was put");
+        store.put("other", 5, 1.0);
+        assert!(
+            store.notes.borrow().open[&snapshot.epoch]
+                .changed
+                .is_empty()
         );
+        store.put("k", 5, 1.0);
+        assert_eq!(store.notes.borrow().open[&snapshot.epoch].changed.len(), 1);
     }
 }
