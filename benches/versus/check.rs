@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::dialect::Dialect;
+use crate::inlet::Inlet;
+use crate::running::Running;
 use crate::servers::{Need, Server};
 use crate::workload::Point;
 
@@ -15,34 +17,65 @@ const PIPELINED: usize = 100;
 
 pub fn check(server: &Server) -> Result<(), String> {
     let running = server.start()?;
-    let mut streams = running.connect(1)?;
-    let stream = &mut streams[0];
-    let dialect = server.dialect;
+    match &running.inlet {
+        Some(inlet) => check_inlet(server, &running, inlet),
+        None => check_replies(server, &running),
+    }
+}
 
-    let later = point("check.one", 5_021, 1_700_000_010);
-    let earlier = point("check.one", 1_300, 1_700_000_000);
-    let other = point("check.two", 7, 1_700_000_000);
-    for point in [&later, &earlier, &other] {
+fn check_replies(server: &Server, running: &Running) -> Result<(), String> {
+    let stream = &mut running.connect(1)?[0];
+    let dialect = server.dialect;
+    let (one, other) = (check_points("check.one"), check_points("check.two"));
+    // The later point first: a series comes back in the order of time.
+    for point in [&one[1], &one[0], &other[0]] {
         expect(stream, &put(dialect, point), dialect.put_reply)?;
     }
-    if server.can(Need::Reading) {
-        let one = (dialect.get_reply)(&[earlier.clone(), later.clone()]);
-        expect(stream, &(dialect.get)("check.one"), &one)?;
-        let all = (dialect.get_reply)(&[earlier, later, other.clone()]);
-        expect(stream, dialect.get_all, &all)?;
+    let other = &other[..1];
+    if let Some(get) = &dialect.get
+        && server.can(Need::KeepingLatest)
+    {
+        expect(stream, &(get.request)("check.two"), &(get.reply)(other))?;
+        if server.can(Need::Reading) {
+            expect(stream, &(get.request)("check.one"), &(get.reply)(&one))?;
+        }
+    }
+    if let Some(get_all) = &dialect.get_all
+        && server.can(Need::Reading)
+    {
+        let request = (get_all.request)(&["check.one".into(), "check.two".into()]);
+        let reply = (get_all.reply)(&[one, other.to_vec()]);
+        expect(stream, &request, &reply)?;
     }
     if server.can(Need::Pipelining) {
-        let requests = put(dialect, &other).repeat(PIPELINED);
+        let puts = (0..PIPELINED as u64).map(|number| point("check.three", 7, number));
+        let requests: Vec<u8> = puts.flat_map(|point| put(dialect, &point)).collect();
         expect(stream, &requests, &dialect.put_reply.repeat(PIPELINED))?;
     }
     Ok(())
 }
 
-fn point(key: &str, value: u32, timestamp: u64) -> Point {
+fn check_inlet(server: &Server, running: &Running, inlet: &Inlet) -> Result<(), String> {
+    let stream = &mut running.connect(1)?[0];
+    let points = check_points("check.one");
+    let first = put(server.dialect, &points[1]);
+    let last = put(server.dialect, &points[0]);
+    stream
+        .write_all(&[first, last.clone()].concat())
+        .map_err(|error| format!("cannot send: {error}"))?;
+    inlet.await_points(points.len() as u64, &[&last])?;
+    inlet.check_series(&points)
+}
+
+fn check_points(key: &str) -> Vec<Point> {
+    vec![point(key, 1_300, 0), point(key, 5_021, 10)]
+}
+
+fn point(key: &str, value: u32, seconds: u64) -> Point {
     Point {
         key: key.into(),
         value,
-        timestamp,
+        timestamp: 1_700_000_000 + seconds,
     }
 }
 

@@ -1,27 +1,28 @@
 //! The load: one thread, one event loop, closed loops over any number of connections.
 //!
 //! Each connection sends a batch of requests, waits for all of their replies, and sends the
-//! next; unpipelined is a batch of one. Replies are checked byte for byte where they are all
-//! alike, and counted by their newlines where they are long. The work per request is one read,
-//! one write and one look at the clock, so that the server is what is measured; where it was
-//! not, `Interval` tells.
+//! next; unpipelined is a batch of one. Where nothing is answered, batches follow each other as
+//! the socket takes them, and the run ends when the server has them all. The work per request
+//! is one read, one write and one look at the clock, so that the server is what is measured;
+//! where it was not, `Interval` tells.
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::process as this_process;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use memchr::memchr_iter;
-use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::process::{self, CpuTime};
-use crate::servers::Running;
+use crate::reply::{Owed, Reply};
+use crate::running::Running;
 use crate::workload::Script;
 
 const EVENTS_PER_TURN: usize = 1_024;
-const READ_BUFFER_BYTES: usize = 256 << 10;
+
+/// Read from one connection in one turn: a reader of long replies holds the others up by no
+/// more than this takes.
+pub const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// A server that sends nothing for so long, with requests before it, has failed the case.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,55 +30,49 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a run may take beyond its own time.
 const OVERTIME: Duration = Duration::from_secs(120);
 
-/// A side that runs, or waits for a core, for more than this share of the time has nothing to
-/// spare.
-const BUSY_SHARE: f64 = 0.9;
-
-/// What ends a reply.
-pub enum Reply {
-    /// Each reply is the same `length` bytes; `repeated` is more of them than one read takes.
-    Constant { repeated: Vec<u8>, length: usize },
-    /// Each reply ends with its so-many-th newline.
-    Newlines(usize),
+/// What one connection does.
+pub struct Load {
+    script: Script,
+    reply: Rc<Reply>,
+    role: Role,
 }
 
-impl Reply {
-    pub fn constant(reply: &[u8]) -> Reply {
-        Reply::Constant {
-            repeated: reply.repeat(READ_BUFFER_BYTES / reply.len() + 2),
-            length: reply.len(),
-        }
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Measured,
+    /// Works beside the others for as long as they do, and is only counted.
+    Beside,
+}
 
-    /// What one reply counts: bytes, or newlines.
-    fn units(&self) -> usize {
-        match self {
-            Reply::Constant { length, .. } => *length,
-            Reply::Newlines(newlines) => *newlines,
-        }
-    }
-
-    /// How much of what is owed has come with these bytes.
-    fn count(&self, bytes: &[u8], owed: usize) -> Result<usize, String> {
-        let units = match self {
-            Reply::Constant { repeated, length } => {
-                let into_reply = (length - owed % length) % length;
-                if bytes != &repeated[into_reply..into_reply + bytes.len()] {
-                    return Err(format!("a wrong reply: {}", beginning(bytes)));
-                }
-                bytes.len()
-            }
-            Reply::Newlines(_) => memchr_iter(b'\n', bytes).count(),
+impl Load {
+    /// Replies are all the same bytes, which are shared: a thousand copies of what they are
+    /// compared with would fill the cache.
+    pub fn checked(scripts: Vec<Script>, reply: &[u8]) -> Vec<Load> {
+        let reply = Rc::new(Reply::constant(reply));
+        let load = |script| Load {
+            script,
+            reply: reply.clone(),
+            role: Role::Measured,
         };
-        if units > owed {
-            return Err(format!("more replies than requests: {}", beginning(bytes)));
-        }
-        Ok(units)
+        scripts.into_iter().map(load).collect()
     }
-}
 
-fn beginning(bytes: &[u8]) -> String {
-    bytes[..bytes.len().min(60)].escape_ascii().to_string()
+    /// Replies are counted by their newlines, being long, or not all alike.
+    pub fn counted(script: Script) -> Load {
+        Load {
+            script,
+            reply: Rc::new(Reply::Newlines),
+            role: Role::Measured,
+        }
+    }
+
+    pub fn beside(script: Script, reply: Reply) -> Load {
+        Load {
+            script,
+            reply: Rc::new(reply),
+            role: Role::Beside,
+        }
+    }
 }
 
 /// When a run ends. Either way every request sent has been answered by then.
@@ -87,41 +82,46 @@ pub enum Until {
     BatchesOfEach(u64),
 }
 
-pub struct Generator {
+pub struct Generator<'a> {
+    server: &'a Running,
     poll: Poll,
     events: Events,
     clients: Vec<Client>,
-    reply: Reply,
+    /// Off at first.
+    pub runs_those_beside: bool,
     buffer: Vec<u8>,
 }
 
 struct Client {
     stream: TcpStream,
-    script: Script,
+    load: Load,
     /// The rest of the batch that the socket has not taken yet.
     unsent: Range<usize>,
-    /// Units of reply still to come; 0 between batches.
-    owed: usize,
+    owed: Owed,
     sent_at: Instant,
     batches_left: u64,
+    at_work: bool,
 }
 
 /// What a run did.
 pub struct Run {
+    /// By those measured, in the time until the last of them was done.
     pub requests: u64,
     pub elapsed: Duration,
+    /// Batches by those beside, in the time until they were done too.
+    pub batches_beside: u64,
+    pub elapsed_in_all: Duration,
     /// Nanoseconds from sending each batch to the end of its replies, ascending.
     latencies: Vec<u64>,
 }
 
 impl Run {
     /// The latency that the given part of all batches did not exceed, in microseconds.
-    pub fn latency_micros(&self, part: f64) -> f64 {
+    pub fn latency_micros(&self, part: f64) -> Option<f64> {
         let rank = (self.latencies.len() as f64 * part).ceil() as usize;
         let index = rank.clamp(1, self.latencies.len().max(1)) - 1;
-        self.latencies
-            .get(index)
-            .map_or(0.0, |&nanoseconds| nanoseconds as f64 / 1e3)
+        let nanoseconds = self.latencies.get(index)?;
+        Some(*nanoseconds as f64 / 1e3)
     }
 
     pub fn requests_per_second(&self) -> f64 {
@@ -132,31 +132,45 @@ impl Run {
 /// The state of a run under way.
 struct Progress {
     deadline: Option<Instant>,
-    /// Clients with replies to come.
-    waiting: usize,
+    /// Measured clients at work, then those beside.
+    measured_at_work: usize,
+    beside_at_work: usize,
     requests: u64,
+    batches_beside: u64,
     latencies: Vec<u64>,
 }
 
-impl Generator {
-    /// Connects a client for each script.
-    pub fn connect(
-        server: &Running,
-        scripts: Vec<Script>,
-        reply: Reply,
-    ) -> Result<Generator, String> {
-        let streams = server.connect(scripts.len())?;
+impl Progress {
+    fn new(begin: Instant, until: Until) -> Progress {
+        Progress {
+            deadline: match until {
+                Until::Elapsed(time) => Some(begin + time),
+                Until::BatchesOfEach(_) => None,
+            },
+            measured_at_work: 0,
+            beside_at_work: 0,
+            requests: 0,
+            batches_beside: 0,
+            latencies: Vec::with_capacity(1 << 20),
+        }
+    }
+}
+
+/// Whether a client must have another turn without waiting for an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Again,
+    Waiting,
+}
+
+impl<'a> Generator<'a> {
+    /// Connects a client for each load.
+    pub fn connect(server: &'a Running, loads: Vec<Load>) -> Result<Generator<'a>, String> {
+        let streams = server.connect(loads.len())?;
         let poll = Poll::new().map_err(|error| format!("no poll: {error}"))?;
-        let mut clients = Vec::with_capacity(scripts.len());
-        for (stream, script) in streams.into_iter().zip(scripts) {
-            let mut client = Client {
-                stream: nonblocking(stream).map_err(|error| error.to_string())?,
-                script,
-                unsent: 0..0,
-                owed: 0,
-                sent_at: Instant::now(),
-                batches_left: 0,
-            };
+        let mut clients = Vec::with_capacity(loads.len());
+        for (stream, load) in streams.into_iter().zip(loads) {
+            let mut client = Client::new(stream, load).map_err(|error| error.to_string())?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
                 .register(&mut client.stream, Token(clients.len()), interest)
@@ -164,77 +178,135 @@ impl Generator {
             clients.push(client);
         }
         Ok(Generator {
+            server,
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             clients,
-            reply,
+            runs_those_beside: false,
             buffer: vec![0; READ_BUFFER_BYTES],
         })
     }
 
     pub fn run(&mut self, until: Until) -> Result<Run, String> {
         let begin = Instant::now();
-        let (time, batches) = match until {
-            Until::Elapsed(time) => (Some(time), u64::MAX),
-            Until::BatchesOfEach(count) => (None, count),
-        };
-        let mut progress = Progress {
-            deadline: time.map(|time| begin + time),
-            waiting: self.clients.len(),
-            requests: 0,
-            latencies: Vec::with_capacity(1 << 20),
-        };
-        let last_moment = begin + time.unwrap_or_default() + OVERTIME;
-        for client in &mut self.clients {
-            client.batches_left = batches;
-            client.begin_batch(&self.reply, Instant::now())?;
-        }
-        while progress.waiting > 0 {
-            match self.poll.poll(&mut self.events, Some(PATIENCE)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                outcome => outcome.map_err(|error| format!("poll: {error}"))?,
-            }
-            if self.events.is_empty() {
-                return Err(format!("no reply in {} s", PATIENCE.as_secs()));
-            }
-            for event in &self.events {
-                self.clients[event.token().0].turn(
-                    event,
-                    &self.reply,
-                    &mut self.buffer,
-                    &mut progress,
-                )?;
+        let mut progress = Progress::new(begin, until);
+        let mut ready = self.begin(until, &mut progress)?;
+        let last_moment = progress.deadline.unwrap_or(begin) + OVERTIME;
+        let mut elapsed = None;
+        while progress.measured_at_work + progress.beside_at_work > 0 {
+            self.turn(&mut ready, &mut progress)?;
+            if progress.measured_at_work == 0 {
+                elapsed.get_or_insert_with(|| begin.elapsed());
             }
             if Instant::now() > last_moment {
                 return Err(format!("took {} s too long", OVERTIME.as_secs()));
             }
         }
+        if self.await_points(progress.requests)? {
+            elapsed = None;
+            // Times between writes that the socket took: nobody waited for a reply.
+            progress.latencies.clear();
+        }
         progress.latencies.sort_unstable();
+        let elapsed_in_all = begin.elapsed();
         Ok(Run {
             requests: progress.requests,
-            elapsed: begin.elapsed(),
+            elapsed: elapsed.unwrap_or(elapsed_in_all),
+            batches_beside: progress.batches_beside,
+            elapsed_in_all,
             latencies: progress.latencies,
         })
     }
-}
 
-fn nonblocking(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
+    /// The first batch of each client; returns all of them as ready.
+    fn begin(&mut self, until: Until, progress: &mut Progress) -> Result<Vec<usize>, String> {
+        let mut ready = Vec::with_capacity(self.clients.len());
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            match client.load.role {
+                Role::Measured => progress.measured_at_work += 1,
+                Role::Beside if self.runs_those_beside => progress.beside_at_work += 1,
+                Role::Beside => continue,
+            }
+            client.batches_left = match until {
+                Until::Elapsed(_) => u64::MAX,
+                Until::BatchesOfEach(count) => count,
+            };
+            client.at_work = true;
+            client.begin_batch(Instant::now())?;
+            ready.push(number);
+        }
+        Ok(ready)
+    }
+
+    /// A turn for each client that an event came for or that was left ready.
+    fn turn(&mut self, ready: &mut Vec<usize>, progress: &mut Progress) -> Result<(), String> {
+        let timeout = match ready.is_empty() {
+            true => PATIENCE,
+            false => Duration::ZERO,
+        };
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            outcome => outcome.map_err(|error| format!("poll: {error}"))?,
+        }
+        if self.events.is_empty() && ready.is_empty() {
+            return Err(format!("no reply in {} s", PATIENCE.as_secs()));
+        }
+        let left_ready = ready.len();
+        ready.extend(self.events.iter().map(|event| event.token().0));
+        let mut kept = 0;
+        for index in 0..ready.len() {
+            let number = ready[index];
+            // One that was left ready may have an event too: one turn is enough.
+            if index >= left_ready && ready[..kept].contains(&number) {
+                continue;
+            }
+            let client = &mut self.clients[number];
+            if client.turn(&mut self.buffer, progress)? == Turn::Again {
+                ready[kept] = number;
+                kept += 1;
+            }
+        }
+        ready.truncate(kept);
+        Ok(())
+    }
+
+    /// Waits until a server that answers nothing has what was sent; false where all is answered.
+    fn await_points(&self, count: u64) -> Result<bool, String> {
+        let Some(inlet) = &self.server.inlet else {
+            return Ok(false);
+        };
+        let scripts = self.clients.iter().map(|client| &client.load.script);
+        let last_lines: Vec<&[u8]> = scripts.map(Script::last_request).collect();
+        inlet.await_points(count, &last_lines).map(|()| true)
+    }
 }
 
 impl Client {
-    fn begin_batch(&mut self, reply: &Reply, now: Instant) -> Result<(), String> {
+    fn new(stream: std::net::TcpStream, load: Load) -> io::Result<Client> {
+        stream.set_nonblocking(true)?;
+        Ok(Client {
+            stream: TcpStream::from_std(stream),
+            load,
+            unsent: 0..0,
+            owed: Owed::default(),
+            sent_at: Instant::now(),
+            batches_left: 0,
+            at_work: false,
+        })
+    }
+
+    fn begin_batch(&mut self, now: Instant) -> Result<(), String> {
         self.batches_left -= 1;
-        self.owed = reply.units() * self.script.batch;
-        self.unsent = self.script.next_batch();
+        self.unsent = self.load.script.next_batch();
+        self.owed = self.load.reply.owed(&self.load.script);
         self.sent_at = now;
         self.write_unsent()
     }
 
     fn write_unsent(&mut self) -> Result<(), String> {
         while !self.unsent.is_empty() {
-            match self.stream.write(self.script.bytes(self.unsent.clone())) {
+            let bytes = self.load.script.bytes(self.unsent.clone());
+            match self.stream.write(bytes) {
                 Ok(count) => self.unsent.start += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -244,101 +316,60 @@ impl Client {
         Ok(())
     }
 
-    /// Takes what has come and sends what comes next. A read that does not fill the buffer
-    /// has drained the socket: what comes later is a new edge.
-    fn turn(
-        &mut self,
-        event: &Event,
-        reply: &Reply,
-        buffer: &mut [u8],
-        progress: &mut Progress,
-    ) -> Result<(), String> {
-        if event.is_writable() {
-            self.write_unsent()?;
+    /// Sends what is unsent, takes what has come with one read, and begins the next batch once
+    /// all of it has. A read that does not fill the buffer has drained the socket: what comes
+    /// later is a new edge.
+    fn turn(&mut self, buffer: &mut [u8], progress: &mut Progress) -> Result<Turn, String> {
+        if !self.at_work {
+            return Ok(Turn::Waiting);
         }
-        if !event.is_readable() {
-            return Ok(());
+        self.write_unsent()?;
+        if matches!(*self.load.reply, Reply::None) {
+            if !self.unsent.is_empty() {
+                return Ok(Turn::Waiting);
+            }
+            self.finish_batch(progress)?;
+            return Ok(Turn::Again);
         }
-        loop {
-            let count = match self.stream.read(buffer) {
-                Ok(0) => return Err("the server closed a connection".into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(format!("cannot receive: {error}")),
-            };
-            self.owed -= reply.count(&buffer[..count], self.owed)?;
-            if self.owed == 0 {
-                self.finish_batch(reply, progress)?;
-            }
-            if count < buffer.len() {
-                return Ok(());
-            }
+        let count = match self.stream.read(buffer) {
+            Ok(0) => return Err("the server closed a connection".into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Waiting),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Turn::Again),
+            Err(error) => return Err(format!("cannot receive: {error}")),
+        };
+        self.load.reply.take(&mut self.owed, &buffer[..count])?;
+        if self.owed.is_nothing() {
+            self.finish_batch(progress)?;
+        }
+        match count == buffer.len() {
+            true => Ok(Turn::Again),
+            false => Ok(Turn::Waiting),
         }
     }
 
-    fn finish_batch(&mut self, reply: &Reply, progress: &mut Progress) -> Result<(), String> {
+    fn finish_batch(&mut self, progress: &mut Progress) -> Result<(), String> {
         let now = Instant::now();
-        let latency = now.duration_since(self.sent_at);
-        progress.latencies.push(latency.as_nanos() as u64);
-        progress.requests += self.script.batch as u64;
-        let in_time = progress.deadline.is_none_or(|deadline| now < deadline);
-        if in_time && self.batches_left > 0 {
-            return self.begin_batch(reply, now);
+        let goes_on = match self.load.role {
+            Role::Measured => {
+                let latency = now.duration_since(self.sent_at);
+                progress.latencies.push(latency.as_nanos() as u64);
+                progress.requests += self.load.script.batch as u64;
+                progress.deadline.is_none_or(|deadline| now < deadline)
+            }
+            Role::Beside => {
+                progress.batches_beside += 1;
+                progress.measured_at_work > 0
+            }
+        };
+        if goes_on && self.batches_left > 0 {
+            return self.begin_batch(now);
         }
-        progress.waiting -= 1;
+        self.at_work = false;
+        match self.load.role {
+            Role::Measured => progress.measured_at_work -= 1,
+            Role::Beside => progress.beside_at_work -= 1,
+        }
         Ok(())
-    }
-}
-
-/// A run together with the processor time that both sides took for it.
-pub struct Interval {
-    pub run: Run,
-    pub server: CpuTime,
-    generator: CpuTime,
-}
-
-impl Interval {
-    pub fn measure(
-        server: &Running,
-        generator: &mut Generator,
-        until: Until,
-    ) -> Result<Interval, String> {
-        let own_id = this_process::id();
-        let server_before = process::cpu_time(server.process_id)?;
-        let own_before = process::cpu_time(own_id)?;
-        let run = generator.run(until)?;
-        Ok(Interval {
-            run,
-            server: process::cpu_time(server.process_id)?.since(server_before),
-            generator: process::cpu_time(own_id)?.since(own_before),
-        })
-    }
-
-    pub fn server_micros_a_request(&self) -> f64 {
-        self.server.running.as_secs_f64() * 1e6 / self.run.requests as f64
-    }
-
-    pub fn server_percent(&self) -> f64 {
-        100.0 * self.share(self.server.running)
-    }
-
-    pub fn generator_percent(&self) -> f64 {
-        100.0 * self.share(self.generator.running)
-    }
-
-    /// Whether more load could have been had from a faster generator.
-    pub fn generator_was_the_limit(&self) -> bool {
-        let wanted_a_core = |time: CpuTime| self.share(time.running + time.waiting) > BUSY_SHARE;
-        wanted_a_core(self.generator) && !wanted_a_core(self.server)
-    }
-
-    /// The part of the time that either side was ready and had no core to run on.
-    pub fn waiting_share(&self) -> f64 {
-        self.share(self.server.waiting.max(self.generator.waiting))
-    }
-
-    fn share(&self, time: Duration) -> f64 {
-        time.as_secs_f64() / self.run.elapsed.as_secs_f64()
     }
 }

@@ -19,7 +19,15 @@ pub fn description() -> String {
             rest.trim_start_matches([' ', '\t', ':'])
         });
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} cores, {model}, Linux {}", kernel.trim())
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kibibytes = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))
+        .and_then(|digits| digits.parse::<f64>().ok())
+        .unwrap_or_default();
+    let gibibytes = kibibytes / f64::from(1 << 20);
+    let kernel = kernel.trim();
+    format!("{cores} cores of {model}, {gibibytes:.0} GiB of memory, Linux {kernel}")
 }
 
 /// Starts this program again under a higher limit of descriptors, where the limit is too low and

@@ -9,108 +9,38 @@
 //! Every figure comes from a server started for it, whose answers were checked before and are
 //! checked while they are timed. Processor time and memory are the server's own, from `/proc`.
 
+mod blocks;
+mod cases;
 mod ceiling;
 mod check;
 mod dialect;
+mod figure;
+mod fill;
 mod footprint;
 mod generator;
+mod inlet;
+mod interval;
 mod machine;
 mod options;
 mod process;
 mod puts;
 mod reads;
+mod reply;
 mod report;
+mod running;
+mod scratch;
 mod servers;
+mod table;
 mod workload;
 
 use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cases::{CASES, Case};
 use options::Options;
-use puts::Shape;
-use report::{Recorder, Report};
-use servers::{CEILING_ARGUMENT, Need, Server};
-
-/// What is measured of one server at a time, and fills one title of the table or more.
-enum Case {
-    Puts(Shape),
-    Start,
-    Idle,
-    Reads,
-    Stall,
-}
-
-const CASES: [Case; 9] = [
-    unpipelined(50),
-    unpipelined(1),
-    unpipelined(1_000),
-    pipelined(1, 1_000),
-    pipelined(8, 100),
-    Case::Start,
-    Case::Idle,
-    Case::Reads,
-    Case::Stall,
-];
-
-const fn unpipelined(connections: usize) -> Case {
-    pipelined(connections, 1)
-}
-
-const fn pipelined(connections: usize, batch: usize) -> Case {
-    Case::Puts(Shape { connections, batch })
-}
-
-impl Case {
-    fn titles(&self) -> Vec<(String, &'static [&'static str])> {
-        match self {
-            Case::Puts(shape) => vec![(shape.title(), shape.rows())],
-            Case::Start => vec![(footprint::START_TITLE.into(), &footprint::START_ROWS)],
-            Case::Idle => vec![(footprint::IDLE_TITLE.into(), &footprint::IDLE_ROWS)],
-            Case::Reads => vec![
-                (reads::SERIES_TITLE.into(), &reads::SERIES_ROWS),
-                (reads::ALL_TITLE.into(), &reads::ALL_ROWS),
-            ],
-            Case::Stall => vec![(reads::STALL_TITLE.into(), &reads::STALL_ROWS)],
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Case::Puts(shape) => shape.title(),
-            Case::Start => footprint::START_TITLE.into(),
-            Case::Idle => footprint::IDLE_TITLE.into(),
-            Case::Reads => "gets over 1 M points".into(),
-            Case::Stall => reads::STALL_TITLE.into(),
-        }
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        match self {
-            Case::Puts(shape) => shape.needs(),
-            Case::Start | Case::Idle => &[],
-            Case::Reads | Case::Stall => &[Need::Reading],
-        }
-    }
-
-    /// Starts the server anew and measures it.
-    fn measure(
-        &self,
-        server: &Server,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), String> {
-        let running = &server.start()?;
-        let outcome = match self {
-            Case::Puts(shape) => puts::measure(*shape, server, running, options, recorder),
-            Case::Start => footprint::measure_start(running, recorder),
-            Case::Idle => footprint::measure_idle(server, running, recorder),
-            Case::Reads => reads::measure(server, running, options, recorder),
-            Case::Stall => reads::measure_stall(server, running, options, recorder),
-        };
-        outcome.map_err(|error| format!("{error}; logged last: {}", running.log.text()))
-    }
-}
+use report::{Report, Setup};
+use servers::{CEILING_ARGUMENT, Server};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args_os()
@@ -139,16 +69,10 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), String> {
-    let (servers, missing) = servers::all()?;
+    let (servers, missing) = checked_servers()?;
     let mut report = Report::new(options, &servers);
-    for (title, rows) in CASES.iter().flat_map(Case::titles) {
-        report.declare(&title, rows);
-    }
-    if report.is_empty() {
-        return Err("no row has that in its name".into());
-    }
-    for server in &servers {
-        check::check(server).map_err(|error| format!("{}: {error}", server.name))?;
+    if report.blocks().next().is_none() {
+        return Err("no case has that in its name".into());
     }
     let begin = Instant::now();
     for round in 0..options.rounds {
@@ -156,59 +80,88 @@ fn compare(options: &Options) -> Result<(), String> {
             measure_in_turn(case, &servers, options, round, &mut report, begin);
         }
     }
-    println!("{}", machine::description());
-    for server in &servers {
-        println!("{}: {}", server.name, server.command_line());
+    print(&report, &missing);
+    if !report.failures.is_empty() {
+        return Err("some measurements failed, see above".into());
     }
-    for line in missing {
-        println!("{line}");
+    Ok(())
+}
+
+/// The servers that are there and answer as they should, and a line for each that is left out.
+fn checked_servers() -> Result<(Vec<Server>, Vec<String>), String> {
+    let (all, mut missing) = servers::all()?;
+    let mut servers = Vec::with_capacity(all.len());
+    for server in all {
+        eprintln!("checking {}", server.name);
+        match check::check(&server) {
+            Ok(()) => servers.push(server),
+            // A comparison of others says nothing.
+            Err(error) if servers.is_empty() => return Err(format!("{}: {error}", server.name)),
+            Err(error) => missing.push(format!("left out: {}, {error}", server.name)),
+        }
     }
-    println!();
-    report.print();
-    match report.has_failures() {
-        true => Err("some measurements failed, see above".into()),
-        false => Ok(()),
+    for line in &missing {
+        eprintln!("{line}");
     }
+    Ok((servers, missing))
 }
 
 /// One case on all servers. Each round begins with another of them, because the first of a
 /// round may find the machine in another state than the last.
 fn measure_in_turn(
-    case: &Case,
+    case: &'static Case,
     servers: &[Server],
     options: &Options,
     round: usize,
     report: &mut Report,
     begin: Instant,
 ) {
-    let titles = case.titles();
-    let wanted = |(title, rows): &(String, &[&str])| options.wants_any(title, rows);
-    if !titles.iter().any(wanted) {
-        return;
-    }
     for turn in 0..servers.len() {
         let number = (round + turn) % servers.len();
         let server = &servers[number];
-        let mut recorder = Recorder {
-            report,
-            server: number,
-            round,
+        let is_wanted = |block: &&blocks::Block| {
+            options.wants(block.title) && server.reason_against(block.needs).is_none()
         };
-        if let Some(reason) = server.reason_against(case.needs()) {
-            for (title, _rows) in &titles {
-                recorder.cannot(title, reason);
-            }
+        if !case.blocks.iter().any(is_wanted) {
             continue;
         }
-        let name = case.name();
-        eprintln!(
-            "{:4.0} s, round {}: {name}: {}",
-            begin.elapsed().as_secs_f64(),
-            round + 1,
-            server.name
-        );
-        if let Err(reason) = case.measure(server, options, &mut recorder) {
-            recorder.failed(&name, &reason);
+        let (seconds, name) = (begin.elapsed().as_secs(), server.name);
+        eprintln!("{seconds:4} s, round {}: {}: {name}", round + 1, case.name);
+        let outcome = server.start().and_then(|running| {
+            let mut setup = Setup {
+                report,
+                server,
+                number,
+                round,
+                running: &running,
+                options,
+            };
+            let outcome = case.measure(&mut setup);
+            outcome.map_err(|error| format!("{error}; {}", running.log.text()))
+        });
+        if let Err(reason) = outcome {
+            let failure = format!("{name}, {}, round {}: {reason}", case.name, round + 1);
+            eprintln!("failed: {failure}");
+            report.failures.push(failure);
         }
+    }
+}
+
+fn print(report: &Report, missing: &[String]) {
+    println!("{}\n", machine::description());
+    for server in report.servers {
+        let (name, version) = (server.name, &server.version);
+        let line = format!("{name}: {}  ({version})", server.command_line());
+        println!("{}", table::wrapped(line.trim_end_matches("  ()")));
+    }
+    for line in missing {
+        println!("{line}");
+    }
+    println!("\n{}", table::for_terminal(report));
+    for note in report.notes() {
+        println!("{}", table::wrapped(&note));
+    }
+    for failure in &report.failures {
+        println!("{}", table::wrapped(&format!("failed: {failure}")));
     }
 }

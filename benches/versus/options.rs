@@ -10,7 +10,7 @@ pub struct Options {
     pub rounds: usize,
     /// Length of one measured interval. Default: 1 s.
     pub interval: Duration,
-    /// Only the rows with this in their name, `title: row`. Default: all of them.
+    /// Only the blocks of the table with this in their title. Default: all of them.
     pub only: Option<String>,
 }
 
@@ -43,15 +43,8 @@ impl Options {
         Ok(options)
     }
 
-    pub fn wants(&self, title: &str, row: &str) -> bool {
-        match &self.only {
-            None => true,
-            Some(text) => format!("{title}: {}", row.trim_start()).contains(text),
-        }
-    }
-
-    pub fn wants_any(&self, title: &str, rows: &[&str]) -> bool {
-        rows.iter().any(|row| self.wants(title, row))
+    pub fn wants(&self, title: &str) -> bool {
+        self.only.as_ref().is_none_or(|text| title.contains(text))
     }
 }
 

@@ -1,115 +1,77 @@
-//! Puts: one at a time over some connections, and in batches.
+//! Puts one at a time, in batches, and mixed with gets.
 
 use std::time::Duration;
 
-use crate::generator::{Generator, Interval, Reply, Until};
-use crate::options::Options;
-use crate::report::{Recorder, figure};
-use crate::servers::{Need, Running, Server};
-use crate::workload::Script;
+use crate::blocks::{self, Block};
+use crate::fill::fill;
+use crate::generator::{Generator, Load, Until};
+use crate::interval::Interval;
+use crate::report::Setup;
+use crate::workload::{self, KEYS, Script};
 
-const WARM_UP: Duration = Duration::from_millis(150);
+pub const WARM_UP: Duration = Duration::from_millis(150);
 
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    pub connections: usize,
-    /// Puts sent at once; 1 is unpipelined.
-    pub batch: usize,
-}
+const MIX_CONNECTIONS: usize = 50;
+const MIX_PUTS_A_GET: usize = 9;
+const MIX_POINTS_A_GET: usize = 100;
 
-const UNPIPELINED_ROWS: [&str; 10] = [
-    "requests/s",
-    "latency p50, µs",
-    "latency p99, µs",
-    "latency p99.9, µs",
-    "latency longest, µs",
-    "server CPU µs a request",
-    "  of it in user mode",
-    "  of it in the kernel",
-    "server busy, % of a core",
-    "load generator busy, % of a core",
-];
-
-const PIPELINED_ROWS: [&str; 4] = [
-    "puts/s",
-    "server CPU µs a put",
-    "server busy, % of a core",
-    "load generator busy, % of a core",
-];
-
-impl Shape {
-    pub fn title(self) -> String {
-        let connections = match self.connections {
-            1 => "1 connection".into(),
-            count => format!("{} connections", figure(count as f64)),
-        };
-        match self.batch {
-            1 => format!("put, {connections}"),
-            batch => format!("put, pipelined, {connections} x {}", figure(batch as f64)),
-        }
-    }
-
-    pub fn rows(self) -> &'static [&'static str] {
-        match self.batch {
-            1 => &UNPIPELINED_ROWS,
-            _ => &PIPELINED_ROWS,
-        }
-    }
-
-    pub fn needs(self) -> &'static [Need] {
-        match self.batch {
-            1 => &[],
-            _ => &[Need::Pipelining],
-        }
-    }
-}
-
+/// Puts by so many connections, each sending so many at once; 1 is unpipelined.
 pub fn measure(
-    shape: Shape,
-    server: &Server,
-    running: &Running,
-    options: &Options,
-    recorder: &mut Recorder,
+    setup: &mut Setup,
+    block: &'static Block,
+    connections: usize,
+    batch: usize,
 ) -> Result<(), String> {
-    let scripts = Script::puts_for_all(server.dialect, shape.connections, shape.batch, 0);
-    let reply = Reply::constant(server.dialect.put_reply);
-    let mut generator = Generator::connect(running, scripts, reply)?;
-    generator.run(Until::Elapsed(WARM_UP))?;
-    let until = Until::Elapsed(options.interval);
-    let interval = Interval::measure(running, &mut generator, until)?;
-    let values = match shape.batch {
-        1 => unpipelined(&interval),
-        _ => pipelined(&interval),
+    let dialect = setup.server.dialect;
+    let scripts = Script::puts_for_all(dialect, connections, batch, 0);
+    measure_loads(
+        setup,
+        block,
+        Load::checked(scripts, dialect.put_reply),
+        batch,
+    )
+}
+
+/// The gets go to series of their own, which stay as long as they are.
+pub fn measure_mix(setup: &mut Setup) -> Result<(), String> {
+    let dialect = setup.server.dialect;
+    let get = setup.server.get()?;
+    let read_keys = KEYS..KEYS + MIX_CONNECTIONS;
+    fill(
+        setup.server,
+        setup.running,
+        read_keys.clone(),
+        MIX_POINTS_A_GET,
+    )?;
+    let load = |connection| {
+        let keys = workload::share(0..KEYS, connection, MIX_CONNECTIONS);
+        let request = (get.request)(&workload::key(read_keys.start + connection));
+        let newlines = (get.newlines)(MIX_POINTS_A_GET);
+        Load::counted(Script::mix(
+            dialect,
+            keys,
+            MIX_PUTS_A_GET,
+            request,
+            newlines,
+        ))
     };
-    let title = shape.title();
-    recorder.record(&title, shape.rows(), &values);
-    recorder.note(&title, &interval);
+    let loads = (0..MIX_CONNECTIONS).map(load).collect();
+    measure_loads(setup, &blocks::MIX, loads, 1)
+}
+
+fn measure_loads(
+    setup: &mut Setup,
+    block: &'static Block,
+    loads: Vec<Load>,
+    batch: usize,
+) -> Result<(), String> {
+    let mut generator = Generator::connect(setup.running, loads)?;
+    generator.run(Until::Elapsed(WARM_UP))?;
+    let until = Until::Elapsed(setup.options.interval);
+    let interval = Interval::measure(setup.running, &mut generator, until)?;
+    match batch {
+        1 => setup.record_requests(block, &interval),
+        _ => setup.record_points(block, &interval, 1),
+    }
     Ok(())
-}
-
-fn unpipelined(interval: &Interval) -> Vec<f64> {
-    let run = &interval.run;
-    let cpu = interval.server_micros_a_request();
-    let user = cpu * interval.server.user_share();
-    vec![
-        run.requests_per_second(),
-        run.latency_micros(0.5),
-        run.latency_micros(0.99),
-        run.latency_micros(0.999),
-        run.latency_micros(1.0),
-        cpu,
-        user,
-        cpu - user,
-        interval.server_percent(),
-        interval.generator_percent(),
-    ]
-}
-
-fn pipelined(interval: &Interval) -> Vec<f64> {
-    vec![
-        interval.run.requests_per_second(),
-        interval.server_micros_a_request(),
-        interval.server_percent(),
-        interval.generator_percent(),
-    ]
 }

@@ -1,228 +1,184 @@
-//! Gets over 1,000 series of 1,000 points: one series, all of them, and a reader that stalls.
+//! Cases over 1,000 series of 1,000 points: what a point weighs, gets of one series and of all,
+//! puts by others meanwhile, and a reader that stalls.
 //!
-//! The first two share one filled server, because filling the slowest takes longer than the
-//! rest. The third has its own: what an allocator has kept from an earlier `get *` would hide
-//! what a stalled one takes.
+//! They share one filled server, because filling the slowest takes longer than the rest. What
+//! an allocator keeps from an earlier `get *` would hide what a stalled one takes, so that its
+//! memory is looked at before any other is asked for.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
 
-use crate::check;
-use crate::footprint::memory_at_rest;
-use crate::generator::{Generator, Interval, Reply, Until};
-use crate::options::Options;
-use crate::process;
-use crate::report::Recorder;
-use crate::servers::{Need, Running, Server};
-use crate::workload::{self, KEYS, Point, Script};
+use crate::blocks::{self, Block};
+use crate::dialect::GetAllEnd;
+use crate::fill::fill;
+use crate::footprint::{self, memory_at_rest};
+use crate::generator::{Generator, Load, READ_BUFFER_BYTES, Run, Until};
+use crate::interval::Interval;
+use crate::puts::WARM_UP;
+use crate::reply::Reply;
+use crate::report::Setup;
+use crate::workload::{self, KEYS, POINTS, POINTS_A_SERIES, Script};
 
-pub const SERIES_TITLE: &str = "get, one series of 1,000 points, 8 connections";
-pub const SERIES_ROWS: [&str; 5] = [
-    "requests/s",
-    "server CPU µs a request",
-    "points/s of server CPU",
-    "server busy, % of a core",
-    "load generator busy, % of a core",
-];
-
-pub const ALL_TITLE: &str = "get *, 1 M points, 1 connection";
-pub const ALL_ROWS: [&str; 5] = [
-    "points/s",
-    "points/s of server CPU",
-    "seconds a reply",
-    "server busy, % of a core",
-    "load generator busy, % of a core",
-];
-
-pub const STALL_TITLE: &str = "get *, 1 M points, reader stalled, 50 others put";
-pub const STALL_ROWS: [&str; 9] = [
-    "memory growth by the reader, KiB",
-    "growth by the puts before, KiB",
-    "growth by the puts with it, KiB",
-    "puts/s before",
-    "puts/s with the stalled reader",
-    "latency p99 before, µs",
-    "latency p99 with it, µs",
-    "latency longest before, µs",
-    "latency longest with it, µs",
-];
-
-const POINTS_A_SERIES: usize = 1_000;
-const POINTS: usize = KEYS * POINTS_A_SERIES;
 const SERIES_CONNECTIONS: usize = 8;
 const PUT_CONNECTIONS: usize = 50;
-const WARM_UP: Duration = Duration::from_millis(150);
-const READ_BUFFER_BYTES: usize = 256 << 10;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub fn measure(
-    server: &Server,
-    running: &Running,
-    options: &Options,
-    recorder: &mut Recorder,
-) -> Result<(), String> {
-    fill(server, running)?;
-    check_series(server, running)?;
-    if options.wants_any(SERIES_TITLE, &SERIES_ROWS) {
-        measure_series(server, running, options, recorder)?;
+pub static BLOCKS: [&Block; 5] = [
+    &blocks::POINT,
+    &blocks::GET_SERIES,
+    &blocks::GET_ALL,
+    &blocks::OTHERS,
+    &blocks::STALL,
+];
+
+/// One point more than the series hold: it was put before the store was weighed.
+const POINTS_THERE: usize = POINTS + 1;
+
+pub fn measure(setup: &mut Setup) -> Result<(), String> {
+    fill_and_weigh(setup)?;
+    let stalled = match setup.wants(&blocks::OTHERS) || setup.wants(&blocks::STALL) {
+        true => Some(stalled_growth(setup)?),
+        false => None,
+    };
+    if setup.wants(&blocks::GET_SERIES) {
+        measure_series(setup)?;
     }
-    if options.wants_any(ALL_TITLE, &ALL_ROWS) {
-        measure_all(server, running, options, recorder)?;
+    if setup.wants(&blocks::GET_ALL) {
+        measure_all(setup)?;
+    }
+    stalled.map_or(Ok(()), |growth| measure_others(setup, growth))
+}
+
+fn fill_and_weigh(setup: &mut Setup) -> Result<(), String> {
+    // What the first client costs is no part of a point.
+    let first = &mut setup.running.connect(1)?[0];
+    footprint::put_first(setup.server, setup.running, first)?;
+    let before = memory_at_rest(setup.running)?;
+    fill(setup.server, setup.running, 0..KEYS, POINTS_A_SERIES)?;
+    if setup.wants(&blocks::POINT) {
+        let after = memory_at_rest(setup.running)?;
+        let growth = after.resident_bytes as f64 - before.resident_bytes as f64;
+        setup.record(&blocks::POINT, &[Some(growth / POINTS as f64)]);
     }
     Ok(())
 }
 
-/// Puts the points as fast as the server takes them, in the order of time in each series.
-fn fill(server: &Server, running: &Running) -> Result<(), String> {
-    let (connections, batch) = match server.can(Need::Pipelining) {
-        true => (1, KEYS),
-        false => (PUT_CONNECTIONS, 1),
+fn measure_series(setup: &mut Setup) -> Result<(), String> {
+    let get = setup.server.get()?;
+    let load = |connection: usize| {
+        let key = workload::share(0..KEYS, connection, SERIES_CONNECTIONS).start;
+        let request = (get.request)(&workload::key(key));
+        Load::counted(Script::repeating(request, (get.newlines)(POINTS_A_SERIES)))
     };
-    let script = |connection| {
-        let keys = workload::keys_of(connection, connections);
-        Script::ring(server.dialect, keys, POINTS_A_SERIES, batch, 0)
-    };
-    let scripts = (0..connections).map(script).collect();
-    let reply = Reply::constant(server.dialect.put_reply);
-    let batches = (POINTS / connections / batch) as u64;
-    let mut generator = Generator::connect(running, scripts, reply)?;
-    let run = generator.run(Until::BatchesOfEach(batches))?;
-    match run.requests == POINTS as u64 {
-        true => Ok(()),
-        false => Err(format!("{} puts instead of {POINTS}", run.requests)),
-    }
-}
-
-/// What a get of one whole series returns, byte for byte.
-fn check_series(server: &Server, running: &Running) -> Result<(), String> {
-    let key = workload::key(KEYS / 2);
-    let values = workload::walk(KEYS / 2, POINTS_A_SERIES);
-    let point = |(pass, value)| Point {
-        key: key.clone(),
-        value,
-        timestamp: workload::timestamp(pass),
-    };
-    let points: Vec<Point> = values.into_iter().enumerate().map(point).collect();
-    let reply = (server.dialect.get_reply)(&points);
-    let mut streams = running.connect(1)?;
-    check::expect(&mut streams[0], &(server.dialect.get)(&key), &reply)
-}
-
-fn measure_series(
-    server: &Server,
-    running: &Running,
-    options: &Options,
-    recorder: &mut Recorder,
-) -> Result<(), String> {
-    let script = |connection: usize| {
-        let key = workload::key(workload::keys_of(connection, SERIES_CONNECTIONS).start);
-        Script::repeating((server.dialect.get)(&key))
-    };
-    let scripts = (0..SERIES_CONNECTIONS).map(script).collect();
-    let reply = Reply::Newlines((server.dialect.get_reply_newlines)(POINTS_A_SERIES));
-    let mut generator = Generator::connect(running, scripts, reply)?;
+    let loads = (0..SERIES_CONNECTIONS).map(load).collect();
+    let mut generator = Generator::connect(setup.running, loads)?;
     generator.run(Until::Elapsed(WARM_UP))?;
-    let until = Until::Elapsed(options.interval);
-    let interval = Interval::measure(running, &mut generator, until)?;
-    let values = [
-        interval.run.requests_per_second(),
-        interval.server_micros_a_request(),
-        points_a_cpu_second(&interval, POINTS_A_SERIES),
-        interval.server_percent(),
-        interval.generator_percent(),
-    ];
-    recorder.record(SERIES_TITLE, &SERIES_ROWS, &values);
-    recorder.note(SERIES_TITLE, &interval);
+    let until = Until::Elapsed(setup.options.interval);
+    let interval = Interval::measure(setup.running, &mut generator, until)?;
+    setup.record_points(&blocks::GET_SERIES, &interval, POINTS_A_SERIES);
     Ok(())
 }
 
-fn measure_all(
-    server: &Server,
-    running: &Running,
-    options: &Options,
-    recorder: &mut Recorder,
-) -> Result<(), String> {
-    let scripts = vec![Script::repeating(server.dialect.get_all.to_vec())];
-    let reply = Reply::Newlines((server.dialect.get_reply_newlines)(POINTS));
-    let mut generator = Generator::connect(running, scripts, reply)?;
-    let until = Until::Elapsed(options.interval);
-    let interval = Interval::measure(running, &mut generator, until)?;
-    let replies_a_second = interval.run.requests_per_second();
-    let values = [
-        replies_a_second * POINTS as f64,
-        points_a_cpu_second(&interval, POINTS),
-        1.0 / replies_a_second,
-        interval.server_percent(),
-        interval.generator_percent(),
-    ];
-    recorder.record(ALL_TITLE, &ALL_ROWS, &values);
-    recorder.note(ALL_TITLE, &interval);
+fn measure_all(setup: &mut Setup) -> Result<(), String> {
+    let loads = vec![Load::counted(get_all_script(setup)?)];
+    let mut generator = Generator::connect(setup.running, loads)?;
+    let until = Until::Elapsed(setup.options.interval);
+    let interval = Interval::measure(setup.running, &mut generator, until)?;
+    setup.record_points(&blocks::GET_ALL, &interval, POINTS);
     Ok(())
 }
 
-fn points_a_cpu_second(interval: &Interval, points_a_reply: usize) -> f64 {
-    (interval.run.requests * points_a_reply as u64) as f64 / interval.server.running.as_secs_f64()
+fn get_all_script(setup: &Setup) -> Result<Script, String> {
+    let get_all = setup.server.get_all()?;
+    let keys: Vec<String> = (0..KEYS).map(workload::key).collect();
+    let newlines = (get_all.newlines)(POINTS_THERE);
+    Ok(Script::repeating((get_all.request)(&keys), newlines))
 }
 
-/// Puts by others, first alone, then beside a client that asked for everything and reads
-/// nothing. The store grows by the puts in either, in steps as its buffers double; what should
-/// not show is a growth that comes only beside the reader.
-pub fn measure_stall(
-    server: &Server,
-    running: &Running,
-    options: &Options,
-    recorder: &mut Recorder,
-) -> Result<(), String> {
-    fill(server, running)?;
-    let dialect = server.dialect;
+/// Puts by others: alone, then beside a client that asks for everything again as soon as it
+/// has got it, then beside one that asked for everything and reads nothing.
+fn measure_others(setup: &mut Setup, stalled_growth: f64) -> Result<(), String> {
+    let dialect = setup.server.dialect;
     let scripts = Script::puts_for_all(dialect, PUT_CONNECTIONS, 1, POINTS_A_SERIES);
-    let reply = Reply::constant(dialect.put_reply);
-    let mut others = Generator::connect(running, scripts, reply)?;
-    let warm_up = others.run(Until::Elapsed(WARM_UP))?;
-    let until = Until::Elapsed(options.interval);
+    let mut loads = Load::checked(scripts, dialect.put_reply);
+    loads.push(reader(setup)?);
+    let mut generator = Generator::connect(setup.running, loads)?;
+    let warm_up = generator.run(Until::Elapsed(WARM_UP))?;
+    let until = Until::Elapsed(setup.options.interval);
+    let before = Interval::measure(setup.running, &mut generator, until)?;
 
-    let memory_first = written_bytes(running)?;
-    let before = Interval::measure(running, &mut others, until)?;
-    let memory_before = written_bytes(running)?;
+    generator.runs_those_beside = true;
+    let during = Interval::measure(setup.running, &mut generator, until)?;
+    generator.runs_those_beside = false;
 
-    let points = POINTS + (warm_up.requests + before.run.requests) as usize;
-    let mut reader = running.connect(1)?.remove(0);
-    reader
-        .write_all(dialect.get_all)
-        .map_err(|error| format!("cannot ask for everything: {error}"))?;
-    let memory_stalled = written_bytes(running)?;
-    let with = Interval::measure(running, &mut others, until)?;
-    let memory_after = written_bytes(running)?;
-    drain(&mut reader, (dialect.get_reply_newlines)(points))?;
+    let puts = warm_up.requests + before.run.requests + during.run.requests;
+    let mut reader = ask_for_all(setup)?;
+    memory_at_rest(setup.running)?;
+    let stalled = Interval::measure(setup.running, &mut generator, until)?;
+    drain(setup, &mut reader, POINTS_THERE + puts as usize)?;
 
-    let values = [
-        (memory_stalled - memory_before) / 1024.0,
-        (memory_before - memory_first) / 1024.0,
-        (memory_after - memory_stalled) / 1024.0,
-        before.run.requests_per_second(),
-        with.run.requests_per_second(),
-        before.run.latency_micros(0.99),
-        with.run.latency_micros(0.99),
-        before.run.latency_micros(1.0),
-        with.run.latency_micros(1.0),
-    ];
-    recorder.record(STALL_TITLE, &STALL_ROWS, &values);
-    recorder.note(STALL_TITLE, &before);
-    recorder.note(STALL_TITLE, &with);
+    let points_read = during.run.batches_beside as f64 * POINTS as f64;
+    let read = Some(points_read / during.run.elapsed_in_all.as_secs_f64());
+    let [first, second, third] = [&before, &during, &stalled].map(|it| others_figures(&it.run));
+    setup.record(&blocks::OTHERS, &[&first[..], &second, &[read]].concat());
+    setup.record(
+        &blocks::STALL,
+        &[&[Some(stalled_growth)], &third[..]].concat(),
+    );
+    setup.note(&blocks::OTHERS, &before);
+    setup.note(&blocks::OTHERS, &during);
+    setup.note(&blocks::STALL, &stalled);
     Ok(())
 }
 
-fn written_bytes(running: &Running) -> Result<f64, String> {
-    memory_at_rest(running)?;
-    Ok(process::memory(running.process_id)?.written_bytes as f64)
+fn others_figures(run: &Run) -> [Option<f64>; 3] {
+    [
+        Some(run.requests_per_second()),
+        run.latency_micros(0.99),
+        run.latency_micros(1.0),
+    ]
+}
+
+/// Its replies grow with the puts, so that their end must be known by something else than
+/// their length.
+fn reader(setup: &Setup) -> Result<Load, String> {
+    let reply = match setup.server.get_all()?.end {
+        GetAllEnd::Newlines => Reply::Newlines,
+        GetAllEnd::BlankLine => Reply::BlankLine {
+            least_bytes: POINTS * LEAST_BYTES_A_POINT,
+        },
+    };
+    Ok(Load::beside(get_all_script(setup)?, reply))
+}
+
+/// A line of a key of 18 bytes, a value, a timestamp of ten digits, two blanks, a newline.
+const LEAST_BYTES_A_POINT: usize = 18 + 3 + 10 + 3;
+
+/// What a server's written memory grows by when a client asks for everything and reads nothing.
+fn stalled_growth(setup: &Setup) -> Result<f64, String> {
+    let before = memory_at_rest(setup.running)?.written_bytes;
+    let mut reader = ask_for_all(setup)?;
+    let after = memory_at_rest(setup.running)?.written_bytes;
+    drain(setup, &mut reader, POINTS_THERE)?;
+    Ok((after as f64 - before as f64) / 1024.0)
+}
+
+fn ask_for_all(setup: &Setup) -> Result<TcpStream, String> {
+    let script = get_all_script(setup)?;
+    let mut stream = setup.running.connect(1)?.remove(0);
+    stream
+        .write_all(script.last_request())
+        .map_err(|error| format!("cannot ask for everything: {error}"))?;
+    Ok(stream)
 }
 
 /// Reads the stalled reply at last. It holds what was stored when it was asked for, to the
 /// point, and nothing of what was put since.
-fn drain(reader: &mut TcpStream, newlines: usize) -> Result<(), String> {
+fn drain(setup: &Setup, reader: &mut TcpStream, points: usize) -> Result<(), String> {
+    let newlines = (setup.server.get_all()?.newlines)(points);
     let begin = Instant::now();
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     let mut seen = 0;
@@ -236,7 +192,7 @@ fn drain(reader: &mut TcpStream, newlines: usize) -> Result<(), String> {
             Err(error) => return Err(format!("the stalled reader: {error}")),
         }
     }
-    match seen == newlines && buffer_ends_a_reply(reader) {
+    match seen == newlines && is_silent(reader) {
         true => Ok(()),
         false => Err(format!(
             "{seen} lines for the stalled reader, not {newlines}"
@@ -245,10 +201,10 @@ fn drain(reader: &mut TcpStream, newlines: usize) -> Result<(), String> {
 }
 
 /// Nothing may follow a whole reply.
-fn buffer_ends_a_reply(reader: &mut TcpStream) -> bool {
+fn is_silent(reader: &mut TcpStream) -> bool {
     let silence = Duration::from_millis(20);
     let outcome = reader
         .set_read_timeout(Some(silence))
         .and_then(|()| reader.read(&mut [0]));
-    outcome.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

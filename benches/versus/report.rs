@@ -1,92 +1,132 @@
-//! What was measured, and the table of it.
+//! What was measured, by block, column, server and round.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::generator::Interval;
+use crate::blocks::{self, Better, Block};
+use crate::interval::Interval;
 use crate::options::Options;
+use crate::running::Running;
 use crate::servers::Server;
-
-const ROW_WIDTH: usize = 38;
-const VALUE_WIDTH: usize = 12;
-const RATIO_WIDTH: usize = 12;
 
 /// A measured interval is called noisy when either side waited for a core for longer than this.
 const NOISY_SHARE: f64 = 0.1;
 
-/// The figures of one row: by server, then by round.
-type Figures = Vec<Vec<Option<f64>>>;
+/// A block's title and a server's number.
+type Place = (&'static str, usize);
 
 pub struct Report<'a> {
-    options: &'a Options,
-    servers: &'a [Server],
-    rows: Vec<Row>,
-    /// Rounds in which the load generator was the limit, by title and server.
-    limited: BTreeMap<(String, usize), usize>,
-    /// Why a server's cells of a title are empty, by title and server.
-    cannot: BTreeMap<(String, usize), &'static str>,
-    failures: Vec<String>,
+    pub options: &'a Options,
+    pub servers: &'a [Server],
+    pub failures: Vec<String>,
+    /// By place, column and round.
+    figures: BTreeMap<Place, Vec<Vec<Option<f64>>>>,
+    /// Rounds in which the load generator was the limit.
+    limited: BTreeMap<Place, usize>,
+    /// Processor time that the load generator took, in percent of the interval, least and most.
+    generator_percent: BTreeMap<&'static str, (f64, f64)>,
     intervals: usize,
     noisy_intervals: usize,
 }
 
-struct Row {
-    title: String,
-    name: &'static str,
-    figures: Figures,
+/// The figures of all rounds in one: the median and the two ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
 }
 
-impl Row {
-    /// Rows on how busy a side was explain the others, neither more nor less of it is better;
-    /// and a store that grew by its puts grew by as many of them as it took.
-    fn is_compared(&self) -> bool {
-        !self.name.contains("busy") && !self.name.contains("growth by the puts")
-    }
-
-    /// What a faster load generator might have raised.
-    fn is_a_rate(&self) -> bool {
-        self.name.contains("/s") && !self.name.contains("CPU")
+impl Summary {
+    fn of(mut values: Vec<f64>) -> Option<Summary> {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => (values[middle - 1] + values[middle]) / 2.0,
+        };
+        Some(Summary {
+            median,
+            least,
+            most,
+        })
     }
 }
 
-/// Takes the figures of one server in one round.
-pub struct Recorder<'a, 'b> {
+/// One server, running, in one round, and where its figures go.
+pub struct Setup<'a, 'b> {
     pub report: &'a mut Report<'b>,
-    pub server: usize,
+    pub server: &'a Server,
+    pub number: usize,
     pub round: usize,
+    pub running: &'a Running,
+    pub options: &'a Options,
 }
 
-impl Recorder<'_, '_> {
-    pub fn record(&mut self, title: &str, rows: &[&'static str], values: &[f64]) {
-        assert_eq!(rows.len(), values.len(), "a value for each row of {title}");
-        for (name, value) in rows.iter().zip(values) {
-            if let Some(row) = self.report.row(title, name) {
-                row.figures[self.server][self.round] = Some(*value);
-            }
+impl Setup<'_, '_> {
+    /// Whether the block is to be measured, and can be.
+    pub fn wants(&self, block: &Block) -> bool {
+        self.options.wants(block.title) && self.server.reason_against(block.needs).is_none()
+    }
+
+    /// Takes a figure for each column.
+    pub fn record(&mut self, block: &'static Block, values: &[Option<f64>]) {
+        assert_eq!(values.len(), block.columns.len(), "{}", block.title);
+        let rounds = self.options.rounds;
+        let place = (block.title, self.number);
+        let columns = self.report.figures.entry(place);
+        let columns = columns.or_insert_with(|| vec![vec![None; rounds]; values.len()]);
+        for (column, value) in columns.iter_mut().zip(values) {
+            column[self.round] = *value;
         }
     }
 
+    /// Rate, latency and processor time of requests.
+    pub fn record_requests(&mut self, block: &'static Block, interval: &Interval) {
+        let micros = |nanos| nanos / 1e3;
+        let cpu = interval.server_nanos(interval.run.requests).map(micros);
+        self.record_timed(block, interval, interval.run.requests_per_second(), cpu);
+    }
+
+    /// The same by the point, of which a request has so many, and which takes nanoseconds.
+    pub fn record_points(
+        &mut self,
+        block: &'static Block,
+        interval: &Interval,
+        points_a_request: usize,
+    ) {
+        let rate = interval.run.requests_per_second() * points_a_request as f64;
+        let cpu = interval.server_nanos(interval.run.requests * points_a_request as u64);
+        self.record_timed(block, interval, rate, cpu);
+    }
+
+    fn record_timed(
+        &mut self,
+        block: &'static Block,
+        interval: &Interval,
+        rate: f64,
+        cpu: [f64; 3],
+    ) {
+        let latency = [0.5, 0.99, 0.999, 1.0].map(|part| interval.run.latency_micros(part));
+        let cpu = cpu.map(Some);
+        self.record(block, &[&[Some(rate)], &latency[..], &cpu].concat());
+        self.note(block, interval);
+    }
+
     /// Keeps in mind what the reader of the figures should know about how they came.
-    pub fn note(&mut self, title: &str, interval: &Interval) {
+    pub fn note(&mut self, block: &'static Block, interval: &Interval) {
         self.report.intervals += 1;
         if interval.waiting_share() > NOISY_SHARE {
             self.report.noisy_intervals += 1;
         }
         if interval.generator_was_the_limit() {
-            let place = (title.to_string(), self.server);
+            let place = (block.title, self.number);
             *self.report.limited.entry(place).or_default() += 1;
         }
-    }
-
-    pub fn cannot(&mut self, title: &str, reason: &'static str) {
-        let place = (title.to_string(), self.server);
-        self.report.cannot.insert(place, reason);
-    }
-
-    pub fn failed(&mut self, title: &str, reason: &str) {
-        let name = self.report.servers[self.server].name;
-        let round = self.round + 1;
-        let failure = format!("{name}, {title}, round {round}: {reason}");
-        self.report.failures.push(failure);
+        let percent = interval.generator_percent();
+        let ends = self.report.generator_percent.entry(block.title);
+        let (least, most) = ends.or_insert((percent, percent));
+        (*least, *most) = (least.min(percent), most.max(percent));
     }
 }
 
@@ -95,157 +135,101 @@ impl<'a> Report<'a> {
         Report {
             options,
             servers,
-            rows: Vec::new(),
-            limited: BTreeMap::new(),
-            cannot: BTreeMap::new(),
             failures: Vec::new(),
+            figures: BTreeMap::new(),
+            limited: BTreeMap::new(),
+            generator_percent: BTreeMap::new(),
             intervals: 0,
             noisy_intervals: 0,
         }
     }
 
-    /// Declares the rows that a title will have, in the order they are to be shown.
-    pub fn declare(&mut self, title: &str, rows: &'static [&'static str]) {
-        for name in rows.iter().filter(|row| self.options.wants(title, row)) {
-            self.rows.push(Row {
-                title: title.to_string(),
-                name,
-                figures: vec![vec![None; self.options.rounds]; self.servers.len()],
-            });
-        }
+    pub fn blocks(&self) -> impl Iterator<Item = &'static Block> {
+        let all = blocks::ALL.into_iter();
+        all.filter(|block| self.options.wants(block.title))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    fn rounds(&self, block: &Block, column: usize, server: usize) -> Option<&Vec<Option<f64>>> {
+        self.figures.get(&(block.title, server))?.get(column)
     }
 
-    pub fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
+    pub fn summary(&self, block: &Block, column: usize, server: usize) -> Option<Summary> {
+        let rounds = self.rounds(block, column, server)?;
+        Summary::of(rounds.iter().copied().flatten().collect())
     }
 
-    fn row(&mut self, title: &str, name: &str) -> Option<&mut Row> {
-        let mut rows = self.rows.iter_mut();
-        rows.find(|row| row.title == title && row.name == name)
-    }
-
-    pub fn print(&self) {
-        println!("{}", self.header());
-        let mut title = "";
-        for row in &self.rows {
-            if row.title != title {
-                title = &row.title;
-                println!("\n{title}");
-            }
-            println!("{}", self.line(row));
-        }
-        self.print_notes();
-    }
-
-    fn header(&self) -> String {
-        let subject = self.servers[0].name;
-        let rounds = self.options.rounds;
-        let mut line = format!("{:ROW_WIDTH$}", "");
-        for server in self.servers {
-            line += &format!("{:>VALUE_WIDTH$}", server.name);
-        }
-        for server in &self.servers[1..] {
-            line += &format!("{:>RATIO_WIDTH$}", format!("/{}", server.name));
-        }
-        let others = self.servers.len() - 1;
-        let width = ROW_WIDTH + VALUE_WIDTH * self.servers.len();
-        let ratios = RATIO_WIDTH * others;
-        let about = format!("rounds: {rounds}; medians of them, and of the ratios within each");
-        format!("{about:width$}{subject:>ratios$}\n{line}")
-    }
-
-    fn line(&self, row: &Row) -> String {
-        let mut line = format!("{:ROW_WIDTH$}", format!("  {}", row.name));
-        for server in 0..self.servers.len() {
-            line += &format!("{:>VALUE_WIDTH$}", self.cell(row, server));
-        }
-        for server in 1..self.servers.len() {
-            let ratio = median(ratios(&row.figures[0], &row.figures[server]));
-            let ratio = ratio.filter(|_| row.is_compared());
-            let text = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-            line += &format!("{text:>RATIO_WIDTH$}");
-        }
-        line.trim_end().to_string()
-    }
-
-    fn cell(&self, row: &Row, server: usize) -> String {
-        let place = (row.title.clone(), server);
-        if self.cannot.contains_key(&place) {
-            return "cannot".into();
-        }
-        let Some(value) = median(row.figures[server].iter().copied().flatten().collect()) else {
-            return "failed".into();
+    /// How many times better metricd, the first of the servers, is than this one. Round by
+    /// round, because the machine changes between rounds more than within one.
+    pub fn advantage(&self, block: &Block, column: usize, server: usize) -> Option<f64> {
+        let better = block.columns[column].better?;
+        let own = self.rounds(block, column, 0)?;
+        let theirs = self.rounds(block, column, server)?;
+        let ratio = |(own, theirs): (&Option<f64>, &Option<f64>)| {
+            let ratio = (*own)? / (*theirs)?;
+            Some(match better {
+                Better::More => ratio,
+                Better::Less => 1.0 / ratio,
+            })
         };
-        let limited = row.is_a_rate() && self.was_limited(&place);
-        format!("{}{}", figure(value), if limited { "*" } else { "" })
+        let ratios = own.iter().zip(theirs).filter_map(ratio);
+        let meaningful = ratios.filter(|ratio| ratio.is_finite() && *ratio > 0.0);
+        Some(Summary::of(meaningful.collect())?.median)
     }
 
-    fn was_limited(&self, place: &(String, usize)) -> bool {
-        let rounds = self.limited.get(place).copied().unwrap_or_default();
-        rounds * 2 > self.options.rounds
+    /// Whether the load generator was the limit in most rounds.
+    pub fn was_limited(&self, block: &Block, server: usize) -> bool {
+        let rounds = self.limited.get(&(block.title, server));
+        rounds.is_some_and(|rounds| rounds * 2 > self.options.rounds)
     }
 
-    fn print_notes(&self) {
-        println!();
-        if self.limited.keys().any(|place| self.was_limited(place)) {
-            println!("* the load generator was the limit, not the server: it could take more");
-        }
-        let reasons = self
-            .cannot
-            .iter()
-            .map(|((_, server), reason)| (server, reason));
-        for (server, reason) in reasons.collect::<BTreeSet<_>>() {
-            println!("cannot: {}, which {reason}", self.servers[*server].name);
-        }
-        for failure in &self.failures {
-            println!("failed: {failure}");
-        }
-        if self.intervals == 0 {
-            return;
-        }
-        let (noisy, all) = (self.noisy_intervals, self.intervals);
-        let percent = 100.0 * NOISY_SHARE;
-        println!(
-            "noise: in {noisy} of {all} intervals, the server or the load generator was ready to \
-             run\nand had no core for over {percent} % of the time"
-        );
+    /// What is to be known of a block, beside its figures.
+    pub fn block_note(&self, block: &Block) -> Option<String> {
+        let (least, most) = self.generator_percent.get(block.title)?;
+        let busy = format!("load generator: {least:.0} to {most:.0} % of a core");
+        let mut servers = 0..self.servers.len();
+        Some(
+            match servers.any(|server| self.was_limited(block, server)) {
+                true => format!("{busy}; *: it had no time to spare, the server could take more"),
+                false => busy,
+            },
+        )
     }
-}
 
-/// Round by round, because the machine changes between rounds more than within one.
-fn ratios(subject: &[Option<f64>], other: &[Option<f64>]) -> Vec<f64> {
-    let pairs = subject.iter().zip(other);
-    pairs
-        .filter_map(|(subject, other)| Some((*subject)? / (*other)?))
-        .filter(|ratio| ratio.is_finite() && *ratio > 0.0)
-        .collect()
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
-}
-
-/// Three to six digits, whatever the size; a count below 1,000 as it is.
-pub fn figure(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1e6 => format!("{:.2} M", value / 1e6),
-        size if size >= 1e3 => {
-            let whole = value.round() as i64;
-            format!("{},{:03}", whole / 1_000, whole.abs() % 1_000)
+    /// What is to be known of all figures.
+    pub fn notes(&self) -> Vec<String> {
+        let rounds = self.options.rounds;
+        let mut notes = vec![
+            match rounds {
+                1 => "One round.".into(),
+                _ => format!("Medians of {rounds} rounds, ranges from the least to the most."),
+            },
+            "CPU is the server's, of all its threads; its memory of an idle connection is what it \
+             has written."
+                .into(),
+            "×: so many times better is metricd, in the same round: faster, or less of it.".into(),
+        ];
+        let has = |text: &str| self.servers.iter().any(|server| server.name.contains(text));
+        if has("ZADD") {
+            notes.push(
+                "Redis ZADD: get * is 1,000 ZRANGE, one for each series, sent at once.".into(),
+            );
         }
-        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        if self.servers.iter().any(|server| server.inlet.is_some()) {
+            notes.push(
+                "Graphite puts are not answered. They are timed until the server has them all: \
+                 until VictoriaMetrics has counted as many rows, until carbon-cache returns the \
+                 last point of each connection."
+                    .into(),
+            );
+        }
+        if self.intervals > 0 {
+            let (noisy, all) = (self.noisy_intervals, self.intervals);
+            let percent = 100.0 * NOISY_SHARE;
+            notes.push(format!(
+                "Noise: in {noisy} of {all} intervals, the server or the load generator was ready \
+                 to run and had no core for over {percent} % of the time."
+            ));
+        }
+        notes
     }
 }

@@ -6,9 +6,17 @@
 
 use std::ops::Range;
 
-use crate::dialect::Dialect;
+use memchr::memchr_iter;
 
+use crate::dialect::{Dialect, TimestampPlaces};
+
+/// Series that the puts go to.
 pub const KEYS: usize = 1_000;
+
+/// Points of each, where a store is filled before it is measured.
+pub const POINTS_A_SERIES: usize = 1_000;
+pub const POINTS: usize = KEYS * POINTS_A_SERIES;
+
 const FIRST_TIMESTAMP: u64 = 1_700_000_000;
 const SECONDS_BETWEEN_POINTS: u64 = 10;
 const TIMESTAMP_DIGITS: usize = 10;
@@ -72,13 +80,18 @@ pub struct Script {
     pub batch: usize,
     /// The request that the next batch begins with.
     next: usize,
+    /// The request that the last batch ended with.
+    last: usize,
     clock: Option<Clock>,
 }
 
-/// Where a request ends in the script's bytes, and where its timestamp begins.
 struct Request {
+    /// Where it ends in the script's bytes; it begins where the one before ends.
     end: usize,
-    timestamp_at: usize,
+    /// Where a put's timestamp stands.
+    timestamps: Option<TimestampPlaces>,
+    /// Newlines in the reply to it.
+    reply_newlines: usize,
 }
 
 /// The time of the puts: a pass over the script's keys has one timestamp.
@@ -91,17 +104,59 @@ struct Clock {
 
 impl Script {
     /// The same request again and again.
-    pub fn repeating(request: Vec<u8>) -> Script {
+    pub fn repeating(request: Vec<u8>, reply_newlines: usize) -> Script {
         Script {
             requests: vec![Request {
                 end: request.len(),
-                timestamp_at: 0,
+                timestamps: None,
+                reply_newlines,
             }],
             bytes: request,
             batch: 1,
             next: 0,
+            last: 0,
             clock: None,
         }
+    }
+
+    /// So many puts to the given series in turn, then a get, one at a time.
+    pub fn mix(
+        dialect: &Dialect,
+        keys: Range<usize>,
+        puts_a_get: usize,
+        get: Vec<u8>,
+        get_newlines: usize,
+    ) -> Script {
+        let passes = RING_PASSES.next_multiple_of(puts_a_get);
+        let puts = Script::ring(dialect, keys, passes, 1, 0);
+        let mut mix = Script {
+            bytes: Vec::new(),
+            requests: Vec::new(),
+            ..puts
+        };
+        let mut start = 0;
+        for (number, put) in puts.requests.iter().enumerate() {
+            let shift = mix.bytes.len() - start;
+            mix.bytes.extend_from_slice(&puts.bytes[start..put.end]);
+            mix.push(
+                put.timestamps.map(|at| at.map(|at| at + shift)),
+                put.reply_newlines,
+            );
+            start = put.end;
+            if (number + 1) % puts_a_get == 0 {
+                mix.bytes.extend_from_slice(&get);
+                mix.push(None, get_newlines);
+            }
+        }
+        mix
+    }
+
+    fn push(&mut self, timestamps: Option<TimestampPlaces>, reply_newlines: usize) {
+        self.requests.push(Request {
+            end: self.bytes.len(),
+            timestamps,
+            reply_newlines,
+        });
     }
 
     /// Puts to the given series in turn, the first of them at the time of `first_pass`.
@@ -121,22 +176,23 @@ impl Script {
         assert_eq!(keys.len() * passes % batch, 0, "a batch may not wrap round");
         let names: Vec<String> = keys.clone().map(key).collect();
         let walks: Vec<Vec<Hundredths>> = keys.map(|number| walk(number, passes)).collect();
-        let mut bytes = Vec::new();
-        let mut requests = Vec::with_capacity(names.len() * passes);
-        for pass in 0..passes {
-            for (name, walk) in names.iter().zip(&walks) {
-                let timestamp_at = (dialect.put)(&mut bytes, name, walk[pass], FIRST_TIMESTAMP);
-                let end = bytes.len();
-                requests.push(Request { end, timestamp_at });
-            }
-        }
-        Script {
-            bytes,
-            requests,
+        let reply_newlines = memchr_iter(b'\n', dialect.put_reply).count();
+        let mut script = Script {
+            bytes: Vec::new(),
+            requests: Vec::with_capacity(names.len() * passes),
             batch,
             next: 0,
+            last: 0,
             clock: Some(Clock::starting_at(timestamp(first_pass), names.len())),
+        };
+        for pass in 0..passes {
+            for (name, walk) in names.iter().zip(&walks) {
+                let bytes = &mut script.bytes;
+                let timestamps = (dialect.put)(bytes, name, walk[pass], FIRST_TIMESTAMP);
+                script.push(Some(timestamps), reply_newlines);
+            }
         }
+        script
     }
 
     /// One script a connection: each connection owns its share of the series, so that the
@@ -149,7 +205,7 @@ impl Script {
     ) -> Vec<Script> {
         (0..connections)
             .map(|connection| {
-                let keys = keys_of(connection, connections);
+                let keys = share(0..KEYS, connection, connections);
                 Script::puts(dialect, keys, batch, first_pass)
             })
             .collect()
@@ -158,19 +214,36 @@ impl Script {
     /// Makes the next batch ready and says which bytes it is.
     pub fn next_batch(&mut self) -> Range<usize> {
         let first = self.next;
-        let last = first + self.batch - 1;
+        self.last = first + self.batch - 1;
         if let Some(clock) = &mut self.clock {
-            for request in &self.requests[first..=last] {
-                let at = request.timestamp_at;
-                self.bytes[at..at + TIMESTAMP_DIGITS].copy_from_slice(clock.next_digits());
+            let requests = self.requests[first..=self.last].iter();
+            for places in requests.filter_map(|request| request.timestamps) {
+                let digits = clock.next_digits();
+                for at in places {
+                    self.bytes[at..at + TIMESTAMP_DIGITS].copy_from_slice(digits);
+                }
             }
         }
-        self.next = (last + 1) % self.requests.len();
-        let start = match first {
+        self.next = (self.last + 1) % self.requests.len();
+        self.start(first)..self.requests[self.last].end
+    }
+
+    fn start(&self, request: usize) -> usize {
+        match request {
             0 => 0,
-            _ => self.requests[first - 1].end,
-        };
-        start..self.requests[last].end
+            _ => self.requests[request - 1].end,
+        }
+    }
+
+    /// Newlines in the replies to the batch that was made ready last.
+    pub fn reply_newlines(&self) -> usize {
+        let batch = &self.requests[self.last + 1 - self.batch..=self.last];
+        batch.iter().map(|request| request.reply_newlines).sum()
+    }
+
+    /// The last request of the batch that was made ready last.
+    pub fn last_request(&self) -> &[u8] {
+        self.bytes(self.start(self.last)..self.requests[self.last].end)
     }
 
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
@@ -210,10 +283,11 @@ impl Clock {
     }
 }
 
-/// The share of the series that one of several connections writes.
-pub fn keys_of(connection: usize, connections: usize) -> Range<usize> {
-    assert!(connections <= KEYS, "a connection without a series");
-    KEYS * connection / connections..KEYS * (connection + 1) / connections
+/// The share of the series that one of several connections has.
+pub fn share(keys: Range<usize>, connection: usize, connections: usize) -> Range<usize> {
+    assert!(connections <= keys.len(), "a connection without a series");
+    let bound = |connection| keys.start + keys.len() * connection / connections;
+    bound(connection)..bound(connection + 1)
 }
 
 fn common_divisor(one: usize, other: usize) -> usize {
