@@ -1,6 +1,6 @@
 //! metricd beside its peers: the same work, the same machine, the same minutes.
 //!
-//!     cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT]
+//!     cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT] [--readme]
 //!
 //! Absolute figures move from machine to machine and from hour to hour. So the servers take
 //! turns within a round, ratios are taken within it, and medians over the rounds; and one of
@@ -12,6 +12,7 @@
 mod blocks;
 mod cases;
 mod ceiling;
+mod chart;
 mod check;
 mod dialect;
 mod figure;
@@ -24,6 +25,7 @@ mod machine;
 mod options;
 mod process;
 mod puts;
+mod readme;
 mod reads;
 mod reply;
 mod report;
@@ -84,7 +86,10 @@ fn compare(options: &Options) -> Result<(), String> {
     if !report.failures.is_empty() {
         return Err("some measurements failed, see above".into());
     }
-    Ok(())
+    match options.readme {
+        true => readme::write(&report, &missing),
+        false => Ok(()),
+    }
 }
 
 /// The servers that are there and answer as they should, and a line for each that is left out.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-pub const USAGE: &str = "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT]";
+pub const USAGE: &str =
+    "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT] [--readme]";
 
 #[derive(Debug)]
 pub struct Options {
@@ -12,6 +13,8 @@ pub struct Options {
     pub interval: Duration,
     /// Only the blocks of the table with this in their title. Default: all of them.
     pub only: Option<String>,
+    /// Whether the table and the chart are written into the README too. Default: no.
+    pub readme: bool,
 }
 
 const ROUNDS_MOST: usize = 1_000;
@@ -24,6 +27,7 @@ impl Options {
             rounds: 3,
             interval: Duration::from_secs(1),
             only: None,
+            readme: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -37,10 +41,14 @@ impl Options {
                 "--rounds" => options.rounds = rounds(&value()?)?,
                 "--seconds" => options.interval = seconds(&value()?)?,
                 "--only" => options.only = Some(value()?),
+                "--readme" => options.readme = true,
                 _ => return Err(format!("unknown option {argument}; usage: {USAGE}")),
             }
         }
-        Ok(options)
+        match options.readme && options.only.is_some() {
+            true => Err("--readme takes all cases, so no --only".into()),
+            false => Ok(options),
+        }
     }
 
     pub fn wants(&self, title: &str) -> bool {

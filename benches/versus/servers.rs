@@ -31,6 +31,8 @@ pub const NOTHING: &str = "{nothing}";
 
 pub struct Server {
     pub name: &'static str,
+    /// In the chart: seen on white and on black.
+    pub colour: (u8, u8, u8),
     /// How a reader would call the program.
     program_shown: &'static str,
     pub program: String,
@@ -87,6 +89,7 @@ pub fn all() -> Result<(Vec<Server>, Vec<String>), String> {
 fn metricd() -> Server {
     Server {
         name: "metricd",
+        colour: (0xe5, 0x2f, 0x3c),
         program_shown: "metricd",
         program: env!("CARGO_BIN_EXE_metricd").into(),
         arguments: words("--listen 127.0.0.1:0"),
@@ -104,6 +107,7 @@ fn ceiling() -> Result<Server, String> {
     let program = env::current_exe().map_err(|error| format!("no path of my own: {error}"))?;
     Ok(Server {
         name: "ceiling",
+        colour: (0x8a, 0x93, 0x9d),
         program_shown: env!("CARGO_CRATE_NAME"),
         program: program.to_string_lossy().into_owned(),
         arguments: words(CEILING_ARGUMENT),
@@ -137,6 +141,7 @@ fn reference() -> Result<Server, String> {
     }
     Ok(Server {
         name: "reference",
+        colour: (0x2f, 0x7d, 0xe1),
         version: first_line("python3", &["--version"]).ok_or("python3 does not run")?,
         program_shown: "python3",
         program: "python3".into(),
@@ -155,6 +160,7 @@ fn reference_on_uvloop() -> Result<Server, String> {
     const PRINT_VERSION: &str = "import uvloop; print('uvloop', uvloop.__version__)";
     let mut server = reference()?;
     server.name = "ref. on uvloop";
+    server.colour = (0x14, 0xa8, 0xb8);
     server.version =
         first_line("python3", &["-c", PRINT_VERSION]).ok_or("python3 cannot import uvloop")?;
     server.arguments.push("--uvloop".into());
@@ -164,6 +170,7 @@ fn reference_on_uvloop() -> Result<Server, String> {
 fn redis_set() -> Result<Server, String> {
     Ok(Server {
         name: "Redis SET",
+        colour: (0xf0, 0x8c, 0x00),
         arguments: words("--bind 127.0.0.1 --port {port} --save {nothing} --appendonly no"),
         dialect: &REDIS_SET,
         cannot: &KEEPS_ONE,
@@ -174,6 +181,7 @@ fn redis_set() -> Result<Server, String> {
 fn redis_zadd() -> Result<Server, String> {
     Ok(Server {
         name: "Redis ZADD",
+        colour: (0xa1, 0x62, 0x07),
         dialect: &REDIS_ZADD,
         cannot: &[],
         ..redis_set()?
@@ -185,6 +193,7 @@ fn redis_zadd() -> Result<Server, String> {
 fn memcached() -> Result<Server, String> {
     Ok(Server {
         name: "memcached",
+        colour: (0x2d, 0xa4, 0x4e),
         arguments: words("-l 127.0.0.1 -p {port} -U 0 -t 1 -c 6000 -m 1024 -u root"),
         dialect: &MEMCACHED,
         cannot: &KEEPS_ONE,
@@ -196,6 +205,7 @@ fn victoria_metrics() -> Result<Server, String> {
     const HTTP_ONLY: &str = "is read over HTTP, not by the protocol that it is put to";
     Ok(Server {
         name: "VictoriaMetrics",
+        colour: (0x9a, 0x5c, 0xe6),
         // Points older than the retention, a month by default, would be dropped; and every
         // connection that has spoken counts as an insert, of which there are eight by default.
         arguments: words(
@@ -216,6 +226,7 @@ fn carbon_cache() -> Result<Server, String> {
     const PICKLED: &str = "is read over another port and in pickle, and only its cache";
     Ok(Server {
         name: "carbon-cache",
+        colour: (0xe0, 0x4f, 0xa5),
         arguments: words("--config={folder}/carbon.conf --logdir={folder} --nodaemon start"),
         files: &[
             ("carbon.conf", CARBON_CONFIGURATION),
