@@ -17,6 +17,9 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a server may take for what was sent to it, after the last byte.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// From the moment that a server has counted a point to the moment that it returns it.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InletKind {
     VictoriaMetrics,
@@ -58,29 +61,37 @@ impl Inlet {
         }
     }
 
-    /// Checks that the server gives back these points, which are one series, whole.
+    /// Checks that the server gives back these points, which are one series, whole. It may count
+    /// points a moment before it can be asked for them.
     pub fn check_series(&self, points: &[Point]) -> Result<(), String> {
         let key = points.first().map_or("", |point| point.key.as_str());
-        let right = match self.kind {
+        let begin = Instant::now();
+        while !self.returns(key, points)? {
+            if begin.elapsed() > VISIBLE_TIMEOUT {
+                return Err(format!("other points of {key} than were put"));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
+    fn returns(&self, key: &str, points: &[Point]) -> Result<bool, String> {
+        match self.kind {
             InletKind::VictoriaMetrics => {
                 self.http("/internal/force_flush")?;
                 let path = format!("/api/v1/export?match[]=%7B__name__=%22{key}%22%7D&start=1");
-                self.http(&path)?.trim() == exported(key, points)
+                Ok(self.http(&path)?.trim() == exported(key, points))
             }
             InletKind::CarbonCache => {
                 let cached = self.cached(key)?;
-                points.iter().all(|point| {
+                Ok(points.iter().all(|point| {
                     let pair = [
                         pickled_float(point.timestamp as f64),
                         pickled_float(f64::from(point.value) / 100.0),
                     ];
                     contains(&cached, &pair.concat())
-                })
+                }))
             }
-        };
-        match right {
-            true => Ok(()),
-            false => Err(format!("other points of {key} than were put")),
         }
     }
 

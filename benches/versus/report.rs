@@ -203,8 +203,8 @@ impl<'a> Report<'a> {
                 1 => "One round.".into(),
                 _ => format!("Medians of {rounds} rounds, ranges from the least to the most."),
             },
-            "CPU is the server's, of all its threads; its memory of an idle connection is what it \
-             has written."
+            "CPU is the server's, of all its threads. Memory of a point is counted in resident \
+             pages, of a connection in those written."
                 .into(),
             "×: so many times better is metricd, in the same round: faster, or less of it.".into(),
         ];
