@@ -218,6 +218,7 @@ impl PlottedPanel {
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .y_labels(0)
             .y_label_formatter(&|_| String::new())
             .x_labels(8)
             .x_label_formatter(&|value| tick(*value))

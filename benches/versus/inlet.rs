@@ -144,8 +144,17 @@ impl Inlet {
         Ok(reply)
     }
 
-    /// The body of the reply to a GET. HTTP 1.0: no chunks, and its end is the connection's.
+    /// The body of the reply to a GET. Asking changes nothing, and a connection was seen to be
+    /// reset on a busy machine: it is asked once more before the server counts as failed.
     fn http(&self, path: &str) -> Result<String, String> {
+        self.http_once(path).or_else(|_first_error| {
+            thread::sleep(POLL_INTERVAL);
+            self.http_once(path)
+        })
+    }
+
+    /// By HTTP 1.0: no chunks, and the end of the reply is the connection's.
+    fn http_once(&self, path: &str) -> Result<String, String> {
         let mut reply = String::new();
         let mut stream = self.connect()?;
         stream
