@@ -651,6 +651,8 @@ fn check_that_the_others_wait(daemon: Daemon, room: std::ops::Range<usize>) {
         .log_line()
         .expect("says that there is no room");
     served[0].expect(OK);
+    // In the turn after the log line all who were let in are served, perhaps behind this client.
+    served[0].wait_for_a_turn();
     served[0].wait_for_a_turn();
     let count = 1 + served[1..]
         .iter()
