@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{
-    Client, DEADLINE, OK, WRONG_COMMAND, assert_same, may_open_files, run_with_open_files,
+    Client, DEADLINE, OK, WRONG_COMMAND, again, assert_same, may_open_files, run_with_open_files,
 };
 
 const METRICD: &str = env!("CARGO_BIN_EXE_metricd");
@@ -671,7 +671,7 @@ fn check_that_the_others_wait(daemon: Daemon, room: std::ops::Range<usize>) {
         .stream
         .set_read_timeout(patience)
         .expect("takes a timeout");
-    let nothing = waiting[0].stream.peek(&mut [0]).expect_err("is not served");
+    let nothing = again(|| waiting[0].stream.peek(&mut [0])).expect_err("is not served");
     assert!(
         matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         "{nothing}"
@@ -839,7 +839,7 @@ fn a_client_that_only_writes_takes_little_memory() {
     let requests = format!("get {key}\n").repeat(100);
     let mut written = 0;
     let stopped = loop {
-        match hog.stream.write(requests.as_bytes()) {
+        match again(|| hog.stream.write(requests.as_bytes())) {
             Ok(count) => written += count,
             Err(error) => break error.kind(),
         }

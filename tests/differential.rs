@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use support::{Client, DEADLINE, OK, Running, WRONG_COMMAND, show};
+use support::{Client, DEADLINE, OK, Running, WRONG_COMMAND, again, show};
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/asyncio_reference.py");
 
@@ -151,7 +151,7 @@ fn read_reply(client: &mut Client) -> io::Result<Vec<u8>> {
     let mut reply = Vec::new();
     let mut chunk = [0; 16 * 1024];
     while !reply.ends_with(b"\n\n") {
-        match client.stream.read(&mut chunk)? {
+        match again(|| client.stream.read(&mut chunk))? {
             0 => {
                 let message = format!("closed after \"{}\"", show(&reply));
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));

@@ -135,7 +135,7 @@ impl Client {
         let mut missing = expected;
         while !missing.is_empty() {
             let most = missing.len().min(buffer.len());
-            match self.stream.read(&mut buffer[..most]) {
+            match again(|| self.stream.read(&mut buffer[..most])) {
                 Ok(0) => panic!("closed, still to come: \"{}\"", excerpt(missing, 0)),
                 Ok(count) => {
                     assert_same(&buffer[..count], &missing[..count]);
@@ -159,7 +159,7 @@ impl Client {
         let mut reply = Vec::new();
         let mut buffer = [0; 4096];
         while !reply.ends_with(b"\n\n") {
-            let count = self.stream.read(&mut buffer).expect("a reply");
+            let count = again(|| self.stream.read(&mut buffer)).expect("a reply");
             assert_ne!(count, 0, "closed after \"{}\"", excerpt(&reply, 0));
             reply.extend_from_slice(&buffer[..count]);
         }
@@ -170,20 +170,20 @@ impl Client {
     #[track_caller]
     pub fn read_once(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 20];
-        let count = self.stream.read(&mut buffer).expect("something to read");
+        let count = again(|| self.stream.read(&mut buffer)).expect("something to read");
         buffer.truncate(count);
         buffer
     }
 
     /// Waits until something has come that is not read yet; false if it is the end.
     pub fn wait_for_input(&self) -> bool {
-        self.stream.peek(&mut [0]).expect("something to read") > 0
+        again(|| self.stream.peek(&mut [0])).expect("something to read") > 0
     }
 
     /// Whether something has come that is not read yet, the end included.
     pub fn has_input(&self) -> bool {
         self.stream.set_nonblocking(true).expect("takes the mode");
-        let peeked = self.stream.peek(&mut [0]);
+        let peeked = again(|| self.stream.peek(&mut [0]));
         self.stream.set_nonblocking(false).expect("takes the mode");
         !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
@@ -294,6 +294,17 @@ pub fn run_with_open_files(count: u64, test: &str) {
         .expect("a shell");
     let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Calls again what was interrupted, as calls with a time limit are when the system stops the
+/// process and lets it go on.
+pub fn again<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Bytes as a test's message shows them.

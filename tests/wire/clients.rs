@@ -10,7 +10,8 @@ use metricd::Config;
 
 use crate::oracle::Oracle;
 use crate::support::{
-    Client, DEADLINE, OK, Running, WRONG_COMMAND, assert_same, may_open_files, run_with_open_files,
+    Client, DEADLINE, OK, Running, WRONG_COMMAND, again, assert_same, may_open_files,
+    run_with_open_files,
 };
 
 /// The longest that one round trip may take while other clients keep the server busy.
@@ -517,7 +518,7 @@ fn write_until_stopped(client: &mut Client, request: &[u8]) -> usize {
         .expect("takes a timeout");
     let mut written = 0;
     loop {
-        match client.stream.write(&request[written % request.len()..]) {
+        match again(|| client.stream.write(&request[written % request.len()..])) {
             Ok(count) => written += count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 break;
