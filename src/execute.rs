@@ -10,6 +10,9 @@ use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, Store};
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
+/// Blocks that the puts of one turn may write anew, about a millisecond's work.
+const BLOCKS_PER_TURN: usize = 50;
+
 /// What came of a line.
 pub enum Answer {
     /// The line is blank: nothing was appended.
@@ -29,6 +32,8 @@ pub struct Executor<'lines, 'turn> {
     out: &'turn mut Vec<u8>,
     /// A reply up to this is appended as a whole.
     piece_bytes: usize,
+    /// What [`Store::blocks_rewritten`] was when the turn began.
+    blocks_rewritten: usize,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
@@ -37,19 +42,24 @@ pub struct Executor<'lines, 'turn> {
 impl<'lines, 'turn> Executor<'lines, 'turn> {
     /// An executor that appends replies to `out`, each up to `piece_bytes` as a whole.
     pub fn new(store: &'turn mut Store, out: &'turn mut Vec<u8>, piece_bytes: usize) -> Self {
+        let blocks_rewritten = store.blocks_rewritten();
         Executor {
             store,
             out,
             piece_bytes,
+            blocks_rewritten,
             puts: Default::default(),
             held: 0,
         }
     }
 
-    /// Bytes of all replies so far, those held back included.
+    /// Whether that is enough for a turn: so many replies as make a piece, those held back
+    /// included, or so many blocks written anew.
     #[inline]
-    pub fn reply_bytes(&self) -> usize {
-        self.out.len() + self.held * response::OK.len()
+    pub fn is_done(&self) -> bool {
+        let reply_bytes = self.out.len() + self.held * response::OK.len();
+        let blocks_rewritten = self.store.blocks_rewritten() - self.blocks_rewritten;
+        reply_bytes >= self.piece_bytes || blocks_rewritten >= BLOCKS_PER_TURN
     }
 
     /// Executes a line and appends its reply, of a long one the first piece.

@@ -24,14 +24,14 @@
 //!
 //! | room | holds | does not know |
 //! |---|---|---|
-//! | `main.rs`, `cli.rs` | arguments to [`Config`], the logger, signals, the exit status | sockets, the store |
+//! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, turns, stopping | the grammar, how points are kept |
 //! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
 //! | `server/connection.rs` | one connection's state machine over any `Read + Write` | mio |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store |
-//! | `execute.rs` | request × store → reply, the only place that knows both | sockets |
+//! | `execute.rs` | lines × store → replies: the only place that knows both | sockets |
 //! | `store/mod.rs`, `index.rs`, `series.rs` | the hash table from key to series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `decimal.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
@@ -59,7 +59,8 @@ pub mod internals {
     pub use crate::server::{Line, LineBuffer};
 }
 
-/// Serves clients on `host` and `port`, with the default limits, until the process ends.
+/// Serves clients on `host` and `port`, with the default limits, until the process ends: nobody
+/// else has a handle that would stop it.
 ///
 /// ```no_run
 /// metricd::run_server("127.0.0.1", 8888)?;

@@ -218,7 +218,7 @@ impl<S: Stream> Connection<S> {
         let mut executor = Executor::new(store, replies.bytes(), *write_buffer_bytes);
         let mut lines = lines.lines();
         let mut is_cut = false;
-        while self.reply.is_none() && executor.reply_bytes() < *write_buffer_bytes {
+        while self.reply.is_none() && !executor.is_done() {
             let answer = match lines.next() {
                 Some(Line::Whole(line)) => executor.execute(line),
                 Some(Line::TooLong) => executor.answer_wrong_command(),
@@ -265,7 +265,9 @@ impl<S: Stream> Connection<S> {
     }
 
     fn read(&mut self, desk: &mut Desk) {
-        self.burst.goes_on = false;
+        if !mem::take(&mut self.burst.goes_on) {
+            self.burst = Burst::default();
+        }
         match desk.lines.read_from(&mut self.stream) {
             Ok((0, _)) => self.end_input(),
             Ok((_, filled)) => {

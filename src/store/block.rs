@@ -1,4 +1,4 @@
-//! A sealed block: a few hundred points that are read and not changed any more.
+//! A sealed block: up to a thousand points that are read and not changed any more.
 //!
 //! ```text
 //! byte  0 … 7    timestamp of the first point, the low bits first
@@ -15,7 +15,8 @@ use super::run::{RUN_POINTS, Run};
 /// The most points of a block: what a put into the past costs at most is to write so many anew.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
-const CHUNKS: usize = 10;
+/// Bytes before the chunks.
+const HEADER_BYTES: usize = 10;
 
 /// An immutable block, shared by the series and the snapshots that read it.
 #[derive(Clone, Debug)]
@@ -113,7 +114,7 @@ impl Block {
     /// Each chunk's header, and the bytes behind it, of which the first are its own.
     fn chunks(&self) -> impl Iterator<Item = (Header, &[u8])> {
         let base = self.first_timestamp();
-        let mut rest = self.bytes.get(CHUNKS..).unwrap_or_default();
+        let mut rest = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
         std::iter::from_fn(move || {
             let header = Header::read(&mut rest, base)?;
             let packed = rest;
@@ -132,7 +133,7 @@ fn append_run(bytes: &mut Vec<u8>, run: &Run) {
     }
     let (base, count) = (first_timestamp(bytes), point_count(bytes) + run.len());
     chunk::encode(bytes, run, base);
-    bytes[8..CHUNKS].copy_from_slice(&(count as u16).to_le_bytes());
+    bytes[8..HEADER_BYTES].copy_from_slice(&(count as u16).to_le_bytes());
 }
 
 fn first_timestamp(bytes: &[u8]) -> i64 {

@@ -315,10 +315,11 @@ impl Header {
 
     /// Decodes the packed bits at the front of `bytes`. Timestamps that do not ascend are corrupt.
     pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Result<(), Corrupt> {
-        let packed = bytes.get(..self.packed_bytes()).ok_or(Corrupt)?;
+        if bytes.len() < self.packed_bytes() {
+            return Err(Corrupt);
+        }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
         let value_bytes = &bytes[self.timestamp_bytes()..];
-        debug_assert!(packed.len() <= bytes.len());
         let (timestamps, values) = run.reset(self.count, self.kind);
         self.decode_timestamps(bytes, timestamps);
         self.decode_values(value_bytes, values);

@@ -71,7 +71,7 @@ impl Put<'_> {
 /// have under way.
 pub const PUTS_AT_ONCE: usize = 16;
 
-/// Series of points by key, in memory, in about a byte a point.
+/// Series of points by key, in memory, in about a byte a point, for use by one thread.
 ///
 /// ```
 /// let mut store = metricd::Store::new();
@@ -92,6 +92,8 @@ pub struct Store {
     index: Index,
     /// In the order in which each was first put.
     series: Vec<Series>,
+    /// How often a put took the writing of a block.
+    blocks_rewritten: usize,
     /// What the snapshots that are still read need to know of changes; shared with them.
     notes: Rc<RefCell<Notes>>,
 }
@@ -105,7 +107,7 @@ impl Store {
     /// Stores one point. A point that the series has at this timestamp is replaced.
     ///
     /// Constant time where the point is the newest of its series, else now and then the work of
-    /// writing one block of about a thousand points anew, however long the series is.
+    /// writing one block of about a thousand points anew.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
         let hash = self.index.hash(key);
@@ -147,7 +149,7 @@ impl Store {
         self.notes
             .borrow_mut()
             .before_put(place, series, point.timestamp);
-        series.timeline.put(point);
+        self.blocks_rewritten += usize::from(series.timeline.put(point));
     }
 
     #[cold]
@@ -159,6 +161,12 @@ impl Store {
 
     fn find(&self, key: &str) -> Option<usize> {
         self.index.find(self.index.hash(key), key, &self.series)
+    }
+
+    /// How many blocks were written anew by puts into the past, some twenty microseconds each: for
+    /// whoever shares a thread with others and has to know how long puts take.
+    pub fn blocks_rewritten(&self) -> usize {
+        self.blocks_rewritten
     }
 
     /// A snapshot of one series, or `None` where nothing was ever put under the key.
@@ -208,7 +216,8 @@ impl Store {
         self.series.len()
     }
 
-    /// How many points there are. Linear in the number of series.
+    /// How many points there are. Linear in the number of blocks; series in which points came late
+    /// are decoded.
     pub fn point_count(&self) -> usize {
         self.series
             .iter()

@@ -61,15 +61,15 @@ impl Timeline {
         self.head.newest_byte()
     }
 
-    /// Stores a point: constant time where it is the newest, else, now and then, the work of
-    /// writing one block anew.
+    /// Stores a point, and says whether that took more than a moment: it is constant time where
+    /// the point is the newest, else, now and then, the work of writing one block anew.
     #[inline]
-    pub fn put(&mut self, point: Point) {
+    pub fn put(&mut self, point: Point) -> bool {
         if point.timestamp > self.last_timestamp() {
             self.put_newest(point);
-        } else {
-            self.put_late(point);
+            return false;
         }
+        self.put_late(point)
     }
 
     #[inline]
@@ -90,7 +90,7 @@ impl Timeline {
     }
 
     #[cold]
-    fn put_late(&mut self, point: Point) {
+    fn put_late(&mut self, point: Point) -> bool {
         let in_head = self
             .head
             .first_timestamp()
@@ -103,6 +103,7 @@ impl Timeline {
         if history.late.len() * HEAD_POINTS_PER_LATE >= self.head.len() {
             self.rewrite_head();
         }
+        false
     }
 
     /// Writes the head anew with the late points that fall into it.
@@ -189,18 +190,20 @@ impl History {
         }
     }
 
-    /// Stores a point that is older than the head.
-    fn put_sealed(&mut self, point: Point) {
+    /// Stores a point that is older than the head, and says whether a block was written anew.
+    fn put_sealed(&mut self, point: Point) -> bool {
         let index = self.place_of(point.timestamp);
         let sealed = &mut self.sealed[index];
         let mut late = sealed.late().to_vec();
         insert(&mut late, point);
         if late.len() * BLOCK_POINTS_PER_LATE < sealed.block.point_count() {
-            return sealed.set_late(late);
+            sealed.set_late(late);
+            return false;
         }
         let blocks = Block::of_points(&merged(sealed.block.points().into_iter(), &late));
         let anew = blocks.into_iter().map(|block| Sealed { block, late: None });
         self.sealed.splice(index..=index, anew);
+        true
     }
 
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
@@ -330,7 +333,9 @@ mod tests {
         for (timestamp, value) in points {
             let point = Point { timestamp, value };
             match &mut timeline {
-                Some(timeline) => timeline.put(point),
+                Some(timeline) => {
+                    timeline.put(point);
+                }
                 None => timeline = Some(Timeline::new(point)),
             }
             naive.insert(timestamp, value.to_bits());
