@@ -210,7 +210,7 @@ impl AscendingWriter {
         }
     }
 
-    /// Does what [`write`] does.
+    /// Does what [`write()`] does.
     #[inline(always)]
     pub fn write(&mut self, room: &mut [u8], value: i64) -> usize {
         let step = value.wrapping_sub(self.last) as u64;
