@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::{Executor, Line, LineBuffer};
 use metricd::protocol::request::{self, Request};
 use metricd::protocol::{NUMBER_ROOM_BYTES, float, integer};
-use metricd::{Put, Run, Store};
+use metricd::{Key, Put, Run, Store};
 
 const SERIES: usize = 100;
 
@@ -112,7 +112,7 @@ fn numbers(criterion: &mut Criterion) {
         let read = || {
             texts
                 .iter()
-                .filter_map(|text| float::parse(black_box(text)))
+                .filter_map(|text| float::parse(black_box(text.as_bytes())))
                 .sum::<f64>()
         };
         assert_eq!(read(), values.iter().sum::<f64>());
@@ -131,7 +131,7 @@ fn numbers(criterion: &mut Criterion) {
     let read = || {
         texts
             .iter()
-            .filter_map(|text| integer::parse(black_box(text)))
+            .filter_map(|text| integer::parse(black_box(text.as_bytes())))
             .sum::<i64>()
     };
     assert_eq!(read(), timestamps.iter().sum::<i64>());
@@ -153,7 +153,7 @@ fn put(criterion: &mut Criterion) {
     let puts: Vec<Put> = (0..POINTS)
         .flat_map(|place| (0..SERIES).map(move |series| (place, series)))
         .map(|(place, series)| Put {
-            key: &keys[series],
+            key: Key::from(&keys[series][..]),
             timestamp: timestamp(place),
             value: value(series, place),
         })

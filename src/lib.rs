@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
+//! | `key.rs` | the name of a series | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, turns, stopping | the grammar, how points are kept |
 //! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
 //! | `server/connection.rs` | one connection's state machine over any `Read + Write` | mio |
@@ -43,12 +44,14 @@
 mod config;
 mod error;
 mod execute;
+mod key;
 pub mod protocol;
 mod server;
 mod store;
 
 pub use config::Config;
 pub use error::Error;
+pub use key::Key;
 pub use server::{Server, StopHandle};
 pub use store::{PUTS_AT_ONCE, Point, Put, Run, Snapshot, Store};
 

@@ -34,7 +34,7 @@ fn check(table: &str, least_rows: usize, ours: impl Fn(&str) -> Option<String>) 
 #[test]
 fn floats_are_read_and_printed_as_python_does() {
     check(include_str!("numbers/floats.tsv"), 4_000, |text| {
-        let value = float::parse(text)?;
+        let value = float::parse(text.as_bytes())?;
         Some(written(|room| float::write(room, value)))
     });
 }
@@ -42,7 +42,7 @@ fn floats_are_read_and_printed_as_python_does() {
 #[test]
 fn integers_are_read_as_python_does() {
     check(include_str!("numbers/integers.tsv"), 1_500, |text| {
-        let value = integer::parse(text)?;
+        let value = integer::parse(text.as_bytes())?;
         Some(written(|room| integer::write(room, value)))
     });
 }

@@ -12,12 +12,13 @@ const READ_DIGITS_MAX: usize = 4_300;
 ///
 /// ```
 /// # use metricd::protocol::integer::parse;
-/// assert_eq!(parse("1_503_319_740"), Some(1503319740));
-/// assert_eq!(parse("-9223372036854775808"), Some(i64::MIN));
-/// assert_eq!(parse("9223372036854775808"), None);
+/// assert_eq!(parse(b"1_503_319_740"), Some(1503319740));
+/// assert_eq!(parse(b"-9223372036854775808"), Some(i64::MIN));
+/// assert_eq!(parse(b"9223372036854775808"), None);
 /// ```
-pub fn parse(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.as_bytes() {
+#[inline]
+pub fn parse(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
@@ -266,13 +267,16 @@ mod tests {
 
     #[test]
     fn the_most_digits_that_python_reads() {
-        assert_eq!(parse(&"0".repeat(READ_DIGITS_MAX)), Some(0));
-        assert_eq!(parse(&"0".repeat(READ_DIGITS_MAX + 1)), None);
+        assert_eq!(parse("0".repeat(READ_DIGITS_MAX).as_bytes()), Some(0));
+        assert_eq!(parse("0".repeat(READ_DIGITS_MAX + 1).as_bytes()), None);
         assert_eq!(
-            parse(&format!("-{}7", "0_".repeat(READ_DIGITS_MAX - 1))),
+            parse(format!("-{}7", "0_".repeat(READ_DIGITS_MAX - 1)).as_bytes()),
             Some(-7)
         );
-        assert_eq!(parse(&format!("-{}7", "0_".repeat(READ_DIGITS_MAX))), None);
+        assert_eq!(
+            parse(format!("-{}7", "0_".repeat(READ_DIGITS_MAX)).as_bytes()),
+            None
+        );
     }
 
     proptest! {
@@ -280,7 +284,7 @@ mod tests {
         fn written_and_read_again(value: i64) {
             let text = written(|room| write(room, value));
             prop_assert_eq!(&text, &value.to_string());
-            prop_assert_eq!(parse(&text), Some(value));
+            prop_assert_eq!(parse(text.as_bytes()), Some(value));
         }
 
         #[test]
@@ -310,7 +314,7 @@ mod tests {
 
         #[test]
         fn the_same_as_the_standard_library_reads(text in "[+-]?[0-9]{0,21}") {
-            prop_assert_eq!(parse(&text), text.parse().ok());
+            prop_assert_eq!(parse(text.as_bytes()), text.parse().ok());
         }
     }
 }

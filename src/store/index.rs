@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
 use super::series::Series;
+use crate::key::Key;
 
 /// A hash table of places. The keys are with the series, each once; here is only so much of
 /// their hashes that the table can grow without looking at them.
@@ -34,7 +35,7 @@ impl KeyHash {
 
 impl Index {
     #[inline]
-    pub fn hash(&self, key: &str) -> KeyHash {
+    pub fn hash(&self, key: Key) -> KeyHash {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key.as_bytes());
         KeyHash((hasher.finish() >> 16) as u32)
@@ -42,8 +43,8 @@ impl Index {
 
     /// The place in `series` of the one that has this key.
     #[inline]
-    pub fn find(&self, hash: KeyHash, key: &str, series: &[Series]) -> Option<usize> {
-        let is_key = |slot: &Slot| slot.hash == hash.0 && *series[slot.place as usize].key == *key;
+    pub fn find(&self, hash: KeyHash, key: Key, series: &[Series]) -> Option<usize> {
+        let is_key = |slot: &Slot| slot.hash == hash.0 && series[slot.place as usize].has(key);
         self.slots
             .find(hash.spread(), is_key)
             .map(|slot| slot.place as usize)

@@ -37,6 +37,7 @@ pub use self::run::Run;
 use self::series::Series;
 use self::snapshot::Notes;
 pub use self::snapshot::Snapshot;
+use crate::key::Key;
 
 /// A value at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +52,7 @@ pub struct Point {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Put<'key> {
     /// Key of the series.
-    pub key: &'key str,
+    pub key: Key<'key>,
     /// See [`Point::timestamp`].
     pub timestamp: i64,
     /// See [`Point::value`].
@@ -110,12 +111,12 @@ impl Store {
     /// writing one block of about a thousand points anew.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
-        let hash = self.index.hash(key);
-        let point = Point { timestamp, value };
-        match self.index.find(hash, key, &self.series) {
-            Some(place) => self.put_at(place, point),
-            None => self.add_series(hash, key, point),
-        }
+        let key = key.into();
+        self.put_one(&Put {
+            key,
+            timestamp,
+            value,
+        });
     }
 
     /// Stores several points, in order, as [`put`](Self::put) does.
@@ -133,13 +134,22 @@ impl Store {
             }
             for (&place, put) in places.iter().zip(puts) {
                 match place {
-                    Some(place) if *self.series[place].key == *put.key => {
+                    Some(place) if self.series[place].has(put.key) => {
                         self.put_at(place, put.point())
                     }
                     // New, perhaps by one of those before it.
-                    _ => self.put(put.key, put.timestamp, put.value),
+                    _ => self.put_one(put),
                 }
             }
+        }
+    }
+
+    #[inline]
+    fn put_one(&mut self, put: &Put) {
+        let hash = self.index.hash(put.key);
+        match self.index.find(hash, put.key, &self.series) {
+            Some(place) => self.put_at(place, put.point()),
+            None => self.add_series(hash, put.key, put.point()),
         }
     }
 
@@ -153,13 +163,14 @@ impl Store {
     }
 
     #[cold]
-    fn add_series(&mut self, hash: KeyHash, key: &str, point: Point) {
+    fn add_series(&mut self, hash: KeyHash, key: Key, point: Point) {
         self.index.insert(hash, self.series.len());
         let epoch = self.notes.borrow_mut().series_added();
         self.series.push(Series::new(key, epoch, point));
     }
 
     fn find(&self, key: &str) -> Option<usize> {
+        let key = key.into();
         self.index.find(self.index.hash(key), key, &self.series)
     }
 

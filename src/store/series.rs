@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use super::Point;
 use super::timeline::Timeline;
+use crate::key::Key;
 
 /// A key and its points, at least one.
 ///
@@ -18,12 +19,18 @@ pub struct Series {
 }
 
 impl Series {
-    pub fn new(key: &str, epoch: u64, point: Point) -> Series {
+    pub fn new(key: Key, epoch: u64, point: Point) -> Series {
         Series {
             key: key.into(),
             timeline: Timeline::new(point),
             epoch,
         }
+    }
+
+    /// Whether this is its key.
+    #[inline]
+    pub fn has(&self, key: Key) -> bool {
+        self.key.as_bytes() == key.as_bytes()
     }
 
     /// Loads what a put needs, if its point is the newest, into the processor's cache.
