@@ -67,6 +67,9 @@ impl Frame {
 
     /// The same in the largest unit that all are multiples of.
     fn in_units(self, values: impl Iterator<Item = i64> + Clone) -> Frame {
+        if self.width == 0 {
+            return self;
+        }
         let offsets = values.map(|value| value.wrapping_sub(self.least) as u64);
         let mut unit = 0;
         for offset in offsets.clone() {

@@ -139,19 +139,30 @@ impl Head {
 
     /// The points.
     pub fn decode(&self, run: &mut Run) {
-        run.clear(self.kind);
         let mut bytes = &self.bytes[..];
+        run.clear(self.kind);
+        match self.kind {
+            Kind::Digits { .. } => self.fill(run, |before| read_digits(&mut bytes, before)),
+            Kind::Bits => self.fill(run, |_| read_bits(&mut bytes)),
+        }
+    }
+
+    /// Takes the points from `read`, which is given the value before and gives the change of the
+    /// step, and the value.
+    #[inline(always)]
+    fn fill(&self, run: &mut Run, mut read: impl FnMut(i64) -> Option<(i64, i64)>) {
         let (mut timestamp, mut step, mut value) = (0i64, 0i64, 0i64);
         for place in 0..self.len() {
-            let Some((change, next)) = self.read(&mut bytes, value) else {
+            let Some((change, next)) = read(value) else {
                 break;
             };
+            timestamp = timestamp.wrapping_add(step).wrapping_add(change);
             // The step to the first point is forgotten.
-            step = step.wrapping_add(change);
-            timestamp = timestamp.wrapping_add(step);
-            if place == 0 {
-                step = 0;
-            }
+            step = if place == 0 {
+                0
+            } else {
+                step.wrapping_add(change)
+            };
             value = next;
             run.push(timestamp, value);
         }
@@ -160,31 +171,34 @@ impl Head {
     /// Timestamp of the oldest point.
     pub fn first_timestamp(&self) -> Option<i64> {
         let mut bytes = &self.bytes[..];
-        self.read(&mut bytes, 0).map(|(timestamp, _)| timestamp)
+        let first = match self.kind {
+            Kind::Digits { .. } => read_digits(&mut bytes, 0),
+            Kind::Bits => read_bits(&mut bytes),
+        };
+        first.map(|(timestamp, _)| timestamp)
     }
+}
 
-    /// Takes a point off the front: the change of the step, and the value.
-    #[inline]
-    fn read(&self, bytes: &mut &[u8], before: i64) -> Option<(i64, i64)> {
-        match self.kind {
-            Kind::Digits { .. } => {
-                let difference = read_varint(bytes)?;
-                let value = before.wrapping_add(unzigzag(difference >> 1));
-                let change = if difference & 1 == 0 {
-                    0
-                } else {
-                    unzigzag(read_varint(bytes)?)
-                };
-                Some((change, value))
-            }
-            Kind::Bits => {
-                let change = unzigzag(read_varint(bytes)?);
-                let (&value, rest) = bytes.split_first_chunk()?;
-                *bytes = rest;
-                Some((change, i64::from_le_bytes(value)))
-            }
-        }
-    }
+/// Takes a point of digits off the front: the change of the step, and the digits.
+#[inline(always)]
+fn read_digits(bytes: &mut &[u8], before: i64) -> Option<(i64, i64)> {
+    let difference = read_varint(bytes)?;
+    let digits = before.wrapping_add(unzigzag(difference >> 1));
+    let change = if difference & 1 == 0 {
+        0
+    } else {
+        unzigzag(read_varint(bytes)?)
+    };
+    Some((change, digits))
+}
+
+/// The same of a double.
+#[inline(always)]
+fn read_bits(bytes: &mut &[u8]) -> Option<(i64, i64)> {
+    let change = unzigzag(read_varint(bytes)?);
+    let (&bits, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some((change, i64::from_le_bytes(bits)))
 }
 
 /// The kind with the fewest decimals that keeps a value.

@@ -26,13 +26,27 @@ pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 /// Takes a number off the front of `bytes`; `None` where it does not end, or not within 64 bits.
 #[inline]
 pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
+    // Mostly it is one byte or two.
+    let (number, rest) = match **bytes {
+        [first @ ..0x80, ref rest @ ..] => (u64::from(first), rest),
+        [first, second @ ..0x80, ref rest @ ..] => {
+            (u64::from(first & 0x7f) | u64::from(second) << 7, rest)
+        }
+        _ => read_long_varint(bytes)?,
+    };
+    *bytes = rest;
+    Some(number)
+}
+
+/// A number of any length, and the bytes behind it.
+fn read_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    let mut rest = bytes;
     for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
+        let byte = rest.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some((number, rest));
         }
     }
     None
@@ -51,15 +65,20 @@ pub fn packed_bytes(count: usize, width: u32) -> usize {
 /// Appends the low `width` bits of each value, the first in the lowest bits, filled up to a byte
 /// at the end. `width` is 0 to 64, and no value has more bits.
 pub fn pack(out: &mut Vec<u8>, width: u32, values: impl Iterator<Item = u64>) {
-    let mut pending = 0u128;
+    if width == 0 {
+        return;
+    }
+    let mut pending = 0u64;
+    // Fewer than 64.
     let mut pending_bits = 0;
     for value in values {
-        pending |= u128::from(value) << pending_bits;
+        pending |= value << pending_bits;
         pending_bits += width;
         if pending_bits >= 64 {
-            out.extend_from_slice(&(pending as u64).to_le_bytes());
-            pending >>= 64;
+            out.extend_from_slice(&pending.to_le_bytes());
             pending_bits -= 64;
+            // The high bits, which found no place any more.
+            pending = value.unbounded_shr(width - pending_bits);
         }
     }
     out.extend_from_slice(&pending.to_le_bytes()[..pending_bits.div_ceil(8) as usize]);
