@@ -33,18 +33,21 @@ impl Work {
         self
     }
 
-    pub fn at_random(mut self) -> Work {
-        let mut random = SplitMix(2);
-        for last in (1..self.order.len()).rev() {
-            self.order
-                .swap(last, random.within(0..last as i64 + 1) as usize);
+    pub fn at_random(self) -> Work {
+        Work {
+            order: shuffled(self.order, 2),
+            ..self
         }
-        self
     }
 
     /// Takes the last so many puts away, as work of its own for the same series.
     pub fn split_last(&mut self, puts: usize) -> Vec<(u32, u32)> {
         self.order.split_off(self.order.len() - puts)
+    }
+
+    /// All puts, in order.
+    pub fn puts(&self) -> impl Iterator<Item = (&str, Point)> {
+        self.order.iter().map(|&place| self.put(place))
     }
 
     pub fn put(&self, place: (u32, u32)) -> (&str, Point) {
@@ -53,7 +56,16 @@ impl Work {
     }
 }
 
+/// Another order, the same for the same seed (Fisher and Yates).
+pub fn shuffled<T>(mut items: Vec<T>, seed: u64) -> Vec<T> {
+    let mut random = SplitMix(seed);
+    for last in (1..items.len()).rev() {
+        items.swap(last, random.within(0..last as i64 + 1) as usize);
+    }
+    items
+}
+
 /// 18 bytes, up to a million series.
-fn key(series: usize) -> String {
+pub fn key(series: usize) -> String {
     format!("host{series:06}.cpu.sys")
 }

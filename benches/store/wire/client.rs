@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use metricd::Point;
 
-use crate::work::Work;
-
 /// Puts sent before their replies are waited for. Both ways they fit the sockets' buffers.
 const BATCH: usize = 1_000;
 
@@ -47,30 +45,35 @@ impl Client {
     }
 
     /// Puts in batches; each is acknowledged, and nothing else is said.
-    pub fn put_all(&mut self, work: &Work, order: &[(u32, u32)]) -> Result<(), String> {
-        for places in order.chunks(BATCH) {
+    pub fn put_all<'key>(
+        &mut self,
+        puts: impl IntoIterator<Item = (&'key str, Point)>,
+    ) -> Result<(), String> {
+        let mut puts = puts.into_iter();
+        loop {
             self.request.clear();
-            for &place in places {
-                self.add_put(work, place);
+            let batch = puts.by_ref().take(BATCH);
+            let count = batch.map(|(key, point)| self.add_put(key, point)).count();
+            if count == 0 {
+                return self.expect_silence();
             }
             self.send()?;
-            self.expect_ok(places.len())?;
+            self.expect_ok(count)?;
         }
-        self.expect_silence()
     }
 
     /// One put, and how long it took to be acknowledged.
-    pub fn put(&mut self, work: &Work, place: (u32, u32)) -> Result<Duration, String> {
+    pub fn put(&mut self, key: &str, point: Point) -> Result<Duration, String> {
         self.request.clear();
-        self.add_put(work, place);
+        self.add_put(key, point);
         let begin = Instant::now();
         self.send()?;
         self.expect_ok(1)?;
         Ok(begin.elapsed())
     }
 
-    fn add_put(&mut self, work: &Work, place: (u32, u32)) {
-        let (key, Point { timestamp, value }) = work.put(place);
+    fn add_put(&mut self, key: &str, point: Point) {
+        let Point { timestamp, value } = point;
         writeln!(self.request, "put {key} {value:?} {timestamp}")
             .expect("a string takes whatever is written to it");
     }

@@ -8,12 +8,15 @@ mod client;
 mod puts;
 mod reads;
 mod report;
+mod scale;
 mod server;
 
 pub fn run() -> Result<(), String> {
     report::head();
     puts::measure_orders()?;
     puts::measure_kinds()?;
+    scale::measure_many_series()?;
+    scale::measure_growth()?;
     reads::measure_one()?;
     let all = reads::All::new();
     all.measure_speed()?;

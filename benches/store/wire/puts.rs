@@ -19,7 +19,7 @@ fn load(work: &Work) -> Result<Load, String> {
     let server = Server::start()?;
     let mut client = server.connect()?;
     let begin_seconds = server.cpu_seconds()?;
-    client.put_all(work, &work.order)?;
+    client.put_all(work.puts())?;
     let load = Load {
         cpu_seconds: server.cpu_seconds()? - begin_seconds,
         growth_bytes: server.growth_bytes()?,

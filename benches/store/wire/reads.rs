@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use metricd::Point;
+
 use super::client::{Client, lines};
 use super::report::{Goal, at_least, at_most, median, row};
 use super::server::Server;
@@ -39,7 +41,7 @@ pub fn measure_one() -> Result<(), String> {
     for _ in 0..ONE_CONNECTIONS {
         clients.push(server.connect()?);
     }
-    clients[0].put_all(&work, &work.order)?;
+    clients[0].put_all(work.puts())?;
     clients[0].check_series(&work.keys[0], &work.points[0])?;
     let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
@@ -88,11 +90,15 @@ impl All {
         All { work, later }
     }
 
+    fn later_puts(&self) -> impl Iterator<Item = (&str, Point)> {
+        self.later.iter().map(|&place| self.work.put(place))
+    }
+
     /// A server that holds the 10 M points, and who put them.
     fn load(&self) -> Result<(Server, Client), String> {
         let server = Server::start()?;
         let mut client = server.connect()?;
-        client.put_all(&self.work, &self.work.order)?;
+        client.put_all(self.work.puts())?;
         Ok((server, client))
     }
 
@@ -128,7 +134,8 @@ impl All {
         let mut later = self.later.iter().copied();
         let mut put = || {
             let place = later.next().ok_or("no more points to put")?;
-            let latency = client.put(&self.work, place)?;
+            let (key, point) = self.work.put(place);
+            let latency = client.put(key, point)?;
             stored.fetch_add(1, Ordering::SeqCst);
             Ok::<Duration, String>(latency)
         };
@@ -172,7 +179,7 @@ impl All {
     pub fn measure_stall(&self) -> Result<(), String> {
         let (server, mut client) = self.load()?;
         let before = server.growth_bytes()?;
-        client.put_all(&self.work, &self.later)?;
+        client.put_all(self.later_puts())?;
         let puts = server.growth_bytes()? - before;
         drop((server, client));
 
@@ -181,7 +188,7 @@ impl All {
         let mut reader = server.connect()?;
         reader.ask(ALL_REQUEST)?;
         let stalled = server.growth_bytes()? - before;
-        client.put_all(&self.work, &self.later)?;
+        client.put_all(self.later_puts())?;
         let stalled_and_puts = server.growth_bytes()? - before;
         reader.expect_points(ALL_POINTS, self.reply_end().as_bytes())?;
         let drained = server.growth_bytes()? - before;

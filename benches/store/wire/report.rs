@@ -7,21 +7,23 @@ const FIGURE_WIDTH: usize = 10;
 pub enum Goal {
     AtMost {
         must: f64,
-        aim: f64,
+        aim: Option<f64>,
     },
     AtLeast {
         must: f64,
-        aim: f64,
+        aim: Option<f64>,
     },
     /// The figure explains others.
     None,
 }
 
-pub fn at_most(must: f64, aim: f64) -> Goal {
+pub fn at_most(must: f64, aim: impl Into<Option<f64>>) -> Goal {
+    let aim = aim.into();
     Goal::AtMost { must, aim }
 }
 
-pub fn at_least(must: f64, aim: f64) -> Goal {
+pub fn at_least(must: f64, aim: impl Into<Option<f64>>) -> Goal {
+    let aim = aim.into();
     Goal::AtLeast { must, aim }
 }
 
@@ -38,16 +40,16 @@ pub fn row(name: &str, figure: f64, goal: Goal) {
         Goal::AtLeast { must, aim } => ("≥", must, aim, |figure, bound| figure >= bound),
         Goal::None => return println!("{name:NAME_WIDTH$} {:>FIGURE_WIDTH$}", digits(figure)),
     };
-    let verdict = match (reaches(figure, must), reaches(figure, aim)) {
+    let verdict = match (reaches(figure, must), aim) {
         (false, _) => "  MISSED",
-        (true, false) => "  must",
-        (true, true) => "  aim",
+        (true, Some(aim)) if reaches(figure, aim) => "  aim",
+        (true, _) => "  must",
     };
     println!(
         "{name:NAME_WIDTH$} {:>FIGURE_WIDTH$} {:>FIGURE_WIDTH$} {:>FIGURE_WIDTH$}{verdict}",
         digits(figure),
         format!("{sign} {must}"),
-        format!("{sign} {aim}"),
+        aim.map(|aim| format!("{sign} {aim}")).unwrap_or_default(),
     );
 }
 

@@ -57,7 +57,7 @@ impl Server {
         server.address = announced
             .recv_timeout(START_TIMEOUT)
             .map_err(|_| format!("{program} never said where it listens"))?;
-        server.start_bytes = server.resident_bytes_at_rest()?;
+        server.start_bytes = server.resident_bytes()?;
         Ok(server)
     }
 
@@ -73,10 +73,11 @@ impl Server {
 
     /// Resident memory over that at the start, once it has nothing more to do.
     pub fn growth_bytes(&self) -> Result<f64, String> {
-        Ok(self.resident_bytes_at_rest()? - self.start_bytes)
+        Ok(self.resident_bytes()? - self.start_bytes)
     }
 
-    fn resident_bytes_at_rest(&self) -> Result<f64, String> {
+    /// Resident memory, once it has nothing more to do.
+    pub fn resident_bytes(&self) -> Result<f64, String> {
         let begin = Instant::now();
         let mut before = process::memory(self.child.id())?.resident_bytes;
         while begin.elapsed() < REST_TIMEOUT {
