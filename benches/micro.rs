@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::{Executor, Line, LineBuffer};
 use metricd::protocol::request::{self, Request};
 use metricd::protocol::{NUMBER_ROOM_BYTES, float, integer};
@@ -16,6 +16,9 @@ const SERIES: usize = 100;
 
 /// Points of each series: more than a head takes, so that puts seal blocks now and then.
 const POINTS: usize = 1_000;
+
+/// As many as a head takes.
+const HEAD_POINTS: usize = 160;
 
 const LINES: u64 = (SERIES * POINTS) as u64;
 
@@ -49,9 +52,10 @@ fn lines() -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-fn filled() -> Store {
+/// A store that holds so many points of each series.
+fn filled(points: usize) -> Store {
     let (mut store, keys) = (Store::new(), keys());
-    for place in 0..POINTS {
+    for place in 0..points {
         for (series, key) in keys.iter().enumerate() {
             store.put(key, timestamp(place), value(series, place));
         }
@@ -172,8 +176,28 @@ fn put(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One more point to each series whose head is full.
+fn seal(criterion: &mut Criterion) {
+    let keys = keys();
+    let put = |store: &mut Store| {
+        for (series, key) in keys.iter().enumerate() {
+            store.put(key, timestamp(HEAD_POINTS), value(series, HEAD_POINTS));
+        }
+    };
+    let (mut sealed, full) = (filled(HEAD_POINTS), filled(HEAD_POINTS));
+    put(&mut sealed);
+    assert_eq!(sealed.point_count(), full.point_count() + SERIES);
+    assert!(sealed.allocated_bytes() < full.allocated_bytes());
+    let mut group = criterion.benchmark_group("seal");
+    group.throughput(Throughput::Elements((SERIES * HEAD_POINTS) as u64));
+    group.bench_function("full heads", |bencher| {
+        bencher.iter_batched_ref(|| filled(HEAD_POINTS), put, BatchSize::SmallInput)
+    });
+    group.finish();
+}
+
 fn decode(criterion: &mut Criterion) {
-    let mut store = filled();
+    let mut store = filled(POINTS);
     let mut count = || {
         let (mut snapshot, mut run, mut count) = (store.snapshot_all(), Run::new(), 0);
         while snapshot.next_run(&store, &mut run).is_some() {
@@ -189,23 +213,19 @@ fn decode(criterion: &mut Criterion) {
 }
 
 fn reply(criterion: &mut Criterion) {
-    let mut store = filled();
-    let mut out = Vec::new();
-    let mut get_all = || {
+    let mut store = filled(POINTS);
+    let mut get_all = |out: &mut Vec<u8>| {
         out.clear();
-        let _answer = Executor::new(&mut store, &mut out, 1 << 30).execute(b"get *");
-        out.len() as u64
+        let _answer = Executor::new(&mut store, out, 1 << 30).execute(b"get *");
     };
-    let bytes = get_all();
+    let mut out = Vec::new();
+    get_all(&mut out);
+    let lines = out.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    assert_eq!(lines, LINES + 2);
     let mut group = criterion.benchmark_group("reply");
     group.throughput(Throughput::Elements(LINES));
-    group.bench_function("get *", |bencher| bencher.iter(&mut get_all));
+    group.bench_function("get *", |bencher| bencher.iter(|| get_all(&mut out)));
     group.finish();
-    assert_eq!(
-        out.iter().filter(|&&byte| byte == b'\n').count() as u64,
-        LINES + 2
-    );
-    assert_eq!(out.len() as u64, bytes);
 }
 
 /// The whole way of a put but for the socket.
@@ -233,5 +253,7 @@ fn execute(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, split, parse, numbers, put, decode, reply, execute);
+criterion_group!(
+    benches, split, parse, numbers, put, seal, decode, reply, execute
+);
 criterion_main!(benches);
