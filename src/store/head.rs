@@ -27,18 +27,22 @@ pub struct Head {
     /// Value of the newest point, of this head's kind.
     last_value: i64,
     length: u8,
+    /// Full is a head of so many points, at most [`RUN_POINTS`].
+    limit: u8,
     kind: Kind,
 }
 
 impl Head {
-    /// A head whose only point is this.
-    pub fn new(point: Point) -> Head {
+    /// A head whose only point is this, and which takes `limit` points until it is sealed: 1 to
+    /// [`RUN_POINTS`].
+    pub fn new(point: Point, limit: usize) -> Head {
         let mut head = Head {
             bytes: Vec::new(),
             last_timestamp: 0,
             last_step: 0,
             last_value: 0,
             length: 0,
+            limit: limit as u8,
             kind: Kind::Bits,
         };
         head.push(point);
@@ -59,12 +63,18 @@ impl Head {
     }
 
     pub fn is_full(&self) -> bool {
-        self.len() == RUN_POINTS
+        self.length >= self.limit
     }
 
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// Leaves no point, since they are sealed, and takes as many as fit a run.
+    pub fn seal(&mut self) {
+        self.clear();
+        self.limit = RUN_POINTS as u8;
     }
 
     /// Leaves no point and no memory: those to come may be few.

@@ -164,9 +164,10 @@ impl Store {
 
     #[cold]
     fn add_series(&mut self, hash: KeyHash, key: Key, point: Point) {
-        self.index.insert(hash, self.series.len());
+        let place = self.series.len();
+        self.index.insert(hash, place);
         let epoch = self.notes.borrow_mut().series_added();
-        self.series.push(Series::new(key, epoch, point));
+        self.series.push(Series::new(key, place, epoch, point));
     }
 
     fn find(&self, key: &str) -> Option<usize> {

@@ -19,10 +19,10 @@ pub struct Series {
 }
 
 impl Series {
-    pub fn new(key: Key, epoch: u64, point: Point) -> Series {
+    pub fn new(key: Key, place: usize, epoch: u64, point: Point) -> Series {
         Series {
             key: key.into(),
-            timeline: Timeline::new(point),
+            timeline: Timeline::new(point, place),
             epoch,
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Point;
 use super::block::Block;
 use super::head::Head;
-use super::run::Run;
+use super::run::{RUN_POINTS, Run};
 
 /// A block is written anew when there is one late point for so many of its own.
 const BLOCK_POINTS_PER_LATE: usize = 24;
@@ -44,9 +44,12 @@ struct Sealed {
 }
 
 impl Timeline {
-    pub fn new(point: Point) -> Timeline {
+    /// A timeline of one point. `order` is any number that differs from that of others.
+    pub fn new(point: Point, order: usize) -> Timeline {
+        // Series that began together would all be sealed in the same moment.
+        let first_run_points = RUN_POINTS - order % (RUN_POINTS / 2);
         Timeline {
-            head: Head::new(point),
+            head: Head::new(point, first_run_points),
             history: None,
         }
     }
@@ -85,7 +88,7 @@ impl Timeline {
     fn seal(&mut self) {
         let mut run = Run::new();
         self.head.decode(&mut run);
-        self.head.clear();
+        self.head.seal();
         self.history.get_or_insert_default().append(&run);
     }
 
@@ -336,7 +339,7 @@ mod tests {
                 Some(timeline) => {
                     timeline.put(point);
                 }
-                None => timeline = Some(Timeline::new(point)),
+                None => timeline = Some(Timeline::new(point, 0)),
             }
             naive.insert(timestamp, value.to_bits());
         }
