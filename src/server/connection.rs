@@ -164,7 +164,10 @@ impl<S: Stream> Connection<S> {
     /// Goes on with what is there, reads if that is all, and writes the replies.
     fn serve(&mut self, desk: &mut Desk) {
         self.continue_reply(desk);
-        self.answer_lines(desk);
+        // Mostly nothing is left of the turn before.
+        if desk.lines.has_unscanned() || self.burst.seen != Seen::Nothing {
+            self.answer_lines(desk);
+        }
         if self.wants_input(desk) {
             self.read(desk);
             self.answer_lines(desk);

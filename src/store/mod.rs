@@ -124,6 +124,10 @@ impl Store {
     /// In a store too large for the processor's caches this takes half the time: the memory of
     /// up to [`PUTS_AT_ONCE`] series is waited for at once, and not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
+        if let [put] = puts {
+            // Nothing to wait for at once with.
+            return self.put_one(put);
+        }
         for puts in puts.chunks(PUTS_AT_ONCE) {
             let mut places = [None; PUTS_AT_ONCE];
             for (place, put) in places.iter_mut().zip(puts) {
