@@ -18,7 +18,9 @@ use crate::reply::{Owed, Reply};
 use crate::running::Running;
 use crate::workload::Script;
 
-const EVENTS_PER_TURN: usize = 1_024;
+/// Few: a reply that comes just behind a look at what is ready waits for as many turns, and that
+/// is no latency of the server's.
+const EVENTS_PER_TURN: usize = 8;
 
 /// Read from one connection in one turn: a reader of long replies holds the others up by no
 /// more than this takes.
