@@ -3,13 +3,7 @@
 use super::integer::{self, EIGHT_DIGITS, eight_digits, underscores_stand_between_digits};
 use super::write_block;
 
-/// Powers of ten that a double holds exactly.
-const EXACT_POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
-
-/// The powers of ten up to 10^16.
+/// The powers of ten up to 10^16, which doubles hold exactly.
 const POWERS_OF_TEN: [u64; 17] = {
     let mut powers = [1; 17];
     let mut exponent = 1;
@@ -73,9 +67,15 @@ fn parse_plain(text: &[u8]) -> Option<f64> {
         return None;
     }
     let decimals = point.map_or(0, |index| text.len() - index - 1);
-    // As a signed integer: of these, processors make doubles in one step.
-    let magnitude = digits as i64 as f64 / EXACT_POWERS_OF_TEN[decimals];
+    let magnitude = nearest(digits as i64, decimals);
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// The double nearest to `digits` ÷ 10^`decimals`, both of at most fifteen digits.
+#[inline]
+fn nearest(digits: i64, decimals: usize) -> f64 {
+    // Signed integers: of these, processors make doubles in one step.
+    digits as f64 / POWERS_OF_TEN[decimals] as i64 as f64
 }
 
 /// Significant digits that decide the rounding of any double: halfway between two neighbours
@@ -228,10 +228,7 @@ pub fn write_decimal(room: &mut [u8], digits: i64, decimals: u8) -> usize {
     let unit = POWERS_OF_TEN[usize::from(decimals)];
     if magnitude * 10_000 < unit && digits != 0 {
         // Below 1e-4 there is an exponent.
-        return write(
-            room,
-            digits as f64 / EXACT_POWERS_OF_TEN[usize::from(decimals)],
-        );
+        return write(room, nearest(digits, usize::from(decimals)));
     }
     // Written over where there is no sign.
     room[0] = b'-';
@@ -392,8 +389,7 @@ mod tests {
         fn decimals_are_printed_as_their_doubles_are(digits in -999_999_999_999_999i64..=999_999_999_999_999, shift in 0u32..50, decimals in 0u8..=15) {
             let digits = digits >> shift;
             let text = written(|room| write_decimal(room, digits, decimals));
-            let value = digits as f64 / EXACT_POWERS_OF_TEN[usize::from(decimals)];
-            prop_assert_eq!(text, repr(value));
+            prop_assert_eq!(text, repr(nearest(digits, usize::from(decimals))));
         }
 
         #[test]

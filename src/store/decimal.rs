@@ -42,12 +42,6 @@ pub fn decimals_of(value: f64, least: u8) -> Option<u8> {
     (least..=DECIMALS_MAX).find(|&decimals| digits_of(value, decimals).is_some())
 }
 
-/// `digits` with so many more decimals, where that is not too many digits.
-pub fn with_more_decimals(digits: i64, more: u8) -> Option<i64> {
-    let scaled = digits.checked_mul(10i64.pow(u32::from(more)))?;
-    (scaled.abs() < DIGITS_LIMIT).then_some(scaled)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,6 @@
 //! forgotten. So a point of a series in step takes a byte or two until it is sealed.
 
 use super::Point;
-use super::decimal;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
 use super::run::{Kind, RUN_POINTS, Run};
 
@@ -92,7 +91,7 @@ impl Head {
     pub fn push(&mut self, point: Point) {
         debug_assert!(!self.is_full());
         if self.length == 0 {
-            self.kind = kind_of(point.value);
+            self.kind = Kind::narrowest(point.value);
         }
         match self.kind.of_value(point.value) {
             Some(value) => self.append(point.timestamp, value),
@@ -130,20 +129,17 @@ impl Head {
         self.length += 1;
     }
 
-    /// More decimals, if that is enough for all values, else bits.
+    /// Writes all points anew, of the narrowest kind that keeps this one too.
     #[cold]
     fn push_of_other_kind(&mut self, point: Point) {
         let mut run = Run::new();
         self.decode(&mut run);
-        let old = self.kind;
-        let kind = with_more_decimals(&run, point.value).unwrap_or(Kind::Bits);
+        let points: Vec<Point> = run.points().chain([point]).collect();
+        let run = Run::of_points(&points);
         self.clear();
-        self.kind = kind;
+        self.kind = run.kind();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-            self.append(timestamp, convert(value, old, kind));
-        }
-        if let Some(value) = kind.of_value(point.value) {
-            self.append(point.timestamp, value);
+            self.append(timestamp, value);
         }
     }
 
@@ -209,32 +205,4 @@ fn read_bits(bytes: &mut &[u8]) -> Option<(i64, i64)> {
     let (&bits, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some((change, i64::from_le_bytes(bits)))
-}
-
-/// The kind with the fewest decimals that keeps a value.
-fn kind_of(value: f64) -> Kind {
-    decimal::decimals_of(value, 0).map_or(Kind::Bits, |decimals| Kind::Digits { decimals })
-}
-
-/// The kind with just so many decimals more that it keeps `value` beside those of `run`.
-fn with_more_decimals(run: &Run, value: f64) -> Option<Kind> {
-    let Kind::Digits { decimals: old } = run.kind() else {
-        return None;
-    };
-    let decimals = decimal::decimals_of(value, old)?;
-    let fit = |&digits: &i64| decimal::with_more_decimals(digits, decimals - old).is_some();
-    run.values()
-        .iter()
-        .all(fit)
-        .then_some(Kind::Digits { decimals })
-}
-
-/// A value of one kind as the same of another that keeps it.
-fn convert(value: i64, from: Kind, to: Kind) -> i64 {
-    match (from, to) {
-        (Kind::Digits { decimals: old }, Kind::Digits { decimals: new }) => {
-            decimal::with_more_decimals(value, new - old).unwrap_or_default()
-        }
-        _ => from.value(value).to_bits() as i64,
-    }
 }

@@ -43,10 +43,10 @@ impl Run {
         }
     }
 
-    /// The points, at most [`RUN_POINTS`], as digits where all of them are short decimals.
+    /// The points, at most [`RUN_POINTS`], of the narrowest kind that keeps all of them.
     pub(super) fn of_points(points: &[Point]) -> Run {
         let mut run = Run::new();
-        let mut kind = Kind::Digits { decimals: 0 };
+        let mut kind = Kind::NARROWEST;
         while let Err(value) = run.fill(points, kind) {
             kind = kind.wider_for(value);
         }
@@ -145,6 +145,14 @@ impl Run {
 }
 
 impl Kind {
+    /// Of integers.
+    const NARROWEST: Kind = Kind::Digits { decimals: 0 };
+
+    /// The kind with the fewest decimals that keeps a value, or, where none does, that of bits.
+    pub fn narrowest(value: f64) -> Kind {
+        Kind::NARROWEST.wider_for(value)
+    }
+
     /// The double that a value of this kind is.
     #[inline]
     pub fn value(self, value: i64) -> f64 {
@@ -154,7 +162,7 @@ impl Kind {
         }
     }
 
-    /// The next kind that keeps a value which this one does not.
+    /// This kind or the next one that keeps a value.
     fn wider_for(self, value: f64) -> Kind {
         let decimals = match self {
             Kind::Digits { decimals } => decimal::decimals_of(value, decimals),
