@@ -370,6 +370,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn series_that_began_together_are_sealed_at_different_times() {
+        let points = |count: i64| {
+            (0..count).map(|at| Point {
+                timestamp: at,
+                value: 1.5,
+            })
+        };
+        let mut sealed_at = BTreeMap::new();
+        for order in 0..RUN_POINTS {
+            let mut timeline = Timeline::new(points(1).next().unwrap(), order);
+            let seals: Vec<i64> = points(1_000)
+                .skip(1)
+                .filter(|&point| {
+                    let before = timeline.head.len();
+                    timeline.put(point);
+                    timeline.head.len() <= before
+                })
+                .map(|point| point.timestamp)
+                .collect();
+            assert!((80..=160).contains(&seals[0]), "{order}: {seals:?}");
+            assert!(seals.windows(2).all(|pair| pair[1] - pair[0] == 160));
+            *sealed_at.entry(seals[0]).or_insert(0) += 1;
+        }
+        assert!(
+            sealed_at.values().all(|&series| series == 2),
+            "{sealed_at:?}"
+        );
+    }
+
     /// The same points in another order, by Fisher and Yates with a linear congruence.
     fn shuffled(mut points: Vec<(i64, f64)>) -> Vec<(i64, f64)> {
         let mut state = 1u64;
