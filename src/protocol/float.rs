@@ -193,6 +193,10 @@ impl DecidingDigits {
 /// read back the same, with `.0` or an exponent, which is used from 1e16 up and below 1e-4 and has
 /// at least two digits. `room` is at least [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
 ///
+/// # Panics
+///
+/// Where the room is less.
+///
 /// ```
 /// # use metricd::protocol::{NUMBER_ROOM_BYTES, float};
 /// let mut room = [0; NUMBER_ROOM_BYTES];
@@ -222,6 +226,10 @@ pub fn write(room: &mut [u8], value: f64) -> usize {
 ///
 /// `digits` is of at most fifteen digits, `decimals` at most 15. `room` is at least
 /// [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+///
+/// # Panics
+///
+/// Where the room is less, or there are more decimals.
 #[inline]
 pub fn write_decimal(room: &mut [u8], digits: i64, decimals: u8) -> usize {
     let magnitude = digits.unsigned_abs();

@@ -101,6 +101,10 @@ pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
 /// Writes the decimal digits of `value`, with a minus sign where it is negative, and returns how
 /// many bytes that is. `room` is at least [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
 ///
+/// # Panics
+///
+/// Where the room is less.
+///
 /// ```
 /// # use metricd::protocol::{NUMBER_ROOM_BYTES, integer};
 /// let mut room = [0; NUMBER_ROOM_BYTES];
@@ -212,6 +216,10 @@ impl AscendingWriter {
     }
 
     /// Does what [`write()`] does.
+    ///
+    /// # Panics
+    ///
+    /// Where that does.
     #[inline(always)]
     pub fn write(&mut self, room: &mut [u8], value: i64) -> usize {
         let step = value.wrapping_sub(self.last) as u64;

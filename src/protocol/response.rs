@@ -48,6 +48,11 @@ impl<'key> PointWriter<'key> {
     }
 
     /// Writes one line, whose value `write_value` writes, and returns how many bytes that is.
+    /// `room` is at least [`line_room_bytes`](Self::line_room_bytes).
+    ///
+    /// # Panics
+    ///
+    /// Where the room is less.
     #[inline]
     pub fn write(
         &mut self,
