@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! byte  0      points − 1                    0 to 159
-//!       1      timestamps: order and width   high bit: differences of differences
+//!       1      timestamps: width             high bit: differences of differences
 //!       2      values: kind and width        high bit: bits of doubles
-//!       3      decimals, or, of doubles, shift   high bit: there is a unit
+//!       3      decimals, or, of doubles, shift   high bit: there is a unit; next one: a line
 //!       4 …    first timestamp, what it is above the block's         varint
-//!              first difference, where the order is two              zigzag varint
-//!              least difference (of differences)                     zigzag varint
+//!              first difference, or step of the line, if so          zigzag varint
+//!              least of what is packed of the timestamps             zigzag varint
 //!              unit, if there is one                                 varint
 //!              first value                                           zigzag varint
 //!              least difference of digits; none of doubles           zigzag varint
-//!       …      timestamps: each difference (of differences) less the least, by the unit,
-//!              `width` bits each
+//!       …      timestamps: each difference, or difference of differences, or distance from
+//!              the line, less the least, by the unit, `width` bits each
 //!       …      digits: each difference less the least, `width` bits each;
 //!              doubles: each XOR with the one before, shifted right, `width` bits each
 //! ```
@@ -25,12 +25,13 @@
 //! of ALP (see [`decimal`](super::decimal)) and of VictoriaMetrics (`lib/encoding`), from which
 //! the decimal digits come as well.
 //!
+//! The line goes through the first timestamp with a common step: a series that is read on time and
+//! stamped a little early or late strays from it by less than from point to point.
+//!
 //! The unit is what all these have in common: a series in step, of which a point is missing here
 //! and there, takes a bit a point and not as many as its step has.
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
-
-use std::iter::once;
 
 use super::decimal::DECIMALS_MAX;
 use super::packing::{
@@ -43,6 +44,7 @@ use super::run::{Kind, RUN_POINTS, Run};
 pub struct Corrupt;
 
 const HIGH_BIT: u8 = 0x80;
+const NEXT_BIT: u8 = 0x40;
 
 /// How the integers of a chunk are packed: what they are above the least one, in units, in so
 /// many bits.
@@ -55,34 +57,37 @@ struct Frame {
 }
 
 impl Frame {
-    fn around(values: impl Iterator<Item = i64> + Clone) -> Frame {
-        let least = values.clone().min().unwrap_or(0);
-        let width = width_of(values.map(|value| value.wrapping_sub(least) as u64));
+    /// The narrowest one in units of one.
+    fn around(values: impl Iterator<Item = i64>) -> Frame {
+        let ends = values.fold(None, |ends, value| {
+            let (least, most) = ends.unwrap_or((value, value));
+            Some((value.min(least), value.max(most)))
+        });
+        let (least, most) = ends.unwrap_or_default();
         Frame {
             least,
             unit: 1,
-            width,
+            width: width_of(most.wrapping_sub(least) as u64),
         }
     }
 
-    /// The same in the largest unit that all are multiples of.
-    fn in_units(self, values: impl Iterator<Item = i64> + Clone) -> Frame {
+    /// The same in the largest unit that all these values are multiples of.
+    fn in_units(self, values: impl Iterator<Item = i64>) -> Frame {
         if self.width == 0 {
             return self;
         }
-        let offsets = values.map(|value| value.wrapping_sub(self.least) as u64);
-        let mut unit = 0;
-        for offset in offsets.clone() {
+        let (mut unit, mut most) = (0, 0);
+        for offset in values.map(|value| value.wrapping_sub(self.least) as u64) {
             unit = greatest_common_divisor(unit, offset);
             // The end of it for most that have bits at all.
             if unit == 1 {
                 return self;
             }
+            most = most.max(offset);
         }
-        let most = offsets.max().unwrap_or(0);
         Frame {
-            unit: unit.max(1),
-            width: width_of(once(most / unit.max(1))),
+            unit,
+            width: width_of(most / unit),
             ..self
         }
     }
@@ -130,12 +135,69 @@ fn xors(values: &[i64]) -> impl Iterator<Item = u64> {
     values.windows(2).map(|pair| (pair[1] ^ pair[0]) as u64)
 }
 
-fn differences_of_differences(values: &[i64]) -> impl Iterator<Item = i64> + Clone {
-    values.windows(3).map(|three| {
-        three[2]
-            .wrapping_sub(three[1])
-            .wrapping_sub(three[1].wrapping_sub(three[0]))
-    })
+/// What is packed of the timestamps, from the first on that the others do not tell.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// Differences.
+    Steps,
+    /// Differences of differences.
+    Changes { first_step: i64 },
+    /// Distances from where they would be with this step between all of them.
+    Line { step: i64 },
+}
+
+impl Order {
+    /// The order whose residuals take the fewest bits, and their frame.
+    fn narrowest(timestamps: &[i64]) -> (Order, Frame) {
+        let around = |order: Order| (order, Frame::around(order.residuals(timestamps)));
+        let mut best = around(Order::Steps);
+        // Where steps take a bit, nothing saves any.
+        if best.1.width > 1 {
+            let others = [Order::changes(timestamps), Order::line(timestamps)];
+            for other in others.into_iter().flatten().map(around) {
+                if other.1.width < best.1.width {
+                    best = other;
+                }
+            }
+        }
+        let (order, frame) = best;
+        (order, frame.in_units(order.residuals(timestamps)))
+    }
+
+    /// Differences of differences, of two timestamps at least.
+    fn changes(timestamps: &[i64]) -> Option<Order> {
+        let first_step = differences(timestamps).next()?;
+        Some(Order::Changes { first_step })
+    }
+
+    /// Distances from a line between the first timestamp and the last.
+    fn line(timestamps: &[i64]) -> Option<Order> {
+        let (first, last) = (timestamps.first()?, timestamps.last()?);
+        let steps = timestamps.len() as u64 - 1;
+        let range = last.wrapping_sub(*first) as u64;
+        let step = range.saturating_add(steps / 2).checked_div(steps)? as i64;
+        Some(Order::Line { step })
+    }
+
+    /// How many timestamps come before those that something is packed of.
+    fn untold(self) -> usize {
+        match self {
+            Order::Changes { .. } => 2,
+            Order::Steps | Order::Line { .. } => 1,
+        }
+    }
+
+    /// What is packed of each timestamp.
+    fn residuals(self, timestamps: &[i64]) -> impl Iterator<Item = i64> {
+        let step_to = |place: usize| timestamps[place].wrapping_sub(timestamps[place - 1]);
+        (self.untold()..timestamps.len()).map(move |place| match self {
+            Order::Steps => step_to(place),
+            Order::Changes { .. } => step_to(place).wrapping_sub(step_to(place - 1)),
+            Order::Line { step } => timestamps[place]
+                .wrapping_sub(timestamps[0])
+                .wrapping_sub(step.wrapping_mul(place as i64)),
+        })
+    }
 }
 
 /// Appends a run of at least one point. `base` is any timestamp near, which is to be had again
@@ -152,8 +214,7 @@ pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
 pub struct Header {
     pub count: usize,
     pub first_timestamp: i64,
-    /// Of differences of differences, the first difference.
-    first_step: Option<i64>,
+    order: Order,
     timestamps: Frame,
     kind: Kind,
     first_value: i64,
@@ -165,14 +226,7 @@ impl Header {
     /// Chooses how a run is packed; `None` where it has no point.
     fn of(run: &Run) -> Option<Header> {
         let (timestamps, values) = (run.timestamps(), run.values());
-        let steps = differences(timestamps);
-        let by_steps = Frame::around(steps.clone()).in_units(steps);
-        // Where steps take a bit, their changes save nothing.
-        let by_changes = (by_steps.width > 1).then(|| {
-            let changes = differences_of_differences(timestamps);
-            Frame::around(changes.clone()).in_units(changes)
-        });
-        let by_changes = by_changes.filter(|by_changes| by_changes.width < by_steps.width);
+        let (order, frame) = Order::narrowest(timestamps);
         let (values_frame, shift) = match run.kind() {
             Kind::Digits { .. } => (Frame::around(differences(values)), 0),
             Kind::Bits => {
@@ -182,7 +236,7 @@ impl Header {
                     Frame {
                         least: 0,
                         unit: 1,
-                        width: width_of(once(all >> shift)),
+                        width: width_of(all >> shift),
                     },
                     shift,
                 )
@@ -191,8 +245,8 @@ impl Header {
         Some(Header {
             count: timestamps.len(),
             first_timestamp: *timestamps.first()?,
-            first_step: by_changes.and(differences(timestamps).next()),
-            timestamps: by_changes.unwrap_or(by_steps),
+            order,
+            timestamps: frame,
             kind: run.kind(),
             first_value: *values.first()?,
             values: values_frame,
@@ -201,33 +255,28 @@ impl Header {
     }
 
     fn write(&self, out: &mut Vec<u8>, base: i64) {
-        let order = if self.first_step.is_some() {
-            HIGH_BIT
-        } else {
-            0
+        let (order_bit, line_bit, step) = match self.order {
+            Order::Steps => (0, 0, None),
+            Order::Changes { first_step } => (HIGH_BIT, 0, Some(first_step)),
+            Order::Line { step } => (0, NEXT_BIT, Some(step)),
         };
-        let (kind, decimals_or_shift) = match self.kind {
+        let (kind_bit, decimals_or_shift) = match self.kind {
             Kind::Digits { decimals } => (0, decimals),
             Kind::Bits => (HIGH_BIT, self.shift as u8),
         };
+        let unit = Some(self.timestamps.unit).filter(|&unit| unit != 1);
+        let unit_bit = unit.map_or(0, |_| HIGH_BIT);
         out.push((self.count - 1) as u8);
-        out.push(self.timestamps.width as u8 | order);
-        out.push(self.values.width as u8 | kind);
-        out.push(
-            decimals_or_shift
-                | if self.timestamps.unit == 1 {
-                    0
-                } else {
-                    HIGH_BIT
-                },
-        );
+        out.push(self.timestamps.width as u8 | order_bit);
+        out.push(self.values.width as u8 | kind_bit);
+        out.push(decimals_or_shift | unit_bit | line_bit);
         write_varint(out, self.first_timestamp.wrapping_sub(base) as u64);
-        if let Some(first_step) = self.first_step {
-            write_signed(out, first_step);
+        if let Some(step) = step {
+            write_signed(out, step);
         }
         write_signed(out, self.timestamps.least);
-        if self.timestamps.unit != 1 {
-            write_varint(out, self.timestamps.unit);
+        if let Some(unit) = unit {
+            write_varint(out, unit);
         }
         write_signed(out, self.first_value);
         if let Kind::Digits { .. } = self.kind {
@@ -236,12 +285,8 @@ impl Header {
     }
 
     fn pack(&self, out: &mut Vec<u8>, run: &Run) {
-        match self.first_step {
-            None => self.timestamps.pack(out, differences(run.timestamps())),
-            Some(_) => self
-                .timestamps
-                .pack(out, differences_of_differences(run.timestamps())),
-        }
+        let residuals = self.order.residuals(run.timestamps());
+        self.timestamps.pack(out, residuals);
         match self.kind {
             Kind::Digits { .. } => self.values.pack(out, differences(run.values())),
             Kind::Bits => pack(
@@ -256,12 +301,13 @@ impl Header {
     pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
         let (&[count, order, kind, decimals_or_shift], rest) = bytes.split_first_chunk()?;
         *bytes = rest;
-        let is_second = order & HIGH_BIT != 0;
+        let is_changes = order & HIGH_BIT != 0;
         let is_bits = kind & HIGH_BIT != 0;
         let (timestamp_width, value_width) =
             (u32::from(order & !HIGH_BIT), u32::from(kind & !HIGH_BIT));
         let has_unit = decimals_or_shift & HIGH_BIT != 0;
-        let decimals_or_shift = decimals_or_shift & !HIGH_BIT;
+        let is_line = decimals_or_shift & NEXT_BIT != 0;
+        let decimals_or_shift = decimals_or_shift & !HIGH_BIT & !NEXT_BIT;
         let count = usize::from(count) + 1;
         let most = if is_bits { 63 } else { DECIMALS_MAX };
         if count > RUN_POINTS
@@ -272,10 +318,15 @@ impl Header {
             return None;
         }
         let first_timestamp = base.wrapping_add(read_varint(bytes)? as i64);
-        let first_step = if is_second {
-            Some(read_signed(bytes)?)
-        } else {
-            None
+        let order = match (is_changes, is_line) {
+            (false, false) => Order::Steps,
+            (true, false) => Order::Changes {
+                first_step: read_signed(bytes)?,
+            },
+            (false, true) => Order::Line {
+                step: read_signed(bytes)?,
+            },
+            (true, true) => return None,
         };
         let timestamps = Frame {
             least: read_signed(bytes)?,
@@ -287,7 +338,7 @@ impl Header {
         Some(Header {
             count,
             first_timestamp,
-            first_step,
+            order,
             timestamps,
             kind: if is_bits {
                 Kind::Bits
@@ -307,8 +358,8 @@ impl Header {
     }
 
     fn timestamp_bytes(&self) -> usize {
-        let first = if self.first_step.is_some() { 2 } else { 1 };
-        packed_bytes(self.count.saturating_sub(first), self.timestamps.width)
+        let packed = self.count.saturating_sub(self.order.untold());
+        packed_bytes(packed, self.timestamps.width)
     }
 
     /// How many bytes the packed bits are that follow.
@@ -335,30 +386,31 @@ impl Header {
 
     #[inline]
     fn decode_timestamps(&self, bytes: &[u8], timestamps: &mut [i64]) {
-        let frame = self.timestamps;
+        let (frame, width) = (self.timestamps, self.timestamps.width);
+        let packed = self.count.saturating_sub(self.order.untold());
         let mut timestamp = self.first_timestamp;
         timestamps[0] = timestamp;
-        match self.first_step {
-            None => unpack(bytes, frame.width, self.count - 1, |place, units| {
+        match self.order {
+            Order::Steps => unpack(bytes, width, packed, |place, units| {
                 timestamp = timestamp.wrapping_add(frame.value(units));
                 timestamps[place + 1] = timestamp;
             }),
-            Some(mut step) => {
+            Order::Changes { first_step } => {
+                let mut step = first_step;
                 timestamp = timestamp.wrapping_add(step);
                 if let Some(second) = timestamps.get_mut(1) {
                     *second = timestamp;
                 }
-                unpack(
-                    bytes,
-                    frame.width,
-                    self.count.saturating_sub(2),
-                    |place, units| {
-                        step = step.wrapping_add(frame.value(units));
-                        timestamp = timestamp.wrapping_add(step);
-                        timestamps[place + 2] = timestamp;
-                    },
-                );
+                unpack(bytes, width, packed, |place, units| {
+                    step = step.wrapping_add(frame.value(units));
+                    timestamp = timestamp.wrapping_add(step);
+                    timestamps[place + 2] = timestamp;
+                });
             }
+            Order::Line { step } => unpack(bytes, width, packed, |place, units| {
+                timestamp = timestamp.wrapping_add(step);
+                timestamps[place + 1] = timestamp.wrapping_add(frame.value(units));
+            }),
         }
     }
 
@@ -417,10 +469,22 @@ mod tests {
                     .map(|i| first.saturating_add(i * step))
                     .collect()
             });
+        let straying = (
+            any::<i64>(),
+            proptest::collection::vec(0i64..15, 1..=RUN_POINTS),
+        )
+            .prop_map(|(first, strays)| {
+                let on_time = (0..).map(|i| first.saturating_add(20 * i));
+                let timestamps = on_time.zip(strays);
+                timestamps
+                    .map(|(time, stray): (i64, i64)| time.saturating_add(stray))
+                    .collect()
+            });
         let timestamps = prop_oneof![
             proptest::collection::vec(timestamp, 1..=RUN_POINTS).boxed(),
             proptest::collection::vec(0i64..300, 1..=RUN_POINTS).boxed(),
             regular.boxed(),
+            straying.boxed(),
         ];
         (timestamps, values).prop_map(|(mut timestamps, values)| {
             timestamps.sort_unstable();
@@ -487,13 +551,14 @@ mod tests {
         // Header, and no bits at all.
         assert_eq!(chunk_bytes(&|_| 12.5, &regular), 9);
         assert_eq!(chunk_bytes(&|i| i as f64, &regular), 8);
-        // Of 101 different steps seven bits each; of seven steps of time three bits each.
+        // Of 101 different steps seven bits each; of seven steps of time three bits each, or two
+        // and a byte for the step of the line where four distances from it are all there are.
         let walk = |i: i64| (0..i).map(scattered).sum::<i64>() as f64 / 100.0;
         assert_eq!(chunk_bytes(&walk, &regular), 8 + 159 * 7 / 8 + 1);
-        assert_eq!(
-            chunk_bytes(&|_| 1.0, &|i| regular(i) + scattered(i) % 4),
-            8 + 159 * 3 / 8 + 1
-        );
+        let drifting = |i: i64| (0..i).map(|i| 10 + scattered(i) % 7).sum();
+        assert_eq!(chunk_bytes(&|_| 1.0, &drifting), 8 + 159 * 3 / 8 + 1);
+        let straying = |i: i64| regular(i) + scattered(i) % 4;
+        assert_eq!(chunk_bytes(&|_| 1.0, &straying), 9 + 159 * 2 / 8 + 1);
         // A bit each in step, but for points that are missing.
         assert_eq!(
             chunk_bytes(&|_| 1.0, &|i| regular(i + i / 9)),

@@ -52,9 +52,9 @@ fn read_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// Bits that the largest of `values` needs.
-pub fn width_of(values: impl Iterator<Item = u64>) -> u32 {
-    64 - values.fold(0, |all, value| all | value).leading_zeros()
+/// Bits that a number needs.
+pub fn width_of(number: u64) -> u32 {
+    u64::BITS - number.leading_zeros()
 }
 
 /// Bytes that `count` numbers of `width` bits take.
