@@ -241,14 +241,20 @@ impl PlottedPanel {
         Ok(())
     }
 
-    /// Of the scale: room on the left of the least dot, and on the right for the last figure.
+    /// Of the scale: room on the left of the least dot, and on the right for the last figure, and
+    /// two powers of ten in between, without which it could not be read.
     fn ends(&self) -> (f64, f64) {
         let summaries = self.rows.iter().flat_map(|row| &row.dots);
         let (least, most) = summaries.fold((f64::MAX, f64::MIN), |(least, most), dot| {
             let Dot { summary, .. } = dot;
             (least.min(summary.least), most.max(summary.most))
         });
-        (least / 1.5, most * 2.2)
+        let (left, right) = (least / 1.5, most * 2.2);
+        let powers = right.log10().floor() - left.log10().ceil() + 1.0;
+        match powers >= 2.0 {
+            true => (left, right),
+            false => (10f64.powf(left.log10().floor()), right),
+        }
     }
 }
 
