@@ -260,11 +260,13 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// Whether to read in this turn: always when no line and no reply is left, be there enough
+    /// replies for a turn or not. That something has come is told once, and whoever then waits
+    /// without having read is not told again.
     fn wants_input(&self, desk: &Desk) -> bool {
         matches!(self.state, State::Open | State::Unanswered)
             && self.reply.is_none()
             && !desk.lines.has_unscanned()
-            && desk.replies.len() < desk.write_buffer_bytes
     }
 
     fn read(&mut self, desk: &mut Desk) {
@@ -390,6 +392,8 @@ mod tests {
         /// Whether the input ends in an end of file, and not in waiting for more.
         ends: bool,
         output_ended: Cell<bool>,
+        /// Something has come, and was announced, since a read came to the end of what there is.
+        is_announced: bool,
     }
 
     impl Step {
@@ -405,10 +409,13 @@ mod tests {
 
     impl Read for Scripted {
         fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-            let count = Step::of(&mut self.reads, room.len())?.min(self.input.len());
+            let step = Step::of(&mut self.reads, room.len());
+            self.is_announced = false;
+            let count = step?.min(self.input.len());
             if count == 0 && !self.ends {
                 return Err(ErrorKind::WouldBlock.into());
             }
+            self.is_announced = count == room.len();
             for (to, from) in room.iter_mut().zip(self.input.drain(..count)) {
                 *to = from;
             }
@@ -438,9 +445,14 @@ mod tests {
     }
 
     fn desk(read_buffer_bytes: usize) -> Desk {
+        narrow_desk(read_buffer_bytes, 64 << 10)
+    }
+
+    fn narrow_desk(read_buffer_bytes: usize, write_buffer_bytes: usize) -> Desk {
         Desk::new(&Config {
             line_limit_bytes: 40,
             read_buffer_bytes,
+            write_buffer_bytes,
             ..Config::default()
         })
     }
@@ -454,15 +466,37 @@ mod tests {
 
     /// Turns with an event whenever one is awaited that can come; `None` where none can any more.
     fn drive(connection: &mut Connection<Scripted>, desk: &mut Desk) -> Option<Next> {
+        drive_while(connection, desk, &mut VecDeque::new())
+    }
+
+    /// The same while more input arrives, a piece after each turn.
+    fn drive_while(
+        connection: &mut Connection<Scripted>,
+        desk: &mut Desk,
+        arriving: &mut VecDeque<Vec<u8>>,
+    ) -> Option<Next> {
         for _ in 0..10_000 {
             let next = connection.turn(desk);
             let Scripted {
-                input, reads, ends, ..
-            } = &connection.stream;
+                input,
+                reads,
+                ends,
+                is_announced,
+                ..
+            } = &mut connection.stream;
             match next {
                 Next::Close => return Some(next),
-                Next::AwaitRead if input.is_empty() && reads.is_empty() && !ends => return None,
+                Next::AwaitRead if *is_announced => panic!("there is input, and was an event"),
+                Next::AwaitRead if input.is_empty() && reads.is_empty() && arriving.is_empty() => {
+                    if !*ends {
+                        return None;
+                    }
+                }
                 Next::AwaitRead | Next::AwaitWrite | Next::Again => {}
+            }
+            if let Some(piece) = arriving.pop_front() {
+                *is_announced = true;
+                input.extend(piece);
             }
         }
         panic!("the connection spins");
@@ -705,6 +739,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_arrives_while_long_replies_are_written_is_read() {
+        let mut desk = desk(64 << 10);
+        for timestamp in 0..4_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(&b"get k\n".repeat(4));
+        // Two replies a turn: the second turn ends with no line left and a full buffer.
+        let mut arriving = [b"get none\n".to_vec()].into();
+        assert_eq!(drive_while(&mut connection, &mut desk, &mut arriving), None);
+        assert!(connection.stream.output.ends_with(b"\n\nok\n\n"));
+    }
+
     fn steps() -> impl Strategy<Value = VecDeque<Step>> {
         let step = prop_oneof![
             6 => (1usize..30).prop_map(Step::Bytes),
@@ -733,12 +780,21 @@ mod tests {
     proptest! {
         #[test]
         fn any_cutting_of_input_and_output_gives_the_same_replies(
-            input in lines(), reads in steps(), writes in steps(), read_buffer in 1usize..50, ends: bool,
+            pieces in proptest::collection::vec(lines(), 1..8), reads in steps(), writes in steps(),
+            read_buffer in 1usize..50, write_buffer in 8usize..200, ends: bool,
         ) {
-            let expected = replies(&input);
-            let mut desk = desk(read_buffer);
-            let mut connection = sending(&input);
-            (connection.stream.reads, connection.stream.writes, connection.stream.ends) = (reads, writes, ends);
+            let expected = replies(&pieces.concat());
+            let mut desk = narrow_desk(read_buffer, write_buffer);
+            let mut connection = sending(&pieces[0]);
+            // The end, where there is one, comes with the rest, and is announced by an event.
+            let mut arriving = pieces[1..].iter().cloned().collect();
+            (connection.stream.reads, connection.stream.writes) = (reads, writes);
+            let idle = drive_while(&mut connection, &mut desk, &mut arriving);
+            prop_assert_eq!(idle, None);
+            connection.stream.ends = ends;
+            if ends {
+                connection.read_on();
+            }
             prop_assert_eq!(drive(&mut connection, &mut desk), ends.then_some(Next::Close));
             prop_assert_eq!(connection.stream.output.escape_ascii().to_string(), expected.escape_ascii().to_string());
         }
