@@ -149,19 +149,21 @@ enum Order {
 impl Order {
     /// The order whose residuals take the fewest bits, and their frame.
     fn narrowest(timestamps: &[i64]) -> (Order, Frame) {
-        let around = |order: Order| (order, Frame::around(order.residuals(timestamps)));
-        let mut best = around(Order::Steps);
+        let around = |order: Order| Frame::around(order.residuals(timestamps));
+        let in_units = |order: Order, frame: Frame| frame.in_units(order.residuals(timestamps));
+        let steps = in_units(Order::Steps, around(Order::Steps));
+        let mut best = (Order::Steps, steps);
         // Where steps take a bit, nothing saves any.
-        if best.1.width > 1 {
+        if steps.width > 1 {
             let others = [Order::changes(timestamps), Order::line(timestamps)];
-            for other in others.into_iter().flatten().map(around) {
-                if other.1.width < best.1.width {
-                    best = other;
+            for order in others.into_iter().flatten() {
+                let frame = around(order);
+                if frame.width < best.1.width {
+                    best = (order, in_units(order, frame));
                 }
             }
         }
-        let (order, frame) = best;
-        (order, frame.in_units(order.residuals(timestamps)))
+        best
     }
 
     /// Differences of differences, of two timestamps at least.
@@ -559,7 +561,11 @@ mod tests {
         assert_eq!(chunk_bytes(&|_| 1.0, &drifting), 8 + 159 * 3 / 8 + 1);
         let straying = |i: i64| regular(i) + scattered(i) % 4;
         assert_eq!(chunk_bytes(&|_| 1.0, &straying), 9 + 159 * 2 / 8 + 1);
-        // A bit each in step, but for points that are missing.
+        // A bit each in step, but for points that are missing, in whatever unit.
+        for unit in [1, 1_000, 1_000_000] {
+            let gaps = |i: i64| unit * regular(i + i / 3);
+            assert!(chunk_bytes(&|_| 1.0, &gaps) <= 16 + 159 / 8);
+        }
         assert_eq!(
             chunk_bytes(&|_| 1.0, &|i| regular(i + i / 9)),
             9 + 159 / 8 + 1
