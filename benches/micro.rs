@@ -198,7 +198,7 @@ fn seal(criterion: &mut Criterion) {
 }
 
 fn decode(criterion: &mut Criterion) {
-    let mut store = filled();
+    let store = filled();
     let mut count = || {
         let (mut snapshot, mut run, mut count) = (store.snapshot_all(), Run::new(), 0);
         while snapshot.next_run(&store, &mut run).is_some() {

@@ -10,8 +10,9 @@ use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, Store};
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
-/// Blocks that the puts of one turn may write anew, about a millisecond's work.
-const BLOCKS_PER_TURN: usize = 50;
+/// Points that may be written anew for late puts before no more lines are executed, a millisecond's
+/// work or a few; by the puts that are held back then, a block each at most, it may be exceeded.
+const POINTS_REWRITTEN_MAX: usize = 30_000;
 
 /// What came of a line.
 pub enum Answer {
@@ -32,8 +33,8 @@ pub struct Executor<'lines, 'turn> {
     out: &'turn mut Vec<u8>,
     /// A reply up to this is appended as a whole.
     piece_bytes: usize,
-    /// What [`Store::blocks_rewritten`] was when the turn began.
-    blocks_rewritten: usize,
+    /// What [`Store::points_rewritten`] was in the beginning.
+    points_rewritten: usize,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
@@ -42,24 +43,24 @@ pub struct Executor<'lines, 'turn> {
 impl<'lines, 'turn> Executor<'lines, 'turn> {
     /// An executor that appends replies to `out`, each up to `piece_bytes` as a whole.
     pub fn new(store: &'turn mut Store, out: &'turn mut Vec<u8>, piece_bytes: usize) -> Self {
-        let blocks_rewritten = store.blocks_rewritten();
+        let points_rewritten = store.points_rewritten();
         Executor {
             store,
             out,
             piece_bytes,
-            blocks_rewritten,
+            points_rewritten,
             puts: Default::default(),
             held: 0,
         }
     }
 
     /// Whether that is enough for a turn: so many replies as make a piece, those held back
-    /// included, or so many blocks written anew.
+    /// included, or so many points written anew.
     #[inline]
     pub fn is_done(&self) -> bool {
         let reply_bytes = self.out.len() + self.held * response::OK.len();
-        let blocks_rewritten = self.store.blocks_rewritten() - self.blocks_rewritten;
-        reply_bytes >= self.piece_bytes || blocks_rewritten >= BLOCKS_PER_TURN
+        let points_rewritten = self.store.points_rewritten() - self.points_rewritten;
+        reply_bytes >= self.piece_bytes || points_rewritten >= POINTS_REWRITTEN_MAX
     }
 
     /// Executes a line and appends its reply, of a long one the first piece.
@@ -185,4 +186,41 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFl
         }
     }
     ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_puts_that_write_much_anew_are_cut_into_turns() {
+        const POINTS: i64 = 20_000;
+        let (mut store, mut out) = (Store::new(), Vec::new());
+        for timestamp in 0..POINTS {
+            store.put("k", 10 * timestamp, 0.5);
+        }
+        // Each falls into another place, in no order.
+        let late = |at: i64| 10 * (at * 7_919 % POINTS) + 1;
+        let lines: Vec<String> = (0..POINTS)
+            .map(|at| format!("put k 1 {}", late(at)))
+            .collect();
+        let mut lines = lines.iter().peekable();
+        let mut turns = 0;
+        while lines.peek().is_some() {
+            let before = store.points_rewritten();
+            let mut executor = Executor::new(&mut store, &mut out, usize::MAX);
+            while !executor.is_done()
+                && let Some(line) = lines.next()
+            {
+                executor.execute(line.as_bytes());
+            }
+            executor.finish();
+            // A block may have grown to twice its size before it is cut.
+            let most = POINTS_REWRITTEN_MAX + PUTS_AT_ONCE * 2 * 1_120;
+            assert!(store.points_rewritten() - before <= most);
+            turns += 1;
+        }
+        assert!(turns > 5, "{turns} turns");
+        assert_eq!(store.point_count() as i64, 2 * POINTS);
+    }
 }

@@ -53,7 +53,7 @@ pub use config::Config;
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};
-pub use store::{PUTS_AT_ONCE, Point, Put, Run, Snapshot, Store};
+pub use store::{Point, Put, Run, Snapshot, Store};
 
 /// Steps on the way of a byte for the benches to measure; no part of what the library promises.
 #[doc(hidden)]

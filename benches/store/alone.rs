@@ -34,11 +34,11 @@ fn in_order(kind: &Kind) -> Work {
 }
 
 fn measure(name: &str, work: &Work) -> Result<(), String> {
-    let mut store = put(work);
+    let store = put(work);
     check(work, &store)?;
     let bytes = store.allocated_bytes() as f64;
     let put = nanoseconds_a_point(|| put(work));
-    let read = nanoseconds_a_point(|| read(&mut store));
+    let read = nanoseconds_a_point(|| read(&store));
     println!(
         "{name:34} {:>8.3} {:>9.0} {put:>8.1} {:>9.1} {read:>8.2} {:>9.0}",
         bytes / work.order.len() as f64,
@@ -75,7 +75,7 @@ fn check(work: &Work, store: &Store) -> Result<(), String> {
 }
 
 /// Decodes all points and looks at each.
-fn read(store: &mut Store) -> f64 {
+fn read(store: &Store) -> f64 {
     let mut run = Run::new();
     let mut snapshot = store.snapshot_all();
     let mut sum = 0.0;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::Point;
 use super::chunk::{self, Header};
-use super::run::{RUN_POINTS, Run};
+use super::run::{Kind, RUN_POINTS, Run};
 
 /// The most points of a block: what a put into the past costs at most is to write so many anew.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
@@ -42,7 +42,7 @@ impl Block {
             let mut bytes = Vec::with_capacity(2 * points.len());
             points
                 .chunks(RUN_POINTS)
-                .for_each(|run| append_run(&mut bytes, &Run::of_points(run)));
+                .for_each(|run| append_run(&mut bytes, &Run::of_points(run, Kind::NARROWEST)));
             Block {
                 bytes: bytes.into(),
             }

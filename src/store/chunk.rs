@@ -508,7 +508,7 @@ mod tests {
         #[test]
         fn any_points_come_back(points in points(), base: i64, more in 0usize..20) {
             let mut chunk = vec![1, 2, 3];
-            encode(&mut chunk, &Run::of_points(&points), base);
+            encode(&mut chunk, &Run::of_points(&points, Kind::NARROWEST), base);
             let length = chunk.len();
             chunk.resize(length + more, 0xff);
             let mut rest = &chunk[3..];
@@ -545,7 +545,11 @@ mod tests {
             };
             let points: Vec<Point> = (0..RUN_POINTS as i64).map(point).collect();
             let mut out = Vec::new();
-            encode(&mut out, &Run::of_points(&points), points[0].timestamp);
+            encode(
+                &mut out,
+                &Run::of_points(&points, Kind::NARROWEST),
+                points[0].timestamp,
+            );
             out.len()
         };
         let regular = |i: i64| 1_500_000_000 + 10 * i;

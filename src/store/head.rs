@@ -129,13 +129,13 @@ impl Head {
         self.length += 1;
     }
 
-    /// Writes all points anew, of the narrowest kind that keeps this one too.
+    /// Writes all points anew, of the next kind that keeps this one too.
     #[cold]
     fn push_of_other_kind(&mut self, point: Point) {
         let mut run = Run::new();
         self.decode(&mut run);
         let points: Vec<Point> = run.points().chain([point]).collect();
-        let run = Run::of_points(&points);
+        let run = Run::of_points(&points, self.kind);
         self.clear();
         self.kind = run.kind();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {

@@ -38,7 +38,9 @@ impl Index {
     pub fn hash(&self, key: Key) -> KeyHash {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key.as_bytes());
-        KeyHash((hasher.finish() >> 16) as u32)
+        let hash = (hasher.finish() >> 16) as u32;
+        // Tests are to meet keys of one hash.
+        KeyHash(if cfg!(test) { hash % 4 } else { hash })
     }
 
     /// The place in `series` of the one that has this key.

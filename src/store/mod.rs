@@ -1,6 +1,6 @@
 //! Where points are kept: series by key, in about a byte a point, and snapshots that read them.
 //!
-//! Everything is written by [`Store::put`] and read through a [`Snapshot`], which holds what was
+//! Everything is written by [`Store::put`] or [`Store::put_all`] and read through a [`Snapshot`], which holds what was
 //! stored when it was taken, however long it is read and whatever is put meanwhile. Nothing here
 //! knows the protocol, a socket or the clock.
 //!
@@ -70,7 +70,7 @@ impl Put<'_> {
 
 /// How many puts [`Store::put_all`] takes up at once: about as many loads as a processor core can
 /// have under way.
-pub const PUTS_AT_ONCE: usize = 16;
+pub(crate) const PUTS_AT_ONCE: usize = 16;
 
 /// Series of points by key, in memory, in about a byte a point, for use by one thread.
 ///
@@ -93,8 +93,8 @@ pub struct Store {
     index: Index,
     /// In the order in which each was first put.
     series: Vec<Series>,
-    /// How often a put took the writing of a block.
-    blocks_rewritten: usize,
+    /// How many points were written anew for puts into the past.
+    points_rewritten: usize,
     /// What the snapshots that are still read need to know of changes; shared with them.
     notes: Rc<RefCell<Notes>>,
 }
@@ -122,7 +122,7 @@ impl Store {
     /// Stores several points, in order, as [`put`](Self::put) does.
     ///
     /// In a store too large for the processor's caches this takes half the time: the memory of
-    /// up to [`PUTS_AT_ONCE`] series is waited for at once, and not of one after the other.
+    /// up to sixteen series is waited for at once, and not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
         if let [put] = puts {
             // Nothing to wait for at once with.
@@ -163,7 +163,7 @@ impl Store {
         self.notes
             .borrow_mut()
             .before_put(place, series, point.timestamp);
-        self.blocks_rewritten += usize::from(series.timeline.put(point));
+        self.points_rewritten += series.timeline.put(point);
     }
 
     #[cold]
@@ -179,16 +179,16 @@ impl Store {
         self.index.find(self.index.hash(key), key, &self.series)
     }
 
-    /// How many blocks were written anew by puts into the past, some twenty microseconds each: for
+    /// How many points were written anew for puts into the past, some 40 to 150 ns each: for
     /// whoever shares a thread with others and has to know how long puts take.
-    pub fn blocks_rewritten(&self) -> usize {
-        self.blocks_rewritten
+    pub(crate) fn points_rewritten(&self) -> usize {
+        self.points_rewritten
     }
 
     /// A snapshot of one series, or `None` where nothing was ever put under the key.
     ///
     /// Constant time: nothing is copied.
-    pub fn snapshot(&mut self, key: &str) -> Option<Snapshot> {
+    pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
         let place = self.find(key)?;
         Some(Notes::open(&self.notes, place..place + 1))
     }
@@ -196,7 +196,7 @@ impl Store {
     /// A snapshot of all series, in the order in which each was first put.
     ///
     /// Constant time: nothing is copied.
-    pub fn snapshot_all(&mut self) -> Snapshot {
+    pub fn snapshot_all(&self) -> Snapshot {
         Notes::open(&self.notes, 0..self.series.len())
     }
 

@@ -43,10 +43,9 @@ impl Run {
         }
     }
 
-    /// The points, at most [`RUN_POINTS`], of the narrowest kind that keeps all of them.
-    pub(super) fn of_points(points: &[Point]) -> Run {
+    /// The points, at most [`RUN_POINTS`], of this kind or the next one that keeps all of them.
+    pub(super) fn of_points(points: &[Point], mut kind: Kind) -> Run {
         let mut run = Run::new();
-        let mut kind = Kind::NARROWEST;
         while let Err(value) = run.fill(points, kind) {
             kind = kind.wider_for(value);
         }
@@ -146,7 +145,7 @@ impl Run {
 
 impl Kind {
     /// Of integers.
-    const NARROWEST: Kind = Kind::Digits { decimals: 0 };
+    pub const NARROWEST: Kind = Kind::Digits { decimals: 0 };
 
     /// The kind with the fewest decimals that keeps a value, or, where none does, that of bits.
     pub fn narrowest(value: f64) -> Kind {

@@ -260,6 +260,7 @@ fn inherit(older: &mut Changes, mut younger: Changes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Put;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -375,10 +376,27 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Puts { key, timestamp, step, count, value } => {
-                        for i in 0..count {
-                            let timestamp = timestamp.saturating_add(i * step);
-                            store.put(KEYS[key], timestamp, value + i as f64);
-                            naive.put(KEYS[key], timestamp, value + i as f64);
+                        // One at a time to one key, or at once to all in turn.
+                        let at_once = count % 2 == 0;
+                        let puts: Vec<(&str, i64, f64)> = (0..count)
+                            .map(|i| {
+                                let key = (key + usize::from(at_once) * i as usize) % KEYS.len();
+                                (KEYS[key], timestamp.saturating_add(i * step), value + i as f64)
+                            })
+                            .collect();
+                        for &(key, timestamp, value) in &puts {
+                            naive.put(key, timestamp, value);
+                            if !at_once {
+                                store.put(key, timestamp, value);
+                            }
+                        }
+                        if at_once {
+                            let puts = puts.into_iter().map(|(key, timestamp, value)| Put {
+                                key: key.into(),
+                                timestamp,
+                                value,
+                            });
+                            store.put_all(&puts.collect::<Vec<_>>());
                         }
                     }
                     Step::Snapshot { key: None } => {

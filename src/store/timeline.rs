@@ -64,13 +64,13 @@ impl Timeline {
         self.head.newest_byte()
     }
 
-    /// Stores a point, and says whether that took more than a moment: it is constant time where
-    /// the point is the newest, else, now and then, the work of writing one block anew.
+    /// Stores a point, and says how many points were written anew for it: none where it is the
+    /// newest, else, now and then, those of the head or of a block.
     #[inline]
-    pub fn put(&mut self, point: Point) -> bool {
+    pub fn put(&mut self, point: Point) -> usize {
         if point.timestamp > self.last_timestamp() {
             self.put_newest(point);
-            return false;
+            return 0;
         }
         self.put_late(point)
     }
@@ -93,7 +93,7 @@ impl Timeline {
     }
 
     #[cold]
-    fn put_late(&mut self, point: Point) -> bool {
+    fn put_late(&mut self, point: Point) -> usize {
         let in_head = self
             .head
             .first_timestamp()
@@ -103,16 +103,17 @@ impl Timeline {
             return history.put_sealed(point);
         }
         insert(&mut history.late, point);
-        if history.late.len() * HEAD_POINTS_PER_LATE >= self.head.len() {
-            self.rewrite_head();
+        if history.late.len() * HEAD_POINTS_PER_LATE < self.head.len() {
+            return 0;
         }
-        false
+        self.rewrite_head()
     }
 
-    /// Writes the head anew with the late points that fall into it.
-    fn rewrite_head(&mut self) {
+    /// Writes the head anew with the late points that fall into it, and says how many points that
+    /// is.
+    fn rewrite_head(&mut self) -> usize {
         let Some(history) = &mut self.history else {
-            return;
+            return 0;
         };
         let late = mem::take(&mut history.late);
         if history.sealed.is_empty() {
@@ -121,9 +122,11 @@ impl Timeline {
         let mut run = Run::new();
         self.head.decode(&mut run);
         self.head.clear();
-        for point in merged(run.points(), &late) {
+        let points = merged(run.points(), &late);
+        for &point in &points {
             self.put_newest(point);
         }
+        points.len()
     }
 
     /// Decodes the next points behind `after` and up to `until`, and says whether there are any.
@@ -193,20 +196,21 @@ impl History {
         }
     }
 
-    /// Stores a point that is older than the head, and says whether a block was written anew.
-    fn put_sealed(&mut self, point: Point) -> bool {
+    /// Stores a point that is older than the head, and says how many points were written anew.
+    fn put_sealed(&mut self, point: Point) -> usize {
         let index = self.place_of(point.timestamp);
         let sealed = &mut self.sealed[index];
         let mut late = sealed.late().to_vec();
         insert(&mut late, point);
         if late.len() * BLOCK_POINTS_PER_LATE < sealed.block.point_count() {
             sealed.set_late(late);
-            return false;
+            return 0;
         }
-        let blocks = Block::of_points(&merged(sealed.block.points().into_iter(), &late));
-        let anew = blocks.into_iter().map(|block| Sealed { block, late: None });
+        let points = merged(sealed.block.points().into_iter(), &late);
+        let anew = Block::of_points(&points).into_iter();
+        let anew = anew.map(|block| Sealed { block, late: None });
         self.sealed.splice(index..=index, anew);
-        true
+        points.len()
     }
 
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
@@ -220,12 +224,10 @@ impl History {
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let start = after.map_or(0, |after| self.place_of(after));
-        let within = self.sealed[start..]
+        let mut within = self.sealed[start..]
             .iter()
             .take_while(|sealed| sealed.first_timestamp() <= until);
-        within
-            .into_iter()
-            .any(|sealed| sealed.next_run(after, until, run))
+        within.any(|sealed| sealed.next_run(after, until, run))
     }
 
     fn allocated_bytes(&self) -> usize {
