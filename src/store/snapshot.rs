@@ -5,12 +5,13 @@
 //! points come in order, and whatever is newer was put later; only a put into the past copies the
 //! head as it was, and the list of the blocks, which are shared.
 //!
-//! However many snapshots there are, a change is noted once, with the youngest of them: those that
-//! are older look for what they do not find in their own notes in those of the younger ones. When
-//! a snapshot goes, the next older one inherits its notes, and where there is none they go too.
+//! However many snapshots there are, a change is noted once, with the youngest of them, and the
+//! notes of a series stand side by side by the age of these: a snapshot takes the first that is not
+//! older than itself. When a snapshot goes, the next older one inherits its notes, and where there
+//! is none they go too.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use std::mem;
 use std::ops::Range;
 use std::rc::Rc;
@@ -89,9 +90,7 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        let freed = self.notes.borrow_mut().close(self.epoch, &self.places);
-        // Only now, when the notes are not borrowed any more.
-        drop(freed);
+        self.notes.borrow_mut().close(self.epoch, &self.places);
     }
 }
 
@@ -100,6 +99,8 @@ impl Drop for Snapshot {
 pub struct Notes {
     /// By the time that it was taken at, each snapshot, or several taken with no put in between.
     open: BTreeMap<u64, Open>,
+    /// What became of series, by their places, and for each by the youngest snapshot of then.
+    changed: BTreeMap<(usize, u64), Changed>,
     /// How many snapshots of more than one series there are, …
     of_many: usize,
     /// … and of one, by its place.
@@ -114,11 +115,9 @@ pub struct Notes {
 #[derive(Debug, Default)]
 struct Open {
     snapshots: usize,
-    /// What became of series while no younger snapshot was open, by their places.
-    changed: Changes,
+    /// Places of the series that changed while no younger snapshot was open.
+    changed: Vec<usize>,
 }
-
-type Changes = HashMap<usize, Changed, RandomState>;
 
 /// What a changed series was.
 #[derive(Debug)]
@@ -160,8 +159,9 @@ impl Notes {
         }
     }
 
-    /// Closes a snapshot, and hands back what is to be freed.
-    fn close(&mut self, epoch: u64, places: &Range<usize>) -> Option<Changes> {
+    /// Closes a snapshot. What was noted with it goes to the next older one, where there is one,
+    /// and says nothing new of what was noted with that before. Linear in these notes.
+    fn close(&mut self, epoch: u64, places: &Range<usize>) {
         if places.len() != 1 {
             self.of_many -= 1;
         } else if let hash_map::Entry::Occupied(mut count) = self.of_one.entry(places.start) {
@@ -170,18 +170,30 @@ impl Notes {
                 count.remove();
             }
         }
-        let open = self.open.get_mut(&epoch)?;
-        open.snapshots -= 1;
-        if open.snapshots > 0 {
-            return None;
+        let btree_map::Entry::Occupied(mut open) = self.open.entry(epoch) else {
+            return;
+        };
+        open.get_mut().snapshots -= 1;
+        if open.get().snapshots > 0 {
+            return;
         }
-        let closed = self.open.remove(&epoch)?.changed;
-        match self.open.range_mut(..epoch).next_back() {
-            Some((_, older)) => {
-                inherit(&mut older.changed, closed);
-                None
+        let closed = open.remove();
+        let mut older = self.open.range_mut(..epoch).next_back();
+        for place in closed.changed {
+            let noted = self.changed.remove(&(place, epoch));
+            let (Some(noted), Some((older_epoch, older))) = (noted, &mut older) else {
+                continue;
+            };
+            match self.changed.entry((place, **older_epoch)) {
+                btree_map::Entry::Occupied(mut before) => {
+                    let timeline = &mut before.get_mut().timeline;
+                    *timeline = timeline.take().or(noted.timeline);
+                }
+                btree_map::Entry::Vacant(entry) => {
+                    older.changed.push(place);
+                    entry.insert(noted);
+                }
             }
-            None => Some(closed),
         }
     }
 
@@ -195,7 +207,7 @@ impl Notes {
         }
     }
 
-    /// Constant time, but for the copy, and for finding the youngest snapshot.
+    /// Logarithmic in the notes, but for the copy.
     #[cold]
     fn note_change(&mut self, place: usize, series: &mut Series, timestamp: i64) {
         series.epoch = self.epoch;
@@ -205,11 +217,13 @@ impl Notes {
         let Some(mut youngest) = self.open.last_entry() else {
             return;
         };
-        let last = series.timeline.last_timestamp();
-        let changed = youngest.get_mut().changed.entry(place);
-        let changed = changed.or_insert(Changed {
-            last,
-            timeline: None,
+        let note = self.changed.entry((place, *youngest.key()));
+        let changed = note.or_insert_with(|| {
+            youngest.get_mut().changed.push(place);
+            Changed {
+                last: series.timeline.last_timestamp(),
+                timeline: None,
+            }
         });
         if timestamp <= changed.last && changed.timeline.is_none() {
             changed.timeline = Some(Rc::new(series.timeline.clone()));
@@ -220,40 +234,14 @@ impl Notes {
     /// noted, which it was if it is not so any more.
     fn find(&self, epoch: u64, place: usize) -> (Option<i64>, Option<Rc<Timeline>>) {
         let mut last = None;
-        for open in self.open.range(epoch..).map(|(_, open)| open) {
-            let Some(changed) = open.changed.get(&place) else {
-                continue;
-            };
+        let since = self.changed.range((place, epoch)..=(place, u64::MAX));
+        for changed in since.map(|(_, changed)| changed) {
             last = last.or(Some(changed.last));
             if changed.timeline.is_some() {
                 return (last, changed.timeline.clone());
             }
         }
         (last, None)
-    }
-}
-
-/// Adds to the notes of a snapshot those of the next younger one, which say nothing new of what
-/// was noted before. Linear in the fewer of the two.
-fn inherit(older: &mut Changes, mut younger: Changes) {
-    if older.len() < younger.len() {
-        mem::swap(older, &mut younger);
-        for (place, noted_before) in younger {
-            let changed = older.entry(place).or_insert(Changed {
-                timeline: None,
-                ..noted_before
-            });
-            changed.last = noted_before.last;
-            changed.timeline = noted_before.timeline.or(changed.timeline.take());
-        }
-    } else {
-        for (place, noted_later) in younger {
-            let changed = older.entry(place).or_insert(Changed {
-                timeline: None,
-                ..noted_later
-            });
-            changed.timeline = changed.timeline.take().or(noted_later.timeline);
-        }
     }
 }
 
@@ -443,9 +431,9 @@ mod tests {
         let copy = |store: &Store| {
             let notes = store.notes.borrow();
             let noted: Vec<_> = notes
-                .open
-                .values()
-                .filter_map(|open| open.changed.get(&0))
+                .changed
+                .range((0, 0)..(1, 0))
+                .map(|note| note.1)
                 .collect();
             assert_eq!(noted.len(), 1, "noted once");
             Rc::downgrade(noted[0].timeline.as_ref().expect("copied"))
@@ -457,7 +445,8 @@ mod tests {
         drop(oldest);
         assert_eq!(first.strong_count(), 0);
         let notes = store.notes.borrow();
-        assert!(notes.open.is_empty() && notes.of_many == 0 && notes.of_one.is_empty());
+        assert!(notes.open.is_empty() && notes.changed.is_empty());
+        assert!(notes.of_many == 0 && notes.of_one.is_empty());
     }
 
     #[test]
@@ -471,9 +460,8 @@ mod tests {
         store.put("k", 11, 3.0);
         store.put("other", 1, 1.0);
         let notes = store.notes.borrow();
-        let changed = &notes.open[&snapshot.epoch].changed;
-        assert!(changed[&0].timeline.is_none());
-        assert_eq!(changed.len(), 1, "what came later is not noted");
+        assert!(notes.changed[&(0, snapshot.epoch)].timeline.is_none());
+        assert_eq!(notes.changed.len(), 1, "what came later is not noted");
     }
 
     #[test]
@@ -483,12 +471,14 @@ mod tests {
         store.put("other", 10, 1.0);
         let snapshot = store.snapshot("k").expect("was put");
         store.put("other", 5, 1.0);
-        assert!(
-            store.notes.borrow().open[&snapshot.epoch]
-                .changed
-                .is_empty()
-        );
+        assert!(store.notes.borrow().changed.is_empty());
         store.put("k", 5, 1.0);
-        assert_eq!(store.notes.borrow().open[&snapshot.epoch].changed.len(), 1);
+        assert!(
+            store
+                .notes
+                .borrow()
+                .changed
+                .contains_key(&(0, snapshot.epoch))
+        );
     }
 }
