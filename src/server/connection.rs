@@ -53,7 +53,7 @@ pub struct Desk {
 enum State {
     /// Requests come, replies go.
     Open,
-    /// The server stops. What is owed is written, and nothing more is executed.
+    /// The server stops. What is owed is written, and nothing more is read.
     Stopping,
     /// All that was owed is written, and much of it may still be on its way: what comes is
     /// discarded until the client ends as well, since a socket that is closed with input unread,

@@ -15,6 +15,9 @@ use super::run::{Kind, RUN_POINTS, Run};
 /// The most points of a block: what a put into the past costs at most is to write so many anew.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
+/// What is allocated beside bytes that are shared, to count who does.
+pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
+
 /// Bytes before the chunks.
 const HEADER_BYTES: usize = 10;
 
@@ -70,7 +73,7 @@ impl Block {
 
     /// Bytes that are allocated, with those of the counts of who shares them.
     pub fn allocated_bytes(&self) -> usize {
-        self.bytes.len() + 2 * size_of::<usize>()
+        self.bytes.len() + SHARED_BYTES
     }
 
     /// Whether a run of so many points has room behind those of this block.

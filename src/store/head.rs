@@ -71,7 +71,7 @@ impl Head {
     }
 
     /// Leaves no point, since they are sealed, and takes as many as fit a run.
-    pub fn seal(&mut self) {
+    pub fn begin_next(&mut self) {
         self.clear();
         self.limit = RUN_POINTS as u8;
     }

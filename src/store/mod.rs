@@ -108,7 +108,9 @@ impl Store {
     /// Stores one point. A point that the series has at this timestamp is replaced.
     ///
     /// Constant time where the point is the newest of its series, else now and then the work of
-    /// writing one block of about a thousand points anew.
+    /// writing one block of about a thousand points anew. While there are snapshots, the first put
+    /// into a series after each of them takes a note, in time logarithmic in how many there are,
+    /// and the first into the past of what one holds copies the head and the list of the blocks.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
         let key = key.into();

@@ -6,7 +6,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::Point;
-use super::block::Block;
+use super::block::{Block, SHARED_BYTES};
 use super::head::Head;
 use super::run::{RUN_POINTS, Run};
 
@@ -44,10 +44,10 @@ struct Sealed {
 }
 
 impl Timeline {
-    /// A timeline of one point. `order` is any number that differs from that of others.
-    pub fn new(point: Point, order: usize) -> Timeline {
+    /// A timeline of one point, of the series at this place.
+    pub fn new(point: Point, place: usize) -> Timeline {
         // Series that began together would all be sealed in the same moment.
-        let first_run_points = RUN_POINTS - order % (RUN_POINTS / 2);
+        let first_run_points = RUN_POINTS - place % (RUN_POINTS / 2);
         Timeline {
             head: Head::new(point, first_run_points),
             history: None,
@@ -88,7 +88,7 @@ impl Timeline {
     fn seal(&mut self) {
         let mut run = Run::new();
         self.head.decode(&mut run);
-        self.head.seal();
+        self.head.begin_next();
         self.history.get_or_insert_default().append(&run);
     }
 
@@ -234,7 +234,7 @@ impl History {
         let sealed = self.sealed.iter().map(|sealed| {
             sealed.block.allocated_bytes()
                 + size_of_val(sealed.late())
-                + sealed.late.is_some() as usize * 16
+                + sealed.late.as_ref().map_or(0, |_| SHARED_BYTES)
         });
         size_of::<History>()
             + self.sealed.capacity() * size_of::<Sealed>()
@@ -381,8 +381,8 @@ mod tests {
             })
         };
         let mut sealed_at = BTreeMap::new();
-        for order in 0..RUN_POINTS {
-            let mut timeline = Timeline::new(points(1).next().unwrap(), order);
+        for place in 0..RUN_POINTS {
+            let mut timeline = Timeline::new(points(1).next().unwrap(), place);
             let seals: Vec<i64> = points(1_000)
                 .skip(1)
                 .filter(|&point| {
@@ -392,7 +392,7 @@ mod tests {
                 })
                 .map(|point| point.timestamp)
                 .collect();
-            assert!((80..=160).contains(&seals[0]), "{order}: {seals:?}");
+            assert!((80..=160).contains(&seals[0]), "{place}: {seals:?}");
             assert!(seals.windows(2).all(|pair| pair[1] - pair[0] == 160));
             *sealed_at.entry(seals[0]).or_insert(0) += 1;
         }

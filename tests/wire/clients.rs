@@ -577,3 +577,17 @@ fn every_put_of_a_client_that_only_writes_is_stored() {
     });
     witness.exchange(b"get k\n", b"ok\nk 1.0 1\n\n");
 }
+
+/// A read stops short at urgent data, of which nothing says that more is behind it.
+#[cfg(all(feature = "daemon", any(target_os = "linux", target_os = "android")))]
+#[test]
+fn what_comes_behind_urgent_data_is_answered() {
+    let server = Running::start();
+    let mut client = server.connect();
+    for _ in 0..50 {
+        client.send(b"get a\n");
+        let urgent = socket2::SockRef::from(&client.stream).send_out_of_band(b"!");
+        assert_eq!(urgent.expect("the server takes what is sent"), 1);
+        client.exchange(b"get b\n", &[OK, OK].concat());
+    }
+}
