@@ -126,7 +126,7 @@ fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
 }
 
 /// The differences between neighbours.
-fn differences(values: &[i64]) -> impl Iterator<Item = i64> + Clone {
+fn differences(values: &[i64]) -> impl Iterator<Item = i64> {
     values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]))
 }
 
