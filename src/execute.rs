@@ -10,9 +10,9 @@ use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, Store};
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
-/// Points that may be written anew for late puts before no more lines are executed, a millisecond's
-/// work or a few; by the puts that are held back then, a block each at most, it may be exceeded.
-const POINTS_REWRITTEN_MAX: usize = 30_000;
+/// Points that may be written anew for late puts before no more lines are executed, the work of a
+/// millisecond or a few; the puts that are held back then may exceed it, by a block each.
+const POINTS_REWRITTEN_MAX: u64 = 30_000;
 
 /// What came of a line.
 pub enum Answer {
@@ -34,7 +34,7 @@ pub struct Executor<'lines, 'turn> {
     /// A reply up to this is appended as a whole.
     piece_bytes: usize,
     /// What [`Store::points_rewritten`] was in the beginning.
-    points_rewritten: usize,
+    points_rewritten: u64,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
@@ -216,7 +216,7 @@ mod tests {
             }
             executor.finish();
             // A block may have grown to twice its size before it is cut.
-            let most = POINTS_REWRITTEN_MAX + PUTS_AT_ONCE * 2 * 1_120;
+            let most = POINTS_REWRITTEN_MAX + PUTS_AT_ONCE as u64 * 2 * 1_120;
             assert!(store.points_rewritten() - before <= most);
             turns += 1;
         }

@@ -198,7 +198,7 @@ pub struct AscendingWriter {
 
 impl AscendingWriter {
     /// A writer for any integers.
-    #[allow(
+    #[expect(
         clippy::new_without_default,
         reason = "there is no such thing as a usual integer"
     )]

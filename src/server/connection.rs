@@ -786,7 +786,7 @@ mod tests {
             let expected = replies(&pieces.concat());
             let mut desk = narrow_desk(read_buffer, write_buffer);
             let mut connection = sending(&pieces[0]);
-            // The end, where there is one, comes with the rest, and is announced by an event.
+            // The end, where there is one, comes behind all of it, and is announced by an event.
             let mut arriving = pieces[1..].iter().cloned().collect();
             (connection.stream.reads, connection.stream.writes) = (reads, writes);
             let idle = drive_while(&mut connection, &mut desk, &mut arriving);

@@ -23,8 +23,8 @@ pub struct StopHandle {
 }
 
 impl StopHandle {
-    /// Asks the server to stop: it accepts nobody more, reads once more from each client
-    /// that takes its replies and executes what has come, writes the replies that it owes for at most
+    /// Asks the server to stop: it accepts nobody more, reads once more from each client that takes
+    /// its replies and executes what has come, writes the replies that it owes for at most
     /// [`Config::stop_timeout`](crate::Config::stop_timeout), and returns from
     /// [`run`](crate::Server::run). Asked a second time, it returns at once.
     ///

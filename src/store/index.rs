@@ -64,7 +64,7 @@ impl Index {
     ///
     /// # Panics
     ///
-    /// At 2^32 series, whose keys alone would take 64 GiB.
+    /// At 2^32 series, which take more than 400 GiB.
     pub fn insert(&mut self, hash: KeyHash, place: usize) {
         let place = u32::try_from(place).expect("a store of less than 2^32 series");
         let slot = Slot {

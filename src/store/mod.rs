@@ -1,8 +1,8 @@
 //! Where points are kept: series by key, in about a byte a point, and snapshots that read them.
 //!
-//! Everything is written by [`Store::put`] or [`Store::put_all`] and read through a [`Snapshot`], which holds what was
-//! stored when it was taken, however long it is read and whatever is put meanwhile. Nothing here
-//! knows the protocol, a socket or the clock.
+//! Everything is written by [`Store::put`] or [`Store::put_all`] and read through a [`Snapshot`],
+//! which holds what was stored when it was taken, however long it is read and whatever is put
+//! meanwhile. Nothing here knows the protocol, a socket or the clock.
 //!
 //! ```text
 //! put ─ index ─ series ─ timeline ─┬─ head ── run ── chunk ── block
@@ -94,7 +94,7 @@ pub struct Store {
     /// In the order in which each was first put.
     series: Vec<Series>,
     /// How many points were written anew for puts into the past.
-    points_rewritten: usize,
+    points_rewritten: u64,
     /// What the snapshots that are still read need to know of changes; shared with them.
     notes: Rc<RefCell<Notes>>,
 }
@@ -165,7 +165,7 @@ impl Store {
         self.notes
             .borrow_mut()
             .before_put(place, series, point.timestamp);
-        self.points_rewritten += series.timeline.put(point);
+        self.points_rewritten += series.timeline.put(point) as u64;
     }
 
     #[cold]
@@ -183,7 +183,7 @@ impl Store {
 
     /// How many points were written anew for puts into the past, some 40 to 150 ns each: for
     /// whoever shares a thread with others and has to know how long puts take.
-    pub(crate) fn points_rewritten(&self) -> usize {
+    pub(crate) fn points_rewritten(&self) -> u64 {
         self.points_rewritten
     }
 
