@@ -44,7 +44,7 @@ Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
 SIGINT and SIGTERM stop it: replies owed are written first; a second one ends
 it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
 ",
-        listen = default.listen[0],
+        listen = default.listen[0].address,
         connections = default.connection_limit,
         line = default.line_limit_bytes,
         read = default.read_buffer_bytes,
@@ -89,7 +89,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
         }
     }
     if !listen.is_empty() {
-        config.listen = listen;
+        config.listen = listen.into_iter().map(Into::into).collect();
     }
     Ok(Command::Serve { config, log_level })
 }

@@ -4,6 +4,42 @@ use std::time::Duration;
 
 use crate::error::Error;
 
+/// An address to listen on, and what is spoken there.
+///
+/// Text alone stands for the line protocol:
+///
+/// ```
+/// use metricd::{Listen, Protocol};
+///
+/// let listen = Listen { address: "[::1]:8888".into(), protocol: Protocol::Lines };
+/// assert_eq!(listen, "[::1]:8888".into());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `HOST:PORT`, an IPv6 host in brackets; port 0 lets the system choose. A host name stands
+    /// for all of its addresses.
+    pub address: String,
+    /// What clients that connect to it speak.
+    pub protocol: Protocol,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Requests of one line each, `put` and `get`, and replies that end in a blank line.
+    Lines,
+}
+
+impl<Address: Into<String>> From<Address> for Listen {
+    fn from(address: Address) -> Listen {
+        Listen {
+            address: address.into(),
+            protocol: Protocol::Lines,
+        }
+    }
+}
+
 /// What a [`Server`](crate::Server) is bound from.
 ///
 /// Each field has a default that suits a small machine; a program changes what it must and
@@ -22,9 +58,9 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses to listen on, each `HOST:PORT`, an IPv6 host in brackets; port 0 lets the
-    /// system choose. A host name stands for all of its addresses. Default: `127.0.0.1:8888`.
-    pub listen: Vec<String>,
+    /// Where clients are let in, 1 to 1,024 addresses. Default: the line protocol on
+    /// `127.0.0.1:8888`.
+    pub listen: Vec<Listen>,
 
     /// Connections served at once, at least 1. Further clients wait in the system's accept
     /// queue until one closes. Default: 10,000, which bounds what clients that stall can hold.
@@ -34,9 +70,8 @@ pub struct Config {
     /// one wrong command and is discarded as it comes. Default: 64 KiB.
     pub line_limit_bytes: usize,
 
-    /// Bytes read from one connection in one turn of the loop, 1 to
-    /// [`Config::BUFFER_MAX_BYTES`]. More makes long pipelines cheaper and everybody else's wait
-    /// longer. Default: 64 KiB.
+    /// Bytes read from one connection at once, 1 to 1 MiB. More makes long pipelines a little
+    /// cheaper, up to what is executed in one turn. Default: 64 KiB.
     pub read_buffer_bytes: usize,
 
     /// Bytes of replies formed for one connection before they are written, 64 KiB (a reply up to
@@ -51,28 +86,74 @@ pub struct Config {
     /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).
     pub events_per_turn: usize,
 
-    /// How long a stopping server goes on writing the replies that it owes to clients that
-    /// are slow to read them. Default: 5 s.
+    /// How long the requests of one turn of the loop may take: what bounds the wait of a client
+    /// for all others. Each connection gets a part of it, by what its requests really take, and at
+    /// least one request. Default: 4 ms.
+    pub turn_time: Duration,
+
+    /// Bytes of replies that are formed between two commits, of all connections together. Default:
+    /// 256 KiB, which stay in a processor's cache.
+    pub turn_reply_bytes: usize,
+
+    /// Bytes of requests and replies that all connections together keep between their turns,
+    /// beyond which each is read from, and replied to, in small pieces only. Default: 64 MiB.
+    pub kept_limit_bytes: usize,
+
+    /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system
+    /// cannot limit these, this is the size of its send buffer. Default: 128 KiB.
+    pub unsent_limit_bytes: usize,
+
+    /// Bytes of what was replaced since that are kept for all readers of long replies together.
+    /// Beyond it the oldest of these readers is cut off. Default: 64 MiB.
+    pub snapshot_limit_bytes: usize,
+
+    /// How many notes of what was replaced are looked through at once when readers have ended.
+    /// Default: 2,000, the work of some 0.1 ms.
+    pub housework_notes: usize,
+
+    /// How long a stopping server goes on executing what has come and writing the replies that
+    /// it owes. Default: 5 s.
     pub stop_timeout: Duration,
+
+    /// How long a stopping server that owes nothing waits for clients that may still be fetching
+    /// the last replies, which the system has taken. Default: 1 s.
+    pub linger: Duration,
 }
 
 impl Config {
-    /// The most that any one buffer may be set to: 64 MiB.
+    /// The most that a line or the write buffer may be set to: 64 MiB.
     pub const BUFFER_MAX_BYTES: usize = 64 << 20;
+
+    /// The most that the read buffer may be set to: 1 MiB, about what is executed in one turn.
+    pub const READ_BUFFER_MAX_BYTES: usize = 1 << 20;
+
+    /// What is read in one turn of all who are ready, if each so gets more than the least: some
+    /// 30,000 puts.
+    pub(crate) const FRESH_READ_BYTES: usize = 1 << 20;
+
+    /// What is read of each of them at the least: some dozens of puts.
+    pub(crate) const FRESH_READ_MIN_BYTES: usize = 2 << 10;
+
+    /// What is replied in one turn to all who are ready, if each so gets more than the least.
+    pub(crate) const FRESH_REPLY_BYTES: usize = 4 << 20;
+
+    /// What is replied to each of them at the least.
+    pub(crate) const FRESH_REPLY_MIN_BYTES: usize = 4 << 10;
 
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 
     /// Says which field is out of its range, and what the range is.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let buffers = 1..=Self::BUFFER_MAX_BYTES;
+        let lines = 1..=Self::BUFFER_MAX_BYTES;
+        let read_buffers = 1..=Self::READ_BUFFER_MAX_BYTES;
         let write_buffers = Self::WRITE_BUFFER_MIN_BYTES..=Self::BUFFER_MAX_BYTES;
         let counts = 1..=usize::MAX;
         let ranges = [
-            ("listen", self.listen.len(), &(1..=64)),
+            ("listen", self.listen.len(), &(1..=1_024)),
             ("connection_limit", self.connection_limit, &counts),
-            ("line_limit_bytes", self.line_limit_bytes, &buffers),
-            ("read_buffer_bytes", self.read_buffer_bytes, &buffers),
+            ("line_limit_bytes", self.line_limit_bytes, &lines),
+            ("read_buffer_bytes", self.read_buffer_bytes, &read_buffers),
             (
                 "write_buffer_bytes",
                 self.write_buffer_bytes,
@@ -80,6 +161,13 @@ impl Config {
             ),
             ("accepts_per_turn", self.accepts_per_turn, &counts),
             ("events_per_turn", self.events_per_turn, &(1..=65_536)),
+            ("turn_reply_bytes", self.turn_reply_bytes, &counts),
+            (
+                "unsent_limit_bytes",
+                self.unsent_limit_bytes,
+                &(4_096..=usize::MAX),
+            ),
+            ("housework_notes", self.housework_notes, &counts),
         ];
         match ranges
             .into_iter()
@@ -106,7 +194,14 @@ impl Default for Config {
             write_buffer_bytes: 64 << 10,
             accepts_per_turn: 64,
             events_per_turn: 1_024,
+            turn_time: Duration::from_millis(4),
+            turn_reply_bytes: 256 << 10,
+            kept_limit_bytes: 64 << 20,
+            unsent_limit_bytes: 128 << 10,
+            snapshot_limit_bytes: 64 << 20,
+            housework_notes: 2_000,
             stop_timeout: Duration::from_secs(5),
+            linger: Duration::from_secs(1),
         }
     }
 }

@@ -5,68 +5,84 @@ use std::ops::ControlFlow;
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
-use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, Store};
+use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot};
+use crate::turn::Turn;
 
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
-/// Points that may be written anew for late puts before no more lines are executed, the work of a
-/// millisecond or a few; the puts that are held back then may exceed it, by a block each.
-const POINTS_REWRITTEN_MAX: u64 = 30_000;
+/// Lines up to this are read in a fraction of a microsecond where they are puts.
+const ORDINARY_LINE_BYTES: usize = 256;
 
 /// What came of a line.
 pub enum Answer {
     /// The line is blank: nothing was appended.
     Blank,
-    /// The whole reply is appended.
+    /// The whole reply is appended, or will be with those of the puts that are held back.
     Whole,
-    /// The reply is longer than was asked for at once; the rest follows piece by piece.
-    Unfinished(Reply),
+    /// The reply is longer than the turn allows; the rest follows piece by piece.
+    Begun(Reply),
+    /// The line is a wrong command of another protocol's client, and is answered as one. Nothing
+    /// that follows it is to be executed.
+    Foreign,
 }
 
-/// Executes lines in order, on a store and with replies that it is lent.
+/// Executes lines in order, on what a turn lends.
 ///
-/// Puts are held back until there are enough of them for [`Store::put_all`], or something else is
-/// asked for: they are stored, and only then answered, all the same before whatever follows.
-pub struct Executor<'lines, 'turn> {
-    store: &'turn mut Store,
-    out: &'turn mut Vec<u8>,
-    /// A reply up to this is appended as a whole.
-    piece_bytes: usize,
-    /// What [`Store::points_rewritten`] was in the beginning.
-    points_rewritten: u64,
+/// Puts are held back until there are enough of them for [`put_all`](crate::Store::put_all), until something else
+/// is asked for, or until the executor is dropped: then they are stored, and only then answered.
+pub struct Executor<'lines, 'turn, 'lent> {
+    turn: &'turn mut Turn<'lent>,
+    /// Enough for a turn is when the replies reach this length.
+    enough: usize,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
 }
 
-impl<'lines, 'turn> Executor<'lines, 'turn> {
-    /// An executor that appends replies to `out`, each up to `piece_bytes` as a whole.
-    pub fn new(store: &'turn mut Store, out: &'turn mut Vec<u8>, piece_bytes: usize) -> Self {
-        let points_rewritten = store.points_rewritten();
+impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
+    /// An executor that appends to the replies of `turn`, and uses its allowance.
+    pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
         Executor {
-            store,
-            out,
-            piece_bytes,
-            points_rewritten,
+            enough: turn.replies.len() + turn.allowance.reply_bytes,
+            turn,
             puts: Default::default(),
             held: 0,
         }
     }
 
-    /// Whether that is enough for a turn: so many replies as make a piece, those held back
-    /// included, or so many points written anew.
+    /// Whether that is enough for a turn: its replies, those of the puts that are held back
+    /// included, or its time.
     #[inline]
     pub fn is_done(&self) -> bool {
-        let reply_bytes = self.out.len() + self.held * response::OK.len();
-        let points_rewritten = self.store.points_rewritten() - self.points_rewritten;
-        reply_bytes >= self.piece_bytes || points_rewritten >= POINTS_REWRITTEN_MAX
+        let reply_bytes = self.turn.replies.len() + self.held * response::OK.len();
+        reply_bytes >= self.enough || self.turn.allowance.is_up()
     }
 
     /// Executes a line and appends its reply, of a long one the first piece.
     #[inline]
     pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
-        match request::parse(line) {
+        self.turn.allowance.count_line();
+        let put = request::plain_put(line);
+        let is_ordinary = put.is_some() && line.len() <= ORDINARY_LINE_BYTES;
+        let request = match put {
+            Some(put) => Ok(put),
+            None => request::parse(line),
+        };
+        let answer = self.answer(line, request);
+        if !is_ordinary {
+            self.turn.allowance.look_at_clock();
+        }
+        answer
+    }
+
+    #[inline(always)]
+    fn answer(
+        &mut self,
+        line: &'lines [u8],
+        request: Result<Request<'lines>, WrongCommand>,
+    ) -> Answer {
+        match request {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put {
                 key,
@@ -80,19 +96,19 @@ impl<'lines, 'turn> Executor<'lines, 'turn> {
                 };
                 self.held += 1;
                 if self.held == PUTS_AT_ONCE {
-                    self.finish();
+                    self.store_puts();
                 }
                 Answer::Whole
             }
             Ok(Request::Get { key }) => {
-                self.finish();
-                let snapshot = self.store.snapshot(key);
+                self.store_puts();
+                let snapshot = self.turn.store.snapshot(key);
                 self.answer_get(snapshot)
             }
             Ok(Request::GetAll) => {
-                self.finish();
-                let snapshot = self.store.snapshot_all();
-                self.answer_get(Some(snapshot).filter(|_| self.store.series_count() > 0))
+                self.store_puts();
+                let snapshot = self.turn.store.snapshot_all();
+                self.answer_get(Some(snapshot).filter(|_| self.turn.store.series_count() > 0))
             }
             Err(WrongCommand) => {
                 let logged = &line[..line.len().min(LOGGED_BYTES)];
@@ -102,66 +118,77 @@ impl<'lines, 'turn> Executor<'lines, 'turn> {
         }
     }
 
-    /// Stores and answers what is held back. To be called in the end.
+    /// Stores and answers the puts that are held back.
     #[inline]
-    pub fn finish(&mut self) {
-        self.store.put_all(&self.puts[..self.held]);
+    fn store_puts(&mut self) {
+        if self.held == 0 {
+            return;
+        }
+        let store = &mut *self.turn.store;
+        let points_rewritten = store.points_rewritten();
+        store.put_all(&self.puts[..self.held]);
+        if store.points_rewritten() != points_rewritten {
+            self.turn.allowance.look_at_clock();
+        }
         for _ in 0..self.held {
-            self.out.extend_from_slice(response::OK);
+            self.turn.replies.extend_from_slice(response::OK);
         }
         self.held = 0;
+        self.turn.has_put = true;
     }
 
     /// Answers what is no request.
     pub fn answer_wrong_command(&mut self) -> Answer {
-        self.finish();
-        self.out.extend_from_slice(response::WRONG_COMMAND);
+        self.store_puts();
+        self.turn.replies.extend_from_slice(response::WRONG_COMMAND);
         Answer::Whole
     }
 
     fn answer_get(&mut self, snapshot: Option<Snapshot>) -> Answer {
+        let replies = &mut *self.turn.replies;
         let Some(snapshot) = snapshot else {
-            self.out.extend_from_slice(response::OK);
+            replies.extend_from_slice(response::OK);
             return Answer::Whole;
         };
-        self.out.extend_from_slice(response::POINTS_BEGIN);
+        replies.extend_from_slice(response::POINTS_BEGIN);
         let mut reply = Reply { snapshot };
-        let piece_bytes = self.piece_bytes - response::POINTS_BEGIN.len();
-        match reply.append_piece(self.store, self.out, piece_bytes) {
+        match reply.append_piece(self.turn) {
             ControlFlow::Continue(()) => Answer::Whole,
-            ControlFlow::Break(()) => Answer::Unfinished(reply),
+            ControlFlow::Break(()) => Answer::Begun(reply),
         }
     }
 }
 
+impl Drop for Executor<'_, '_, '_> {
+    fn drop(&mut self) {
+        self.store_puts();
+    }
+}
+
 /// The rest of a reply to a get.
+#[derive(Debug)]
 pub struct Reply {
     snapshot: Snapshot,
 }
 
 impl Reply {
-    /// Appends points until `piece_bytes` bytes and the rest of a point are appended, which is a
-    /// break, or the whole reply is.
-    pub fn append_piece(
-        &mut self,
-        store: &Store,
-        out: &mut Vec<u8>,
-        piece_bytes: usize,
-    ) -> ControlFlow<()> {
-        let full = out.len() + piece_bytes;
+    /// Appends points until as many bytes as the turn allows, and the rest of a point, are
+    /// appended, which is a break, or the whole reply is.
+    pub fn append_piece(&mut self, turn: &mut Turn) -> ControlFlow<()> {
+        let full = turn.replies.len() + turn.allowance.reply_bytes;
         let mut run = Run::new();
-        while let Some(key) = self.snapshot.next_run(store, &mut run) {
-            if let ControlFlow::Break(timestamp) = append_run(out, key, &run, full) {
+        while let Some(key) = self.snapshot.next_run(turn.store, &mut run) {
+            if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full) {
                 self.snapshot.take_back(timestamp);
                 return ControlFlow::Break(());
             }
         }
-        out.extend_from_slice(response::POINTS_END);
+        turn.replies.extend_from_slice(response::POINTS_END);
         ControlFlow::Continue(())
     }
 }
 
-/// Appends the points of a run until `out` is full; a break says behind which timestamp.
+/// Appends the points of a run until `out` is full; a break says past which timestamp to go on.
 fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFlow<i64> {
     let mut writer = PointWriter::new(key);
     let kind = run.kind();
@@ -191,36 +218,72 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
+    use crate::turn::Allowance;
+    use std::time::{Duration, Instant};
+
+    /// How many of `lines` are executed in one turn whose time is over at the first look.
+    fn executed_at_once(store: &mut Store, lines: &[String]) -> usize {
+        let mut allowance = Allowance::new(0, 1 << 20, Duration::ZERO, Instant::now);
+        let mut turn = Turn {
+            store,
+            replies: &mut Vec::new(),
+            allowance: &mut allowance,
+            has_put: false,
+        };
+        let mut executor = Executor::new(&mut turn);
+        let mut count = 0;
+        while !executor.is_done()
+            && let Some(line) = lines.get(count)
+        {
+            executor.execute(line.as_bytes());
+            count += 1;
+        }
+        count
+    }
 
     #[test]
-    fn late_puts_that_write_much_anew_are_cut_into_turns() {
-        const POINTS: i64 = 20_000;
-        let (mut store, mut out) = (Store::new(), Vec::new());
-        for timestamp in 0..POINTS {
+    fn lines_that_cost_much_use_up_the_time_sooner() {
+        let mut store = Store::new();
+        for timestamp in 0..20_000 {
             store.put("k", 10 * timestamp, 0.5);
         }
+        let repeated = |line: &str| vec![format!("{line}"); 1_000];
         // Each falls into another place, in no order.
-        let late = |at: i64| 10 * (at * 7_919 % POINTS) + 1;
-        let lines: Vec<String> = (0..POINTS)
-            .map(|at| format!("put k 1 {}", late(at)))
-            .collect();
-        let mut lines = lines.iter().peekable();
-        let mut turns = 0;
-        while lines.peek().is_some() {
-            let before = store.points_rewritten();
-            let mut executor = Executor::new(&mut store, &mut out, usize::MAX);
-            while !executor.is_done()
-                && let Some(line) = lines.next()
-            {
+        let late = |at: i64| format!("put k 1 {}", 10 * (at * 7_919 % 20_000) + 1);
+        let late: Vec<String> = (0..1_000).map(late).collect();
+        for (lines, most) in [
+            (repeated("put a 1.5 1"), 32),
+            (repeated("get k"), 1),
+            (repeated(&format!("put k {} 1", "1".repeat(300))), 1),
+            (repeated("wrong"), 1),
+            (late, 32),
+        ] {
+            let executed = executed_at_once(&mut store, &lines);
+            assert!((1..=most).contains(&executed), "{}: {executed}", lines[0]);
+        }
+    }
+
+    #[test]
+    fn puts_are_stored_and_answered_when_the_executor_goes() {
+        for count in [0, 1, PUTS_AT_ONCE - 1, PUTS_AT_ONCE, PUTS_AT_ONCE + 1] {
+            let (mut store, mut replies) = (Store::new(), Vec::new());
+            let mut allowance = Allowance::new(0, 1 << 20, Duration::MAX / 4, Instant::now);
+            let mut turn = Turn {
+                store: &mut store,
+                replies: &mut replies,
+                allowance: &mut allowance,
+                has_put: false,
+            };
+            let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();
+            let mut executor = Executor::new(&mut turn);
+            for line in &lines {
                 executor.execute(line.as_bytes());
             }
-            executor.finish();
-            // A block may have grown to twice its size before it is cut.
-            let most = POINTS_REWRITTEN_MAX + PUTS_AT_ONCE as u64 * 2 * 1_120;
-            assert!(store.points_rewritten() - before <= most);
-            turns += 1;
+            drop(executor);
+            assert_eq!(turn.has_put, count > 0);
+            assert_eq!(replies, response::OK.repeat(count));
+            assert_eq!(store.point_count(), count);
         }
-        assert!(turns > 5, "{turns} turns");
-        assert_eq!(store.point_count() as i64, 2 * POINTS);
     }
 }

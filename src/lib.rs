@@ -47,9 +47,11 @@ mod execute;
 mod key;
 pub mod protocol;
 mod server;
+mod session;
 mod store;
+mod turn;
 
-pub use config::Config;
+pub use config::{Config, Listen, Protocol};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};
@@ -60,6 +62,7 @@ pub use store::{Point, Put, Run, Snapshot, Store};
 pub mod internals {
     pub use crate::execute::Executor;
     pub use crate::server::{Line, LineBuffer};
+    pub use crate::turn::{Allowance, Turn};
 }
 
 /// Serves clients on `host` and `port`, with the default limits, until the process ends: nobody
@@ -81,7 +84,7 @@ pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
         format!("{host}:{port}")
     };
     Server::bind(Config {
-        listen: vec![address],
+        listen: vec![address.into()],
         ..Config::default()
     })?
     .run()

@@ -41,7 +41,7 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
 /// The fast path: a put as clients write it, of ASCII with single spaces, perhaps before a carriage
 /// return. `None` says nothing about the line.
 #[inline]
-fn plain_put(line: &[u8]) -> Option<Request<'_>> {
+pub(crate) fn plain_put(line: &[u8]) -> Option<Request<'_>> {
     let words = line.strip_suffix(b"\r").unwrap_or(line);
     let words = words.strip_prefix(b"put ")?;
     let (key, words) = split_plain_word(words)?;

@@ -50,10 +50,14 @@ pub enum Accepted {
 
 impl Acceptor {
     /// Listens on every address that each of `listen` resolves to.
-    pub fn bind(listen: &[String], registry: &Registry, token: Token) -> Result<Acceptor, Error> {
+    pub fn bind(
+        listen: &[crate::config::Listen],
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Acceptor, Error> {
         let mut listeners = Vec::new();
         for address in listen {
-            listeners.append(&mut listen_on(address)?);
+            listeners.append(&mut listen_on(&address.address)?);
         }
         let mut addresses = Vec::new();
         for listener in &mut listeners {
@@ -106,6 +110,15 @@ impl Acceptor {
             State::NoResources { retry_at } => {
                 Some(retry_at.saturating_duration_since(Instant::now()))
             }
+        }
+    }
+
+    /// When to look at the listeners without an event; `None` is never.
+    pub fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Quiet | State::NoRoom => None,
+            State::Waiting => Some(Instant::now()),
+            State::NoResources { retry_at } => Some(retry_at),
         }
     }
 

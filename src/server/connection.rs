@@ -1,37 +1,42 @@
-//! One connection: requests in, replies out, over anything that reads and writes.
+//! One connection as transport: bytes in, bytes out, over anything that reads and writes.
+//!
+//! What the bytes mean is its [session](crate::session)'s affair.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 
-use super::line_buffer::{Line, LineBuffer, Unread};
-use super::write_buffer::WriteBuffer;
-use crate::config::Config;
-use crate::execute::{Answer, Executor, Reply};
-use crate::protocol::response;
+use super::line_buffer::{LineBuffer, Unread};
+use super::write_buffer::{self, WriteBuffer};
+use crate::config::{Config, Protocol};
+use crate::session::Session;
 use crate::store::Store;
+use crate::turn::{Allowance, Turn};
 
-/// A client's session: what is left over of it between its turns.
+/// A client's connection: what is left of it between its turns.
+///
+/// A turn is [`execute`](Connection::execute) and then, once what was put is committed,
+/// [`reply`](Connection::reply); [`next`](Connection::next) says what follows.
 pub struct Connection<S> {
     stream: S,
     state: State,
+    /// Bytes that are not executed yet: the beginning of a line, or, where the turn was used up,
+    /// also lines.
+    unread: Unread,
+    session: Session,
+    output: Output,
+    input: Input,
     /// The end of the input, an error or urgent data is announced, before which reads stop short:
     /// until one would block, a short read does not say that nothing is left.
-    reads_on: bool,
-    /// Bytes that are not executed yet: the beginning of a line, or, while the client does not
-    /// read its replies, also lines.
-    unread: Unread,
-    burst: Burst,
-    /// The rest of a reply that is formed piece by piece.
-    reply: Option<Box<Reply>>,
-    /// Bytes of replies that the socket did not take.
-    unsent: WriteBuffer,
-    /// Bytes of replies that may not have reached the client yet, by estimate: what the socket
-    /// took, halved with each sign that the client goes on.
-    on_their_way: usize,
+    is_end_announced: bool,
+    /// More is waiting to be read, as far as is known, and belongs to the same burst.
+    more_to_come: bool,
+    /// A point was put whose reply is not handed to the socket yet.
+    has_put: bool,
+    /// More was written at once than a client surely has received, and it has sent nothing since.
+    may_be_fetching: bool,
 }
 
-/// What a client's side takes up at once, so that it is not lost however the connection ends:
-/// the least receive buffer.
+/// What the least receive buffer takes at once, so that it is not lost however the connection ends.
 const DELIVERED_BYTES: usize = 4 << 10;
 
 /// What a connection reads from and writes to.
@@ -41,30 +46,52 @@ pub trait Stream: Read + Write {
 }
 
 /// What all connections share, lent to each for its turn.
-pub struct Desk {
-    pub store: Store,
-    lines: LineBuffer,
-    replies: WriteBuffer,
-    write_buffer_bytes: usize,
+pub struct Shared<'store> {
+    pub store: &'store mut Store,
+    /// The replies that were formed since the last commit, of one connection after the other.
+    pub replies: Vec<u8>,
+    input: LineBuffer,
+    /// Bytes of input and replies that all connections together keep between their turns.
+    pub kept_bytes: usize,
 }
 
-/// How far a session has come. It only ever moves down this list.
+/// How far a connection has come. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// Requests come, replies go.
     Open,
-    /// The server stops. What is owed is written, and nothing more is read.
-    Stopping,
-    /// All that was owed is written, and much of it may still be on its way: what comes is
-    /// discarded until the client ends as well, since a socket that is closed with input unread,
-    /// or before more of it comes, takes back what it has not delivered.
+    /// The input has ended, the session is over, or the server stops. What is owed is written.
+    Closing,
+    /// All that was owed is written, and may still be on its way: what comes is discarded until
+    /// the client ends as well, since a socket that is closed with input unread, or before more of
+    /// it comes, takes back what it has not delivered.
     Lingering,
-    /// The input has ended. What is owed is written.
-    Draining,
     /// Nothing can be written any more. What the client sent before is read and executed.
     Unanswered,
     /// Nothing is left to do.
     Over,
+}
+
+/// What is still to be read and executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// Whatever comes.
+    Endless,
+    /// One read of what has come already.
+    OneRead,
+    /// Nothing.
+    Ended,
+}
+
+/// What the client has not taken of its replies.
+#[derive(Debug)]
+enum Output {
+    /// Nothing is kept.
+    Flowing,
+    /// Replies that wait to be written together with those to the rest of what came with them.
+    Held(WriteBuffer),
+    /// What the socket did not take.
+    Blocked(WriteBuffer),
 }
 
 /// What follows a turn.
@@ -76,49 +103,34 @@ pub enum Next {
     AwaitWrite,
     /// The turn is used up and there is more to do: another turn, with no event to wait for.
     Again,
-    /// The session is over.
+    /// The connection is over.
     Close,
 }
 
-/// What came at one go. Blank lines beside a request belong to it; blank lines alone are one
-/// wrong command.
-#[derive(Clone, Copy, Debug, Default)]
-struct Burst {
-    seen: Seen,
-    /// More is waiting to be read, as far as is known, and belongs to this burst.
-    goes_on: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Seen {
-    #[default]
-    Nothing,
-    BlankLines,
-    Request,
-}
-
-impl Desk {
-    pub fn new(config: &Config) -> Desk {
-        Desk {
-            store: Store::new(),
-            lines: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
-            replies: WriteBuffer::default(),
-            write_buffer_bytes: config.write_buffer_bytes,
+impl<'store> Shared<'store> {
+    pub fn new(store: &'store mut Store, config: &Config) -> Shared<'store> {
+        Shared {
+            store,
+            replies: Vec::new(),
+            input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
+            kept_bytes: 0,
         }
     }
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S) -> Connection<S> {
+    pub fn new(stream: S, protocol: Protocol) -> Connection<S> {
         Connection {
             stream,
             state: State::Open,
-            reads_on: false,
             unread: Unread::default(),
-            burst: Burst::default(),
-            reply: None,
-            unsent: WriteBuffer::default(),
-            on_their_way: 0,
+            session: Session::new(protocol),
+            output: Output::Flowing,
+            input: Input::Endless,
+            is_end_announced: false,
+            more_to_come: false,
+            has_put: false,
+            may_be_fetching: false,
         }
     }
 
@@ -127,170 +139,187 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Tells that a short read will not mean that nothing is left to read.
-    pub fn read_on(&mut self) {
-        self.reads_on = true;
+    pub fn announce_end(&mut self) {
+        self.is_end_announced = true;
     }
 
-    /// Executes nothing more that comes: what is owed is written, then the session is over.
-    pub fn stop(&mut self) {
-        self.advance(State::Stopping);
-        // Nothing more will be read that might belong to it.
-        self.burst.goes_on = false;
+    /// Ends the connection when what has come is executed, one read at the most, and what is owed
+    /// is written.
+    pub fn close(&mut self) {
+        if self.input == Input::Endless {
+            self.input = Input::OneRead;
+        }
+        self.advance(State::Closing);
     }
 
-    /// Whether replies are still to be formed or written; lines that are kept are not seen.
-    pub fn owes_replies(&self) -> bool {
-        self.reply.is_some() || !self.unsent.is_empty()
+    /// Whether something is still to be read and executed, or replies to be formed or written.
+    pub fn owes(&self) -> bool {
+        let is_read = self.state == State::Closing && self.input != Input::Ended;
+        is_read || self.has_work() || !matches!(self.output, Output::Flowing)
     }
 
-    /// Serves the client for a bounded while: at most one read of new requests, and replies up
-    /// to twice the write buffer and one line.
-    pub fn turn(&mut self, desk: &mut Desk) -> Next {
-        self.write_unsent();
-        if !self.unsent.is_empty() {
-            return Next::AwaitWrite;
-        }
-        desk.lines.load(mem::take(&mut self.unread));
-        if self.state == State::Lingering {
-            self.discard_input(desk);
-        } else {
-            self.serve(desk);
-        }
-        let next = self.next(desk);
-        self.unread = desk.lines.save();
-        next
+    /// Whether the rest of the reply that is begun is not kept for it any more.
+    pub fn is_cut_off(&self) -> bool {
+        self.session.is_cut_off()
     }
 
-    /// Goes on with what is there, reads if that is all, and writes the replies.
-    fn serve(&mut self, desk: &mut Desk) {
-        self.continue_reply(desk);
-        // Mostly nothing is left of the turn before.
-        if desk.lines.has_unscanned() || self.burst.seen != Seen::Nothing {
-            self.answer_lines(desk);
-        }
-        if self.wants_input(desk) {
-            self.read(desk);
-            self.answer_lines(desk);
-        }
-        self.write_replies(desk);
-        if self.state == State::Stopping && !self.owes(desk) {
-            self.end_output();
-            self.discard_input(desk);
-        }
+    /// Whether a point was put whose reply must wait for the commit.
+    pub fn has_put(&self) -> bool {
+        self.has_put
     }
 
-    /// The only way from state to state.
-    fn advance(&mut self, state: State) {
-        self.state = self.state.max(state);
+    /// Bytes of input and replies that are kept between turns.
+    pub fn kept_bytes(&self) -> usize {
+        let output_bytes = match &self.output {
+            Output::Flowing => 0,
+            Output::Held(replies) | Output::Blocked(replies) => replies.unwritten().len(),
+        };
+        self.unread.len() + output_bytes
     }
 
-    fn write_unsent(&mut self) {
-        let before = self.unsent.len();
-        if let Err(error) = self.unsent.write_to(&mut self.stream) {
-            self.fail_write(&error);
-            self.unsent.clear();
-        }
-        self.on_their_way += before - self.unsent.len();
-        if self.unsent.is_empty() {
-            // Gives the memory back.
-            self.unsent = WriteBuffer::default();
-        }
+    /// Whether lines or a reply are left of the last turn.
+    fn has_work(&self) -> bool {
+        self.session.is_replying() || self.unread.has_unscanned()
     }
 
-    fn continue_reply(&mut self, desk: &mut Desk) {
-        if let Some(reply) = &mut self.reply {
-            let piece_bytes = desk.write_buffer_bytes;
-            if reply
-                .append_piece(&desk.store, desk.replies.bytes(), piece_bytes)
-                .is_continue()
-            {
-                self.reply = None;
-            }
-        }
-    }
-
-    /// Takes a line, executes it, appends its reply: until there is no line left, or enough
-    /// replies for a turn.
-    fn answer_lines(&mut self, desk: &mut Desk) {
-        let Desk {
-            store,
-            lines,
-            replies,
-            write_buffer_bytes,
-        } = desk;
-        let mut executor = Executor::new(store, replies.bytes(), *write_buffer_bytes);
-        let mut lines = lines.lines();
-        let mut is_cut = false;
-        while self.reply.is_none() && !executor.is_done() {
-            let answer = match lines.next() {
-                Some(Line::Whole(line)) => executor.execute(line),
-                Some(Line::TooLong) => executor.answer_wrong_command(),
-                None => {
-                    is_cut = true;
-                    break;
-                }
-            };
-            let seen = if let Answer::Blank = answer {
-                Seen::BlankLines
-            } else {
-                Seen::Request
-            };
-            self.burst.seen = self.burst.seen.max(seen);
-            if let Answer::Unfinished(reply) = answer {
-                self.reply = Some(Box::new(reply));
-            }
-        }
-        executor.finish();
-        if is_cut {
-            self.end_burst(desk);
-        }
-    }
-
-    /// All lines that have come are answered. Were they blank and is nothing else on its way,
-    /// they were one wrong command.
-    fn end_burst(&mut self, desk: &mut Desk) {
-        if self.burst.goes_on {
+    /// The first half of a turn: goes on with what is there, reads once if that is all, executes,
+    /// and appends the replies to those of the turn.
+    pub fn execute(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
+        if !self.resume_output(shared) {
             return;
         }
-        let burst = mem::take(&mut self.burst);
-        if burst.seen == Seen::BlankLines && desk.lines.is_empty() {
-            desk.replies
-                .bytes()
-                .extend_from_slice(response::WRONG_COMMAND);
+        shared.input.load(mem::take(&mut self.unread));
+        if self.state == State::Lingering {
+            self.discard_input(shared);
+        } else {
+            self.serve(shared, allowance);
+        }
+        self.unread = shared.input.save();
+    }
+
+    /// Writes what the socket did not take before, or takes up what was held. False where the
+    /// socket still takes no more.
+    fn resume_output(&mut self, shared: &mut Shared) -> bool {
+        match mem::replace(&mut self.output, Output::Flowing) {
+            Output::Flowing => {}
+            Output::Held(replies) => shared.replies.extend_from_slice(replies.unwritten()),
+            Output::Blocked(mut replies) => match replies.write_to(&mut self.stream) {
+                Ok(()) if replies.unwritten().is_empty() => {}
+                Ok(()) => self.output = Output::Blocked(replies),
+                Err(error) => self.fail_write(&error),
+            },
+        }
+        matches!(self.output, Output::Flowing)
+    }
+
+    fn serve(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
+        // Mostly nothing is left of the turn before.
+        if self.session.is_replying() || shared.input.has_unscanned() {
+            self.execute_session(shared, allowance);
+        }
+        let has_work = self.session.is_replying() || shared.input.has_unscanned();
+        if self.input != Input::Ended && !has_work {
+            self.read(shared, allowance.read_bytes);
+            self.execute_session(shared, allowance);
         }
     }
 
-    /// Whether to read in this turn: always when no line and no reply is left, be there enough
-    /// replies for a turn or not. That something has come is told once, and whoever then waits
-    /// without having read is not told again.
-    fn wants_input(&self, desk: &Desk) -> bool {
-        matches!(self.state, State::Open | State::Unanswered)
-            && self.reply.is_none()
-            && !desk.lines.has_unscanned()
+    #[inline]
+    fn execute_session(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
+        let mut turn = Turn {
+            store: shared.store,
+            replies: &mut shared.replies,
+            allowance,
+            has_put: false,
+        };
+        self.session
+            .execute(&mut shared.input, &mut turn, self.more_to_come);
+        self.has_put |= turn.has_put;
+        if self.session.is_over() {
+            self.input = Input::Ended;
+            self.advance(State::Closing);
+            // Input is left unread.
+            self.may_be_fetching = true;
+        }
     }
 
-    fn read(&mut self, desk: &mut Desk) {
-        if !mem::take(&mut self.burst.goes_on) {
-            self.burst = Burst::default();
+    fn read(&mut self, shared: &mut Shared, most_bytes: usize) {
+        if !mem::take(&mut self.more_to_come) {
+            self.session.begin_burst();
         }
-        match desk.lines.read_from(&mut self.stream) {
-            Ok((0, _)) => self.end_input(),
-            Ok((_, filled)) => {
-                self.burst.goes_on = filled || self.reads_on || self.state == State::Unanswered;
-                self.on_their_way /= 2;
+        match shared.input.read_from(&mut self.stream, most_bytes) {
+            Ok((0, _)) => {
+                self.input = Input::Ended;
+                self.advance(State::Closing);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.reads_on = false,
+            Ok((_, filled)) => {
+                let goes_on = filled || self.is_end_announced || self.state == State::Unanswered;
+                self.more_to_come = goes_on && self.input == Input::Endless;
+                self.may_be_fetching = false;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_end_announced = false,
             Err(error) => {
                 log::debug!("connection broken: {error}");
                 self.advance(State::Over);
             }
+        }
+        if self.input == Input::OneRead {
+            self.input = Input::Ended;
+        }
+    }
+
+    /// The second half of a turn: writes its replies, which must be committed. Where more of what
+    /// came with them is left to execute, they are held back for the next turn, up to
+    /// `piece_bytes`, to be written with the rest.
+    pub fn reply(&mut self, replies: &[u8], piece_bytes: usize) {
+        if self.state >= State::Unanswered {
+            self.session.abandon_reply();
+        } else if self.has_work() && replies.len() < piece_bytes {
+            self.output = Output::Held(WriteBuffer::new(replies));
+        } else {
+            self.has_put = false;
+            match write_buffer::write(&mut self.stream, replies) {
+                Ok(written) if written < replies.len() => {
+                    self.output = Output::Blocked(WriteBuffer::new(&replies[written..]));
+                }
+                Ok(_) => {}
+                Err(error) => self.fail_write(&error),
+            }
+            self.may_be_fetching |= replies.len() > DELIVERED_BYTES;
+        }
+    }
+
+    fn fail_write(&mut self, error: &io::Error) {
+        log::debug!("replies are not taken any more: {error}");
+        self.session.abandon_reply();
+        self.has_put = false;
+        self.more_to_come = true;
+        self.advance(State::Unanswered);
+    }
+
+    /// The one place that says what a connection waits for, once its turn is over.
+    pub fn next(&mut self) -> Next {
+        if self.state == State::Closing && !self.owes() {
+            self.end_output();
+        }
+        if self.state == State::Over
+            || self.state == State::Unanswered && self.input == Input::Ended && !self.has_work()
+        {
+            Next::Close
+        } else if matches!(self.output, Output::Blocked(_)) {
+            Next::AwaitWrite
+        } else if self.more_to_come || self.owes() {
+            Next::Again
+        } else {
+            Next::AwaitRead
         }
     }
 
     /// Everything that is owed is written: tells the client, and waits for its end where it may
     /// still be fetching what was written.
     fn end_output(&mut self) {
-        let lingers = self.on_their_way > DELIVERED_BYTES && self.stream.end_output().is_ok();
+        let lingers = self.may_be_fetching && self.stream.end_output().is_ok();
+        self.more_to_come = lingers;
         self.advance(if lingers {
             State::Lingering
         } else {
@@ -299,77 +328,30 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Reads once, and is over where that is the end.
-    fn discard_input(&mut self, desk: &mut Desk) {
-        let read = desk.lines.read_from(&mut self.stream);
-        desk.lines.save();
-        self.burst.goes_on = matches!(read, Ok((1.., _)));
+    fn discard_input(&mut self, shared: &mut Shared) {
+        let read = shared.input.read_from(&mut self.stream, usize::MAX);
+        shared.input.clear();
+        self.more_to_come = matches!(read, Ok((1.., _)));
         let waits = read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-        if !waits && !self.burst.goes_on {
+        if !waits && !self.more_to_come {
             self.advance(State::Over);
         }
     }
 
-    fn end_input(&mut self) {
-        let unanswered = self.state == State::Unanswered;
-        self.advance(if unanswered {
-            State::Over
-        } else {
-            State::Draining
-        });
-    }
-
-    fn write_replies(&mut self, desk: &mut Desk) {
-        if self.state < State::Unanswered {
-            let before = desk.replies.len();
-            if let Err(error) = desk.replies.write_to(&mut self.stream) {
-                self.fail_write(&error);
-            }
-            self.on_their_way += before - desk.replies.len();
-        }
-        if self.state == State::Unanswered {
-            self.reply = None;
-            desk.replies.clear();
-        } else if !desk.replies.is_empty() {
-            self.unsent = desk.replies.take_rest();
-        }
-    }
-
-    fn fail_write(&mut self, error: &io::Error) {
-        log::debug!("replies are not taken any more: {error}");
-        self.reply = None;
-        self.burst.goes_on = true;
-        self.advance(State::Unanswered);
-    }
-
-    /// Whether lines are still to be executed, or replies to be formed or written.
-    fn owes(&self, desk: &Desk) -> bool {
-        self.owes_replies() || desk.lines.has_unscanned()
-    }
-
-    /// The one place that says what a connection waits for.
-    fn next(&self, desk: &Desk) -> Next {
-        if self.state == State::Over {
-            Next::Close
-        } else if !self.unsent.is_empty() {
-            Next::AwaitWrite
-        } else if self.owes(desk) {
-            Next::Again
-        } else if self.state == State::Draining {
-            Next::Close
-        } else if self.burst.goes_on {
-            Next::Again
-        } else {
-            Next::AwaitRead
-        }
+    /// The only way from state to state.
+    fn advance(&mut self, state: State) {
+        self.state = self.state.max(state);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::response;
     use proptest::prelude::*;
     use std::cell::Cell;
     use std::collections::VecDeque;
+    use std::time::{Duration, Instant};
 
     /// What one call of `read` or `write` does.
     #[derive(Clone, Debug)]
@@ -433,7 +415,7 @@ mod tests {
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.write_calls += 1;
-            assert!(!self.output_ended.get(), "written behind the end");
+            assert!(!self.output_ended.get(), "written after the end");
             let count = Step::of(&mut self.writes, bytes.len())?;
             self.output.extend_from_slice(&bytes[..count]);
             Ok(count)
@@ -444,24 +426,60 @@ mod tests {
         }
     }
 
-    fn desk(read_buffer_bytes: usize) -> Desk {
-        narrow_desk(read_buffer_bytes, 64 << 10)
+    /// What a loop has beside its connections, with an allowance for all turns alike.
+    struct Desk {
+        store: Store,
+        config: Config,
+        reply_bytes: usize,
     }
 
-    fn narrow_desk(read_buffer_bytes: usize, write_buffer_bytes: usize) -> Desk {
-        Desk::new(&Config {
-            line_limit_bytes: 40,
-            read_buffer_bytes,
-            write_buffer_bytes,
-            ..Config::default()
-        })
+    fn desk(read_buffer_bytes: usize) -> Desk {
+        narrow_desk(read_buffer_bytes, 64 << 10, 64 << 10)
+    }
+
+    fn narrow_desk(
+        read_buffer_bytes: usize,
+        write_buffer_bytes: usize,
+        reply_bytes: usize,
+    ) -> Desk {
+        Desk {
+            store: Store::new(),
+            config: Config {
+                line_limit_bytes: 40,
+                read_buffer_bytes,
+                write_buffer_bytes,
+                ..Config::default()
+            },
+            reply_bytes,
+        }
+    }
+
+    impl Connection<Scripted> {
+        /// A turn whose commit takes no time.
+        fn turn(&mut self, desk: &mut Desk) -> Next {
+            let write_buffer_bytes = desk.config.write_buffer_bytes;
+            let mut shared = Shared::new(&mut desk.store, &desk.config);
+            let time = Duration::from_secs(1_000);
+            let mut allowance = Allowance::new(
+                desk.config.read_buffer_bytes,
+                desk.reply_bytes,
+                time,
+                Instant::now,
+            );
+            self.execute(&mut shared, &mut allowance);
+            if !shared.replies.is_empty() {
+                self.reply(&shared.replies, write_buffer_bytes);
+            }
+            self.next()
+        }
     }
 
     fn sending(input: &[u8]) -> Connection<Scripted> {
-        Connection::new(Scripted {
+        let stream = Scripted {
             input: input.iter().copied().collect(),
             ..Scripted::default()
-        })
+        };
+        Connection::new(stream, Protocol::Lines)
     }
 
     /// Turns with an event whenever one is awaited that can come; `None` where none can any more.
@@ -536,8 +554,8 @@ mod tests {
     fn an_idle_connection_keeps_no_buffers() {
         let mut connection = sending(SESSION);
         assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);
-        assert_eq!(connection.unsent.bytes().capacity(), 0);
-        assert!(connection.unread.is_empty() && connection.reply.is_none());
+        assert!(matches!(connection.output, Output::Flowing));
+        assert!(connection.kept_bytes() == 0 && !connection.session.is_replying());
         assert!(size_of::<Connection<mio::net::TcpStream>>() <= 112);
     }
 
@@ -593,7 +611,7 @@ mod tests {
     fn the_end_of_the_input_is_found_where_it_is_announced() {
         let mut connection = sending(b"put k 1 1\nget");
         connection.stream.ends = true;
-        connection.read_on();
+        connection.announce_end();
         // One short read, then on without an event.
         let mut desk = desk(64 << 10);
         assert_eq!(connection.turn(&mut desk), Next::Again);
@@ -685,44 +703,43 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_connection_writes_what_it_owes_and_executes_no_more() {
+    fn a_closing_connection_executes_what_has_come_and_writes_what_it_owes() {
         let mut desk = desk(64 << 10);
         let mut connection = sending(SESSION);
         connection.stream.writes = [Step::Bytes(7), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
-        connection.stream.input.extend(b"get a\n");
-        connection.stop();
+        connection.stream.input.extend(b"get c\nget");
+        connection.close();
         assert_eq!(connection.turn(&mut desk), Next::Close);
-        assert_eq!(connection.stream.output, SESSION_REPLIES);
+        assert_eq!(
+            connection.stream.output,
+            [SESSION_REPLIES, response::OK].concat()
+        );
     }
 
     #[test]
     fn blank_lines_that_wait_for_what_follows_are_answered_at_the_stop() {
         let mut desk = desk(6);
-        for timestamp in 0..1_000 {
-            desk.store.put("k", timestamp, 0.5);
-        }
-        let mut connection = sending(b"get k\n\n\n\n\n\n\n");
-        // One read of the get, one of blank lines, each of which fills its room.
+        let mut connection = sending(&[b'\n'; 6]);
+        // The read fills its room.
         assert_eq!(connection.turn(&mut desk), Next::Again);
-        assert_eq!(connection.turn(&mut desk), Next::Again);
-        connection.burst.seen = Seen::BlankLines;
-        connection.stop();
-        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
-        assert!(connection.stream.output.ends_with(response::WRONG_COMMAND));
-        connection.stream.ends = true;
+        assert_eq!(connection.stream.output, b"");
+        connection.close();
         assert_eq!(connection.turn(&mut desk), Next::Close);
+        assert_eq!(connection.stream.output, response::WRONG_COMMAND);
     }
 
     #[test]
-    fn a_stopped_connection_waits_for_the_end_of_a_client_that_may_be_reading() {
+    fn a_closing_connection_waits_for_the_end_of_a_client_that_may_be_reading() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..1_000 {
             desk.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(b"get k\n");
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
-        connection.stop();
+        connection.close();
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        assert!(connection.stream.output_ended.get());
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
         connection.stream.input.extend(b"get k\nget k");
         assert_eq!(connection.turn(&mut desk), Next::Again);
@@ -781,10 +798,11 @@ mod tests {
         #[test]
         fn any_cutting_of_input_and_output_gives_the_same_replies(
             pieces in proptest::collection::vec(lines(), 1..8), reads in steps(), writes in steps(),
-            read_buffer in 1usize..50, write_buffer in 8usize..200, ends: bool,
+            read_buffer in 1usize..50, write_buffer in 8usize..200, reply_bytes in 8usize..200,
+            ends: bool,
         ) {
             let expected = replies(&pieces.concat());
-            let mut desk = narrow_desk(read_buffer, write_buffer);
+            let mut desk = narrow_desk(read_buffer, write_buffer, reply_bytes);
             let mut connection = sending(&pieces[0]);
             // The end, where there is one, comes behind all of it, and is announced by an event.
             let mut arriving = pieces[1..].iter().cloned().collect();
@@ -793,7 +811,7 @@ mod tests {
             prop_assert_eq!(idle, None);
             connection.stream.ends = ends;
             if ends {
-                connection.read_on();
+                connection.announce_end();
             }
             prop_assert_eq!(drive(&mut connection, &mut desk), ends.then_some(Next::Close));
             prop_assert_eq!(connection.stream.output.escape_ascii().to_string(), expected.escape_ascii().to_string());

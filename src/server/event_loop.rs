@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::net::Shutdown;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -11,31 +13,45 @@ use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
 use super::acceptor::Accepted;
-use super::connection::{Connection, Desk, Next, Stream};
-use super::{LISTENERS, STOP, Server, stop};
+use super::commit::Commit;
+use super::connection::{Connection, Next, Shared, Stream};
+use super::ready_queue::ReadyQueue;
+use super::{COMMITTED, LISTENERS, STOP, Server, stop};
+use crate::config::{Config, Protocol};
 use crate::error::Error;
+use crate::store::Store;
+use crate::turn::{Allowance, Clock};
 
-/// How long a stopping server waits for clients that may still be fetching the last replies,
-/// which the system has taken.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// What is asked for when requests are awaited: urgent data is no request, and yet to be known.
+/// What is asked for when requests are awaited: urgent data is no request, and yet must be known.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const READ_INTEREST: Interest = Interest::READABLE;
 
-/// A server that runs. One turn of it: wait for events, note whom they concern, accept, give each
-/// of those who are ready a turn, and forget those who are gone.
-pub struct EventLoop {
+/// A server that runs.
+///
+/// It waits for events, and then takes a turn: all who are ready execute, what they put is
+/// committed, all are replied to; then a slice of the work that is nobody's request.
+pub struct EventLoop<'store, C> {
     server: Server,
-    desk: Desk,
+    shared: Shared<'store>,
+    commit: C,
+    clock: Clock,
     clients: Slab<Client>,
-    /// Keys of the connections that get a turn, each once.
-    ready: VecDeque<usize>,
+    ready: ReadyQueue,
+    /// Whose replies are formed and not committed yet, in the order of these.
+    answered: Vec<Answered>,
+    /// Replies that wait for a commit, in the order of its numbers, …
+    waiting: VecDeque<Waiting>,
+    /// … and how many bytes they are.
+    waiting_bytes: usize,
     /// Keys of those that are over. They leave the slab when all events at hand are dealt with,
     /// so that none of these is taken for one of a later connection under the same key.
     closed: Vec<usize>,
+    stopping: Option<Stopping>,
+    has_housework: bool,
+    /// How many snapshots were cut off when this was last looked at.
+    snapshots_cut_off: u64,
 }
 
 /// A connection and what the loop knows of it.
@@ -43,101 +59,92 @@ struct Client {
     connection: Connection<TcpStream>,
     /// What the poll is asked to tell of.
     interest: Interest,
-    /// Whether its key is in the ready queue, or in the list of those that are over.
-    is_listed: bool,
+    standing: Standing,
 }
 
-impl EventLoop {
-    pub fn new(server: Server) -> EventLoop {
+/// Where a connection stands between two of the loop's steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It waits for an event.
+    Idle,
+    /// It is in the ready queue.
+    Ready,
+    /// Its replies wait to be committed.
+    Answered,
+    /// It is in the list of those that are over.
+    Closed,
+}
+
+/// A connection, and where its replies are among those of the turn.
+struct Answered {
+    key: usize,
+    replies: Range<usize>,
+}
+
+/// Replies that wait for the commit of this number.
+struct Waiting {
+    number: u64,
+    key: usize,
+    replies: Box<[u8]>,
+}
+
+/// A server that was asked to stop.
+struct Stopping {
+    /// Until when those who are owed something are waited for; `None` is for ever.
+    deadline: Option<Instant>,
+    /// Until when those who may only be fetching their replies are, once nobody is owed any.
+    lingers_until: Option<Instant>,
+}
+
+impl<'store, C: Commit> EventLoop<'store, C> {
+    pub fn new(server: Server, store: &'store mut Store, commit: C, clock: Clock) -> Self {
         EventLoop {
-            desk: Desk::new(&server.config),
+            shared: Shared::new(store, &server.config),
             server,
+            commit,
+            clock,
             clients: Slab::new(),
-            ready: VecDeque::new(),
+            ready: ReadyQueue::default(),
+            answered: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
             closed: Vec::new(),
+            stopping: None,
+            has_housework: false,
+            snapshots_cut_off: 0,
         }
     }
 
     /// Turns until it is stopped.
     pub fn run(mut self) -> Result<(), Error> {
-        let mut events = Events::with_capacity(self.server.config.events_per_turn);
+        let mut events = Events::with_capacity(self.config().events_per_turn);
         for address in self.server.local_addrs() {
             log::info!("listening on {address}");
         }
         let mut stop_requests = 0;
-        while stop_requests == 0 {
-            let timeout = self.timeout();
-            self.wait(&mut events, timeout)?;
-            stop_requests = self.take_events(&events);
-            self.accept();
-            self.serve_ready();
-        }
-        self.drain(&mut events, stop_requests)
-    }
-
-    /// Writes what is owed, and returns when it is written, when the time is up, or when asked
-    /// to stop once more.
-    fn drain(mut self, events: &mut Events, mut stop_requests: usize) -> Result<(), Error> {
-        let deadline = Instant::now().checked_add(self.server.config.stop_timeout);
-        log::info!("stopping: {} connections", self.clients.len());
-        self.server.acceptor.close();
-        // What had come before is still executed; then nothing more is.
-        self.queue_all();
-        self.serve_ready();
-        for (_, client) in &mut self.clients {
-            client.connection.stop();
-        }
-        self.queue_all();
-        self.serve_ready();
-        let mut lingers_until = None;
-        while stop_requests < 2 && !self.clients.is_empty() {
-            // Who is owed something is waited for longer than who may only be fetching it.
-            let patience = if self.owing() > 0 {
-                deadline
-            } else {
-                let linger = LINGER.min(self.server.config.stop_timeout);
-                Some(*lingers_until.get_or_insert_with(|| Instant::now() + linger))
-            };
-            let left = patience.map(|until| until.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                break;
+        while stop_requests < 2 && !self.is_stopped() {
+            self.wait(&mut events)?;
+            stop_requests += self.take_events(&events);
+            if stop_requests > 0 && self.stopping.is_none() {
+                self.begin_stopping();
             }
-            let timeout = if self.ready.is_empty() {
-                left
-            } else {
-                Some(Duration::ZERO)
-            };
-            self.wait(events, timeout)?;
-            stop_requests += self.take_events(events);
-            self.serve_ready();
+            self.accept();
+            self.turn();
         }
-        let owing = self.owing();
-        if owing > 0 {
-            log::warn!("{owing} clients did not take all of their replies");
+        let owed = self.count_owed();
+        if owed > 0 {
+            log::warn!("{owed} clients did not take all of their replies");
         }
         log::info!("stopped");
         Ok(())
     }
 
-    /// How many clients are owed replies that the system has not taken.
-    fn owing(&self) -> usize {
-        self.clients
-            .iter()
-            .filter(|(_, client)| client.connection.owes_replies())
-            .count()
+    fn config(&self) -> &Config {
+        &self.server.config
     }
 
-    /// How long the loop may wait: not at all while there is something to do, else for ever, so
-    /// that an idle server makes no system calls.
-    fn timeout(&self) -> Option<Duration> {
-        if self.ready.is_empty() {
-            self.server.acceptor.timeout()
-        } else {
-            Some(Duration::ZERO)
-        }
-    }
-
-    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
+    fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
+        let timeout = self.timeout();
         match self.server.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 Err(Error::system("wait for events")(error))
@@ -146,14 +153,37 @@ impl EventLoop {
         }
     }
 
-    /// Queues what the events point to, and says how many requests to stop have come. Events
-    /// are hints: what there is to do shows when it is tried.
+    /// The one place that says how long the loop may wait: not at all while there is something to
+    /// do, else until the next timer is due, and where there is none for ever, so that an idle
+    /// server makes no system calls.
+    fn timeout(&self) -> Option<Duration> {
+        if self.has_housework || self.may_serve() && !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let stopping = self.stopping.as_ref();
+        let timers = [
+            self.server.acceptor.due(),
+            stopping.and_then(|stopping| stopping.deadline),
+            stopping.and_then(|stopping| stopping.lingers_until),
+        ];
+        let due = timers.into_iter().flatten().min()?;
+        Some(due.saturating_duration_since((self.clock)()))
+    }
+
+    /// Whether more may be executed before what is executed is committed.
+    fn may_serve(&self) -> bool {
+        self.waiting_bytes < self.config().turn_reply_bytes
+    }
+
+    /// Queues whom the events concern, and says how many requests to stop have come. Events are
+    /// hints: what there is to do shows when it is tried.
     fn take_events(&mut self, events: &Events) -> usize {
         let mut stop_requests = 0;
         for event in events {
             match event.token() {
                 LISTENERS => self.server.acceptor.wake(),
                 STOP => stop_requests += stop::count(&mut self.server.stop_requests),
+                COMMITTED => {}
                 Token(key) => self.take_event(key, event),
             }
         }
@@ -167,25 +197,29 @@ impl EventLoop {
         let is_end = event.is_read_closed() || event.is_write_closed() || event.is_error();
         // A read stops short of urgent data.
         if is_end || event.is_priority() {
-            client.connection.read_on();
+            client.connection.announce_end();
         }
-        queue(&mut self.ready, key, client);
+        self.make_ready(key);
     }
 
-    fn queue_all(&mut self) {
-        for (key, client) in &mut self.clients {
-            queue(&mut self.ready, key, client);
+    /// Queues a connection that waits, for what has come.
+    fn make_ready(&mut self, key: usize) {
+        let client = &mut self.clients[key];
+        if client.standing == Standing::Idle {
+            client.standing = Standing::Ready;
+            let kept_bytes = client.connection.kept_bytes();
+            self.ready.push(key, kept_bytes);
         }
     }
 
     fn accept(&mut self) {
-        for _ in 0..self.server.config.accepts_per_turn {
-            let limit = self.server.config.connection_limit;
+        for _ in 0..self.config().accepts_per_turn {
+            let limit = self.config().connection_limit;
             match self.server.acceptor.accept(self.clients.len(), limit) {
                 Accepted::None => return,
                 Accepted::Gone => {}
                 Accepted::Client(stream) => {
-                    if let Err(error) = self.add_client(stream) {
+                    if let Err(error) = self.add_client(stream, Protocol::Lines) {
                         log::debug!("cannot serve a client that connected: {error}");
                     }
                 }
@@ -193,7 +227,7 @@ impl EventLoop {
         }
     }
 
-    fn add_client(&mut self, mut stream: TcpStream) -> io::Result<()> {
+    fn add_client(&mut self, mut stream: TcpStream, protocol: Protocol) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let entry = self.clients.vacant_entry();
         let interest = READ_INTEREST;
@@ -203,45 +237,150 @@ impl EventLoop {
             .register(&mut stream, Token(entry.key()), interest)?;
         log::debug!("connection {} opened", entry.key());
         entry.insert(Client {
-            connection: Connection::new(stream),
+            connection: Connection::new(stream, protocol),
             interest,
-            is_listed: false,
+            standing: Standing::Idle,
         });
         Ok(())
     }
 
-    /// Gives a turn to each connection that is queued now; those that need another one queue up
-    /// behind all others.
-    fn serve_ready(&mut self) {
-        for _ in 0..self.ready.len() {
-            let Some(key) = self.ready.pop_front() else {
-                break;
-            };
-            self.serve(key);
-        }
+    /// Execute all, commit, reply to all; and a slice of housework.
+    fn turn(&mut self) {
+        self.reply_to_committed();
+        self.serve_fresh();
+        self.commit();
+        self.serve_busy();
+        self.commit();
         self.remove_closed();
+        self.do_housework();
     }
 
-    fn serve(&mut self, key: usize) {
+    /// Gives those who are fresh their small shares.
+    fn serve_fresh(&mut self) {
+        let is_short_of_memory = self.shared.kept_bytes >= self.config().kept_limit_bytes;
+        let share = self
+            .ready
+            .fresh_share(&self.server.config, is_short_of_memory, self.clock);
+        for _ in 0..self.ready.fresh.len() {
+            if !self.may_serve() {
+                return;
+            }
+            if let Some(key) = self.ready.fresh.pop_front() {
+                self.serve(key, share.clone());
+            }
+        }
+    }
+
+    /// Gives those who are busy their large shares, one at least, and more of them while there is
+    /// time.
+    fn serve_busy(&mut self) {
+        if self.ready.busy.is_empty() {
+            return;
+        }
+        let share = self.ready.busy_share(&self.server.config, self.clock);
+        let ends_at = (self.clock)() + self.config().turn_time;
+        for _ in 0..self.ready.busy.len() {
+            if !self.may_serve() {
+                return;
+            }
+            if let Some(key) = self.ready.busy.pop_front() {
+                self.serve(key, share.clone());
+            }
+            if (self.clock)() >= ends_at {
+                return;
+            }
+        }
+    }
+
+    /// Lets a connection execute. Where it appends replies, these are written after the commit.
+    fn serve(&mut self, key: usize, mut allowance: Allowance) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.is_listed = false;
-        let next = client.connection.turn(&mut self.desk);
+        let start = self.shared.replies.len();
+        self.shared.kept_bytes -= client.connection.kept_bytes();
+        client.connection.execute(&mut self.shared, &mut allowance);
+        client.standing = Standing::Answered;
+        if self.shared.replies.len() == start {
+            self.settle(key);
+            return;
+        }
+        let replies = start..self.shared.replies.len();
+        self.answered.push(Answered { key, replies });
+        if self.shared.replies.len() >= self.config().turn_reply_bytes {
+            self.commit();
+        }
+    }
+
+    /// Commits what was put, and writes all replies, those to puts once that is done.
+    fn commit(&mut self) {
+        if self.answered.is_empty() {
+            return;
+        }
+        let number = self.commit.submit();
+        let is_committed = self.commit.committed() >= number;
+        let mut answered = mem::take(&mut self.answered);
+        let mut all = mem::take(&mut self.shared.replies);
+        for Answered { key, replies } in answered.drain(..) {
+            let replies = &all[replies];
+            if is_committed || !self.clients[key].connection.has_put() {
+                self.reply(key, replies);
+            } else {
+                self.waiting_bytes += replies.len();
+                self.waiting.push_back(Waiting {
+                    number,
+                    key,
+                    replies: replies.into(),
+                });
+            }
+        }
+        // Their memory serves the next ones.
+        all.clear();
+        (self.answered, self.shared.replies) = (answered, all);
+    }
+
+    /// Writes the replies that waited for a commit which is done.
+    fn reply_to_committed(&mut self) {
+        let committed = self.commit.committed();
+        while let Some(waiting) = self.waiting.pop_front() {
+            if waiting.number > committed {
+                self.waiting.push_front(waiting);
+                return;
+            }
+            self.waiting_bytes -= waiting.replies.len();
+            self.reply(waiting.key, &waiting.replies);
+            // Events that came meanwhile were not looked at.
+            self.make_ready(waiting.key);
+        }
+    }
+
+    fn reply(&mut self, key: usize, replies: &[u8]) {
+        let piece_bytes = self.config().write_buffer_bytes;
+        self.clients[key].connection.reply(replies, piece_bytes);
+        self.settle(key);
+    }
+
+    /// Ends the turn of a connection: it awaits an event, or another turn, or is over.
+    fn settle(&mut self, key: usize) {
+        let client = &mut self.clients[key];
+        let next = client.connection.next();
         let registry = self.server.poll.registry();
+        client.standing = Standing::Idle;
         let is_over = match next {
             Next::AwaitRead => client.set_interest(READ_INTEREST, key, registry).is_err(),
             Next::AwaitWrite => client
                 .set_interest(Interest::WRITABLE, key, registry)
                 .is_err(),
             Next::Again => {
-                queue(&mut self.ready, key, client);
+                client.standing = Standing::Ready;
+                self.ready.busy.push_back(key);
                 false
             }
             Next::Close => true,
         };
+        self.shared.kept_bytes += client.connection.kept_bytes();
         if is_over {
-            client.is_listed = true;
+            client.standing = Standing::Closed;
             self.closed.push(key);
         }
     }
@@ -251,10 +390,74 @@ impl EventLoop {
             return;
         }
         for key in self.closed.drain(..) {
-            self.clients.remove(key);
+            let client = self.clients.remove(key);
+            self.shared.kept_bytes -= client.connection.kept_bytes();
             log::debug!("connection {key} closed");
         }
         self.server.acceptor.make_room();
+    }
+
+    /// Does a slice of what is nobody's request.
+    fn do_housework(&mut self) {
+        let slice = self.config().housework_notes;
+        self.has_housework = self.shared.store.clean_up(slice);
+        let cut_off = self.shared.store.snapshots_cut_off();
+        if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
+            return;
+        }
+        // Those that wait for their clients would not find out by themselves.
+        for (key, client) in &mut self.clients {
+            if client.standing == Standing::Idle && client.connection.is_cut_off() {
+                log::debug!("connection {key} is cut off: it holds more than is kept for it");
+                client.standing = Standing::Closed;
+                self.closed.push(key);
+            }
+        }
+        self.remove_closed();
+    }
+
+    /// Accepts nobody more. What has come from each client is executed, up to one read, what is
+    /// owed is written, and then each connection closes.
+    fn begin_stopping(&mut self) {
+        log::info!("stopping: {} connections", self.clients.len());
+        self.server.acceptor.close();
+        for (key, client) in &mut self.clients {
+            client.connection.close();
+            if client.standing == Standing::Idle {
+                client.standing = Standing::Ready;
+                self.ready.busy.push_back(key);
+            }
+        }
+        self.stopping = Some(Stopping {
+            deadline: (self.clock)().checked_add(self.config().stop_timeout),
+            lingers_until: None,
+        });
+    }
+
+    /// Whether the server was asked to stop, and has nothing more to wait for.
+    fn is_stopped(&mut self) -> bool {
+        let (owed, linger) = (self.count_owed(), self.config().linger);
+        let Some(stopping) = &mut self.stopping else {
+            return false;
+        };
+        let now = (self.clock)();
+        stopping.lingers_until = match stopping.lingers_until {
+            _ if owed > 0 => None,
+            None => now.checked_add(linger),
+            lingers_until => lingers_until,
+        };
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        self.clients.is_empty() || is_due(stopping.deadline) || is_due(stopping.lingers_until)
+    }
+
+    /// How many clients are owed something.
+    fn count_owed(&self) -> usize {
+        let owes =
+            |client: &Client| client.standing == Standing::Answered || client.connection.owes();
+        self.clients
+            .iter()
+            .filter(|(_, client)| owes(client))
+            .count()
     }
 }
 
@@ -278,13 +481,5 @@ impl Client {
         }
         self.interest = interest;
         registry.reregister(self.connection.stream(), Token(key), interest)
-    }
-}
-
-/// Queues a connection for a turn, once.
-fn queue(ready: &mut VecDeque<usize>, key: usize, client: &mut Client) {
-    if !client.is_listed {
-        client.is_listed = true;
-        ready.push_back(key);
     }
 }

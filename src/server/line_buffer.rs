@@ -8,7 +8,7 @@ use std::mem;
 ///
 /// Each byte is searched for a newline once, however the input is cut.
 pub struct LineBuffer {
-    /// Room for the longest unfinished line and one full read behind it.
+    /// Room for the longest unfinished line and one full read after it.
     bytes: Box<[u8]>,
     cut: Cut,
 }
@@ -37,10 +37,15 @@ pub struct Unread {
     discarding: bool,
 }
 
-#[cfg(test)]
 impl Unread {
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && !self.discarding
+    /// Bytes that are kept.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether lines may be left to cut.
+    pub fn has_unscanned(&self) -> bool {
+        self.scanned < self.bytes.len()
     }
 }
 
@@ -87,14 +92,20 @@ impl LineBuffer {
 
     /// Hands back what is left over, and is empty again.
     pub fn save(&mut self) -> Unread {
-        let cut = &mut self.cut;
+        let cut = &self.cut;
         let unread = Unread {
             bytes: self.bytes[cut.start..cut.end].into(),
             scanned: cut.scanned - cut.start,
-            discarding: mem::take(&mut cut.discarding),
+            discarding: cut.discarding,
         };
-        (cut.start, cut.scanned, cut.end) = (0, 0, 0);
+        self.clear();
         unread
+    }
+
+    /// Discards all that is left over.
+    pub fn clear(&mut self) {
+        let cut = &mut self.cut;
+        (cut.start, cut.scanned, cut.end, cut.discarding) = (0, 0, 0, false);
     }
 
     /// Whether lines may be left to cut; if not, only a read brings the next one.
@@ -107,16 +118,20 @@ impl LineBuffer {
         self.cut.start == self.cut.end && !self.cut.discarding
     }
 
-    /// Reads once, to be called when all lines are cut. Whatever the result, it is the
-    /// source's; `Ok(0)` is its end. The second value says whether the read filled its room, so
-    /// that more may be waiting.
-    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<(usize, bool)> {
+    /// Reads at most `most_bytes`, or as many as the buffer takes at once, in one call. To be
+    /// called when all lines are cut. The result is the source's: `Ok(0)` is its end. The second
+    /// value says whether the read filled its room, so that more may be waiting.
+    pub fn read_from(
+        &mut self,
+        source: &mut impl Read,
+        most_bytes: usize,
+    ) -> io::Result<(usize, bool)> {
         debug_assert!(!self.has_unscanned(), "a read is for when no line is left");
         let cut = &mut self.cut;
         self.bytes.copy_within(cut.start..cut.end, 0);
         cut.end -= mem::take(&mut cut.start);
         cut.scanned = cut.end;
-        let read_size = self.bytes.len() - cut.line_limit;
+        let read_size = most_bytes.min(self.bytes.len() - cut.line_limit);
         let room = &mut self.bytes[cut.end..][..read_size];
         let count = loop {
             match source.read(room) {
@@ -198,7 +213,7 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             buffer.load(unread);
-            if !buffer.has_unscanned() && buffer.read_from(&mut input).unwrap().0 == 0 {
+            if !buffer.has_unscanned() && buffer.read_from(&mut input, usize::MAX).unwrap().0 == 0 {
                 return lines;
             }
             lines.extend(buffer.lines().take(per_turn).map(|line| match line {
@@ -242,7 +257,10 @@ mod tests {
         let mut unread = Unread::default();
         for _ in 0..1_000 {
             buffer.load(unread);
-            assert_eq!(buffer.read_from(&mut &b"xxxxxxxx"[..]).unwrap(), (8, true));
+            assert_eq!(
+                buffer.read_from(&mut &b"xxxxxxxx"[..], 8).unwrap(),
+                (8, true)
+            );
             assert_eq!(buffer.lines().next(), None);
             assert!(!buffer.is_empty());
             unread = buffer.save();

@@ -1,30 +1,37 @@
 //! The server on its sockets: what is bound, and the event loop that serves it.
 
 mod acceptor;
+mod commit;
 mod connection;
 mod event_loop;
 mod line_buffer;
+mod ready_queue;
 mod stop;
 mod write_buffer;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use mio::net::UnixStream;
 use mio::{Interest, Poll, Token};
 
 use self::acceptor::Acceptor;
+use self::commit::InMemory;
 use self::event_loop::EventLoop;
-#[doc(hidden)]
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::stop::StopHandle;
 use crate::config::Config;
 use crate::error::Error;
+use crate::store::Store;
 
 /// Token of the listening sockets; those of connections are their keys in the slab.
 const LISTENERS: Token = Token(usize::MAX);
 
 /// Token of the requests to stop.
 const STOP: Token = Token(usize::MAX - 1);
+
+/// Token of commits that are done.
+const COMMITTED: Token = Token(usize::MAX - 2);
 
 /// A metrics server that is bound to its addresses and not running yet.
 ///
@@ -61,10 +68,22 @@ impl Server {
     /// Says which field of `config` is out of its range, which address cannot be listened on and
     /// why, or what the system refused.
     pub fn bind(config: Config) -> Result<Server, Error> {
+        let stop_handle = StopHandle::new().map_err(Error::system("create a stop handle"))?;
+        Server::bind_with(config, stop_handle)
+    }
+
+    /// The same, for a server that `stop_handle` stops: one that was there before, so that nothing
+    /// it was asked for meanwhile is lost. It is for this server alone.
+    ///
+    /// # Errors
+    ///
+    /// As of [`bind`](Self::bind).
+    pub fn bind_with(config: Config, stop_handle: StopHandle) -> Result<Server, Error> {
         config.check()?;
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
-        let (stop_handle, mut stop_requests) =
-            stop::pair().map_err(Error::system("create a stop handle"))?;
+        let mut stop_requests = stop_handle
+            .receiver()
+            .map_err(Error::system("create a stop handle"))?;
         poll.registry()
             .register(&mut stop_requests, STOP, Interest::READABLE)
             .map_err(Error::system("watch for requests to stop"))?;
@@ -89,12 +108,33 @@ impl Server {
         self.stop_handle.clone()
     }
 
-    /// Serves clients on this thread until it is stopped.
+    /// Serves clients on this thread until it is stopped, over a store of its own.
     ///
     /// # Errors
     ///
     /// Returns early only where the system refuses to wait for events.
     pub fn run(self) -> Result<(), Error> {
-        EventLoop::new(self).run()
+        self.run_over(&mut Store::new())
+    }
+
+    /// Serves clients on this thread until it is stopped, over a store that may be filled already.
+    /// What was put is in it when this returns.
+    ///
+    /// ```
+    /// let mut store = metricd::Store::new();
+    /// store.put("palm.cpu", 1_150_864_247, 23.7);
+    /// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
+    /// let server = metricd::Server::bind(config)?;
+    /// # server.stop_handle().stop();
+    /// server.run_over(&mut store)?;
+    /// assert_eq!(store.point_count(), 1);
+    /// # Ok::<(), metricd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run).
+    pub fn run_over(self, store: &mut Store) -> Result<(), Error> {
+        EventLoop::new(self, store, InMemory, Instant::now).run()
     }
 }

@@ -18,11 +18,32 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopHandle {
-    /// Each byte is one request to stop.
-    requests: Arc<UnixStream>,
+    pair: Arc<Pair>,
+}
+
+/// Each byte from the one to the other is one request to stop.
+#[derive(Debug)]
+struct Pair {
+    requests: UnixStream,
+    received: UnixStream,
 }
 
 impl StopHandle {
+    /// A handle for a server that is yet to be bound, by
+    /// [`Server::bind_with`](crate::Server::bind_with): what is asked of it before then is done
+    /// when the server runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no two descriptors left.
+    pub fn new() -> io::Result<StopHandle> {
+        let (requests, received) = UnixStream::pair()?;
+        requests.set_nonblocking(true)?;
+        received.set_nonblocking(true)?;
+        let pair = Arc::new(Pair { requests, received });
+        Ok(StopHandle { pair })
+    }
+
     /// Asks the server to stop: it accepts nobody more, reads once more from each client that takes
     /// its replies and executes what has come, writes the replies that it owes for at most
     /// [`Config::stop_timeout`](crate::Config::stop_timeout), and returns from
@@ -30,34 +51,32 @@ impl StopHandle {
     ///
     /// Never blocks. Does nothing where the server has ended.
     pub fn stop(&self) {
-        // Fails where the server has ended, or where so many requests wait that one more is
-        // nothing new.
-        let _redundant = (&*self.requests).write(&[1]);
+        // Fails where so many requests wait that one more is nothing new.
+        let _redundant = (&self.pair.requests).write(&[1]);
     }
 
     /// A descriptor to which every byte written is a call of [`stop`](Self::stop): what a signal
     /// handler can use.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no descriptor left.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.requests.try_clone()?.into())
+        Ok(self.pair.requests.try_clone()?.into())
     }
-}
 
-/// The server's end.
-pub fn pair() -> io::Result<(StopHandle, mio::net::UnixStream)> {
-    let (requests, receiver) = UnixStream::pair()?;
-    requests.set_nonblocking(true)?;
-    receiver.set_nonblocking(true)?;
-    let handle = StopHandle {
-        requests: Arc::new(requests),
-    };
-    Ok((handle, mio::net::UnixStream::from_std(receiver)))
+    /// The server's end.
+    pub(super) fn receiver(&self) -> io::Result<mio::net::UnixStream> {
+        let received = self.pair.received.try_clone()?;
+        Ok(mio::net::UnixStream::from_std(received))
+    }
 }
 
 /// How many requests to stop have come since the last call.
 pub fn count(receiver: &mut mio::net::UnixStream) -> usize {
     let mut total = 0;
     let mut requests = [0; 16];
-    // Until it would block: nothing else can fail while the server holds a handle of its own.
+    // Until it would block: nothing else can fail while the handle's own end is open.
     while let Ok(count @ 1..) = receiver.read(&mut requests) {
         total += count;
     }

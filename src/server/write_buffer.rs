@@ -2,62 +2,47 @@
 
 use std::io::{self, ErrorKind, Write};
 
-/// Bytes that are to be written, in order.
-///
-/// The server has one, in which the replies of a turn are formed; a connection has one for what
-/// its socket did not take, which is empty, and costs no memory outside this struct, while the
-/// client reads.
+/// The replies that a connection keeps between its turns, in order.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
-    bytes: Vec<u8>,
-    /// `bytes[..written]` are written; `written < bytes.len()`, or both are zero.
+    bytes: Box<[u8]>,
+    /// `bytes[..written]` are written; `written <= bytes.len()`.
     written: usize,
 }
 
 impl WriteBuffer {
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    pub fn len(&self) -> usize {
-        self.bytes.len() - self.written
-    }
-
-    /// Where to append.
-    pub fn bytes(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
-
-    /// Forgets what is to be written.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.written = 0;
-    }
-
-    /// Writes until all is written or the sink takes no more for now: what is left then says
-    /// which.
-    pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<()> {
-        while self.written < self.bytes.len() {
-            match sink.write(&self.bytes[self.written..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        self.clear();
-        Ok(())
-    }
-
-    /// Moves what is left into a buffer of just its size; this one is empty again and keeps its
-    /// room for the next turn.
-    pub fn take_rest(&mut self) -> WriteBuffer {
-        let rest = self.bytes[self.written..].to_vec();
-        self.clear();
+    /// Keeps a copy of these bytes, in memory of just their size.
+    pub fn new(bytes: &[u8]) -> WriteBuffer {
         WriteBuffer {
-            bytes: rest,
+            bytes: bytes.into(),
             written: 0,
         }
     }
+
+    /// What is not written yet.
+    pub fn unwritten(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Writes until all is written or the sink takes no more for now: what is left tells which.
+    pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<()> {
+        self.written += write(sink, self.unwritten())?;
+        Ok(())
+    }
+}
+
+/// Writes until all is written or the sink takes no more for now, and returns how many bytes it
+/// took.
+pub fn write(sink: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match sink.write(&bytes[written..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
 }

@@ -231,7 +231,7 @@ fn every_address_leads_to_the_same_store() {
     }
     let asked_for = listen.len();
     let server = Running::start_listening(Config {
-        listen,
+        listen: listen.into_iter().map(Into::into).collect(),
         ..Config::default()
     });
     let addresses = server.addresses.clone();

@@ -1,0 +1,112 @@
+//! The line protocol: take a line, execute it, append its reply.
+
+use std::mem;
+use std::ops::ControlFlow;
+
+use crate::execute::{Answer, Executor, Reply};
+use crate::protocol::response;
+use crate::server::{Line, LineBuffer};
+use crate::turn::Turn;
+
+/// What a client's session of the line protocol keeps between its turns.
+#[derive(Debug, Default)]
+pub struct LineSession {
+    burst: Burst,
+    /// The rest of a reply that is formed piece by piece.
+    reply: Option<Box<Reply>>,
+    /// The client is no client of this protocol, and is not listened to any more.
+    is_over: bool,
+}
+
+/// What came at one go. Blank lines beside a request belong to it; blank lines alone are one
+/// wrong command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Burst {
+    #[default]
+    Nothing,
+    BlankLines,
+    Request,
+}
+
+impl LineSession {
+    pub fn begin_burst(&mut self) {
+        self.burst = Burst::Nothing;
+    }
+
+    pub fn is_replying(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    pub fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    pub fn abandon_reply(&mut self) {
+        self.reply = None;
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    #[inline]
+    pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn, more_to_come: bool) {
+        if self.reply.is_some() && self.continue_reply(turn).is_break() {
+            return;
+        }
+        let all_lines_taken = self.execute_lines(input, turn);
+        if self.is_over {
+            input.clear();
+        } else if all_lines_taken && !more_to_come {
+            self.end_burst(input, turn);
+        }
+    }
+
+    /// Appends the next piece of the reply that is begun. A break says that it is not the last.
+    #[cold]
+    fn continue_reply(&mut self, turn: &mut Turn) -> ControlFlow<()> {
+        if let Some(mut reply) = self.reply.take() {
+            if reply.append_piece(turn).is_break() {
+                self.reply = Some(reply);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes a line, executes it, appends its reply, until no line is left, which is true, or
+    /// something keeps from taking the next one.
+    fn execute_lines(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> bool {
+        let mut executor = Executor::new(turn);
+        let mut lines = input.lines();
+        while !self.is_over && !executor.is_done() {
+            let answer = match lines.next() {
+                Some(Line::Whole(line)) => executor.execute(line),
+                Some(Line::TooLong) => executor.answer_wrong_command(),
+                None => return true,
+            };
+            self.burst = self.burst.max(match answer {
+                Answer::Blank => Burst::BlankLines,
+                _ => Burst::Request,
+            });
+            match answer {
+                Answer::Blank | Answer::Whole => {}
+                Answer::Begun(reply) => {
+                    self.reply = Some(Box::new(reply));
+                    return false;
+                }
+                Answer::Foreign => self.is_over = true,
+            }
+        }
+        false
+    }
+
+    /// All that came at one go is executed: were there blank lines only, they were one wrong
+    /// command.
+    #[inline]
+    fn end_burst(&mut self, input: &LineBuffer, turn: &mut Turn) {
+        if mem::take(&mut self.burst) == Burst::BlankLines && input.is_empty() {
+            turn.replies.extend_from_slice(response::WRONG_COMMAND);
+        }
+    }
+}
