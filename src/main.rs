@@ -6,10 +6,12 @@ mod cli;
 mod logger;
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
-use metricd::{Config, Error, Server, StopHandle};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use log::LevelFilter;
+use metricd::{Config, Error, Server, StopHandle, Store};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::cli::Command;
@@ -20,24 +22,23 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => print(&text),
-        Ok(Command::Serve { config, log_level }) => {
-            match logger::install(log_level)
-                .map_err(system("log"))
-                .and_then(|()| serve(config))
-            {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::out_of_range(&error)),
-                Err(error) => fail(CANNOT_RUN, &error),
-            }
-        }
+        Ok(Command::Serve { config, log_level }) => match serve(config, log_level) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::out_of_range(&error)),
+            Err(error) => fail(CANNOT_RUN, &error),
+        },
         Err(error) => fail(WRONG_USAGE, &error),
     }
 }
 
-fn serve(config: Config) -> Result<(), Error> {
-    let server = Server::bind(config)?;
-    stop_at_signals(&server.stop_handle()).map_err(system("handle signals"))?;
-    server.run()
+fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {
+    // Before all else: a signal that comes while the server starts is to be seen when it runs.
+    let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
+    logger::install(log_level).map_err(system("log"))?;
+    let server = Server::bind_with(config, stop_handle)?;
+    // The system takes back all memory at once. Freeing it piece by piece would take its time.
+    let mut store = ManuallyDrop::new(Store::new());
+    server.run_over(&mut store)
 }
 
 /// For `map_err`: what the system refused.
@@ -45,12 +46,25 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { doing, source }
 }
 
-/// Makes SIGINT and SIGTERM requests to stop.
-fn stop_at_signals(handle: &StopHandle) -> io::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        pipe::register(signal, handle.descriptor()?)?;
+/// Makes SIGINT, SIGTERM and SIGHUP requests to stop.
+fn stop_at_signals() -> io::Result<StopHandle> {
+    let handle = StopHandle::new()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // What `nohup` starts must not stop with the terminal.
+        if signal != SIGHUP || !is_ignored(SIGHUP) {
+            pipe::register(signal, handle.descriptor()?)?;
+        }
     }
-    Ok(())
+    Ok(handle)
+}
+
+/// Whether the program was started with this signal ignored, as far as the system tells: Linux
+/// does.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 fn print(text: &str) -> ExitCode {
