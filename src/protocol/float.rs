@@ -1,7 +1,7 @@
 //! Doubles as Python's `float()` reads them and as its `repr()` prints them.
 
-use super::integer::{self, EIGHT_DIGITS, eight_digits, underscores_stand_between_digits};
-use super::write_block;
+use super::integer::{self, EIGHT_DIGITS, eight_digits};
+use super::{long_decimal, write_block};
 
 /// The powers of ten up to 10^16, which doubles hold exactly.
 const POWERS_OF_TEN: [u64; 17] = {
@@ -32,12 +32,29 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 }
 
 fn parse_any(text: &[u8]) -> Option<f64> {
-    // The standard library's grammar is Python's, but for the underscores.
-    let value = match memchr::memchr(b'_', text) {
-        None => str::from_utf8(text).ok()?.parse().ok()?,
-        Some(_) => parse_underscored(text)?,
-    };
+    if has_many_digits(text) || memchr::memchr(b'_', text).is_some() {
+        return long_decimal::parse(text);
+    }
+    // But for the underscores, the standard library's grammar is Python's.
+    let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
     Some(if value.is_nan() { f64::NAN } else { value })
+}
+
+/// Whether a number has more than nineteen significant digits: those fit 64 bits, and the standard
+/// library is always quick with them.
+fn has_many_digits(text: &[u8]) -> bool {
+    let Some(first) = text.iter().position(|byte| matches!(byte, b'1'..=b'9')) else {
+        return false;
+    };
+    let text = &text[first..];
+    let significand = text
+        .iter()
+        .take_while(|&&byte| !matches!(byte, b'e' | b'E'));
+    text.len() > 19
+        && significand
+            .filter(|byte| byte.is_ascii_digit())
+            .nth(19)
+            .is_some()
 }
 
 /// The fast path: plain decimals whose digits, taken as an integer, and whose power of ten both
@@ -76,117 +93,6 @@ fn parse_plain(text: &[u8]) -> Option<f64> {
 fn nearest(digits: i64, decimals: usize) -> f64 {
     // Signed integers: of these, processors make doubles in one step.
     digits as f64 / POWERS_OF_TEN[decimals] as i64 as f64
-}
-
-/// Significant digits that decide the rounding of any double: halfway between two neighbours
-/// needs at most 767; all that follow matter only by being zero or not.
-const DECIDING_DIGITS: usize = 768;
-
-/// A number with underscores: the same one without them, written anew as
-/// `[-]digits e exponent` into a buffer of bounded size, however long the text is.
-#[cold]
-fn parse_underscored(text: &[u8]) -> Option<f64> {
-    if !underscores_stand_between_digits(text) {
-        return None;
-    }
-    let mut digits = DecidingDigits::new();
-    let mut rest = text.iter().copied().filter(|&byte| byte != b'_').peekable();
-    let negative = rest.next_if(|&byte| byte == b'-').is_some();
-    if !negative {
-        // A plus sign says nothing.
-        rest.next_if_eq(&b'+');
-    }
-    while let Some(byte) = rest.next_if(u8::is_ascii_digit) {
-        digits.push(byte, 0);
-    }
-    if rest.next_if_eq(&b'.').is_some() {
-        while let Some(byte) = rest.next_if(u8::is_ascii_digit) {
-            digits.push(byte, -1);
-        }
-    }
-    let mut exponent = 0i64;
-    if rest
-        .next_if(|byte| byte.eq_ignore_ascii_case(&b'e'))
-        .is_some()
-    {
-        let sign = if rest.next_if_eq(&b'-').is_some() {
-            -1
-        } else {
-            1
-        };
-        if sign == 1 {
-            rest.next_if_eq(&b'+');
-        }
-        // At least one digit must follow, as at least one must come before.
-        rest.peek().filter(|byte| byte.is_ascii_digit())?;
-        while let Some(byte) = rest.next_if(u8::is_ascii_digit) {
-            exponent = exponent
-                .saturating_mul(10)
-                .saturating_add(sign * i64::from(byte - b'0'));
-        }
-    }
-    if rest.next().is_some() || !digits.any {
-        return None;
-    }
-    digits.value(negative, exponent)
-}
-
-/// The digits of a number, cut to those that decide it.
-struct DecidingDigits {
-    /// `kept[..length]` are the significant digits, without leading zeros.
-    kept: [u8; DECIDING_DIGITS + 1 + "e-9223372036854775808".len()],
-    length: usize,
-    /// Power of ten of the last digit kept.
-    exponent: i64,
-    /// Whether any digit came, zeros included.
-    any: bool,
-}
-
-impl DecidingDigits {
-    fn new() -> DecidingDigits {
-        DecidingDigits {
-            kept: [0; _],
-            length: 0,
-            exponent: 0,
-            any: false,
-        }
-    }
-
-    /// Takes the next digit; `step` is −1 behind the decimal point.
-    fn push(&mut self, digit: u8, step: i64) {
-        self.any = true;
-        if self.length < DECIDING_DIGITS {
-            self.exponent += step;
-            if self.length > 0 || digit != b'0' {
-                self.kept[self.length] = digit;
-                self.length += 1;
-            }
-        } else {
-            self.exponent += step + 1;
-            // One digit stands for all that were cut: zero or not.
-            if self.length == DECIDING_DIGITS {
-                self.kept[self.length] = b'0';
-                self.length += 1;
-                self.exponent -= 1;
-            }
-            if digit != b'0' {
-                self.kept[DECIDING_DIGITS] = b'1';
-            }
-        }
-    }
-
-    fn value(mut self, negative: bool, exponent: i64) -> Option<f64> {
-        use std::io::Write;
-        if self.length == 0 {
-            return Some(if negative { -0.0 } else { 0.0 });
-        }
-        let room = self.kept.len() - self.length;
-        let mut end = &mut self.kept[self.length..];
-        write!(end, "e{}", self.exponent.saturating_add(exponent)).ok()?;
-        let length = self.length + room - end.len();
-        let magnitude: f64 = str::from_utf8(&self.kept[..length]).ok()?.parse().ok()?;
-        Some(if negative { -magnitude } else { magnitude })
-    }
 }
 
 /// Writes what `repr(value)` prints, and returns how many bytes that is: the shortest digits that
@@ -321,54 +227,11 @@ fn write_all(room: &mut [u8], parts: &[&[u8]]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::written;
+    use crate::protocol::{same, underscored, written};
     use proptest::prelude::*;
 
     fn repr(value: f64) -> String {
         written(|room| write(room, value))
-    }
-
-    /// The same double to the bit, every NaN being the same.
-    fn same(left: Option<f64>, right: Option<f64>) -> bool {
-        left.map(f64::to_bits) == right.map(f64::to_bits)
-    }
-
-    /// `text` with an underscore between each two digits.
-    fn underscored(text: &str) -> String {
-        let mut out = String::new();
-        for character in text.chars() {
-            if character.is_ascii_digit() && out.ends_with(|last: char| last.is_ascii_digit()) {
-                out.push('_');
-            }
-            out.push(character);
-        }
-        out
-    }
-
-    #[test]
-    fn digits_past_the_deciding_ones_still_decide_a_tie() {
-        // Exactly halfway between 1 and its neighbour, then one digit far behind that tips it.
-        let half = "1.00000000000000011102230246251565404236316680908203125";
-        for zeros in [0, 700, 714, 715, 716, 717, 5_000] {
-            let tie = format!("{half}{}", "0".repeat(zeros));
-            assert!(
-                same(parse(underscored(&tie).as_bytes()), Some(1.0)),
-                "{zeros} zeros"
-            );
-            let above = format!("{tie}1");
-            assert!(
-                same(
-                    parse(underscored(&above).as_bytes()),
-                    Some(1.0f64.next_up())
-                ),
-                "{zeros} zeros and 1"
-            );
-        }
-        let long = format!("{}e-{}", "1".repeat(5_000), 4_999);
-        assert!(same(
-            parse(underscored(&long).as_bytes()),
-            long.parse().ok()
-        ));
     }
 
     proptest! {

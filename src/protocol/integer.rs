@@ -18,11 +18,7 @@ const READ_DIGITS_MAX: usize = 4_300;
 /// ```
 #[inline]
 pub fn parse(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
+    let (negative, digits) = split_sign(text);
     let magnitude = match parse_short(digits) {
         Some(magnitude) => magnitude,
         None => parse_long(digits)?,
@@ -31,6 +27,16 @@ pub fn parse(text: &[u8]) -> Option<i64> {
         0i64.checked_sub_unsigned(magnitude)
     } else {
         i64::try_from(magnitude).ok()
+    }
+}
+
+/// Whether there is a minus sign, and what follows the sign, if any.
+#[inline]
+pub(super) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
     }
 }
 
@@ -75,7 +81,8 @@ fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
 /// Digits with underscores, or more of them than always fit.
 #[cold]
 fn parse_long(digits: &[u8]) -> Option<u64> {
-    if !underscores_stand_between_digits(digits) {
+    // As many digits as are read, and an underscore between each two, are shorter.
+    if digits.len() >= 2 * READ_DIGITS_MAX || !underscores_stand_between_digits(digits) {
         return None;
     }
     let mut magnitude = 0u64;
@@ -91,11 +98,10 @@ fn parse_long(digits: &[u8]) -> Option<u64> {
 /// Whether each underscore has an ASCII digit on either side: Python's rule for both kinds of
 /// number.
 pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
-    let is_digit = |at: Option<usize>| {
-        at.and_then(|at| text.get(at))
-            .is_some_and(u8::is_ascii_digit)
+    let is_bad = |three: &[u8]| {
+        three[1] == b'_' && !(three[0].is_ascii_digit() && three[2].is_ascii_digit())
     };
-    memchr::memchr_iter(b'_', text).all(|at| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)))
+    text.first() != Some(&b'_') && text.last() != Some(&b'_') && !text.windows(3).any(is_bad)
 }
 
 /// Writes the decimal digits of `value`, with a minus sign where it is negative, and returns how

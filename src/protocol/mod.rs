@@ -7,6 +7,7 @@
 
 pub mod float;
 pub mod integer;
+mod long_decimal;
 pub mod request;
 pub mod response;
 
@@ -30,4 +31,23 @@ fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
     let mut room = [0; NUMBER_ROOM_BYTES];
     let length = write(&mut room);
     String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
+}
+
+/// Whether both are the same double to the bit, every NaN being the same; for tests.
+#[cfg(test)]
+fn same(left: Option<f64>, right: Option<f64>) -> bool {
+    left.map(f64::to_bits) == right.map(f64::to_bits)
+}
+
+/// `text` with an underscore between each two digits, for tests.
+#[cfg(test)]
+fn underscored(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        if character.is_ascii_digit() && out.ends_with(|last: char| last.is_ascii_digit()) {
+            out.push('_');
+        }
+        out.push(character);
+    }
+    out
 }
