@@ -27,6 +27,7 @@
 //! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `key.rs` | the name of a series | |
+//! | `decimal.rs` | pure: doubles as digits and decimals, powers of ten | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, turns, stopping | the grammar, how points are kept |
 //! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
 //! | `server/connection.rs` | one connection's state machine over any `Read + Write` | mio |
@@ -35,13 +36,14 @@
 //! | `execute.rs` | lines × store → replies: the only place that knows both | sockets |
 //! | `store/mod.rs`, `index.rs`, `series.rs` | the hash table from key to series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
-//! | `store/chunk.rs`, `decimal.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
+//! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | what was stored at one moment | |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod config;
+mod decimal;
 mod error;
 mod execute;
 mod key;

@@ -22,7 +22,7 @@
 //! sections 4.1.1 and 4.1.2). Where Gorilla chooses the bits of each point, here a run has one
 //! width, above a common least value (frame of reference) and, of doubles, below common leading
 //! and above common trailing zeros, so that it is unpacked without a branch a point: the choice
-//! of ALP (see [`decimal`](super::decimal)) and of VictoriaMetrics (`lib/encoding`), from which
+//! of ALP (see [`decimal`](crate::decimal)) and of VictoriaMetrics (`lib/encoding`), from which
 //! the decimal digits come as well.
 //!
 //! The line goes through the first timestamp with a common step: a series that is read on time and
@@ -33,11 +33,11 @@
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
 
-use super::decimal::DECIMALS_MAX;
 use super::packing::{
     pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
 };
 use super::run::{Kind, RUN_POINTS, Run};
+use crate::decimal::DECIMALS_MAX;
 
 /// Bytes that are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -437,7 +437,8 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Point, decimal};
+    use crate::decimal;
+    use crate::store::Point;
     use proptest::prelude::*;
 
     /// Points at ascending timestamps, whose values are of one sort or of all.

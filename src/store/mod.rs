@@ -18,7 +18,6 @@
 
 mod block;
 mod chunk;
-mod decimal;
 mod head;
 mod index;
 mod packing;

@@ -1,7 +1,7 @@
 //! A few consecutive points of one series, decoded.
 
 use super::Point;
-use super::decimal;
+use crate::decimal;
 
 /// The most points of a run, and so of a head and of a chunk: as many as a head of 256 bytes takes
 /// of a series in step.

@@ -1,29 +1,58 @@
 //! Doubles as scaled decimal integers: 12.5 as 125 with one decimal.
 //!
-//! Most telemetry is short decimals, and its digits change less from point to point than its
-//! binary fractions do. The test whether a double is such a decimal is that of ALP (Afroozeh,
-//! Kuffo and Boncz, "ALP: Adaptive Lossless Floating-Point Compression", SIGMOD 2023, section
-//! 3.1): scale, round, scale back, compare bits.
+//! Most telemetry is short decimals. Their digits are faster to print, and change less from point
+//! to point, than their binary fractions. The test whether a double is such a decimal is that of
+//! ALP (Afroozeh, Kuffo and Boncz, "ALP: Adaptive Lossless Floating-Point Compression", SIGMOD
+//! 2023, section 3.1): scale, round, scale back, compare bits.
 
-/// Digits are below this in magnitude, so that they are the shortest that read back the same
-/// double: any two decimals of fifteen digits are different doubles.
+/// Digits are below this in magnitude. Any two decimals of at most fifteen digits are different
+/// doubles, so these digits are the shortest that read back as the same double.
 pub const DIGITS_LIMIT: i64 = 1_000_000_000_000_000;
 
-/// The most decimals that are tried.
+/// The most decimals of a number.
 pub const DECIMALS_MAX: u8 = 15;
 
-/// Powers of ten that doubles hold exactly.
-const POWERS_OF_TEN: [f64; DECIMALS_MAX as usize + 1] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-];
+/// The powers of ten up to 10^16, all of which doubles hold exactly.
+pub const POWERS_OF_TEN: [u64; 17] = {
+    let mut powers = [1; 17];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
 
-/// The digits of `value` with so many decimals, where it is exactly the double that these read
-/// back as. Never for −0.0, infinities and NaN.
+/// The same as doubles.
+const SCALES: [f64; POWERS_OF_TEN.len()] = {
+    let mut scales = [0.0; POWERS_OF_TEN.len()];
+    let mut exponent = 0;
+    while exponent < scales.len() {
+        scales[exponent] = POWERS_OF_TEN[exponent] as f64;
+        exponent += 1;
+    }
+    scales
+};
+
+/// The double nearest to `digits` ÷ 10^`decimals`, correctly rounded: the division of two exact
+/// doubles rounds once (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990,
+/// section 3). `digits` is below [`DIGITS_LIMIT`] in magnitude.
+///
+/// # Panics
+///
+/// Where there are more than 16 decimals.
+#[inline]
+pub fn value_of(digits: i64, decimals: u8) -> f64 {
+    digits as f64 / SCALES[usize::from(decimals)]
+}
+
+/// The digits of `value` with so many decimals, if [`value_of`] gives exactly this double for
+/// them. Never for −0.0, infinities and NaN.
 #[inline]
 pub fn digits_of(value: f64, decimals: u8) -> Option<i64> {
-    // Adding and taking away this rounds to an integer whatever is far below it.
+    // Adding and subtracting this rounds to an integer whatever is far below it.
     const ROUNDS: f64 = 3.0 * (1u64 << 51) as f64;
-    let scaled = value * POWERS_OF_TEN[usize::from(decimals)];
+    let scaled = value * SCALES[usize::from(decimals)];
     if scaled.abs() >= DIGITS_LIMIT as f64 || scaled.is_nan() {
         return None;
     }
@@ -31,13 +60,7 @@ pub fn digits_of(value: f64, decimals: u8) -> Option<i64> {
     (value_of(digits, decimals).to_bits() == value.to_bits()).then_some(digits)
 }
 
-/// The double nearest to `digits` ÷ 10^`decimals`: one division of exact doubles.
-#[inline]
-pub fn value_of(digits: i64, decimals: u8) -> f64 {
-    digits as f64 / POWERS_OF_TEN[usize::from(decimals)]
-}
-
-/// The fewest decimals, from `least` on, with which `value` has digits.
+/// The fewest decimals, from `least` up, with which `value` has digits.
 pub fn decimals_of(value: f64, least: u8) -> Option<u8> {
     (least..=DECIMALS_MAX).find(|&decimals| digits_of(value, decimals).is_some())
 }
