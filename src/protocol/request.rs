@@ -6,7 +6,7 @@ use crate::key::Key;
 /// What a line asks for. Keys are slices of the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'line> {
-    /// White space only: whether it is answered depends on what came beside it.
+    /// Nothing but white space. Whether it is answered depends on what came with it.
     Blank,
     /// Store one point.
     #[expect(missing_docs, reason = "the words of the protocol")]
@@ -22,11 +22,11 @@ pub enum Request<'line> {
     GetAll,
 }
 
-/// A line that is no request.
+/// The line is not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongCommand;
 
-/// Reads a line, which comes without its newline.
+/// Reads a line, given without its newline.
 ///
 /// Words are split as Python's `str.split()` splits them, numbers are read as `float()` and
 /// `int()` read them. Linear in the length of the line; allocates nothing.
@@ -38,8 +38,8 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
     }
 }
 
-/// The fast path: a put as clients write it, of ASCII with single spaces, perhaps before a carriage
-/// return. `None` says nothing about the line.
+/// The fast path: a put as clients write it, in ASCII, with single spaces and perhaps a carriage
+/// return at the end. `None` says nothing about the line.
 #[inline]
 pub(crate) fn plain_put(line: &[u8]) -> Option<Request<'_>> {
     let words = line.strip_suffix(b"\r").unwrap_or(line);
@@ -53,7 +53,7 @@ pub(crate) fn plain_put(line: &[u8]) -> Option<Request<'_>> {
     })
 }
 
-/// A word of ASCII at the beginning of `text` and what is behind the space that ends it.
+/// The word of ASCII that `text` begins with, and what follows the space after it.
 #[inline(always)]
 fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (word, rest) = text.split_at_checked(plain_word_length(text))?;
@@ -63,16 +63,16 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!word.is_empty()).then_some((word, rest))
 }
 
-/// How many bytes at the beginning of `text` are plain ASCII: neither white space nor another
-/// control character, nor part of a character beyond ASCII.
+/// How many bytes at the beginning of `text` are ASCII and neither white space nor control
+/// characters (except DEL).
 #[inline(always)]
 fn plain_word_length(text: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let mut length = 0;
     while let Some(eight) = text[length..].first_chunk() {
         let eight = u64::from_le_bytes(*eight);
-        // The high bit of each byte that is above ASCII, or below `!`; behind the first of the
-        // latter perhaps of others too, which does not matter.
+        // The high bit is set of each byte above ASCII or below `!`. It may be set of others after
+        // the first such byte, which does not matter.
         let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
         if others != 0 {
             return length + others.trailing_zeros() as usize / 8;
@@ -85,7 +85,7 @@ fn plain_word_length(text: &[u8]) -> usize {
     rest.map_or(text.len(), |offset| length + offset)
 }
 
-/// Any request, of any words.
+/// The slow path: any request.
 fn any_request(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
     let text = str::from_utf8(line).map_err(|_| WrongCommand)?;
     let mut words = text.split(is_python_space).filter(|word| !word.is_empty());
@@ -121,11 +121,36 @@ fn get<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'l
     }
 }
 
-/// What `str.split()` splits at: Unicode white space, which is what Rust calls white space, and
-/// the four ASCII separators, which Unicode gives the bidirectional class of a space or a
-/// paragraph separator only.
+/// Whether Python's `str.split()` splits at this: white space as Unicode and Rust define it, and
+/// the four ASCII separators, which are white space in Python by their bidirectional class.
 fn is_python_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
+}
+
+/// Whether a line is an HTTP request line: `METHOD target HTTP/1.x`, with the method in capital
+/// letters.
+///
+/// Takes everything that a client would send: any white space between the words and around them,
+/// and any target (RFC 9112, section 3). Linear in the length of the line.
+pub fn is_http_request_line(line: &[u8]) -> bool {
+    let mut words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let words = [words.next(), words.next(), words.next(), words.next()];
+    let [Some(method), Some(_target), Some(version), None] = words else {
+        return false;
+    };
+    let minor_version = version.strip_prefix(b"HTTP/1.");
+    method.iter().all(u8::is_ascii_uppercase)
+        && matches!(minor_version, Some([digit]) if digit.is_ascii_digit())
+}
+
+/// Whether a line may be an HTTP request line, by its first bytes: a method in capital letters and
+/// a space. This is for lines that are too long to be kept to their end.
+pub fn may_be_http_request_line(start: &[u8]) -> bool {
+    let letters = start.iter().take_while(|byte| byte.is_ascii_uppercase());
+    let length = letters.count();
+    length > 0 && start.get(length) == Some(&b' ')
 }
 
 #[cfg(test)]
@@ -187,6 +212,65 @@ mod tests {
             b"get \xc0\x80",
         ] {
             assert_eq!(parse(line), Err(WrongCommand), "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn http_request_lines() {
+        for line in [
+            "GET / HTTP/1.1\r",
+            "POST / HTTP/1.1",
+            "OPTIONS * HTTP/1.0\r",
+            "HEAD http://127.0.0.1:8888/path?query HTTP/1.1\r",
+            "CONNECT 127.0.0.1:8888 HTTP/1.1\r",
+            "PROPFIND /\u{e9} HTTP/1.9\r",
+            "X x HTTP/1.1",
+            "PUT k HTTP/1.1",
+            " \tPOST\t/  HTTP/1.1 \t\r",
+        ] {
+            assert!(is_http_request_line(line.as_bytes()), "{line:?}");
+            assert_eq!(parse(line.as_bytes()), Err(WrongCommand), "{line:?}");
+        }
+        assert!(is_http_request_line(b"POST /\xff HTTP/1.1"));
+        for line in [
+            "",
+            "\r",
+            "POST",
+            "POST /",
+            "POST  HTTP/1.1",
+            "/ HTTP/1.1",
+            "post / HTTP/1.1",
+            "Post / HTTP/1.1",
+            "POST1 / HTTP/1.1",
+            "POST: / HTTP/1.1",
+            "POST / HTTP/1.1 x",
+            "POST / x HTTP/1.1",
+            "POST / HTTP/1.",
+            "POST / HTTP/1.10",
+            "POST / HTTP/1.x",
+            "POST / HTTP/2.0",
+            "POST / HTTP/1",
+            "POST / http/1.1",
+            "POST / xHTTP/1.1",
+            "GET k",
+            "PUT k 1 1",
+            "get k HTTP/1.1",
+            "put HTTP/1.1 1 1",
+            "Host: 127.0.0.1:8888\r",
+        ] {
+            assert!(!is_http_request_line(line.as_bytes()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn beginnings_of_http_request_lines() {
+        for start in ["POST /", "GET ", "X http://"] {
+            assert!(may_be_http_request_line(start.as_bytes()), "{start:?}");
+        }
+        for start in [
+            "", " ", " POST /", "POST", "POST\t/", "post /", "POSt /", "POST1 /", "put k ",
+        ] {
+            assert!(!may_be_http_request_line(start.as_bytes()), "{start:?}");
         }
     }
 
