@@ -7,9 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use metricd::internals::{Executor, Line, LineBuffer};
-use metricd::protocol::request::{self, Request};
-use metricd::protocol::{NUMBER_ROOM_BYTES, float, integer};
+use metricd::internals::request::{self, Request};
+use metricd::internals::{Executor, Line, LineBuffer, NUMBER_ROOM_BYTES, float, integer};
 use metricd::{Key, Put, Run, Store};
 
 const SERIES: usize = 100;

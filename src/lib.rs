@@ -47,7 +47,7 @@ mod decimal;
 mod error;
 mod execute;
 mod key;
-pub mod protocol;
+mod protocol;
 mod server;
 mod session;
 mod store;
@@ -59,10 +59,11 @@ pub use key::Key;
 pub use server::{Server, StopHandle};
 pub use store::{Point, Put, Run, Snapshot, Store};
 
-/// Steps on the way of a byte for the benches to measure; no part of what the library promises.
+/// Steps on the way of a byte, for the benches and tests. The library promises nothing of them.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::execute::Executor;
+    pub use crate::protocol::{NUMBER_ROOM_BYTES, float, integer, request};
     pub use crate::server::{Line, LineBuffer};
     pub use crate::turn::{Allowance, Turn};
 }

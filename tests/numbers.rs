@@ -1,7 +1,7 @@
 //! Numbers read and printed as CPython does, by tables that CPython made
 //! (`tests/numbers/make_tables.py`), so that no Python is needed here.
 
-use metricd::protocol::{NUMBER_ROOM_BYTES, float, integer};
+use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 
 fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
     let mut room = [0; NUMBER_ROOM_BYTES];

@@ -2,26 +2,16 @@
 
 use super::integer::{self, EIGHT_DIGITS, eight_digits};
 use super::{long_decimal, write_block};
-
-/// The powers of ten up to 10^16, which doubles hold exactly.
-const POWERS_OF_TEN: [u64; 17] = {
-    let mut powers = [1; 17];
-    let mut exponent = 1;
-    while exponent < powers.len() {
-        powers[exponent] = 10 * powers[exponent - 1];
-        exponent += 1;
-    }
-    powers
-};
+use crate::decimal::{POWERS_OF_TEN, value_of};
 
 /// Reads what `float(text)` reads: sign, decimal point, exponent, `inf`, `infinity` and `nan` in
 /// any case, single underscores between ASCII digits.
 ///
-/// Rounds to nearest, ties to even; overflow gives an infinity, underflow zero. Every NaN is
-/// the same NaN. `None` for anything else. Linear; allocates nothing.
+/// Rounds to nearest, ties to even. Overflow gives an infinity, underflow gives zero, and every
+/// NaN is the same NaN. `None` for anything else. Linear; allocates nothing.
 ///
 /// ```
-/// # use metricd::protocol::float::parse;
+/// # use metricd::internals::float::parse;
 /// assert_eq!(parse(b"1_000.5e-1"), Some(100.05));
 /// assert_eq!(parse(b"-Infinity"), Some(f64::NEG_INFINITY));
 /// assert_eq!(parse(b"0x10"), None);
@@ -35,7 +25,7 @@ fn parse_any(text: &[u8]) -> Option<f64> {
     if has_many_digits(text) || memchr::memchr(b'_', text).is_some() {
         return long_decimal::parse(text);
     }
-    // But for the underscores, the standard library's grammar is Python's.
+    // The standard library's grammar is Python's, except for the underscores.
     let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
     Some(if value.is_nan() { f64::NAN } else { value })
 }
@@ -57,16 +47,14 @@ fn has_many_digits(text: &[u8]) -> bool {
             .is_some()
 }
 
-/// The fast path: plain decimals whose digits, taken as an integer, and whose power of ten both
-/// are exact doubles, so that one division rounds once and correctly (Clinger, "How to Read
-/// Floating Point Numbers Accurately", PLDI 1990, section 3). `None` says nothing about the text.
+/// The fast path: plain decimals of up to fifteen digits. `None` says nothing about the text.
 #[inline]
 fn parse_plain(text: &[u8]) -> Option<f64> {
     let (negative, text) = match text {
         [b'-', text @ ..] => (true, text),
         text => (false, text),
     };
-    // Fifteen digits are less than 2^53. One more byte is the point.
+    // The sixteenth byte is the point.
     if text.len() > 16 {
         return None;
     }
@@ -84,27 +72,21 @@ fn parse_plain(text: &[u8]) -> Option<f64> {
         return None;
     }
     let decimals = point.map_or(0, |index| text.len() - index - 1);
-    let magnitude = nearest(digits as i64, decimals);
+    let magnitude = value_of(digits as i64, decimals as u8);
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// The double nearest to `digits` ÷ 10^`decimals`, both of at most fifteen digits.
-#[inline]
-fn nearest(digits: i64, decimals: usize) -> f64 {
-    // Signed integers: of these, processors make doubles in one step.
-    digits as f64 / POWERS_OF_TEN[decimals] as i64 as f64
-}
-
-/// Writes what `repr(value)` prints, and returns how many bytes that is: the shortest digits that
-/// read back the same, with `.0` or an exponent, which is used from 1e16 up and below 1e-4 and has
-/// at least two digits. `room` is at least [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+/// Writes what `repr(value)` prints, and returns its length in bytes.
+///
+/// That is the shortest digits that read back as the same double, with `.0` or an exponent. The
+/// exponent is used from 1e16 up and below 1e-4, and has at least two digits.
 ///
 /// # Panics
 ///
-/// Where the room is less.
+/// If `room` is shorter than [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
 ///
 /// ```
-/// # use metricd::protocol::{NUMBER_ROOM_BYTES, float};
+/// # use metricd::internals::{NUMBER_ROOM_BYTES, float};
 /// let mut room = [0; NUMBER_ROOM_BYTES];
 /// let length = float::write(&mut room, 0.00001);
 /// assert_eq!(&room[..length], b"1e-05");
@@ -126,25 +108,25 @@ pub fn write(room: &mut [u8], value: f64) -> usize {
     }
 }
 
-/// Writes what `repr` prints of the double nearest to `digits` ÷ 10^`decimals`, without making
-/// it, and returns how many bytes that is: any decimal of up to fifteen digits is the shortest
-/// that reads back its double.
+/// Writes what `repr` prints of the double nearest to `digits` ÷ 10^`decimals`, and returns its
+/// length in bytes.
 ///
-/// `digits` is of at most fifteen digits, `decimals` at most 15. `room` is at least
-/// [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+/// `digits` has at most fifteen digits, so it is the shortest decimal that reads back as this
+/// double, and the double is not needed to print it.
 ///
 /// # Panics
 ///
-/// Where the room is less, or there are more decimals.
+/// If `room` is shorter than [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES), or there are more
+/// than 15 decimals.
 #[inline]
 pub fn write_decimal(room: &mut [u8], digits: i64, decimals: u8) -> usize {
     let magnitude = digits.unsigned_abs();
     let unit = POWERS_OF_TEN[usize::from(decimals)];
     if magnitude * 10_000 < unit && digits != 0 {
         // Below 1e-4 there is an exponent.
-        return write(room, nearest(digits, usize::from(decimals)));
+        return write(room, value_of(digits, decimals));
     }
-    // Written over where there is no sign.
+    // Overwritten if there is no sign.
     room[0] = b'-';
     let sign = usize::from(digits < 0);
     let room = &mut room[sign..];
@@ -173,7 +155,7 @@ fn write_short_decimal(room: &mut [u8], magnitude: u64, decimals: usize) -> usiz
     length + 1 + write_fraction(&mut room[length + 1..], fraction)
 }
 
-/// Writes a decimal of up to sixteen digits before the point and behind it.
+/// Writes a decimal of up to sixteen digits before the point and as many after it.
 fn write_long_decimal(room: &mut [u8], integer: u64, fraction: u64, decimals: usize) -> usize {
     let mut length = integer::write_magnitude(room, integer);
     room[length] = b'.';
@@ -188,7 +170,7 @@ fn write_long_decimal(room: &mut [u8], integer: u64, fraction: u64, decimals: us
     length + 8 + write_fraction(&mut room[length + 8..], last)
 }
 
-/// Writes eight digits without the zeros at the end, but one digit at least.
+/// Writes eight digits without the zeros at the end, but at least one digit.
 #[inline(always)]
 fn write_fraction(room: &mut [u8], digits: u64) -> usize {
     let zeros = (digits | 1).leading_zeros() / 8;
@@ -196,8 +178,8 @@ fn write_fraction(room: &mut [u8], digits: u64) -> usize {
     8 - zeros as usize
 }
 
-/// Lays out anew what zmij printed of a magnitude below 1e-4: it begins the exponents one power
-/// of ten later and does not fill them up to two digits.
+/// Writes as Python does what zmij printed of a number below 1e-4: zmij uses exponents only below
+/// 1e-5, and does not pad them to two digits.
 #[cold]
 fn write_small(room: &mut [u8], printed: &[u8]) -> usize {
     let (sign, magnitude) = printed.split_at(usize::from(printed[0] == b'-'));
@@ -208,7 +190,7 @@ fn write_small(room: &mut [u8], printed: &[u8]) -> usize {
         ([b'0', b'.', b'0', b'0', b'0', b'0', first, rest @ ..], _) => {
             write_all(room, &[sign, &[*first], b".", rest, b"e-05"])
         }
-        // Behind the `e` stand a minus sign and the digits.
+        // After the `e` come a minus sign and one digit.
         (_, Some(e)) if magnitude.len() - e == 3 => {
             write_all(room, &[sign, &magnitude[..e], b"e-0", &magnitude[e + 2..]])
         }
@@ -216,7 +198,7 @@ fn write_small(room: &mut [u8], printed: &[u8]) -> usize {
     }
 }
 
-/// Writes parts one behind the other.
+/// Writes parts one after the other.
 fn write_all(room: &mut [u8], parts: &[&[u8]]) -> usize {
     parts.iter().fold(0, |length, part| {
         room[length..][..part.len()].copy_from_slice(part);
@@ -260,7 +242,7 @@ mod tests {
         fn decimals_are_printed_as_their_doubles_are(digits in -999_999_999_999_999i64..=999_999_999_999_999, shift in 0u32..50, decimals in 0u8..=15) {
             let digits = digits >> shift;
             let text = written(|room| write_decimal(room, digits, decimals));
-            prop_assert_eq!(text, repr(nearest(digits, usize::from(decimals))));
+            prop_assert_eq!(text, repr(value_of(digits, decimals)));
         }
 
         #[test]

@@ -2,16 +2,16 @@
 
 use super::write_block;
 
-/// CPython refuses to read an integer of more digits (`sys.int_info.default_max_str_digits`),
-/// however many of them are leading zeros, which is the only way to have so many here.
+/// CPython does not read integers of more digits (`sys.int_info.default_max_str_digits`), leading
+/// zeros included. Here only leading zeros can make so many.
 const READ_DIGITS_MAX: usize = 4_300;
 
 /// Reads what `int(text)` reads: a sign, ASCII digits, single underscores between digits.
 ///
-/// `None` for anything else and for what does not fit 64 bits. Linear; allocates nothing.
+/// `None` for anything else, and for what does not fit 64 bits. Linear; allocates nothing.
 ///
 /// ```
-/// # use metricd::protocol::integer::parse;
+/// # use metricd::internals::integer::parse;
 /// assert_eq!(parse(b"1_503_319_740"), Some(1503319740));
 /// assert_eq!(parse(b"-9223372036854775808"), Some(i64::MIN));
 /// assert_eq!(parse(b"9223372036854775808"), None);
@@ -61,12 +61,12 @@ fn parse_short(text: &[u8]) -> Option<u64> {
     Some(magnitude)
 }
 
-/// Eight digits at once: neighbours are joined to pairs, these to fours, these to the number
-/// (Daniel Lemire, "Quickly parsing eight digits", 2018).
+/// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the
+/// number (Daniel Lemire, "Quickly parsing eight digits", 2018).
 #[inline]
 fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     let text = u64::from_le_bytes(text);
-    // Of a digit the high nibble is 3, also when 6 is added.
+    // The high nibble of a digit is 3, and still is after 6 is added.
     const HIGH_NIBBLES: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     let raised = text.wrapping_add(0x0606_0606_0606_0606);
     if text & HIGH_NIBBLES | (raised & HIGH_NIBBLES) >> 4 != 0x3333_3333_3333_3333 {
@@ -78,10 +78,10 @@ fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     Some((10_000 * fours + (fours >> 32)) & 0xffff_ffff)
 }
 
-/// Digits with underscores, or more of them than always fit.
+/// Digits with underscores, or so many that they may not fit.
 #[cold]
 fn parse_long(digits: &[u8]) -> Option<u64> {
-    // As many digits as are read, and an underscore between each two, are shorter.
+    // The longest text that is read has an underscore between each two of its digits.
     if digits.len() >= 2 * READ_DIGITS_MAX || !underscores_stand_between_digits(digits) {
         return None;
     }
@@ -95,8 +95,8 @@ fn parse_long(digits: &[u8]) -> Option<u64> {
     (1..=READ_DIGITS_MAX).contains(&count).then_some(magnitude)
 }
 
-/// Whether each underscore has an ASCII digit on either side: Python's rule for both kinds of
-/// number.
+/// Whether each underscore has an ASCII digit on either side, which is Python's rule for both
+/// kinds of number.
 pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
     let is_bad = |three: &[u8]| {
         three[1] == b'_' && !(three[0].is_ascii_digit() && three[2].is_ascii_digit())
@@ -104,28 +104,28 @@ pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
     text.first() != Some(&b'_') && text.last() != Some(&b'_') && !text.windows(3).any(is_bad)
 }
 
-/// Writes the decimal digits of `value`, with a minus sign where it is negative, and returns how
-/// many bytes that is. `room` is at least [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
+/// Writes the decimal digits of `value`, after a minus sign if it is negative, and returns the
+/// length in bytes.
 ///
 /// # Panics
 ///
-/// Where the room is less.
+/// If `room` is shorter than [`NUMBER_ROOM_BYTES`](super::NUMBER_ROOM_BYTES).
 ///
 /// ```
-/// # use metricd::protocol::{NUMBER_ROOM_BYTES, integer};
+/// # use metricd::internals::{NUMBER_ROOM_BYTES, integer};
 /// let mut room = [0; NUMBER_ROOM_BYTES];
 /// let length = integer::write(&mut room, -1503319740);
 /// assert_eq!(&room[..length], b"-1503319740");
 /// ```
 #[inline]
 pub fn write(room: &mut [u8], value: i64) -> usize {
-    // Written over where there is no sign.
+    // Overwritten if there is no sign.
     room[0] = b'-';
     let sign = usize::from(value < 0);
     sign + write_magnitude(&mut room[sign..], value.unsigned_abs())
 }
 
-/// How many numbers eight digits write.
+/// Numbers below this have at most eight digits.
 pub(super) const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// Writes the decimal digits of `magnitude`, eight at a time.
@@ -156,17 +156,17 @@ pub(super) fn write_magnitude(room: &mut [u8], magnitude: u64) -> usize {
 #[inline(always)]
 fn write_first_digits(room: &mut [u8], number: u64) -> usize {
     let digits = eight_digits(number);
-    // The last digit is written, be it zero.
+    // The last digit is written even if it is zero.
     let zeros = (digits | 1 << 56).trailing_zeros() / 8;
     write_block(room, text(digits >> (8 * zeros)));
     8 - zeros as usize
 }
 
-/// The eight decimal digits of a number below 10^8, each in a byte, the first in the lowest one.
+/// The eight decimal digits of a number below 10^8, one in each byte, the first in the lowest.
 ///
-/// Halves what is in each lane, by 10^4, 10^2 and 10, with divisions as multiplications that
-/// are exact for so small numbers, in all lanes at once (Paul Khuong, "How to print integers
-/// really fast", 2017).
+/// Splits the number by 10^4, both parts by 10^2, and all four by 10. The divisions of all parts
+/// are done at once, as multiplications, which are exact for numbers this small (Paul Khuong, "How
+/// to print integers really fast", 2017).
 #[inline(always)]
 pub(super) fn eight_digits(number: u64) -> u64 {
     debug_assert!(number < EIGHT_DIGITS);
@@ -183,18 +183,18 @@ pub(super) fn text(digits: u64) -> [u8; 8] {
     (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// Writes integers of which each is mostly a little more than the one before, like timestamps.
+/// Writes integers that mostly ascend in small steps, like timestamps.
 ///
-/// The text of one is that of the one before plus the step, added digit by digit, all eight at
-/// once, as long as what is before these eight does not change.
+/// The text of the next integer is the last text plus the step. The last eight digits are added
+/// all at once, as long as the digits before them do not change.
 pub struct AscendingWriter {
-    /// The integer that was written last: `high` and eight digits.
+    /// The integer that was written last.
     last: i64,
-    /// Its last eight digits as a number, …
+    /// Its last eight digits, as a number.
     low: u64,
-    /// … each in a byte, the last one in the lowest, …
+    /// The same, one digit in each byte, the last digit in the lowest.
     low_digits: u64,
-    /// … and what is before them, at least one digit.
+    /// `high[..high_length]` is the text before these eight digits, at least one digit.
     high: [u8; 8],
     high_length: usize,
     /// The last step, and its digits.
@@ -206,12 +206,12 @@ impl AscendingWriter {
     /// A writer for any integers.
     #[expect(
         clippy::new_without_default,
-        reason = "there is no such thing as a usual integer"
+        reason = "no integer is the usual one to begin with"
     )]
     pub fn new() -> AscendingWriter {
         AscendingWriter {
             last: 0,
-            // No step can be added to this.
+            // So large that no step is added to it.
             low: EIGHT_DIGITS,
             low_digits: 0,
             high: [0; 8],
@@ -221,16 +221,12 @@ impl AscendingWriter {
         }
     }
 
-    /// Does what [`write()`] does.
-    ///
-    /// # Panics
-    ///
-    /// Where that does.
+    /// Writes what [`write()`] does, and panics if that does.
     #[inline(always)]
     pub fn write(&mut self, room: &mut [u8], value: i64) -> usize {
         let step = value.wrapping_sub(self.last) as u64;
         if step >= EIGHT_DIGITS || self.low + step >= EIGHT_DIGITS {
-            return self.write_anew(room, value);
+            return self.write_in_full(room, value);
         }
         if step != self.step {
             (self.step, self.step_digits) = (step, eight_digits(step).swap_bytes());
@@ -247,7 +243,7 @@ impl AscendingWriter {
     }
 
     #[cold]
-    fn write_anew(&mut self, room: &mut [u8], value: i64) -> usize {
+    fn write_in_full(&mut self, room: &mut [u8], value: i64) -> usize {
         let length = write(room, value);
         *self = AscendingWriter::new();
         if (EIGHT_DIGITS..EIGHT_DIGITS * EIGHT_DIGITS).contains(&value.unsigned_abs()) && value > 0
@@ -262,12 +258,11 @@ impl AscendingWriter {
     }
 }
 
-/// The digits of the sum of two numbers of eight digits, which has eight digits as well.
+/// The digits of the sum of two numbers of eight digits each. The sum has eight digits too.
 #[inline(always)]
 fn sum_of_digits(one: u64, other: u64) -> u64 {
-    // Ten is to carry over to the next digit, and 256 does to the next byte: so each is raised by
-    // the difference, which is taken off again where nothing was carried, since there, and only
-    // there, the high bits are set.
+    // A digit must carry at 10, but a byte carries at 256. So 246 is added to each byte, and
+    // subtracted again from those that did not carry: exactly these have their high bits set.
     let raised = one + other + 0xf6f6_f6f6_f6f6_f6f6;
     let kept = (raised & 0xf0f0_f0f0_f0f0_f0f0) >> 4;
     raised - (kept << 4 | kept & 0x0606_0606_0606_0606)

@@ -1,9 +1,9 @@
 //! The wire protocol, pure: a line to a [`Request`](request::Request), points to reply bytes,
 //! numbers as Python reads and prints them. Nothing here knows a socket or how points are kept.
 //!
-//! What is written goes to the front of a slice, by functions that return how much it is. They
-//! copy blocks of a fixed length, of which but a part may count, since a copy of a length that is
-//! known only then takes a call; so the slice must be longer than what is written.
+//! The functions that write put their bytes at the front of a slice and return how many they are.
+//! They copy whole blocks of a fixed length, even if only a part of a block counts, since a copy
+//! of a variable length costs a call. So the slice must be longer than what is written.
 
 pub mod float;
 pub mod integer;
@@ -11,15 +11,15 @@ mod long_decimal;
 pub mod request;
 pub mod response;
 
-/// The room that a number is to be given, however much of it is then used: the longest takes 24
-/// bytes and blocks of eight reach behind it.
+/// The room that a number needs: the longest takes 24 bytes, and a block of eight may reach past
+/// its end.
 pub const NUMBER_ROOM_BYTES: usize = 32;
 
 /// Writes a block to the front of `room`.
 ///
 /// # Panics
 ///
-/// Where the room is less.
+/// If `room` is shorter than the block.
 #[inline(always)]
 fn write_block<const N: usize>(room: &mut [u8], block: [u8; N]) {
     room[..N].copy_from_slice(&block);

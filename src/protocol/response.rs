@@ -3,31 +3,31 @@
 use super::integer::AscendingWriter;
 use super::{NUMBER_ROOM_BYTES, write_block};
 
-/// The whole reply to a put that is stored, and to a get that found nothing.
+/// The whole reply to a put that is stored, and to a get that finds nothing.
 pub const OK: &[u8] = b"ok\n\n";
 
-/// The whole reply to anything that is no request.
+/// The whole reply to anything that is not a request.
 pub const WRONG_COMMAND: &[u8] = b"error\nwrong command\n\n";
 
-/// What the reply to a get begins with where there are points.
+/// The beginning of the reply to a get that finds points.
 pub const POINTS_BEGIN: &[u8] = b"ok\n";
 
-/// What it ends with.
+/// The end of the reply to a get that finds points.
 pub const POINTS_END: &[u8] = b"\n";
 
-/// Most keys are no longer than this, and copied as one block.
+/// Keys up to this length are copied as one block.
 const KEY_BLOCK_BYTES: usize = 32;
 
 /// Writes the lines of one series' points: `<key> <value> <timestamp>`.
 pub struct PointWriter<'key> {
     key: &'key [u8],
-    /// The key and what may stand behind it, where it is short.
+    /// The key and spaces after it, if it is short.
     block: Option<[u8; KEY_BLOCK_BYTES]>,
     timestamps: AscendingWriter,
 }
 
 impl<'key> PointWriter<'key> {
-    /// For the points under this key.
+    /// A writer of the points under this key.
     pub fn new(key: &'key str) -> PointWriter<'key> {
         let key = key.as_bytes();
         let block = (key.len() <= KEY_BLOCK_BYTES).then(|| {
@@ -42,17 +42,17 @@ impl<'key> PointWriter<'key> {
         }
     }
 
-    /// The room that a line is to be given, however much of it is then used.
+    /// The room that a line needs, in bytes, whatever its numbers are.
     pub fn line_room_bytes(&self) -> usize {
         self.key.len().max(KEY_BLOCK_BYTES) + 2 * NUMBER_ROOM_BYTES
     }
 
-    /// Writes one line, whose value `write_value` writes, and returns how many bytes that is.
-    /// `room` is at least [`line_room_bytes`](Self::line_room_bytes).
+    /// Writes one line and returns its length in bytes. `write_value` writes the value at the
+    /// front of the room that it is given, and returns its length.
     ///
     /// # Panics
     ///
-    /// Where the room is less.
+    /// If `room` is shorter than [`line_room_bytes`](Self::line_room_bytes).
     #[inline]
     pub fn write(
         &mut self,
