@@ -5,10 +5,13 @@
 //! Each bench checks its result before it is timed, and states its throughput.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{Executor, Line, LineBuffer, NUMBER_ROOM_BYTES, float, integer};
+use metricd::internals::{
+    Allowance, Executor, Line, LineBuffer, NUMBER_ROOM_BYTES, Turn, float, integer,
+};
 use metricd::{Key, Put, Run, Store};
 
 const SERIES: usize = 100;
@@ -66,7 +69,12 @@ fn split(criterion: &mut Criterion) {
     let count = || {
         let mut buffer = LineBuffer::new(64 << 10, 64 << 10);
         let (mut source, mut count) = (&input[..], 0);
-        while buffer.read_from(&mut source).expect("a slice").0 > 0 {
+        while buffer
+            .read_from(&mut source, usize::MAX)
+            .expect("a slice")
+            .0
+            > 0
+        {
             count += buffer
                 .lines()
                 .filter(|line| matches!(line, Line::Whole(_)))
@@ -212,11 +220,25 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A turn with an allowance that does not end.
+fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn)) {
+    let time = Duration::from_secs(1_000);
+    let mut allowance = Allowance::new(usize::MAX, 1 << 30, time, Instant::now);
+    session(&mut Turn {
+        store,
+        replies,
+        allowance: &mut allowance,
+        has_put: false,
+    });
+}
+
 fn reply(criterion: &mut Criterion) {
     let mut store = filled();
     let mut get_all = |out: &mut Vec<u8>| {
         out.clear();
-        let _answer = Executor::new(&mut store, out, 1 << 30).execute(b"get *");
+        lend(&mut store, out, |turn| {
+            let _answer = Executor::new(turn).execute(b"get *");
+        });
     };
     let mut out = Vec::new();
     get_all(&mut out);
@@ -235,14 +257,20 @@ fn execute(criterion: &mut Criterion) {
         let (mut store, mut out) = (Store::new(), Vec::new());
         let mut buffer = LineBuffer::new(64 << 10, 64 << 10);
         let mut source = &input[..];
-        while buffer.read_from(&mut source).expect("a slice").0 > 0 {
-            let mut executor = Executor::new(&mut store, &mut out, 1 << 30);
-            for line in buffer.lines() {
-                if let Line::Whole(line) = line {
-                    let _answer = executor.execute(line);
+        while buffer
+            .read_from(&mut source, usize::MAX)
+            .expect("a slice")
+            .0
+            > 0
+        {
+            lend(&mut store, &mut out, |turn| {
+                let mut executor = Executor::new(turn);
+                for line in buffer.lines() {
+                    if let Line::Whole(line) = line {
+                        let _answer = executor.execute(line);
+                    }
                 }
-            }
-            executor.finish();
+            });
         }
         out.len() as u64
     };

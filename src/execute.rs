@@ -22,8 +22,8 @@ pub enum Answer {
     Whole,
     /// The reply is longer than the turn allows; the rest follows piece by piece.
     Begun(Reply),
-    /// The line is a wrong command of another protocol's client, and is answered as one. Nothing
-    /// that follows it is to be executed.
+    /// The line is an HTTP request line, and is answered as the wrong command that it is. Nothing
+    /// that follows it is to be executed: it may be what a web page sends to a local port.
     Foreign,
 }
 
@@ -111,9 +111,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
                 self.answer_get(Some(snapshot).filter(|_| self.turn.store.series_count() > 0))
             }
             Err(WrongCommand) => {
-                let logged = &line[..line.len().min(LOGGED_BYTES)];
-                log::debug!("wrong command: {}", logged.escape_ascii());
-                self.answer_wrong_command()
+                self.answer_wrong_command(line, request::is_http_request_line(line))
             }
         }
     }
@@ -137,11 +135,21 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.turn.has_put = true;
     }
 
-    /// Answers what is no request.
-    pub fn answer_wrong_command(&mut self) -> Answer {
+    /// Answers a line that is too long, of which only the beginning is left.
+    pub fn answer_too_long(&mut self, start: &[u8]) -> Answer {
+        self.answer_wrong_command(start, request::may_be_http_request_line(start))
+    }
+
+    fn answer_wrong_command(&mut self, line: &[u8], is_http: bool) -> Answer {
+        let logged = &line[..line.len().min(LOGGED_BYTES)];
+        log::debug!("wrong command: {}", logged.escape_ascii());
         self.store_puts();
         self.turn.replies.extend_from_slice(response::WRONG_COMMAND);
-        Answer::Whole
+        if is_http {
+            Answer::Foreign
+        } else {
+            Answer::Whole
+        }
     }
 
     fn answer_get(&mut self, snapshot: Option<Snapshot>) -> Answer {

@@ -82,7 +82,7 @@ impl LineSession {
         while !self.is_over && !executor.is_done() {
             let answer = match lines.next() {
                 Some(Line::Whole(line)) => executor.execute(line),
-                Some(Line::TooLong) => executor.answer_wrong_command(),
+                Some(Line::TooLong(start)) => executor.answer_too_long(start),
                 None => return true,
             };
             self.burst = self.burst.max(match answer {
