@@ -228,7 +228,6 @@ fn is_of_this_machine(error: &io::Error) -> bool {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     // Binding gave it a queue of 128. Clients that find no place there try again a second later.
-    #[cfg(feature = "daemon")]
     socket2::SockRef::from(&listener).listen(i32::MAX)?;
     Ok(listener)
 }

@@ -11,6 +11,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
+use socket2::SockRef;
 
 use super::acceptor::Accepted;
 use super::commit::Commit;
@@ -229,6 +230,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
 
     fn add_client(&mut self, mut stream: TcpStream, protocol: Protocol) -> io::Result<()> {
         stream.set_nodelay(true)?;
+        limit_unsent(&stream, self.config().unsent_limit_bytes)?;
         let entry = self.clients.vacant_entry();
         let interest = READ_INTEREST;
         self.server
@@ -459,6 +461,21 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             .filter(|(_, client)| owes(client))
             .count()
     }
+}
+
+/// Limits what waits in the system to be sent, which grows to megabytes for a client that does not
+/// read. What is on its way to the client is not limited, and so neither is the speed of one that
+/// reads.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    SockRef::from(stream).set_tcp_notsent_lowat(bytes)
+}
+
+/// The same where the system has but one limit for both.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    SockRef::from(stream).set_send_buffer_size(bytes)
 }
 
 impl Stream for TcpStream {
