@@ -500,3 +500,178 @@ impl Client {
         registry.reregister(self.connection.stream(), Token(key), interest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::response::OK;
+    use mio::Waker;
+    use std::io::{ErrorKind, Read, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use std::thread;
+
+    /// A commit that is done when the test says so.
+    #[derive(Clone)]
+    struct Slow {
+        submitted: Arc<AtomicU64>,
+        committed: Arc<AtomicU64>,
+        waker: Arc<Waker>,
+    }
+
+    impl Commit for Slow {
+        fn submit(&mut self) -> u64 {
+            self.submitted.fetch_add(1, SeqCst) + 1
+        }
+
+        fn committed(&self) -> u64 {
+            self.committed.load(SeqCst)
+        }
+    }
+
+    impl Slow {
+        /// Waits until more commits than these are submitted.
+        fn wait_for_submitted(&self, commits: u64) {
+            while self.submitted.load(SeqCst) <= commits {
+                thread::yield_now();
+            }
+        }
+
+        fn finish(&self) {
+            self.committed.store(self.submitted.load(SeqCst), SeqCst);
+            self.waker.wake().expect("the server runs");
+        }
+    }
+
+    struct Client(std::net::TcpStream);
+
+    impl Client {
+        fn connect(address: std::net::SocketAddr) -> Client {
+            let stream = std::net::TcpStream::connect(address).expect("listens");
+            let deadline = Some(Duration::from_secs(20));
+            stream.set_read_timeout(deadline).expect("takes a timeout");
+            Client(stream)
+        }
+
+        fn send(&mut self, requests: &[u8]) {
+            self.0.write_all(requests).expect("is read");
+        }
+
+        #[track_caller]
+        fn expect(&mut self, replies: &[u8]) {
+            let mut received = vec![0; replies.len()];
+            self.0.read_exact(&mut received).expect("replies in time");
+            assert_eq!(
+                received.escape_ascii().to_string(),
+                replies.escape_ascii().to_string()
+            );
+        }
+
+        /// Asks again until this is the reply.
+        fn ask_until(&mut self, request: &[u8], reply: &[u8]) {
+            loop {
+                self.send(request);
+                let mut received = Vec::new();
+                while !received.ends_with(b"\n\n") {
+                    let mut byte = [0];
+                    self.0.read_exact(&mut byte).expect("replies in time");
+                    received.extend(byte);
+                }
+                if received == reply {
+                    return;
+                }
+            }
+        }
+
+        fn has_nothing(&self) -> bool {
+            self.0.set_nonblocking(true).expect("takes the mode");
+            let peeked = self.0.peek(&mut [0]).map_err(|error| error.kind());
+            self.0.set_nonblocking(false).expect("takes the mode");
+            peeked == Err(ErrorKind::WouldBlock)
+        }
+    }
+
+    /// Runs `test` beside a server whose commits take as long as it says.
+    fn with_slow_commits<T>(
+        config: Config,
+        test: impl FnOnce(std::net::SocketAddr, &Slow) -> T,
+    ) -> T {
+        let listen = vec!["127.0.0.1:0".into()];
+        let server = Server::bind(Config { listen, ..config }).expect("binds");
+        let (address, stop) = (server.local_addrs()[0], server.stop_handle());
+        let waker = Waker::new(server.poll.registry(), COMMITTED).expect("a waker");
+        let commit = Slow {
+            submitted: Arc::default(),
+            committed: Arc::default(),
+            waker: Arc::new(waker),
+        };
+        thread::scope(|scope| {
+            let of_server = commit.clone();
+            let run = || EventLoop::new(server, &mut Store::new(), of_server, Instant::now).run();
+            let running = scope.spawn(run);
+            let result = test(address, &commit);
+            stop.stop();
+            commit.finish();
+            running.join().expect("does not panic").expect("stops");
+            result
+        })
+    }
+
+    #[test]
+    fn replies_to_puts_wait_for_their_commit_and_others_go_on() {
+        with_slow_commits(Config::default(), |address, commit| {
+            let [mut one, mut other, mut reader] = [(); 3].map(|()| Client::connect(address));
+            one.send(b"put k 1 1\n");
+            // The point is stored, and whoever did not put it reads it.
+            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\n\n");
+            one.send(b"get k\nput k 2 2\n");
+            other.send(b"put other 1 1\n");
+            reader.ask_until(b"get other\n", b"ok\nother 1.0 1\n\n");
+            assert!(one.has_nothing() && other.has_nothing());
+            commit.finish();
+            one.expect(OK);
+            other.expect(OK);
+            // What was sent meanwhile is executed now, and its put waits again.
+            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\nk 2.0 2\n\n");
+            assert!(one.has_nothing());
+            commit.finish();
+            one.expect(&[b"ok\nk 1.0 1\n\n", OK].concat());
+            one.send(b"get other\n");
+            one.expect(b"ok\nother 1.0 1\n\n");
+        });
+    }
+
+    #[test]
+    fn what_waits_for_a_commit_is_bounded() {
+        let config = Config {
+            turn_reply_bytes: 3 * OK.len(),
+            ..Config::default()
+        };
+        with_slow_commits(config, |address, commit| {
+            let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(address)).collect();
+            for client in &mut clients {
+                client.send(b"put k 1 1\n");
+            }
+            // Of ten, three are executed for each commit.
+            for commits in 0..4 {
+                commit.wait_for_submitted(commits);
+                commit.finish();
+            }
+            for client in &mut clients {
+                client.expect(OK);
+            }
+            assert!((4..=10).contains(&commit.submitted.load(SeqCst)));
+        });
+    }
+
+    #[test]
+    fn replies_that_wait_for_a_commit_are_written_by_a_stopping_server() {
+        let mut client = with_slow_commits(Config::default(), |address, _| {
+            let [mut client, mut reader] = [(); 2].map(|()| Client::connect(address));
+            client.send(b"put k 1 1\n");
+            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\n\n");
+            client
+        });
+        client.expect(OK);
+    }
+}
