@@ -34,7 +34,7 @@
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store |
 //! | `execute.rs` | lines × store → replies: the only place that knows both | sockets |
-//! | `store/mod.rs`, `index.rs`, `series.rs` | the hash table from key to series | the protocol, sockets, the clock |
+//! | `store/mod.rs`, `index.rs`, `segmented_vec.rs`, `series.rs` | the hash table from key to series, and the series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | what was stored at one moment | |

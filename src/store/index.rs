@@ -1,82 +1,264 @@
 //! From a key to the place of its series.
 
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hasher};
 
-use super::series::Series;
 use crate::key::Key;
 
-/// A hash table of places. The keys are with the series, each once; here is only so much of
-/// their hashes that the table can grow without looking at them.
-#[derive(Default)]
-pub struct Index {
-    slots: HashTable<Slot>,
+/// Bits of a hash that choose a bucket of the largest usual table.
+const BUCKET_BITS: u32 = 13;
+
+/// Entries of a table, on average. A table has twice as many before it is split, which still fit
+/// into 2^[`BUCKET_BITS`] buckets: hashbrown fills seven eighths of them.
+const TABLE_ENTRIES: usize = 3_250;
+
+/// A hash table from the hash of a key to the place of its series. The keys themselves are with
+/// the series; a slot has enough of the hash to be moved without reading the key.
+///
+/// The slots are in many small tables, so that no insertion waits for a large table to grow. When
+/// these have more than `ENTRIES` entries on average, one table is added, and the next in turn is
+/// split between itself and the new one (Litwin, "Linear Hashing: A New Tool for File and Table
+/// Addressing", VLDB 1980).
+pub struct Index<const ENTRIES: usize = TABLE_ENTRIES> {
+    /// At least one.
+    tables: Vec<HashTable<Slot>>,
+    /// The least 2^n - 1 that no table's number exceeds.
+    mask: usize,
+    entries: usize,
+    /// Bytes that all tables together have allocated.
+    table_bytes: usize,
     hasher: RandomState,
 }
 
 /// Eight bytes a series.
 struct Slot {
-    hash: u32,
+    hash: KeyHash,
     place: u32,
 }
 
-/// A key's hash, found once for looking up and adding.
-#[derive(Clone, Copy)]
-pub struct KeyHash(u32);
-
-impl KeyHash {
-    /// The hash as the table wants it, which takes the place of a slot from the low bits and a
-    /// tag to compare from the high ones.
-    fn spread(self) -> u64 {
-        u64::from(self.0) << 32 | u64::from(self.0)
+impl Slot {
+    fn spread(&self) -> u64 {
+        self.hash.spread()
     }
 }
 
-impl Index {
+/// A key's hash, computed once for lookup and insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyHash(u32);
+
+impl KeyHash {
+    /// The hash as hashbrown wants it: it takes the bucket from the low bits, and a tag to compare
+    /// first from the seven highest.
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+
+    /// Bits for the number of the table, from the lowest up. They begin where those of the bucket
+    /// end, so that the entries of one table spread over all of its buckets.
+    fn table_bits(self) -> usize {
+        self.0.rotate_right(BUCKET_BITS) as usize
+    }
+}
+
+impl<const ENTRIES: usize> Index<ENTRIES> {
+    /// The hash of a key. The seed is random and of this index alone.
     #[inline]
     pub fn hash(&self, key: Key) -> KeyHash {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key.as_bytes());
-        let hash = (hasher.finish() >> 16) as u32;
-        // Tests are to meet keys of one hash.
-        KeyHash(if cfg!(test) { hash % 4 } else { hash })
+        KeyHash((hasher.finish() >> 16) as u32)
     }
 
-    /// The place in `series` of the one that has this key.
+    /// The first place inserted with this hash of which `is_key` says that the key is there.
     #[inline]
-    pub fn find(&self, hash: KeyHash, key: Key, series: &[Series]) -> Option<usize> {
-        let is_key = |slot: &Slot| slot.hash == hash.0 && series[slot.place as usize].has(key);
-        self.slots
-            .find(hash.spread(), is_key)
-            .map(|slot| slot.place as usize)
-    }
-
-    /// The place that this hash leads to first: that of its key, unless there are two keys of one
-    /// hash, or none with this one. Looks at no key.
-    #[inline]
-    pub fn guess(&self, hash: KeyHash) -> Option<usize> {
-        let slot = self.slots.find(hash.spread(), |slot| slot.hash == hash.0);
+    pub fn find(&self, hash: KeyHash, mut is_key: impl FnMut(usize) -> bool) -> Option<usize> {
+        let is_key = |slot: &Slot| slot.hash == hash && is_key(slot.place as usize);
+        let slot = self.tables[self.table_of(hash)].find(hash.spread(), is_key);
         slot.map(|slot| slot.place as usize)
     }
 
+    /// A place inserted with this hash. It is that of the key, unless the key is new or shares its
+    /// hash with another. Reads no key.
+    #[inline]
+    pub fn guess(&self, hash: KeyHash) -> Option<usize> {
+        self.find(hash, |_| true)
+    }
+
     /// Adds the place of a key that has none.
+    ///
+    /// Moves the entries of at most two tables, however many there are: those of the one that is
+    /// inserted into, if it must grow, and those of the one that is split.
     ///
     /// # Panics
     ///
     /// At 2^32 series, which take more than 400 GiB.
     pub fn insert(&mut self, hash: KeyHash, place: usize) {
         let place = u32::try_from(place).expect("a store of less than 2^32 series");
-        let slot = Slot {
-            hash: hash.0,
-            place,
-        };
-        self.slots
-            .insert_unique(hash.spread(), slot, |slot| KeyHash(slot.hash).spread());
+        let number = self.table_of(hash);
+        let table = &mut self.tables[number];
+        let bytes_before = table.allocation_size();
+        table.insert_unique(hash.spread(), Slot { hash, place }, Slot::spread);
+        self.table_bytes += table.allocation_size() - bytes_before;
+        self.entries += 1;
+        if self.entries > self.tables.len() * ENTRIES {
+            self.split();
+        }
     }
 
-    /// Bytes that are allocated: a slot and a tag for each place of the table.
+    /// Number of the table for this hash.
+    #[inline]
+    fn table_of(&self, hash: KeyHash) -> usize {
+        let number = hash.table_bits() & self.mask;
+        if number < self.tables.len() {
+            number
+        } else {
+            // Not added yet: the entries are in the table that will be split for it.
+            number & (self.mask >> 1)
+        }
+    }
+
+    /// Adds a table, and moves about half of the entries of another to it. Both get the size that
+    /// fits what they have then.
+    fn split(&mut self) {
+        let added = self.tables.len();
+        self.mask = (added + 1).next_power_of_two() - 1;
+        let split = added & (self.mask >> 1);
+        let entries = mem::take(&mut self.tables[split]);
+        self.tables.push(HashTable::new());
+        self.table_bytes -= entries.allocation_size();
+
+        let moves = |slot: &&Slot| self.table_of(slot.hash) == added;
+        let moved = entries.iter().filter(moves).count();
+        self.tables[added].reserve(moved, Slot::spread);
+        self.tables[split].reserve(entries.len() - moved, Slot::spread);
+        for slot in entries {
+            let number = self.table_of(slot.hash);
+            self.tables[number].insert_unique(slot.spread(), slot, Slot::spread);
+        }
+        for number in [added, split] {
+            self.table_bytes += self.tables[number].allocation_size();
+        }
+    }
+
+    /// Bytes that are allocated, in constant time: mostly a slot and a tag for each bucket.
     pub fn allocated_bytes(&self) -> usize {
-        self.slots.allocation_size()
+        self.table_bytes + self.tables.capacity() * size_of::<HashTable<Slot>>()
+    }
+}
+
+impl<const ENTRIES: usize> Default for Index<ENTRIES> {
+    fn default() -> Self {
+        Index {
+            tables: vec![HashTable::new()],
+            mask: 0,
+            entries: 0,
+            table_bytes: 0,
+            hasher: RandomState::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Inserts places 0, 1, 2 and so on with these hashes.
+    fn index_of<const ENTRIES: usize>(hashes: &[u32]) -> Index<ENTRIES> {
+        let mut index = Index::default();
+        for (place, &hash) in hashes.iter().enumerate() {
+            index.insert(KeyHash(hash), place);
+        }
+        index
+    }
+
+    fn counted_bytes<const ENTRIES: usize>(index: &Index<ENTRIES>) -> usize {
+        let tables = index.tables.iter().map(HashTable::allocation_size);
+        tables.sum::<usize>() + index.tables.capacity() * size_of::<HashTable<Slot>>()
+    }
+
+    /// Hashes of which some differ in a few bits only, and some are the same.
+    fn hash() -> impl Strategy<Value = u32> {
+        prop_oneof![
+            4 => any::<u32>(),
+            1 => 0u32..8,
+            1 => (0u32..64).prop_map(|bits| bits << BUCKET_BITS),
+            1 => (0u32..64).prop_map(|bits| bits.rotate_right(6)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_map_has(hashes in proptest::collection::vec(hash(), 1..1_500), others in proptest::collection::vec(hash(), 100)) {
+            let index: Index<4> = index_of(&hashes);
+            let mut map: HashMap<u32, Vec<usize>> = HashMap::new();
+            for (place, &hash) in hashes.iter().enumerate() {
+                map.entry(hash).or_default().push(place);
+            }
+            for &other in &others {
+                map.entry(other).or_default();
+            }
+            for (hash, expected) in map {
+                let mut places = Vec::new();
+                let found = index.find(KeyHash(hash), |place| {
+                    places.push(place);
+                    false
+                });
+                prop_assert_eq!(found, None);
+                places.sort_unstable();
+                prop_assert_eq!(&places, &expected);
+                prop_assert_eq!(index.guess(KeyHash(hash)).is_some(), !expected.is_empty());
+            }
+            prop_assert_eq!(index.tables.len(), hashes.len().div_ceil(4));
+            prop_assert_eq!(index.allocated_bytes(), counted_bytes(&index));
+        }
+    }
+
+    #[test]
+    fn many_keys_of_one_hash() {
+        let index: Index<4> = index_of(&[7; 1_000]);
+        for place in 0..1_000 {
+            assert_eq!(index.find(KeyHash(7), |at| at == place), Some(place));
+        }
+        assert_eq!(index.guess(KeyHash(8)), None);
+    }
+
+    #[test]
+    fn no_insertion_moves_much() {
+        let mut index = Index::<TABLE_ENTRIES>::default();
+        let mut bytes_before = Vec::new();
+        let mut most_moved = 0;
+        for place in 0..60 * TABLE_ENTRIES {
+            // The multiples of an odd number are a permutation that looks like chance.
+            let hash = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
+            index.insert(KeyHash(hash as u32), place);
+            bytes_before.resize(index.tables.len(), 0);
+            let mut moved = 0;
+            for (table, bytes) in index.tables.iter().zip(&mut bytes_before) {
+                if mem::replace(bytes, table.allocation_size()) != *bytes {
+                    moved += table.len();
+                }
+            }
+            most_moved = most_moved.max(moved);
+        }
+        assert_eq!(index.tables.len(), 60);
+        assert!(
+            (TABLE_ENTRIES..4 * TABLE_ENTRIES).contains(&most_moved),
+            "{most_moved}"
+        );
+        for table in &index.tables {
+            let bucket = |slot: &Slot| slot.spread() as usize % table.num_buckets();
+            let buckets: HashSet<usize> = table.iter().map(bucket).collect();
+            assert!(buckets.len() > table.len() / 2, "they crowd in few buckets");
+        }
+        let largest = index.tables.iter().map(HashTable::num_buckets).max();
+        assert!(largest <= Some(1 << BUCKET_BITS));
+        assert_eq!(index.allocated_bytes(), counted_bytes(&index));
     }
 }

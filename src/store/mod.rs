@@ -22,6 +22,7 @@ mod head;
 mod index;
 mod packing;
 mod run;
+mod segmented_vec;
 mod series;
 mod snapshot;
 mod timeline;
@@ -33,6 +34,7 @@ use std::rc::Rc;
 use self::index::{Index, KeyHash};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
+use self::segmented_vec::SegmentedVec;
 use self::series::Series;
 use self::snapshot::Notes;
 pub use self::snapshot::Snapshot;
@@ -71,6 +73,9 @@ impl Put<'_> {
 /// have under way.
 pub(crate) const PUTS_AT_ONCE: usize = 16;
 
+/// The place of no series.
+const NOWHERE: usize = usize::MAX;
+
 /// Series of points by key, in memory, in about a byte a point, for use by one thread.
 ///
 /// ```
@@ -91,7 +96,7 @@ pub struct Store {
     /// Place in `series` by key.
     index: Index,
     /// In the order in which each was first put.
-    series: Vec<Series>,
+    series: SegmentedVec<Series>,
     /// How many points were written anew for puts into the past.
     points_rewritten: u64,
     /// What the snapshots that are still read need to know of changes; shared with them.
@@ -107,7 +112,8 @@ impl Store {
     /// Stores one point. A point that the series has at this timestamp is replaced.
     ///
     /// Constant time where the point is the newest of its series, else now and then the work of
-    /// writing one block of about a thousand points anew. While there are snapshots, the first put
+    /// rewriting one block of about a thousand points. A new key may move some ten thousand entries
+    /// of the index, however many series there are. While there are snapshots, the first put
     /// into a series after each of them takes a note, in time logarithmic in how many there are,
     /// and the first into the past of what one holds copies the head and the list of the blocks.
     #[inline]
@@ -122,28 +128,23 @@ impl Store {
 
     /// Stores several points, in order, as [`put`](Self::put) does.
     ///
-    /// In a store too large for the processor's caches this takes half the time: the memory of
-    /// up to sixteen series is waited for at once, and not of one after the other.
+    /// In a store too large for the processor's caches this takes half the time: it waits for the
+    /// memory of up to sixteen series at once, not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
         if let [put] = puts {
-            // Nothing to wait for at once with.
+            // There is no other memory to wait for at the same time.
             return self.put_one(put);
         }
         for puts in puts.chunks(PUTS_AT_ONCE) {
-            let mut places = [None; PUTS_AT_ONCE];
+            let mut places = [NOWHERE; PUTS_AT_ONCE];
             for (place, put) in places.iter_mut().zip(puts) {
-                *place = self.index.guess(self.index.hash(put.key));
+                *place = self.guess(self.index.hash(put.key));
             }
-            for &place in places.iter().flatten() {
-                self.series[place].warm();
-            }
+            let series = places.iter().filter_map(|&place| self.series.get(place));
+            series.for_each(Series::warm);
             for (&place, put) in places.iter().zip(puts) {
-                match place {
-                    Some(place) if self.series[place].has(put.key) => {
-                        self.put_at(place, put.point())
-                    }
-                    // New, perhaps by one of those before it.
-                    _ => self.put_one(put),
+                if !self.put_at(place, put) {
+                    self.put_unguessed(self.index.hash(put.key), put);
                 }
             }
         }
@@ -152,32 +153,52 @@ impl Store {
     #[inline]
     fn put_one(&mut self, put: &Put) {
         let hash = self.index.hash(put.key);
-        match self.index.find(hash, put.key, &self.series) {
-            Some(place) => self.put_at(place, put.point()),
-            None => self.add_series(hash, put.key, put.point()),
+        if !self.put_at(self.guess(hash), put) {
+            self.put_unguessed(hash, put);
         }
     }
 
+    /// Puts into the series at this place, if it is the one that has the key.
     #[inline]
-    fn put_at(&mut self, place: usize, point: Point) {
-        let series = &mut self.series[place];
+    fn put_at(&mut self, place: usize, put: &Put) -> bool {
+        let series = self.series.get_mut(place);
+        let Some(series) = series.filter(|series| series.has(put.key)) else {
+            return false;
+        };
         self.notes
             .borrow_mut()
-            .before_put(place, series, point.timestamp);
-        self.points_rewritten += series.timeline.put(point) as u64;
+            .before_put(place, series, put.timestamp);
+        self.points_rewritten += series.timeline.put(put.point()) as u64;
+        true
     }
 
+    /// Puts under a key that is new, or has its hash in common with another.
     #[cold]
-    fn add_series(&mut self, hash: KeyHash, key: Key, point: Point) {
+    fn put_unguessed(&mut self, hash: KeyHash, put: &Put) {
+        if let Some(place) = self.find(hash, put.key) {
+            self.put_at(place, put);
+            return;
+        }
         let place = self.series.len();
         self.index.insert(hash, place);
         let epoch = self.notes.borrow_mut().series_added();
-        self.series.push(Series::new(key, place, epoch, point));
+        self.series
+            .push(Series::new(put.key, place, epoch, put.point()));
     }
 
-    fn find(&self, key: &str) -> Option<usize> {
+    #[inline]
+    fn guess(&self, hash: KeyHash) -> usize {
+        self.index.guess(hash).unwrap_or(NOWHERE)
+    }
+
+    fn find(&self, hash: KeyHash, key: Key) -> Option<usize> {
+        self.index.find(hash, |place| self.series[place].has(key))
+    }
+
+    /// Place of the series under a key.
+    fn place_of(&self, key: &str) -> Option<usize> {
         let key = key.into();
-        self.index.find(self.index.hash(key), key, &self.series)
+        self.find(self.index.hash(key), key)
     }
 
     /// How many points were written anew for puts into the past, some 40 to 150 ns each: for
@@ -198,7 +219,7 @@ impl Store {
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
-        let place = self.find(key)?;
+        let place = self.place_of(key)?;
         Some(Notes::open(&self.notes, place..place + 1))
     }
 
@@ -216,7 +237,7 @@ impl Store {
         key: &str,
         timestamps: impl RangeBounds<i64>,
     ) -> impl Iterator<Item = Point> {
-        let series = self.find(key).map(|place| &self.series[place]);
+        let series = self.place_of(key).map(|place| &self.series[place]);
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
         let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
         std::iter::from_fn(move || {
@@ -254,7 +275,7 @@ impl Store {
     /// the number of blocks.
     pub fn allocated_bytes(&self) -> usize {
         self.index.allocated_bytes()
-            + self.series.capacity() * size_of::<Series>()
+            + self.series.allocated_bytes()
             + self
                 .series
                 .iter()
@@ -280,6 +301,8 @@ fn first_and_last(range: &impl RangeBounds<i64>) -> Option<(i64, i64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -309,5 +332,43 @@ mod tests {
         assert_eq!(timestamps((Unbounded, Excluded(i64::MIN))), []);
         assert_eq!(timestamps((Included(5), Included(-5))), []);
         assert_eq!(store.range("none", ..).count(), 0);
+    }
+
+    /// Two keys whose hashes in this store are the same, by trying until two meet.
+    fn keys_of_one_hash(store: &Store) -> (String, String) {
+        let mut keys = HashMap::new();
+        for number in 0.. {
+            let key = format!("k{number}");
+            let hash = store.index.hash(key.as_str().into());
+            if let Some(other) = keys.insert(hash, key.clone()) {
+                return (other, key);
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_different_series() {
+        let mut store = Store::new();
+        let (one, other) = keys_of_one_hash(&store);
+        let put = |key, timestamp| Put {
+            key: Key::from(key),
+            timestamp,
+            value: 1.0,
+        };
+        store.put_all(&[
+            put(&*one, 1),
+            put(&*other, 2),
+            put(&*one, 3),
+            put(&*other, 4),
+        ]);
+        store.put_all(&[put(&*other, 6), put(&*one, 5)]);
+        store.put(&other, 8, 1.0);
+        store.put(&one, 7, 1.0);
+        for (key, timestamps) in [(&one, [1, 3, 5, 7]), (&other, [2, 4, 6, 8])] {
+            let stored = store.range(key, ..).map(|point| point.timestamp);
+            assert!(stored.eq(timestamps), "{key}");
+        }
+        assert!(store.keys().eq([&one, &other]));
     }
 }
