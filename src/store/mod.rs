@@ -73,6 +73,9 @@ impl Put<'_> {
 /// have under way.
 pub(crate) const PUTS_AT_ONCE: usize = 16;
 
+/// As many series as a processor core is likely to have in its own cache.
+const CACHED_SERIES: usize = 2_048;
+
 /// The place of no series.
 const NOWHERE: usize = usize::MAX;
 
@@ -140,8 +143,10 @@ impl Store {
             for (place, put) in places.iter_mut().zip(puts) {
                 *place = self.guess(self.index.hash(put.key));
             }
-            let series = places.iter().filter_map(|&place| self.series.get(place));
-            series.for_each(Series::warm);
+            if self.series.len() > CACHED_SERIES {
+                let series = places.iter().filter_map(|&place| self.series.get(place));
+                series.for_each(Series::warm);
+            }
             for (&place, put) in places.iter().zip(puts) {
                 if !self.put_at(place, put) {
                     self.put_unguessed(self.index.hash(put.key), put);

@@ -36,7 +36,10 @@ impl Series {
     /// Loads what a put needs, if its point is the newest, into the processor's cache.
     #[inline]
     pub fn warm(&self) {
-        black_box((self.key.as_bytes().first(), self.timeline.newest_byte()));
+        black_box((
+            self.key.as_bytes().first().copied(),
+            self.timeline.newest_byte(),
+        ));
     }
 
     /// Bytes that the series has allocated, blocks that it shares with snapshots included.
