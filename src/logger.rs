@@ -1,33 +1,45 @@
 //! The log, on standard error.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use rustix::termios::ttyname;
 use simple_logger::SimpleLogger;
 
-/// Formats records by [`SimpleLogger`] and writes them to standard error, each behind the time.
+/// Formats records with [`SimpleLogger`] and writes them to standard error, after the time. What
+/// standard error does not take at once is dropped.
 ///
-/// That printer panics where it cannot write, and waits where nobody reads; and a log that is on
-/// a full disk, or in a pipe that nobody empties, is no reason for a server to end or to stand
-/// still. So it prints on standard output, which the daemon has no other use for and makes a
-/// socket into this very process; what comes out of it is written to standard error if that takes
-/// it at once, and else is dropped.
+/// `SimpleLogger` prints by itself: it panics if it cannot write, and waits if nobody reads. A full
+/// disk or a reader that stands still is no reason for a server to do either. So `SimpleLogger`
+/// prints on standard output, which the daemon has no other use for. That is made one end of a pair
+/// of sockets, and the lines are taken from the other end.
 struct Logger {
     printer: SimpleLogger,
     printed: UnixStream,
+    log: File,
 }
 
-/// Sends what the library and the daemon log to standard error, from `level` on up.
+/// Sends what the library and the daemon log at `level` and above to standard error.
 pub fn install(level: LevelFilter) -> io::Result<()> {
+    let log = open_log()?;
     let (stdout, printed) = UnixStream::pair()?;
     printed.set_nonblocking(true)?;
     rustix::stdio::dup2_stdout(&stdout)?;
     let printer = SimpleLogger::new().with_level(level);
-    log::set_boxed_logger(Box::new(Logger { printer, printed })).map_err(io::Error::other)?;
+    let logger = Logger {
+        printer,
+        printed,
+        log,
+    };
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     log::set_max_level(level);
     Ok(())
 }
@@ -42,22 +54,57 @@ impl Log for Logger {
             return;
         }
         self.printer.log(record);
-        let mut line = format!("{} ", humantime::format_rfc3339_millis(SystemTime::now()));
-        // Ends where all is read that was printed: by then reading would block.
-        let _would_block = (&self.printed).read_to_string(&mut line);
-        if takes_a_line(io::stderr().as_fd()) {
-            // An error is that of a log that is gone.
-            let _unwritten = io::stderr().write_all(&line.as_bytes()[..line.len().min(LINE_BYTES)]);
+        let mut line = format!("{} ", humantime::format_rfc3339_millis(SystemTime::now())).into();
+        // Ends when all that was printed is read: then reading would block.
+        let _would_block = (&self.printed).read_to_end(&mut line);
+        if line.len() > LINE_BYTES {
+            line.truncate(LINE_BYTES - 1);
+            line.push(b'\n');
         }
+        // Where the log cannot be written, nobody can be told.
+        let _unwritten = self.write(&line);
     }
 
     fn flush(&self) {}
 }
 
-/// The most bytes of a line: what a pipe that is ready takes without waiting (`PIPE_BUF`).
-const LINE_BYTES: usize = 4_096;
+/// The most bytes of a line. A pipe that poll says is writable takes them without waiting, on every
+/// system (`_POSIX_PIPE_BUF`).
+const LINE_BYTES: usize = 512;
 
-fn takes_a_line(descriptor: BorrowedFd) -> bool {
-    let mut polled = [PollFd::new(&descriptor, PollFlags::OUT)];
+impl Logger {
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        match send(&self.log, line, SendFlags::DONTWAIT) {
+            Err(Errno::NOTSOCK) if is_writable(&self.log) => (&self.log).write_all(line),
+            Err(error) => Err(error.into()),
+            Ok(_sent) => Ok(()),
+        }
+    }
+}
+
+fn is_writable(log: &File) -> bool {
+    let mut polled = [PollFd::new(log, PollFlags::OUT)];
     poll(&mut polled, Some(&Timespec::default())) == Ok(1)
+}
+
+/// Opens what standard error refers to in such a way that writing does not wait for a reader.
+///
+/// Whether a descriptor waits is a mode that all processes share which have inherited it, so it is
+/// not for us to change. A terminal or pipe is opened once more instead, in a mode of our own: poll
+/// says that a terminal is writable even if writing to it waits, and another process may fill a
+/// pipe after poll has looked. Where that fails, poll alone must do. Files never wait, and have a
+/// position that is to be shared. Sockets cannot be opened, but [`send`] can be told not to wait.
+fn open_log() -> io::Result<File> {
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    if stderr.metadata()?.is_file() {
+        return Ok(stderr);
+    }
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let reopened = if cfg!(any(target_os = "linux", target_os = "android")) {
+        open("/proc/self/fd/2", flags, Mode::empty())
+    } else {
+        // Pipes have no name there.
+        ttyname(&stderr, []).and_then(|name| open(name, flags, Mode::empty()))
+    };
+    Ok(reopened.map_or(stderr, File::from))
 }

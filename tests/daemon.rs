@@ -18,6 +18,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use support::{
     Client, DEADLINE, OK, WRONG_COMMAND, again, assert_same, may_open_files, run_with_open_files,
 };
@@ -623,6 +625,58 @@ fn a_log_that_takes_no_more_at_the_moment_does_not_stop_it() {
     }
     process.stop();
     drop(unread);
+}
+
+#[test]
+fn a_log_that_nobody_empties_does_not_stop_it() {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let terminal = openpt(flags).expect("a terminal");
+    unlockpt(&terminal).expect("a terminal that can be opened");
+    let (pipe, into_pipe) = std::io::pipe().expect("a pipe");
+    let (socket, into_socket) = UnixStream::pair().expect("a pair of sockets");
+    let logs = [
+        ioctl_tiocgptpeer(&terminal, flags).expect("its other side"),
+        into_pipe.into(),
+        into_socket.into(),
+    ];
+    for log in logs {
+        let shared = log.try_clone().expect("a second descriptor");
+        let mut command = Command::new(METRICD);
+        command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+        let process = Process::spawn_logging(&mut command, log.into(), 0);
+        let mut client = Client::connect(process.address_from_system());
+        // Several times what the largest of them holds.
+        for _ in 0..20 {
+            client.exchange(&b"nonsense\n".repeat(500), &WRONG_COMMAND.repeat(500));
+        }
+        // Whoever has it too still waits for it.
+        let mode = fcntl_getfl(&shared).expect("the mode");
+        assert!(!mode.contains(OFlags::NONBLOCK));
+        process.stop();
+    }
+    drop((terminal, pipe, socket));
+}
+
+#[test]
+fn a_log_in_a_file_is_shared_with_whoever_else_writes_there() {
+    let path = std::env::temp_dir().join(format!("metricd-test-{}", std::process::id()));
+    let mut file = fs::File::create(&path).expect("a file");
+    let log = file.try_clone().expect("a second descriptor");
+    let mut command = Command::new(METRICD);
+    command.args(["--listen", "127.0.0.1:0"]);
+    file.write_all(b"before\n").expect("is written");
+    let process = Process::spawn_logging(&mut command, log.into(), 0);
+    let address = process.address_from_system();
+    process.stop();
+    file.write_all(b"after\n").expect("is written");
+    let written = fs::read_to_string(&path).expect("is read");
+    fs::remove_file(&path).expect("is removed");
+    let listening = format!("listening on {address}\n");
+    assert!(
+        written.starts_with("before\n") && written.ends_with("\nafter\n"),
+        "{written}"
+    );
+    assert!(written.contains(&listening), "{written}");
 }
 
 #[test]
