@@ -1,6 +1,6 @@
-//! The command line: arguments to a [`Config`] and what else the daemon needs to know.
+//! The command line: from arguments to a [`Config`] and whatever else the daemon needs to know.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ pub enum Command {
         config: Config,
         log_level: LevelFilter,
     },
-    /// Print this on standard output and end.
+    /// Print this on standard output and exit.
     Print(String),
 }
 
-/// The page that `--help` prints: one screen of 24 lines by 80 columns.
+/// The page that `--help` prints, which fits a screen of 24 lines by 80 columns.
 fn help() -> String {
     let default = Config::default();
     format!(
@@ -28,12 +28,12 @@ metricd: a metrics server; numbers with a timestamp under a key, over TCP
 
 Usage: metricd [OPTION]...
 
-  --listen HOST:PORT      address to listen on, [::1]:PORT too; may be repeated
+  --listen HOST:PORT      address to listen on, also [::1]:PORT; up to 64 times
                           [default: {listen}]
   --connection-limit N    connections served at once; others wait [{connections}]
   --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
   --read-buffer BYTES     read from one client in one turn [{read}]
-  --write-buffer BYTES    replies formed at once, 65536 at least [{write}]
+  --write-buffer BYTES    replies formed at once, at least 65536 [{write}]
   --accepts-per-turn N    connections accepted in one turn [{accepts}]
   --events-per-turn N     events taken from the system in one turn [{events}]
   --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
@@ -41,7 +41,7 @@ Usage: metricd [OPTION]...
   --help, --version       print this, or the version, and exit
 
 Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
-SIGINT and SIGTERM stop it: replies owed are written first; a second one ends
+SIGINT and SIGTERM stop it after owed replies are written; a second one stops
 it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
 ",
         listen = default.listen[0].address,
@@ -55,8 +55,8 @@ it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
     )
 }
 
-/// Reads the arguments, which come without the program's name. An error is one line that says
-/// what is wrong and what is taken.
+/// Reads the arguments, without the program's name. An error is one line that says what is wrong
+/// and what is taken instead.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut config = Config::default();
     let mut log_level = LevelFilter::Info;
@@ -74,7 +74,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                     concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n").into(),
                 ));
             }
-            "listen" => listen.push(address(parser.value()?)?),
+            "listen" => {
+                let takes = "HOST:PORT or [IPV6]:PORT";
+                listen.push(value(&mut parser, &option, takes, address)?);
+            }
             "connection-limit" => config.connection_limit = number(&mut parser, &option)?,
             "line-limit" => config.line_limit_bytes = number(&mut parser, &option)?,
             "read-buffer" => config.read_buffer_bytes = number(&mut parser, &option)?,
@@ -84,7 +87,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             "stop-timeout" => {
                 config.stop_timeout = Duration::from_secs(number(&mut parser, &option)?);
             }
-            "log-level" => log_level = level(&parser.value()?)?,
+            "log-level" => {
+                let takes = "off, error, warn, info, debug or trace";
+                log_level = value(&mut parser, &option, takes, |text| text.parse().ok())?;
+            }
             _ => return Err(unexpected(Long(&option))),
         }
     }
@@ -94,19 +100,33 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
     Ok(Command::Serve { config, log_level })
 }
 
-/// An argument that is not taken, with a hint to those that are.
+/// The error for an argument that is not taken, with a hint to those that are.
 fn unexpected(argument: lexopt::Arg) -> lexopt::Error {
     format!("{}; see metricd --help", argument.unexpected()).into()
 }
 
-/// The number that follows an option; whether it is in range shows when it is used.
+/// The number that follows an option. Its range is checked when the server is bound.
 fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, lexopt::Error> {
-    let text = parser.value()?;
-    let number = text.to_str().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| format!("--{option} does not take {text:?}: it takes a number").into())
+    value(parser, option, "a number", |text| text.parse().ok())
 }
 
-/// An [`Error::Config`] in terms of options, whose names are those of the fields.
+/// What `read` makes of the value that follows an option. An error says what the option `takes`.
+fn value<T>(
+    parser: &mut lexopt::Parser,
+    option: &str,
+    takes: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, lexopt::Error> {
+    let Ok(text) = parser.value() else {
+        return Err(format!("--{option} has no value: it takes {takes}").into());
+    };
+    text.to_str().and_then(read).ok_or_else(|| {
+        let text = text.to_string_lossy();
+        format!("--{option} does not take {text:?}: it takes {takes}").into()
+    })
+}
+
+/// The message of an [`Error::Config`], with the option instead of the field of the same name.
 pub fn out_of_range(error: &Error) -> lexopt::Error {
     let mut message = error.to_string();
     if let Error::Config { field, .. } = error {
@@ -116,34 +136,10 @@ pub fn out_of_range(error: &Error) -> lexopt::Error {
     message.into()
 }
 
-fn level(text: &OsStr) -> Result<LevelFilter, lexopt::Error> {
-    let level = text.to_str().and_then(|text| text.parse().ok());
-    level.ok_or_else(|| {
-        let text = text.to_string_lossy();
-        format!(
-            "--log-level does not take {text:?}: it takes off, error, warn, info, debug or trace"
-        )
-        .into()
-    })
-}
-
-/// Checks the form of an address; whether its host exists shows when it is listened on.
-fn address(text: OsString) -> Result<String, lexopt::Error> {
-    let taken = text.to_str().filter(|text| {
-        text.rsplit_once(':').is_some_and(|(host, port)| {
-            let bare = !host.is_empty() && !host.contains(':');
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            (bare || bracketed) && port.parse::<u16>().is_ok()
-        })
-    });
-    match taken {
-        Some(address) => Ok(address.into()),
-        None => {
-            let text = text.to_string_lossy();
-            Err(
-                format!("--listen does not take {text:?}: it takes HOST:PORT or [IPV6]:PORT")
-                    .into(),
-            )
-        }
-    }
+/// Checks the form of an address. Whether its host exists shows when the server is bound.
+fn address(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_name = !host.is_empty() && !host.contains(':');
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    ((is_name || is_bracketed) && port.parse::<u16>().is_ok()).then(|| text.into())
 }

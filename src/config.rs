@@ -16,8 +16,9 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// `HOST:PORT`, an IPv6 host in brackets; port 0 lets the system choose. A host name stands
-    /// for all of its addresses.
+    /// `HOST:PORT`, an IPv6 host in brackets. Port 0 lets the system choose. A host name stands for
+    /// all of its addresses, `0.0.0.0` for all IPv4 addresses of the machine, and `[::]` for all
+    /// IPv6 addresses.
     pub address: String,
     /// What clients that connect to it speak.
     pub protocol: Protocol,
@@ -82,6 +83,14 @@ pub struct Config {
     /// Connections accepted in one turn of the loop, at least 1, so that a flood of them does
     /// not hold up those that are served. Default: 64.
     pub accepts_per_turn: usize,
+
+    /// How long to wait before accepting again when the system has no descriptor or memory for
+    /// another connection, since another process may free some. Default: 1 s.
+    pub accept_retry: Duration,
+
+    /// How long not to log again that no more connections are accepted, so that a flood of them
+    /// does not fill the log. Default: 10 min.
+    pub full_log_interval: Duration,
 
     /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).
     pub events_per_turn: usize,
@@ -193,6 +202,8 @@ impl Default for Config {
             read_buffer_bytes: 64 << 10,
             write_buffer_bytes: 64 << 10,
             accepts_per_turn: 64,
+            accept_retry: Duration::from_secs(1),
+            full_log_interval: Duration::from_secs(600),
             events_per_turn: 1_024,
             turn_time: Duration::from_millis(4),
             turn_reply_bytes: 256 << 10,

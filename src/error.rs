@@ -4,47 +4,48 @@ use std::{fmt, io};
 
 /// Why a server could not be bound, or why it ended before it was stopped.
 ///
-/// Nothing that a client sends is ever such an error: a bad line is answered, a broken
-/// connection is closed, and the server goes on.
+/// No client can cause such an error: a bad line is answered, a broken connection is closed, and
+/// the server goes on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A field of the [`Config`](crate::Config) is out of its range.
     Config {
-        /// Name of the field.
+        /// The name of the field.
         field: &'static str,
-        /// What it was set to; of `listen`, how many addresses.
+        /// What it is set to. For `listen`, the number of addresses.
         value: usize,
-        /// The least that it takes.
+        /// The least that is allowed.
         least: usize,
-        /// The most that it takes.
+        /// The most that is allowed.
         most: usize,
     },
-    /// An address to listen on is malformed, or its host name does not resolve.
+    /// An address to listen on is malformed, or its host name cannot be resolved.
     Resolve {
         /// The address as it was given.
         address: String,
-        /// What the system's resolver said.
+        /// The error of the system's resolver.
         source: io::Error,
     },
-    /// An address cannot be listened on: in use, not permitted, not of this machine.
+    /// The server cannot listen on an address: it is in use, not permitted, or not an address of
+    /// this machine.
     Listen {
         /// The address as it was given.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system refused what the server itself needs.
+    /// The system refused something that the server needs.
     System {
-        /// What was asked of the system.
+        /// What the server could not do.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// For `map_err`: what the system refused.
+    /// Makes an [`Error::System`], for `map_err`.
     pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
         move |source| Error::System { doing, source }
     }
@@ -53,6 +54,17 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::Config {
+                field: field @ "listen",
+                value,
+                least,
+                most,
+            } => {
+                write!(
+                    f,
+                    "{field} has {value} addresses: it takes {least} to {most}"
+                )
+            }
             Error::Config {
                 field,
                 value,

@@ -1,9 +1,9 @@
 //! The name of a series.
 
-/// A key: any text.
+/// A key, which may be any text.
 ///
-/// A slice of text that is known to be such without looking through it once more, which
-/// [`str::from_utf8`] would take longer for than looking up the series does.
+/// It holds bytes that are known to be UTF-8. To make a `&str` of them, [`str::from_utf8`] would
+/// have to check them once more, which takes longer than looking up the series.
 ///
 /// ```
 /// let key = metricd::Key::from("palm.cpu");
@@ -16,7 +16,7 @@ pub struct Key<'text> {
 }
 
 impl<'text> Key<'text> {
-    /// The key that is this text, all of it ASCII.
+    /// Makes a key of text that is all ASCII.
     pub(crate) fn of_ascii(bytes: &'text [u8]) -> Key<'text> {
         debug_assert!(bytes.is_ascii());
         Key { bytes }
@@ -38,7 +38,7 @@ impl<'text> From<&'text str> for Key<'text> {
 
 impl From<Key<'_>> for Box<str> {
     fn from(key: Key<'_>) -> Box<str> {
-        // Nothing is lost of what is UTF-8.
+        // Nothing is lost, since the bytes are UTF-8.
         String::from_utf8_lossy(key.bytes).into()
     }
 }

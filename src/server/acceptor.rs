@@ -6,21 +6,22 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use socket2::{Domain, Socket, Type};
 
+use crate::config::{Config, Listen, Protocol};
 use crate::error::Error;
 
-/// How long being full is not logged again, however often clients come and go meanwhile.
-const LOGGED_AGAIN: Duration = Duration::from_secs(600);
-
-/// How long to wait for descriptors or memory that somebody else may free.
-const RESOURCES_RETRY: Duration = Duration::from_secs(1);
-
-/// All listening sockets, which share one token: an event of any is a reason to look at all.
+/// All listening sockets. They share one token, so an event of any is a reason to look at all.
 #[derive(Debug)]
 pub struct Acceptor {
-    listeners: Vec<TcpListener>,
+    /// Each with what is spoken there.
+    listeners: Vec<(TcpListener, Protocol)>,
     addresses: Vec<SocketAddr>,
     state: State,
+    /// [`Config::accept_retry`].
+    retry: Duration,
+    /// [`Config::full_log_interval`].
+    log_interval: Duration,
     /// When being full was last logged.
     logged_at: Option<Instant>,
 }
@@ -28,39 +29,37 @@ pub struct Acceptor {
 /// Whether clients may be waiting in the system's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// None: an event will tell.
+    /// No. An event will tell when one comes.
     Quiet,
-    /// Perhaps: to be looked at in the next turn.
+    /// Perhaps. The next turn looks.
     Waiting,
-    /// Perhaps, but there is no room for them before a connection closes. No event is promised.
+    /// Perhaps, but there is no room for them until a connection closes. No event will tell.
     NoRoom,
-    /// The same, for want of descriptors or memory, which others than the server can free too: to
-    /// be tried again at this time.
+    /// Perhaps, but the system has no descriptor or memory for them. Other processes may free
+    /// some, so the server tries again at this time, or earlier if a connection closes.
     NoResources { retry_at: Instant },
 }
 
-/// What came of trying to accept a client.
+/// The result of trying to accept a client.
 pub enum Accepted {
-    Client(TcpStream),
-    /// It was gone before it was accepted.
+    /// A client, and what is spoken where it came in.
+    Client(TcpStream, Protocol),
+    /// The client was gone before it was accepted.
     Gone,
-    /// There is none, or no room for one.
+    /// No client is waiting, or there is no room for one.
     None,
 }
 
 impl Acceptor {
-    /// Listens on every address that each of `listen` resolves to.
-    pub fn bind(
-        listen: &[crate::config::Listen],
-        registry: &Registry,
-        token: Token,
-    ) -> Result<Acceptor, Error> {
+    /// Listens on every address that each of [`Config::listen`] resolves to.
+    pub fn bind(config: &Config, registry: &Registry, token: Token) -> Result<Acceptor, Error> {
         let mut listeners = Vec::new();
-        for address in listen {
-            listeners.append(&mut listen_on(&address.address)?);
+        for Listen { address, protocol } in &config.listen {
+            let sockets = listen_on(address)?.into_iter();
+            listeners.extend(sockets.map(|socket| (socket, *protocol)));
         }
         let mut addresses = Vec::new();
-        for listener in &mut listeners {
+        for (listener, _) in &mut listeners {
             addresses.push(
                 listener
                     .local_addr()
@@ -74,11 +73,13 @@ impl Acceptor {
             listeners,
             addresses,
             state: State::Quiet,
+            retry: config.accept_retry,
+            log_interval: config.full_log_interval,
             logged_at: None,
         })
     }
 
-    /// Listens no more: clients that come are refused.
+    /// Stops listening: clients that come from now on are refused.
     pub fn close(&mut self) {
         self.listeners.clear();
         self.state = State::Quiet;
@@ -88,72 +89,64 @@ impl Acceptor {
         &self.addresses
     }
 
-    /// An event came: clients are waiting, whether or not there is room.
+    /// To be called when an event says that clients are waiting.
     pub fn wake(&mut self) {
         if self.state == State::Quiet {
             self.state = State::Waiting;
         }
     }
 
-    /// A connection closed, so that there is room.
+    /// To be called when a connection has closed, so that there is room for another one.
     pub fn make_room(&mut self) {
         if self.state != State::Quiet {
             self.state = State::Waiting;
         }
     }
 
-    /// How long the loop may wait for an event on account of the listeners; `None` is for ever.
-    pub fn timeout(&self) -> Option<Duration> {
-        match self.state {
-            State::Quiet | State::NoRoom => None,
-            State::Waiting => Some(Duration::ZERO),
-            State::NoResources { retry_at } => {
-                Some(retry_at.saturating_duration_since(Instant::now()))
-            }
-        }
+    /// Whether [`accept`](Self::accept) is to be called without waiting for an event.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
     }
 
-    /// When to look at the listeners without an event; `None` is never.
-    pub fn due(&self) -> Option<Instant> {
+    /// When to call [`accept`](Self::accept) at the latest, event or not.
+    pub fn retry_at(&self) -> Option<Instant> {
         match self.state {
-            State::Quiet | State::NoRoom => None,
-            State::Waiting => Some(Instant::now()),
             State::NoResources { retry_at } => Some(retry_at),
+            _ => None,
         }
     }
 
-    /// Accepts the next client, if there is one, and room for it.
+    /// Accepts the next client, if there is one and room for it.
     ///
-    /// `connections` are served at present, of `limit` at the most.
-    pub fn accept(&mut self, connections: usize, limit: usize) -> Accepted {
+    /// `connections` is how many are served now, and `limit` how many may be.
+    pub fn accept(&mut self, now: Instant, connections: usize, limit: usize) -> Accepted {
         match self.state {
             State::Waiting => {}
-            State::NoResources { retry_at } if retry_at <= Instant::now() => {}
+            State::NoResources { retry_at } if retry_at <= now => {}
             _ => return Accepted::None,
         }
         if connections >= limit {
             self.state = State::NoRoom;
-            self.log_full(connections, "the connection limit is reached");
+            self.log_full(now, connections, "the connection limit is reached");
             return Accepted::None;
         }
         for turn in 0..self.listeners.len() {
-            match self.listeners[turn].accept() {
+            let (listener, protocol) = &self.listeners[turn];
+            match listener.accept() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok((stream, _peer)) => {
-                    // The others come first next time.
+                    let client = Accepted::Client(stream, *protocol);
+                    // Next time the other listeners come first.
                     self.listeners.rotate_left(turn + 1);
                     self.state = State::Waiting;
-                    return Accepted::Client(stream);
+                    return client;
                 }
                 Err(error) if is_of_one_client(&error) => {
                     log::debug!("a client was gone before it was accepted: {error}");
                     return Accepted::Gone;
                 }
                 Err(error) => {
-                    self.state = State::NoResources {
-                        retry_at: Instant::now() + RESOURCES_RETRY,
-                    };
-                    self.log_full(connections, &error.to_string());
+                    self.lack_resources(now, connections, &error);
                     return Accepted::None;
                 }
             }
@@ -162,12 +155,18 @@ impl Acceptor {
         Accepted::None
     }
 
-    fn log_full(&mut self, connections: usize, why: &str) {
-        if self
-            .logged_at
-            .is_none_or(|logged_at| logged_at.elapsed() >= LOGGED_AGAIN)
-        {
-            self.logged_at = Some(Instant::now());
+    fn lack_resources(&mut self, now: Instant, connections: usize, error: &io::Error) {
+        self.state = match now.checked_add(self.retry) {
+            Some(retry_at) => State::NoResources { retry_at },
+            None => State::NoRoom,
+        };
+        self.log_full(now, connections, &error.to_string());
+    }
+
+    fn log_full(&mut self, now: Instant, connections: usize, why: &str) {
+        let is_old = |logged_at| now.saturating_duration_since(logged_at) >= self.log_interval;
+        if self.logged_at.is_none_or(is_old) {
+            self.logged_at = Some(now);
             log::warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
@@ -175,8 +174,8 @@ impl Acceptor {
     }
 }
 
-/// Whether an error of `accept` concerns the client at the head of the queue, which is then
-/// gone from it, and not the server: as accept(2) lists them.
+/// Whether an error of `accept` is about the client at the head of the queue, which has left the
+/// queue by then, and not about the server. The list is that of accept(2).
 fn is_of_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -217,7 +216,7 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     }
 }
 
-/// Whether the machine has the address, and it cannot be listened on all the same.
+/// Whether the machine has the address but does not let the server listen on it.
 fn is_of_this_machine(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -226,8 +225,81 @@ fn is_of_this_machine(error: &io::Error) -> bool {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    // Binding gave it a queue of 128. Clients that find no place there try again a second later.
-    socket2::SockRef::from(&listener).listen(i32::MAX)?;
-    Ok(listener)
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // So that the same port of IPv4 can be listened on as well.
+        socket.set_only_v6(true)?;
+    }
+    // A port whose last connections are still closing can be taken again.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    // The queue is as long as the system allows. Who finds no place tries again a second later.
+    socket.listen(i32::MAX)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Poll;
+    use std::net::Ipv6Addr;
+
+    #[test]
+    fn ipv6_sockets_leave_ipv4_to_others() {
+        match listen(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))) {
+            Ok(listener) => assert!(socket2::SockRef::from(&listener).only_v6().unwrap()),
+            Err(error) => eprintln!("not tested without IPv6: {error}"),
+        }
+    }
+
+    #[test]
+    fn being_full_is_tried_again_and_logged_again_when_it_is_time() {
+        let (retry, log_interval) = (Duration::from_secs(3), Duration::from_secs(10));
+        let config = Config {
+            listen: vec!["127.0.0.1:0".into()],
+            accept_retry: retry,
+            full_log_interval: log_interval,
+            ..Config::default()
+        };
+        let poll = Poll::new().unwrap();
+        let mut acceptor = Acceptor::bind(&config, poll.registry(), Token(0)).unwrap();
+        let (start, tick) = (Instant::now(), Duration::from_nanos(1));
+        assert!(!acceptor.is_waiting() && acceptor.retry_at().is_none());
+        acceptor.wake();
+        assert!(acceptor.is_waiting());
+
+        acceptor.lack_resources(start, 0, &ErrorKind::OutOfMemory.into());
+        assert_eq!(acceptor.retry_at(), Some(start + retry));
+        acceptor.wake();
+        assert!(!acceptor.is_waiting());
+        assert!(matches!(
+            acceptor.accept(start + retry - tick, 0, 1),
+            Accepted::None
+        ));
+        assert_eq!(acceptor.retry_at(), Some(start + retry));
+        assert!(matches!(
+            acceptor.accept(start + retry, 0, 1),
+            Accepted::None
+        ));
+        assert_eq!(acceptor.retry_at(), None, "nobody was waiting");
+
+        for (after, logged_after) in [
+            (log_interval - tick, Duration::ZERO),
+            (log_interval, log_interval),
+            (log_interval + tick, log_interval),
+        ] {
+            acceptor.wake();
+            assert!(matches!(
+                acceptor.accept(start + after, 1, 1),
+                Accepted::None
+            ));
+            assert!(
+                !acceptor.is_waiting() && acceptor.retry_at().is_none(),
+                "no room"
+            );
+            assert_eq!(acceptor.logged_at, Some(start + logged_after));
+            acceptor.make_room();
+        }
+    }
 }

@@ -158,12 +158,13 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     /// do, else until the next timer is due, and where there is none for ever, so that an idle
     /// server makes no system calls.
     fn timeout(&self) -> Option<Duration> {
-        if self.has_housework || self.may_serve() && !self.ready.is_empty() {
+        let may_serve = self.may_serve() && !self.ready.is_empty();
+        if may_serve || self.has_housework || self.server.acceptor.is_waiting() {
             return Some(Duration::ZERO);
         }
         let stopping = self.stopping.as_ref();
         let timers = [
-            self.server.acceptor.due(),
+            self.server.acceptor.retry_at(),
             stopping.and_then(|stopping| stopping.deadline),
             stopping.and_then(|stopping| stopping.lingers_until),
         ];
@@ -214,13 +215,17 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     }
 
     fn accept(&mut self) {
+        let acceptor = &self.server.acceptor;
+        if !acceptor.is_waiting() && acceptor.retry_at().is_none() {
+            return;
+        }
+        let (now, limit) = ((self.clock)(), self.config().connection_limit);
         for _ in 0..self.config().accepts_per_turn {
-            let limit = self.config().connection_limit;
-            match self.server.acceptor.accept(self.clients.len(), limit) {
+            match self.server.acceptor.accept(now, self.clients.len(), limit) {
                 Accepted::None => return,
                 Accepted::Gone => {}
-                Accepted::Client(stream) => {
-                    if let Err(error) = self.add_client(stream, Protocol::Lines) {
+                Accepted::Client(stream, protocol) => {
+                    if let Err(error) = self.add_client(stream, protocol) {
                         log::debug!("cannot serve a client that connected: {error}");
                     }
                 }

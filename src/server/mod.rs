@@ -87,7 +87,7 @@ impl Server {
         poll.registry()
             .register(&mut stop_requests, STOP, Interest::READABLE)
             .map_err(Error::system("watch for requests to stop"))?;
-        let acceptor = Acceptor::bind(&config.listen, poll.registry(), LISTENERS)?;
+        let acceptor = Acceptor::bind(&config, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
             poll,
