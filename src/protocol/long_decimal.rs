@@ -1,24 +1,24 @@
-//! Decimals with underscores, or of more digits than the standard library is quick with.
+//! Reads decimals that have underscores, or more digits than the standard library reads quickly.
 //!
-//! Where the first digits of a decimal leave two neighbouring doubles to choose from, the standard
-//! library takes up to 15 µs to choose. Here that takes a few comparisons of large integers: the
-//! decimal against the middle between the two (Daniel Lemire, "Number parsing at a gigabyte per
-//! second", Software: Practice and Experience 51 (8), 2021, section 11; William Clinger, "How to
-//! Read Floating Point Numbers Accurately", PLDI 1990).
+//! The first digits of a decimal and the same digits plus one mostly round to the same double,
+//! which is then the result (Daniel Lemire, "Number parsing at a gigabyte per second", Software:
+//! Practice and Experience 51 (8), 2021). Otherwise they round to two neighbours. Then all digits
+//! decide on which side of the halfway point between these two the decimal is, by a comparison of
+//! large integers. The standard library takes up to 15 µs for that.
 
 use std::cmp::Ordering;
 
 use super::{NUMBER_ROOM_BYTES, integer};
 
-/// Significant digits that decide the rounding of any double: the middle between two neighbours
-/// has at most 767. Of all that follow it matters only whether they are zeros.
+/// How many significant digits decide the rounding: a halfway point has at most 767. Of the digits
+/// after them, it only matters whether all are zeros.
 const DECIDING_DIGITS: usize = 768;
 
-/// Digits that the first estimate takes, few enough that the standard library is quick with them
-/// and with their number plus one.
+/// How many digits are rounded first. The standard library is quick with up to nineteen digits, so
+/// that these plus one are not too many either.
 const HEAD_DIGITS: usize = 18;
 
-/// Reads what [`float::parse`](super::float::parse) does, but for `inf` and `nan`. Linear.
+/// Reads what [`float::parse`](super::float::parse) reads, except `inf` and `nan`. Linear.
 #[cold]
 pub fn parse(text: &[u8]) -> Option<f64> {
     if !integer::underscores_stand_between_digits(text) {
@@ -47,7 +47,8 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// The digits of an exponent, at least one. What does not fit 64 bits is as good as infinite.
+/// Reads an exponent of at least one digit. One that does not fit 64 bits is cut to the nearest
+/// that does, and decides the value all the same.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = integer::split_sign(text);
     if digits.is_empty() {
@@ -61,10 +62,10 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
     Some(if negative { -exponent } else { exponent })
 }
 
-/// The digits that decide a number: 0.`digits` × 10^`exponent`.
+/// The number 0.`digits` × 10^`exponent`.
 struct Decimal {
-    /// `digits[..length]` are the significant digits, from the first that is not zero; where some
-    /// are cut off that are not all zeros, a one stands for them.
+    /// `digits[..length]` are the significant digits, of which the first is not zero. If there are
+    /// more than [`DECIDING_DIGITS`], a one stands for the rest, unless the rest is zeros.
     digits: [u8; DECIDING_DIGITS + 1],
     length: usize,
     exponent: i64,
@@ -79,7 +80,7 @@ impl Decimal {
         }
     }
 
-    /// `None` where the byte is no digit.
+    /// Adds a digit before the decimal point. `None` if the byte is not a digit.
     fn push_before_point(&mut self, byte: u8) -> Option<()> {
         let is_leading_zero = self.push(byte)?;
         if !is_leading_zero {
@@ -88,7 +89,7 @@ impl Decimal {
         Some(())
     }
 
-    /// `None` where the byte is no digit.
+    /// Adds a digit after the decimal point. `None` if the byte is not a digit.
     fn push_after_point(&mut self, byte: u8) -> Option<()> {
         let is_leading_zero = self.push(byte)?;
         if is_leading_zero {
@@ -97,7 +98,7 @@ impl Decimal {
         Some(())
     }
 
-    /// Keeps a digit, unless it is a leading zero, which is returned.
+    /// Adds a digit, unless it is a leading zero, and returns whether it is one.
     fn push(&mut self, byte: u8) -> Option<bool> {
         if !byte.is_ascii_digit() {
             return None;
@@ -128,8 +129,8 @@ impl Decimal {
         if below == above {
             return Some(below);
         }
-        // So the exponent is small.
-        let order = compare_with_middle(digits, exponent_of_last(digits) as i32, below);
+        // They differ, so the number is in the range of the doubles, and its exponent is small.
+        let order = compare_with_halfway(digits, exponent_of_last(digits) as i32, below);
         let is_tie_to_below = order.is_eq() && below.to_bits() % 2 == 0;
         Some(if order.is_lt() || is_tie_to_below {
             below
@@ -139,7 +140,7 @@ impl Decimal {
     }
 }
 
-/// The number that these digits write, at most nineteen of them.
+/// The integer that these digits write, of which there are at most nineteen.
 fn number_of(digits: &[u8]) -> u64 {
     digits
         .iter()
@@ -155,39 +156,37 @@ fn nearest_double(number: i64, exponent: i64) -> Option<f64> {
     str::from_utf8(&text[..length]).ok()?.parse().ok()
 }
 
-/// Compares the number `digits` × 10^`exponent` with the middle between `below` and the double
-/// after that, one of which is nearest to it.
-fn compare_with_middle(digits: &[u8], exponent: i32, below: f64) -> Ordering {
+/// Compares the number `digits` × 10^`exponent`, which rounds to `below` or to the next double, with
+/// the halfway point between these two.
+fn compare_with_halfway(digits: &[u8], exponent: i32, below: f64) -> Ordering {
     let mut number = Natural::from(0);
     for digits in digits.chunks(19) {
         number.multiply_add(10u64.pow(digits.len() as u32), number_of(digits));
     }
-    // Of a double that is not negative: `mantissa` × 2^`binary_exponent`.
+    // `below` is `mantissa` × 2^`binary_exponent`.
     let biased_exponent = (below.to_bits() >> 52) as i32;
     let fraction = below.to_bits() & ((1 << 52) - 1);
     let mantissa = fraction | u64::from(biased_exponent > 0) << 52;
     let binary_exponent = biased_exponent.max(1) - 1_075;
-    let mut middle = Natural::from(2 * mantissa + 1);
-    let middle_exponent = binary_exponent - 1;
-    // Both sides times the powers of 5 and 2 that make them integers.
-    let multiplied = if exponent >= 0 {
-        &mut number
-    } else {
-        &mut middle
-    };
-    multiplied.multiply_by_power_of_5(exponent.unsigned_abs());
-    let shift = exponent - middle_exponent;
-    let shifted = if shift >= 0 { &mut number } else { &mut middle };
-    shifted.shift_left(shift.unsigned_abs());
-    number.compare(&middle)
+    let mut halfway = Natural::from(2 * mantissa + 1);
+    let halfway_exponent = binary_exponent - 1;
+    // Each side takes the powers of 5 and 2 with which the other one would be divided.
+    number.multiply_by_power_of_5(exponent.max(0) as u32);
+    halfway.multiply_by_power_of_5((-exponent).max(0) as u32);
+    let shift = exponent - halfway_exponent;
+    number.shift_left(shift.max(0) as u32);
+    halfway.shift_left((-shift).max(0) as u32);
+    number.compare(&halfway)
 }
 
-/// Enough for all [`Decimal`] digits, 10^769 < 2^2560, and for a middle of about the same size.
+/// Enough for the digits of a [`Decimal`], since 10^769 < 2^2560. Nothing else gets larger: the two
+/// sides of a comparison are about equal, and one of them is either such digits, or below 2^1025,
+/// or at most 5^1076 × 2^54.
 const LIMBS: usize = 40;
 
 /// A large natural number.
 struct Natural {
-    /// The lowest first; those from `length` on are zero.
+    /// The lowest limb first. Those from `length` on are zero.
     limbs: [u64; LIMBS],
     length: usize,
 }
@@ -215,7 +214,7 @@ impl Natural {
     }
 
     fn multiply_by_power_of_5(&mut self, exponent: u32) {
-        // 5^27 is the greatest power of 5 that fits 64 bits.
+        // 5^27 is the largest power of 5 that fits 64 bits.
         for _ in 0..exponent / 27 {
             self.multiply_add(5u64.pow(27), 0);
         }
@@ -241,8 +240,8 @@ mod tests {
     use crate::protocol::{same, underscored};
     use proptest::prelude::*;
 
-    /// The digits of the middle between a finite double and the next one, times 10^1075.
-    fn middle_after(below: f64) -> String {
+    /// The digits of the halfway point between a finite double and the next one, times 10^1075.
+    fn halfway_after(below: f64) -> String {
         let unit = if below == f64::MAX {
             2f64.powi(971)
         } else {
@@ -252,7 +251,7 @@ mod tests {
         let digits = |value: f64| format!("{value:01400.1074}").replace('.', "").into_bytes();
         let mut carry = 0;
         let digits = digits(below).into_iter().zip(digits(unit)).rev();
-        let mut middle: Vec<u8> = digits
+        let mut halfway: Vec<u8> = digits
             .map(|(below, unit)| {
                 carry += 5 * u32::from(2 * (below - b'0') + unit - b'0');
                 let digit = b'0' + (carry % 10) as u8;
@@ -260,9 +259,9 @@ mod tests {
                 digit
             })
             .collect();
-        middle.reverse();
-        let middle = String::from_utf8(middle).unwrap();
-        middle.trim_start_matches('0').into()
+        halfway.reverse();
+        let halfway = String::from_utf8(halfway).unwrap();
+        halfway.trim_start_matches('0').into()
     }
 
     #[track_caller]
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_the_edges_of_all_doubles() {
+    fn halfway_points_at_the_edges_of_the_doubles() {
         let least_normal = f64::MIN_POSITIVE;
         for below in [
             0.0,
@@ -285,7 +284,7 @@ mod tests {
             least_normal,
             f64::MAX,
         ] {
-            let middle = middle_after(below);
+            let halfway = halfway_after(below);
             let even = if below.to_bits() % 2 == 0 {
                 below
             } else {
@@ -293,16 +292,16 @@ mod tests {
             };
             for zeros in [0, 1, 766, 767, 768, 769, 5_000] {
                 let zeros = "0".repeat(zeros);
-                let text = format!("{middle}.{zeros}e-1075");
+                let text = format!("{halfway}.{zeros}e-1075");
                 assert_eq!(parse(text.as_bytes()), Some(even), "{text}");
-                let text = format!("{middle}.{zeros}1e-1075");
+                let text = format!("{halfway}.{zeros}1e-1075");
                 assert_eq!(parse(text.as_bytes()), Some(below.next_up()), "{text}");
             }
         }
     }
 
     #[test]
-    fn what_is_no_number() {
+    fn what_is_not_a_number() {
         for text in [
             "", "+", ".", "e1", ".e1", "1e", "1e+", "1e1.", "1e1e1", "1.1.1", "+-1", "1 ", "nan",
             "inf",
@@ -316,8 +315,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn near_the_middle_of_two_doubles(bits in 0..f64::MAX.to_bits(), length in 1usize..800, last in "[0-9]{0,3}", negative: bool) {
-            let mut digits = middle_after(f64::from_bits(bits));
+        fn near_halfway_points(bits in 0..f64::MAX.to_bits(), length in 1usize..800, last in "[0-9]{0,3}", negative: bool) {
+            let mut digits = halfway_after(f64::from_bits(bits));
             let length = length.min(digits.len());
             let cut = digits.len() - length;
             digits.truncate(length);
