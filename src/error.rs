@@ -55,31 +55,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Config {
-                field: field @ "listen",
-                value,
-                least,
-                most,
-            } => {
-                write!(
-                    f,
-                    "{field} has {value} addresses: it takes {least} to {most}"
-                )
-            }
-            Error::Config {
-                field,
-                value,
-                least,
-                most: usize::MAX,
-            } => {
-                write!(f, "{field} is {value}: it takes at least {least}")
-            }
-            Error::Config {
                 field,
                 value,
                 least,
                 most,
             } => {
-                write!(f, "{field} is {value}: it takes {least} to {most}")
+                match *field {
+                    "listen" => write!(f, "{field} has {value} addresses")?,
+                    _ => write!(f, "{field} is {value}")?,
+                }
+                match *most {
+                    usize::MAX => write!(f, ": it takes at least {least}"),
+                    _ => write!(f, ": it takes {least} to {most}"),
+                }
             }
             Error::Resolve { address, source } => {
                 write!(f, "cannot resolve {address}: {source}")

@@ -209,7 +209,7 @@ fn write_all(room: &mut [u8], parts: &[&[u8]]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{same, underscored, written};
+    use crate::protocol::tests::{same, underscored, written};
     use proptest::prelude::*;
 
     fn repr(value: f64) -> String {

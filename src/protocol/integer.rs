@@ -271,7 +271,7 @@ fn sum_of_digits(one: u64, other: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::written;
+    use crate::protocol::tests::written;
     use proptest::prelude::*;
 
     #[test]

@@ -36,12 +36,15 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     if integer.is_empty() && fraction.is_empty() {
         return None;
     }
-    let mut decimal = Decimal::new(exponent);
-    for &byte in integer.iter().filter(|&&byte| byte != b'_') {
-        decimal.push_before_point(byte)?;
-    }
-    for &byte in fraction.iter().filter(|&&byte| byte != b'_') {
-        decimal.push_after_point(byte)?;
+    let mut decimal = Decimal {
+        digits: [0; _],
+        length: 0,
+        exponent,
+    };
+    for (digits, is_fraction) in [(integer, false), (fraction, true)] {
+        for &byte in digits.iter().filter(|&&byte| byte != b'_') {
+            decimal.push(byte, is_fraction)?;
+        }
     }
     let magnitude = decimal.nearest_double()?;
     Some(if negative { -magnitude } else { magnitude })
@@ -72,48 +75,22 @@ struct Decimal {
 }
 
 impl Decimal {
-    fn new(exponent: i64) -> Decimal {
-        Decimal {
-            digits: [0; _],
-            length: 0,
-            exponent,
+    /// Adds a digit. `None` if the byte is not one.
+    fn push(&mut self, byte: u8, is_fraction: bool) -> Option<()> {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        if self.length == 0 && digit == 0 {
+            self.exponent = self.exponent.saturating_sub(i64::from(is_fraction));
+            return Some(());
         }
-    }
-
-    /// Adds a digit before the decimal point. `None` if the byte is not a digit.
-    fn push_before_point(&mut self, byte: u8) -> Option<()> {
-        let is_leading_zero = self.push(byte)?;
-        if !is_leading_zero {
-            self.exponent = self.exponent.saturating_add(1);
-        }
-        Some(())
-    }
-
-    /// Adds a digit after the decimal point. `None` if the byte is not a digit.
-    fn push_after_point(&mut self, byte: u8) -> Option<()> {
-        let is_leading_zero = self.push(byte)?;
-        if is_leading_zero {
-            self.exponent = self.exponent.saturating_sub(1);
-        }
-        Some(())
-    }
-
-    /// Adds a digit, unless it is a leading zero, and returns whether it is one.
-    fn push(&mut self, byte: u8) -> Option<bool> {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        if self.length == 0 && byte == b'0' {
-            return Some(true);
-        }
+        self.exponent = self.exponent.saturating_add(i64::from(!is_fraction));
         if self.length < DECIDING_DIGITS {
-            self.digits[self.length] = byte - b'0';
+            self.digits[self.length] = digit;
             self.length += 1;
-        } else if byte != b'0' {
+        } else if digit != 0 {
             self.digits[DECIDING_DIGITS] = 1;
             self.length = DECIDING_DIGITS + 1;
         }
-        Some(false)
+        Some(())
     }
 
     fn nearest_double(&self) -> Option<f64> {
@@ -130,12 +107,11 @@ impl Decimal {
             return Some(below);
         }
         // They differ, so the number is in the range of the doubles, and its exponent is small.
-        let order = compare_with_halfway(digits, exponent_of_last(digits) as i32, below);
-        let is_tie_to_below = order.is_eq() && below.to_bits() % 2 == 0;
-        Some(if order.is_lt() || is_tie_to_below {
-            below
-        } else {
-            above
+        let exponent = exponent_of_last(digits) as i32;
+        Some(match compare_with_halfway(digits, exponent, below) {
+            Ordering::Less => below,
+            Ordering::Equal if below.to_bits() % 2 == 0 => below,
+            _ => above,
         })
     }
 }
@@ -176,7 +152,7 @@ fn compare_with_halfway(digits: &[u8], exponent: i32, below: f64) -> Ordering {
     let shift = exponent - halfway_exponent;
     number.shift_left(shift.max(0) as u32);
     halfway.shift_left((-shift).max(0) as u32);
-    number.compare(&halfway)
+    number.limbs.iter().rev().cmp(halfway.limbs.iter().rev())
 }
 
 /// Enough for the digits of a [`Decimal`], since 10^769 < 2^2560. Nothing else gets larger: the two
@@ -228,16 +204,12 @@ impl Natural {
         self.length += limbs;
         self.multiply_add(1 << (bits % 64), 0);
     }
-
-    fn compare(&self, other: &Natural) -> Ordering {
-        self.limbs.iter().rev().cmp(other.limbs.iter().rev())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{same, underscored};
+    use crate::protocol::tests::{same, underscored};
     use proptest::prelude::*;
 
     /// The digits of the halfway point between a finite double and the next one, times 10^1075.

@@ -25,29 +25,32 @@ fn write_block<const N: usize>(room: &mut [u8], block: [u8; N]) {
     room[..N].copy_from_slice(&block);
 }
 
-/// What `write` writes, for tests.
+/// What the tests of this module share.
 #[cfg(test)]
-fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
-    let mut room = [0; NUMBER_ROOM_BYTES];
-    let length = write(&mut room);
-    String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
-}
+mod tests {
+    use super::NUMBER_ROOM_BYTES;
 
-/// Whether both are the same double to the bit, every NaN being the same; for tests.
-#[cfg(test)]
-fn same(left: Option<f64>, right: Option<f64>) -> bool {
-    left.map(f64::to_bits) == right.map(f64::to_bits)
-}
-
-/// `text` with an underscore between each two digits, for tests.
-#[cfg(test)]
-fn underscored(text: &str) -> String {
-    let mut out = String::new();
-    for character in text.chars() {
-        if character.is_ascii_digit() && out.ends_with(|last: char| last.is_ascii_digit()) {
-            out.push('_');
-        }
-        out.push(character);
+    /// What `write` writes.
+    pub fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
+        let mut room = [0; NUMBER_ROOM_BYTES];
+        let length = write(&mut room);
+        String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
     }
-    out
+
+    /// Whether both are the same double to the bit, every NaN being the same.
+    pub fn same(left: Option<f64>, right: Option<f64>) -> bool {
+        left.map(f64::to_bits) == right.map(f64::to_bits)
+    }
+
+    /// `text` with an underscore between each two digits.
+    pub fn underscored(text: &str) -> String {
+        let mut out = String::new();
+        for character in text.chars() {
+            if character.is_ascii_digit() && out.ends_with(|last: char| last.is_ascii_digit()) {
+                out.push('_');
+            }
+            out.push(character);
+        }
+        out
+    }
 }
