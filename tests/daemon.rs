@@ -474,11 +474,11 @@ fn bad_usage_is_one_line_and_status_2() {
 
 #[test]
 fn bad_usage_says_what_is_taken() {
-    let too_many = ["--listen", "127.0.0.1:0"].repeat(65);
+    let too_many = ["--listen", "127.0.0.1:0"].repeat(1_025);
     let cases: &[(&[&str], &str)] = &[
         (&["--listen"], "HOST:PORT"),
         (&["--listen", "nonsense"], "HOST:PORT"),
-        (&too_many, "64"),
+        (&too_many, "1024"),
         (&["--log-level"], "debug"),
         (&["--log-level", "loud"], "debug"),
         (&["--connection-limit"], "a number"),

@@ -65,11 +65,11 @@ impl LineSession {
     /// Appends the next piece of the reply that is begun. A break says that it is not the last.
     #[cold]
     fn continue_reply(&mut self, turn: &mut Turn) -> ControlFlow<()> {
-        if let Some(mut reply) = self.reply.take() {
-            if reply.append_piece(turn).is_break() {
-                self.reply = Some(reply);
-                return ControlFlow::Break(());
-            }
+        if let Some(mut reply) = self.reply.take()
+            && reply.append_piece(turn).is_break()
+        {
+            self.reply = Some(reply);
+            return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     }

@@ -207,10 +207,32 @@ fn rule_03_everything_else_is_a_wrong_command() {
         b"delete k",
         b"stat",
         b"quit",
-        b"GET / HTTP/1.1",
         "\u{feff}get k".as_bytes(),
         "\u{ff47}et k".as_bytes(),
     ]);
+}
+
+#[test]
+fn rule_03_an_http_request_line_ends_the_connection() {
+    let long_target = "x".repeat(100_000);
+    let lines = [
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1:8888\r\n\r\n".to_string(),
+        "POST / HTTP/1.1\r\nContent-Type: text/plain\r\n\r\n".into(),
+        format!("POST /{long_target} HTTP/1.1\r\n\r\n"),
+    ];
+    for line in lines {
+        let server = Running::start();
+        let request = format!("put k 1 1\n{line}put k 2 2\nput k 3 3\n");
+        for cut in [request.len(), "put k 1 1\nG".len(), request.len() - 1] {
+            let mut client = server.connect();
+            let (first, rest) = request.split_at(cut);
+            client.send(first.as_bytes());
+            client.send(rest.as_bytes());
+            // The end comes though the client has not ended.
+            assert_same(&client.rest(), &[OK, WRONG_COMMAND].concat());
+        }
+        server.connect().exchange(b"get *\n", b"ok\nk 1.0 1\n\n");
+    }
 }
 
 #[test]
