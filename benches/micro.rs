@@ -208,7 +208,7 @@ fn decode(criterion: &mut Criterion) {
     let store = filled();
     let mut count = || {
         let (mut snapshot, mut run, mut count) = (store.snapshot_all(), Run::new(), 0);
-        while snapshot.next_run(&store, &mut run).is_some() {
+        while let Ok(Some(_)) = snapshot.next_run(&store, &mut run) {
             count += black_box(run.timestamps()).len() as u64;
         }
         count

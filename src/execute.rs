@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
-use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot};
+use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, SnapshotError};
 use crate::turn::Turn;
 
 /// How much of a wrong line is logged.
@@ -161,8 +161,9 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         replies.extend_from_slice(response::POINTS_BEGIN);
         let mut reply = Reply { snapshot };
         match reply.append_piece(self.turn) {
-            ControlFlow::Continue(()) => Answer::Whole,
-            ControlFlow::Break(()) => Answer::Begun(reply),
+            Ok(ControlFlow::Continue(())) => Answer::Whole,
+            // The error stays, and ends the reply when it is to go on.
+            Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(reply),
         }
     }
 }
@@ -182,17 +183,26 @@ pub struct Reply {
 impl Reply {
     /// Appends points until as many bytes as the turn allows, and the rest of a point, are
     /// appended, which is a break, or the whole reply is.
-    pub fn append_piece(&mut self, turn: &mut Turn) -> ControlFlow<()> {
+    ///
+    /// # Errors
+    ///
+    /// Says so where the snapshot cannot be read any more: the reply will never be whole.
+    pub fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, SnapshotError> {
         let full = turn.replies.len() + turn.allowance.reply_bytes;
         let mut run = Run::new();
-        while let Some(key) = self.snapshot.next_run(turn.store, &mut run) {
+        while let Some(key) = self.snapshot.next_run(turn.store, &mut run)? {
             if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full) {
                 self.snapshot.take_back(timestamp);
-                return ControlFlow::Break(());
+                return Ok(ControlFlow::Break(()));
             }
         }
         turn.replies.extend_from_slice(response::POINTS_END);
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Whether the snapshot cannot be read any more, because too much was kept for it.
+    pub fn is_cut_off(&self) -> bool {
+        self.snapshot.is_cut_off()
     }
 }
 

@@ -57,7 +57,7 @@ pub use config::{Config, Listen, Protocol};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};
-pub use store::{Point, Put, Run, Snapshot, Store};
+pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store};
 
 /// Steps on the way of a byte, for the benches and tests. The library promises nothing of them.
 #[doc(hidden)]

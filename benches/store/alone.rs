@@ -79,7 +79,7 @@ fn read(store: &Store) -> f64 {
     let mut run = Run::new();
     let mut snapshot = store.snapshot_all();
     let mut sum = 0.0;
-    while snapshot.next_run(store, &mut run).is_some() {
+    while let Ok(Some(_)) = snapshot.next_run(store, &mut run) {
         sum += run.points().map(|point| point.value).sum::<f64>();
     }
     sum

@@ -99,6 +99,7 @@ struct Stopping {
 
 impl<'store, C: Commit> EventLoop<'store, C> {
     pub fn new(server: Server, store: &'store mut Store, commit: C, clock: Clock) -> Self {
+        store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
         EventLoop {
             shared: Shared::new(store, &server.config),
             server,

@@ -38,7 +38,7 @@ impl LineSession {
     }
 
     pub fn is_cut_off(&self) -> bool {
-        false
+        self.reply.as_ref().is_some_and(|reply| reply.is_cut_off())
     }
 
     pub fn abandon_reply(&mut self) {
@@ -65,11 +65,19 @@ impl LineSession {
     /// Appends the next piece of the reply that is begun. A break says that it is not the last.
     #[cold]
     fn continue_reply(&mut self, turn: &mut Turn) -> ControlFlow<()> {
-        if let Some(mut reply) = self.reply.take()
-            && reply.append_piece(turn).is_break()
-        {
-            self.reply = Some(reply);
-            return ControlFlow::Break(());
+        let Some(mut reply) = self.reply.take() else {
+            return ControlFlow::Continue(());
+        };
+        match reply.append_piece(turn) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => {
+                self.reply = Some(reply);
+                return ControlFlow::Break(());
+            }
+            Err(error) => {
+                log::debug!("a reply ends before it is whole: {error}");
+                self.is_over = true;
+            }
         }
         ControlFlow::Continue(())
     }

@@ -13,14 +13,17 @@
 //!
 //! A point goes into the open head of its series, in a byte or two; a full head becomes a chunk
 //! of a sealed block, by about a byte a point; points that come late wait beside the block that
-//! they fall into until there are enough of them to write it anew. Whatever is read comes as a
+//! they fall into until there are enough of them to rewrite it. Whatever is read comes as a
 //! run of up to 160 points.
 
 mod block;
 mod chunk;
+mod extents;
 mod head;
 mod index;
+mod notes;
 mod packing;
+mod pool;
 mod run;
 mod segmented_vec;
 mod series;
@@ -32,12 +35,12 @@ use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 
 use self::index::{Index, KeyHash};
+use self::notes::Notes;
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
-use self::segmented_vec::SegmentedVec;
-use self::series::Series;
-use self::snapshot::Notes;
-pub use self::snapshot::Snapshot;
+use self::series::{Series, SeriesList};
+use self::snapshot::{Readers, View};
+pub use self::snapshot::{Snapshot, SnapshotError};
 use crate::key::Key;
 
 /// A value at a time.
@@ -99,11 +102,15 @@ pub struct Store {
     /// Place in `series` by key.
     index: Index,
     /// In the order in which each was first put.
-    series: SegmentedVec<Series>,
-    /// How many points were written anew for puts into the past.
+    series: SeriesList,
+    /// Bytes of the keys and the timelines.
+    series_bytes: usize,
+    /// How many points were rewritten for late puts.
     points_rewritten: u64,
-    /// What the snapshots that are still read need to know of changes; shared with them.
-    notes: Rc<RefCell<Notes>>,
+    /// How series were, for the snapshots that are open.
+    notes: Notes,
+    /// Shared with the snapshots.
+    readers: Rc<RefCell<Readers>>,
 }
 
 impl Store {
@@ -118,7 +125,7 @@ impl Store {
     /// rewriting one block of about a thousand points. A new key may move some ten thousand entries
     /// of the index, however many series there are. While there are snapshots, the first put
     /// into a series after each of them takes a note, in time logarithmic in how many there are,
-    /// and the first into the past of what one holds copies the head and the list of the blocks.
+    /// and the first late put into a block keeps that block, or a copy of the head.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
         let key = key.into();
@@ -166,15 +173,29 @@ impl Store {
     /// Puts into the series at this place, if it is the one that has the key.
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| series.has(put.key)) else {
+        let is_its = |series: &&mut Series| series.has(put.key);
+        if self.readers.borrow().youngest() > 0
+            && self.series.get_mut(place).as_ref().is_some_and(is_its)
+        {
+            self.note(place, put.timestamp);
+        }
+        let Some(series) = self.series.get_mut(place).filter(is_its) else {
             return false;
         };
-        self.notes
-            .borrow_mut()
-            .before_put(place, series, put.timestamp);
-        self.points_rewritten += series.timeline.put(put.point()) as u64;
+        let cost = series.timeline.put_counted(put.point());
+        self.points_rewritten += cost.points_rewritten as u64;
+        self.series_bytes = self.series_bytes.wrapping_add(cost.bytes);
         true
+    }
+
+    /// Notes what a put would change.
+    #[cold]
+    fn note(&mut self, place: usize, timestamp: i64) {
+        let readers = &mut self.readers.borrow_mut();
+        let points_encoded = self
+            .notes
+            .before_put(&mut self.series, place, timestamp, readers);
+        self.points_rewritten += points_encoded as u64;
     }
 
     /// Puts under a key that is new, or has its hash in common with another.
@@ -186,9 +207,9 @@ impl Store {
         }
         let place = self.series.len();
         self.index.insert(hash, place);
-        let epoch = self.notes.borrow_mut().series_added();
-        self.series
-            .push(Series::new(put.key, place, epoch, put.point()));
+        let series = Series::new(put.key, place, put.point());
+        self.series_bytes += series.allocated_bytes();
+        self.series.push(series);
     }
 
     #[inline]
@@ -206,18 +227,10 @@ impl Store {
         self.find(self.index.hash(key), key)
     }
 
-    /// How many points were written anew for puts into the past, some 40 to 150 ns each: for
-    /// whoever shares a thread with others and has to know how long puts take.
+    /// How many points were rewritten for late puts, some 40 to 150 ns each: for whoever shares a
+    /// thread with others and has to know how long puts take.
     pub(crate) fn points_rewritten(&self) -> u64 {
         self.points_rewritten
-    }
-
-    pub(crate) fn clean_up(&mut self, _most: usize) -> bool {
-        false
-    }
-
-    pub(crate) fn snapshots_cut_off(&self) -> u64 {
-        0
     }
 
     /// A snapshot of one series, or `None` where nothing was ever put under the key.
@@ -225,14 +238,14 @@ impl Store {
     /// Constant time: nothing is copied.
     pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
         let place = self.place_of(key)?;
-        Some(Notes::open(&self.notes, place..place + 1))
+        Some(Readers::open_one(&self.readers, place))
     }
 
     /// A snapshot of all series, in the order in which each was first put.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot_all(&self) -> Snapshot {
-        Notes::open(&self.notes, 0..self.series.len())
+        Readers::open_all(&self.readers, self.series.len())
     }
 
     /// The points of a series within a range of timestamps, ascending; none where there is no
@@ -242,13 +255,17 @@ impl Store {
         key: &str,
         timestamps: impl RangeBounds<i64>,
     ) -> impl Iterator<Item = Point> {
-        let series = self.place_of(key).map(|place| &self.series[place]);
+        let view = self.place_of(key).map(|place| View {
+            series: &self.series[place],
+            notes: &self.notes,
+            epoch: View::NOW,
+        });
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
         let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
         std::iter::from_fn(move || {
             let (after, last) = next?;
             let mut run = Run::new();
-            if !series?.timeline.next_run(after, last, &mut run) {
+            if !view.as_ref()?.next_run(after, last, &mut run) {
                 return None;
             }
             next = Some((run.timestamps().last().copied(), last));
@@ -276,16 +293,38 @@ impl Store {
             .sum()
     }
 
-    /// Bytes that the store has allocated, without what the allocator itself takes. Linear in
-    /// the number of blocks.
+    /// Bytes that the store has allocated, without what the allocator itself takes. What snapshots
+    /// keep is counted in full, also where it is still stored. Constant time.
     pub fn allocated_bytes(&self) -> usize {
         self.index.allocated_bytes()
             + self.series.allocated_bytes()
-            + self
-                .series
-                .iter()
-                .map(Series::allocated_bytes)
-                .sum::<usize>()
+            + self.series_bytes
+            + self.notes.allocated_bytes()
+    }
+
+    /// Sets how many bytes of changes all snapshots together may keep; 64 MiB unless it is set.
+    ///
+    /// At the limit the oldest snapshots are [cut off](SnapshotError::CutOff) until the others
+    /// keep less. What the former kept is freed bit by bit, by puts and by
+    /// [`clean_up`](Self::clean_up), and may be another third of the limit meanwhile.
+    pub fn set_snapshot_limit_bytes(&mut self, bytes: usize) {
+        self.notes.set_limit_bytes(bytes);
+    }
+
+    /// How many snapshots were cut off: whoever has some asks them where this has grown.
+    pub fn snapshots_cut_off(&self) -> u64 {
+        self.readers.borrow().cut_off_count()
+    }
+
+    /// Frees what only closed snapshots have kept, looking at `most` changed series or a few more,
+    /// some 100 ns each, and says whether there may be more to free. Constant time where there is
+    /// not.
+    ///
+    /// Closing a snapshot frees nothing itself, whatever has changed after it. To be called now and
+    /// then; while it is not, puts do a part of it.
+    pub fn clean_up(&mut self, most: usize) -> bool {
+        let readers = &mut self.readers.borrow_mut();
+        self.notes.sweep(&mut self.series, readers, most)
     }
 }
 
@@ -298,7 +337,7 @@ fn first_and_last(range: &impl RangeBounds<i64>) -> Option<(i64, i64)> {
     };
     let last = match range.end_bound() {
         Bound::Included(&last) => last,
-        Bound::Excluded(&behind) => behind.checked_sub(1)?,
+        Bound::Excluded(&past) => past.checked_sub(1)?,
         Bound::Unbounded => i64::MAX,
     };
     (first <= last).then_some((first, last))

@@ -1,7 +1,7 @@
 //! A vector that grows without moving what it holds.
 
 use std::iter::Flatten;
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 use std::slice;
 
 /// Items of a segment. A power of two: a place is found by a shift and a mask. With items of 90
@@ -80,6 +80,13 @@ impl<T> Index<usize> for SegmentedVec<T> {
     #[inline]
     fn index(&self, place: usize) -> &T {
         &self.segments[place / SEGMENT_ITEMS][place % SEGMENT_ITEMS]
+    }
+}
+
+impl<T> IndexMut<usize> for SegmentedVec<T> {
+    #[inline]
+    fn index_mut(&mut self, place: usize) -> &mut T {
+        &mut self.segments[place / SEGMENT_ITEMS][place % SEGMENT_ITEMS]
     }
 }
 

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 
 use super::Point;
+use super::pool::NONE;
+use super::segmented_vec::SegmentedVec;
 use super::timeline::Timeline;
 use crate::key::Key;
 
@@ -10,20 +12,23 @@ use crate::key::Key;
 ///
 /// What a series costs beside its points: 16 bytes for the place of the key and as many as the
 /// key has; 56 for the head, half of it what the next point is the difference to; 8 for the
-/// history, once there is any; 8 for the epoch.
+/// history, once there is any; 8 for the note.
 pub struct Series {
     pub key: Box<str>,
     pub timeline: Timeline,
-    /// The last [epoch](super::snapshot::Notes) in which a change of this series was noted.
-    pub epoch: u64,
+    /// Index of the newest [note](super::notes::Notes) of how it was, or [`NONE`].
+    pub note: u32,
 }
 
+/// All series, by their places.
+pub type SeriesList = SegmentedVec<Series>;
+
 impl Series {
-    pub fn new(key: Key, place: usize, epoch: u64, point: Point) -> Series {
+    pub fn new(key: Key, place: usize, point: Point) -> Series {
         Series {
             key: key.into(),
             timeline: Timeline::new(point, place),
-            epoch,
+            note: NONE,
         }
     }
 
@@ -42,7 +47,8 @@ impl Series {
         ));
     }
 
-    /// Bytes that the series has allocated, blocks that it shares with snapshots included.
+    /// Bytes that the series has allocated, blocks that it shares with snapshots included. Linear
+    /// in the number of blocks.
     pub fn allocated_bytes(&self) -> usize {
         self.key.len() + self.timeline.allocated_bytes()
     }

@@ -1,27 +1,19 @@
 //! What was stored at one moment, read piece by piece while puts go on.
 //!
-//! A snapshot copies nothing when it is taken. As long as it lives, each put into a series is
-//! preceded by a note of what the series was. Mostly that is its last timestamp, since mostly
-//! points come in order, and whatever is newer was put later; only a put into the past copies the
-//! head as it was, and the list of the blocks, which are shared.
-//!
-//! However many snapshots there are, a change is noted once, with the youngest of them, and the
-//! notes of a series stand side by side by the age of these: a snapshot takes the first that is not
-//! older than itself. When a snapshot goes, the next older one inherits its notes, and where there
-//! is none they go too.
+//! A snapshot copies nothing when it is taken. While it is open, puts take [notes](super::notes) of
+//! what they change.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::mem;
 use std::ops::Range;
 use std::rc::Rc;
 
-use foldhash::fast::RandomState;
-
 use super::Store;
+use super::notes::Notes;
 use super::run::Run;
 use super::series::Series;
-use super::timeline::Timeline;
 
 /// Points as they were when the snapshot was taken, and how far they are read.
 ///
@@ -34,214 +26,255 @@ use super::timeline::Timeline;
 ///
 /// let mut run = metricd::Run::new();
 /// let mut read = Vec::new();
-/// while let Some(key) = snapshot.next_run(&store, &mut run) {
+/// while let Some(key) = snapshot.next_run(&store, &mut run)? {
 ///     read.extend(run.points().map(|point| (key, point.timestamp, point.value)));
 /// }
 /// assert_eq!(read, [("palm.cpu", 1_150_864_247, 23.7)]);
+/// # Ok::<(), metricd::SnapshotError>(())
 /// ```
 #[derive(Debug)]
 pub struct Snapshot {
-    notes: Rc<RefCell<Notes>>,
+    /// Those of the store that it was taken of, shared with it.
+    readers: Rc<RefCell<Readers>>,
     /// When it was taken.
     epoch: u64,
-    /// Places of the series that it was taken of.
-    places: Range<usize>,
-    /// Those that are still to read, the first perhaps in part.
+    /// Places of the series that are still to read, the first perhaps in part.
     unread: Range<usize>,
     /// Of the first of these, the timestamp up to which it is read.
     read_to: Option<i64>,
 }
 
+/// Why a snapshot cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It was the oldest one when the changes that snapshots keep had reached
+    /// [their limit](Store::set_snapshot_limit_bytes).
+    CutOff,
+    /// It was taken of another store.
+    OtherStore,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SnapshotError::CutOff => "too much has changed since the snapshot was taken",
+            SnapshotError::OtherStore => "the snapshot was taken of another store",
+        })
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
 impl Snapshot {
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one.
     ///
-    /// `store` is the one that the snapshot was taken of; of another, the points are those of
-    /// neither. A call costs a search in one series, the decoding of its points, and a look into
-    /// the notes of each younger snapshot that was taken after other puts.
-    pub fn next_run<'store>(&mut self, store: &'store Store, run: &mut Run) -> Option<&'store str> {
+    /// A call costs a search in one series, the decoding of its points, and a look at what was
+    /// noted of the series with each younger snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Says so where `store` is not the one that the snapshot was taken of, and where the snapshot
+    /// [is cut off](Self::is_cut_off): `run` is as it was.
+    pub fn next_run<'store>(
+        &mut self,
+        store: &'store Store,
+        run: &mut Run,
+    ) -> Result<Option<&'store str>, SnapshotError> {
+        if !Rc::ptr_eq(&self.readers, &store.readers) {
+            return Err(SnapshotError::OtherStore);
+        }
+        if self.is_cut_off() {
+            return Err(SnapshotError::CutOff);
+        }
         while !self.unread.is_empty() {
-            let place = self.unread.start;
-            let series = store.series.get(place)?;
-            if self.read_series(place, series, run) {
+            let series = &store.series[self.unread.start];
+            let view = View {
+                series,
+                notes: &store.notes,
+                epoch: self.epoch,
+            };
+            if view.next_run(self.read_to, i64::MAX, run) {
                 self.read_to = run.timestamps().last().copied();
-                return Some(&series.key);
+                return Ok(Some(&series.key));
             }
             self.unread.start += 1;
             self.read_to = None;
         }
-        None
+        Ok(None)
     }
 
-    /// Of the run that was read last, takes back the points behind `timestamp`: they come again.
+    /// Of the run that was read last, takes back the points past `timestamp`: they come again.
     pub fn take_back(&mut self, timestamp: i64) {
         self.read_to = self.read_to.map(|read_to| read_to.min(timestamp));
     }
 
-    /// Decodes the next points of a series that belong to the snapshot, if there are any.
-    fn read_series(&self, place: usize, series: &Series, run: &mut Run) -> bool {
-        let (last, then) = self.notes.borrow().find(self.epoch, place);
-        let timeline = then.as_deref().unwrap_or(&series.timeline);
-        let last = last.unwrap_or_else(|| series.timeline.last_timestamp());
-        let is_read = self.read_to.is_some_and(|read_to| read_to >= last);
-        !is_read && timeline.next_run(self.read_to, last, run)
+    /// Whether it can no longer be read, since what changed after it was more than
+    /// [the limit](Store::set_snapshot_limit_bytes).
+    pub fn is_cut_off(&self) -> bool {
+        self.epoch < self.readers.borrow().cut_off_before
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.notes.borrow_mut().close(self.epoch, &self.places);
+        self.readers.borrow_mut().close(self.epoch);
     }
 }
 
-/// What was changed of the store behind the backs of the snapshots that are still read.
+/// One series as it was in an epoch.
+pub struct View<'store> {
+    pub series: &'store Series,
+    pub notes: &'store Notes,
+    pub epoch: u64,
+}
+
+impl View<'_> {
+    /// The epoch of what is stored now.
+    pub const NOW: u64 = u64::MAX;
+
+    /// Decodes the next points past `after` and up to `until`, and says whether there are any.
+    pub fn next_run(&self, mut after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        loop {
+            let Some(from) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) else {
+                return false;
+            };
+            let (changed, to) = self.notes.at(self.series, self.epoch, from);
+            let to = to.min(until);
+            if to < from {
+                return false;
+            }
+            let is_found = match changed {
+                Some(extent) => extent.next_run(after, to, run),
+                None => self.series.timeline.next_run(after, to, run),
+            };
+            if is_found {
+                return true;
+            }
+            after = Some(to);
+        }
+    }
+}
+
+/// The place of snapshots of all series.
+const ALL: usize = usize::MAX;
+
+/// The open snapshots of a store.
 #[derive(Debug, Default)]
-pub struct Notes {
-    /// By the time that it was taken at, each snapshot, or several taken with no put in between.
-    open: BTreeMap<u64, Open>,
-    /// What became of series, by their places, and for each by the youngest snapshot of then.
-    changed: BTreeMap<(usize, u64), Changed>,
-    /// How many snapshots of more than one series there are, …
-    of_many: usize,
-    /// … and of one, by its place.
-    of_one: HashMap<usize, usize, RandomState>,
-    /// How many times a snapshot was taken after a put. A series that bears this number has had
-    /// its first change since then noted.
+pub struct Readers {
+    /// By epoch, of which each has its own: the place of its series, or [`ALL`].
+    open: BTreeMap<u64, usize>,
+    /// The same by place and epoch: how many series there were.
+    open_by_place: BTreeMap<(usize, u64), usize>,
+    /// The epoch of the youngest of these, or 0.
+    youngest: u64,
+    /// The epoch of the youngest snapshot that ever was.
     epoch: u64,
-    /// Whether anything was put since.
-    is_changed: bool,
+    /// Snapshots of epochs before this one that are not closed are cut off.
+    cut_off_before: u64,
+    /// How many were cut off.
+    cut_off: u64,
+    /// The youngest epoch that a note was taken in.
+    noted: u64,
+    /// Whether there may be notes that no snapshot goes by any more.
+    garbage: bool,
 }
 
-#[derive(Debug, Default)]
-struct Open {
-    snapshots: usize,
-    /// Places of the series that changed while no younger snapshot was open.
-    changed: Vec<usize>,
-}
-
-/// What a changed series was.
-#[derive(Debug)]
-struct Changed {
-    /// Its newest timestamp then; points behind it were put later.
-    last: i64,
-    /// Its points then (and perhaps such that were put later behind `last`), from when a put
-    /// disturbed those up to `last`.
-    timeline: Option<Rc<Timeline>>,
-}
-
-impl Notes {
-    /// To be called before a series is added, which no snapshot has: the epoch that it bears.
-    pub fn series_added(&mut self) -> u64 {
-        self.is_changed = true;
-        self.epoch
+impl Readers {
+    /// Opens a snapshot of all series, as many as these.
+    pub fn open_all(readers: &Rc<RefCell<Readers>>, series_count: usize) -> Snapshot {
+        Readers::open(readers, ALL, 0..series_count)
     }
 
-    /// Opens a snapshot of the series at these places.
-    pub fn open(notes: &Rc<RefCell<Notes>>, places: Range<usize>) -> Snapshot {
-        let mut open = notes.borrow_mut();
-        if mem::take(&mut open.is_changed) {
-            open.epoch += 1;
-        }
+    /// Opens a snapshot of the series at a place.
+    pub fn open_one(readers: &Rc<RefCell<Readers>>, place: usize) -> Snapshot {
+        Readers::open(readers, place, place..place + 1)
+    }
+
+    fn open(readers: &Rc<RefCell<Readers>>, place: usize, unread: Range<usize>) -> Snapshot {
+        let mut open = readers.borrow_mut();
+        open.epoch += 1;
         let epoch = open.epoch;
-        open.open.entry(epoch).or_default().snapshots += 1;
-        if places.len() == 1 {
-            *open.of_one.entry(places.start).or_default() += 1;
-        } else {
-            open.of_many += 1;
-        }
-        let notes = Rc::clone(notes);
+        open.youngest = epoch;
+        open.open.insert(epoch, place);
+        open.open_by_place.insert((place, epoch), unread.end);
         Snapshot {
-            notes,
+            readers: Rc::clone(readers),
             epoch,
-            unread: places.clone(),
-            places,
+            unread,
             read_to: None,
         }
     }
 
-    /// Closes a snapshot. What was noted with it goes to the next older one, where there is one,
-    /// and says nothing new of what was noted with that before. Linear in these notes.
-    fn close(&mut self, epoch: u64, places: &Range<usize>) {
-        if places.len() != 1 {
-            self.of_many -= 1;
-        } else if let hash_map::Entry::Occupied(mut count) = self.of_one.entry(places.start) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-        let btree_map::Entry::Occupied(mut open) = self.open.entry(epoch) else {
-            return;
-        };
-        open.get_mut().snapshots -= 1;
-        if open.get().snapshots > 0 {
-            return;
-        }
-        let closed = open.remove();
-        let mut older = self.open.range_mut(..epoch).next_back();
-        for place in closed.changed {
-            let noted = self.changed.remove(&(place, epoch));
-            let (Some(noted), Some((older_epoch, older))) = (noted, &mut older) else {
-                continue;
-            };
-            match self.changed.entry((place, **older_epoch)) {
-                btree_map::Entry::Occupied(mut before) => {
-                    let timeline = &mut before.get_mut().timeline;
-                    *timeline = timeline.take().or(noted.timeline);
-                }
-                btree_map::Entry::Vacant(entry) => {
-                    older.changed.push(place);
-                    entry.insert(noted);
-                }
-            }
+    /// Closes a snapshot, unless it is closed. Logarithmic in the number of open ones.
+    fn close(&mut self, epoch: u64) {
+        if let Some(place) = self.open.remove(&epoch) {
+            self.open_by_place.remove(&(place, epoch));
+            self.youngest = self.open.last_key_value().map_or(0, |(&epoch, _)| epoch);
+            self.garbage |= epoch <= self.noted;
         }
     }
 
-    /// To be called before a put: notes what the series is, if a snapshot wants to know.
+    /// Closes the oldest snapshot, which cannot be read after that; says whether there was one.
+    pub fn cut_off_oldest(&mut self) -> bool {
+        let Some((&oldest, _)) = self.open.first_key_value() else {
+            return false;
+        };
+        self.close(oldest);
+        self.cut_off_before = oldest + 1;
+        self.cut_off += 1;
+        true
+    }
+
+    /// How many snapshots were cut off.
+    pub fn cut_off_count(&self) -> u64 {
+        self.cut_off
+    }
+
+    /// The epoch of the oldest snapshot; past all epochs where there is none.
+    pub fn oldest(&self) -> u64 {
+        self.open
+            .first_key_value()
+            .map_or(u64::MAX, |(&epoch, _)| epoch)
+    }
+
+    /// The epoch of the youngest snapshot; before all epochs where there is none.
     #[inline]
-    pub fn before_put(&mut self, place: usize, series: &mut Series, timestamp: i64) {
-        self.is_changed = true;
-        let is_late = timestamp <= series.timeline.last_timestamp();
-        if !self.open.is_empty() && (series.epoch != self.epoch || is_late) {
-            self.note_change(place, series, timestamp);
-        }
+    pub fn youngest(&self) -> u64 {
+        self.youngest
     }
 
-    /// Logarithmic in the notes, but for the copy.
-    #[cold]
-    fn note_change(&mut self, place: usize, series: &mut Series, timestamp: i64) {
-        series.epoch = self.epoch;
-        if self.of_many == 0 && !self.of_one.contains_key(&place) {
-            return;
-        }
-        let Some(mut youngest) = self.open.last_entry() else {
-            return;
+    /// The epoch of the youngest snapshot that has the series at a place.
+    pub fn youngest_of(&self, place: usize) -> Option<u64> {
+        let youngest = |of| {
+            self.open_by_place
+                .range((of, 0)..=(of, u64::MAX))
+                .next_back()
         };
-        let note = self.changed.entry((place, *youngest.key()));
-        let changed = note.or_insert_with(|| {
-            youngest.get_mut().changed.push(place);
-            Changed {
-                last: series.timeline.last_timestamp(),
-                timeline: None,
-            }
-        });
-        if timestamp <= changed.last && changed.timeline.is_none() {
-            changed.timeline = Some(Rc::new(series.timeline.clone()));
-        }
+        let of_all = youngest(ALL).filter(|&(_, &series_count)| place < series_count);
+        let epoch = |open: Option<(&(usize, u64), _)>| open.map(|(&(_, epoch), _)| epoch);
+        epoch(of_all).max(epoch(youngest(place)))
     }
 
-    /// What a series was at a time: its last timestamp and its points, each only where it was
-    /// noted, which it was if it is not so any more.
-    fn find(&self, epoch: u64, place: usize) -> (Option<i64>, Option<Rc<Timeline>>) {
-        let mut last = None;
-        let since = self.changed.range((place, epoch)..=(place, u64::MAX));
-        for changed in since.map(|(_, changed)| changed) {
-            last = last.or(Some(changed.last));
-            if changed.timeline.is_some() {
-                return (last, changed.timeline.clone());
-            }
-        }
-        (last, None)
+    /// Whether there are snapshots of the series at a place of epochs past `after` and up to
+    /// `until`.
+    pub fn any_of(&self, place: usize, after: u64, until: u64) -> bool {
+        let any = |of| {
+            let mut epochs = self.open_by_place.range((of, after + 1)..=(of, until));
+            epochs.next().is_some()
+        };
+        any(ALL) || any(place)
+    }
+
+    /// To be called when a note is taken in an epoch.
+    pub fn note_taken(&mut self, epoch: u64) {
+        self.noted = self.noted.max(epoch);
+    }
+
+    /// Whether there may be garbage since this was asked last.
+    pub fn take_garbage(&mut self) -> bool {
+        mem::take(&mut self.garbage)
     }
 }
 
@@ -287,7 +320,7 @@ mod tests {
     /// Reads at most `count` points, and says whether that was all.
     fn read(snapshot: &mut Snapshot, store: &Store, mut count: usize, points: &mut Points) -> bool {
         let mut run = Run::new();
-        while let Some(key) = snapshot.next_run(store, &mut run) {
+        while let Some(key) = snapshot.next_run(store, &mut run).expect("not cut off") {
             for point in run.points() {
                 points.push((key.into(), point.timestamp, point.value.to_bits()));
                 count -= 1;
@@ -298,6 +331,15 @@ mod tests {
             }
         }
         true
+    }
+
+    /// What the store has allocated, counted one by one.
+    fn counted_bytes(store: &Store) -> usize {
+        let series = store.series.iter().map(Series::allocated_bytes);
+        store.index.allocated_bytes()
+            + store.series.allocated_bytes()
+            + series.sum::<usize>()
+            + store.notes.check(&store.series)
     }
 
     #[derive(Clone, Debug)]
@@ -320,6 +362,12 @@ mod tests {
         },
         Drop {
             snapshot: usize,
+        },
+        CleanUp {
+            most: usize,
+        },
+        Limit {
+            bytes: usize,
         },
     }
 
@@ -352,6 +400,11 @@ mod tests {
             2 => proptest::option::of(0..KEYS.len()).prop_map(|key| Step::Snapshot { key }),
             3 => (0usize..8, 1usize..400).prop_map(|(snapshot, count)| Step::Read { snapshot, count }),
             1 => (0usize..8).prop_map(|snapshot| Step::Drop { snapshot }),
+            1 => (0usize..20).prop_map(|most| Step::CleanUp { most }),
+        ];
+        let step = prop_oneof![
+            100 => step,
+            1 => prop_oneof![0usize..5_000, Just(usize::MAX)].prop_map(|bytes| Step::Limit { bytes }),
         ];
         proptest::collection::vec(step, 1..100)
     }
@@ -360,7 +413,8 @@ mod tests {
         #[test]
         fn snapshots_hold_what_a_naive_store_held(steps in steps()) {
             let (mut store, mut naive) = (Store::new(), Naive::default());
-            let mut open = Vec::new();
+            let mut open = Vec::<(Snapshot, Points, Points)>::new();
+            let mut cut_off = 0;
             for step in steps {
                 match step {
                     Step::Puts { key, timestamp, step, count, value } => {
@@ -398,6 +452,9 @@ mod tests {
                     }
                     Step::Read { snapshot, count } => {
                         if let Some((snapshot, points, held)) = open.get_mut(snapshot) {
+                            let other_store = Store::new();
+                            let error = snapshot.next_run(&other_store, &mut Run::new());
+                            prop_assert_eq!(error, Err(SnapshotError::OtherStore));
                             let whole = read(snapshot, &store, count, points);
                             prop_assert_eq!(&points[..], &held[..points.len()]);
                             prop_assert!(!whole || points.len() == held.len());
@@ -408,77 +465,189 @@ mod tests {
                             open.swap_remove(snapshot);
                         }
                     }
+                    Step::CleanUp { most } => {
+                        store.clean_up(most);
+                    }
+                    Step::Limit { bytes } => store.set_snapshot_limit_bytes(bytes),
                 }
+                let before = open.len();
+                open.retain_mut(|(snapshot, ..)| {
+                    !snapshot.is_cut_off()
+                        || snapshot.next_run(&store, &mut Run::new()) != Err(SnapshotError::CutOff)
+                });
+                cut_off += (before - open.len()) as u64;
+                prop_assert_eq!(store.snapshots_cut_off(), cut_off);
+                prop_assert_eq!(store.allocated_bytes(), counted_bytes(&store));
             }
             for (mut snapshot, mut points, held) in open {
                 prop_assert!(read(&mut snapshot, &store, usize::MAX, &mut points));
                 prop_assert_eq!(points, held);
             }
+            while store.clean_up(10) {}
+            prop_assert_eq!(store.notes.allocated_bytes(), 0);
+            prop_assert_eq!(store.allocated_bytes(), counted_bytes(&store));
             prop_assert_eq!(store.series_count(), naive.keys.len());
             prop_assert_eq!(store.point_count(), naive.all_points().len());
             prop_assert!(store.keys().eq(naive.keys.iter().map(String::as_str)));
         }
     }
 
-    #[test]
-    fn a_change_is_noted_once_and_freed_with_the_last_that_needs_it() {
+    /// Puts the points of a series, 10 apart.
+    fn filled(key: &str, count: i64) -> Store {
         let mut store = Store::new();
-        store.put("k", 10, 1.0);
-        let oldest = store.snapshot_all();
-        store.put("other", 1, 1.0);
-        let (middle, youngest) = (store.snapshot_all(), store.snapshot("k"));
-        store.put("k", 5, 2.0);
-        let copy = |store: &Store| {
-            let notes = store.notes.borrow();
-            let noted: Vec<_> = notes
-                .changed
-                .range((0, 0)..(1, 0))
-                .map(|note| note.1)
-                .collect();
-            assert_eq!(noted.len(), 1, "noted once");
-            Rc::downgrade(noted[0].timeline.as_ref().expect("copied"))
-        };
-        let first = copy(&store);
-        drop(middle);
-        drop(youngest);
-        assert!(copy(&store).ptr_eq(&first), "the oldest has inherited it");
-        drop(oldest);
-        assert_eq!(first.strong_count(), 0);
-        let notes = store.notes.borrow();
-        assert!(notes.open.is_empty() && notes.changed.is_empty());
-        assert!(notes.of_many == 0 && notes.of_one.is_empty());
+        for at in 0..count {
+            store.put(key, 10 * at, at as f64);
+        }
+        store
     }
 
     #[test]
-    fn puts_in_order_copy_nothing() {
-        let mut store = Store::new();
-        store.put("k", 10, 1.0);
-        let snapshot = store.snapshot_all();
+    fn puts_in_order_take_one_note_a_series_and_keep_nothing() {
+        let mut store = filled("k", 1);
+        let snapshots = [store.snapshot_all(), store.snapshot_all()];
         for timestamp in 11..5_000 {
             store.put("k", timestamp, 2.0);
         }
         store.put("k", 11, 3.0);
-        store.put("other", 1, 1.0);
-        let notes = store.notes.borrow();
-        assert!(notes.changed[&(0, snapshot.epoch)].timeline.is_none());
-        assert_eq!(notes.changed.len(), 1, "what came later is not noted");
+        store.put("new", 1, 1.0);
+        store.put("new", 1, 2.0);
+        assert_eq!(store.notes.len(), 1, "what came later is not noted");
+        assert_eq!(store.notes.allocated_bytes(), 32);
+        drop(snapshots);
+    }
+
+    #[test]
+    fn a_late_put_keeps_one_block_however_many_snapshots_there_are() {
+        let mut store = filled("k", 100_000);
+        let snapshots: Vec<_> = (0..100).map(|_| store.snapshot_all()).collect();
+        for value in 0..10 {
+            store.put("k", 55, f64::from(value));
+        }
+        let bytes = store.notes.allocated_bytes();
+        assert!((150..1_000).contains(&bytes), "{bytes}");
+        drop(snapshots);
     }
 
     #[test]
     fn a_snapshot_of_one_series_notes_no_other() {
-        let mut store = Store::new();
-        store.put("k", 10, 1.0);
+        let mut store = filled("k", 1);
         store.put("other", 10, 1.0);
         let snapshot = store.snapshot("k").expect("was put");
         store.put("other", 5, 1.0);
-        assert!(store.notes.borrow().changed.is_empty());
+        assert_eq!(store.notes.len(), 0);
+        store.put("k", 0, 1.0);
+        assert_eq!(store.notes.len(), 1);
+        drop(snapshot);
+    }
+
+    #[test]
+    fn what_a_closed_snapshot_has_kept_is_kept_for_older_ones() {
+        let mut store = filled("k", 10_000);
+        let mut oldest = store.snapshot_all();
+        let mut held = Vec::new();
+        assert!(read(
+            &mut store.snapshot_all(),
+            &store,
+            usize::MAX,
+            &mut held
+        ));
+        store.put("k", 20_000, -1.0);
+        for at in 0..100 {
+            let snapshot = store.snapshot_all();
+            store.put("k", 997 * at, -2.0);
+            store.put("k", 55, f64::from(at as i32));
+            drop(snapshot);
+            store.clean_up(usize::MAX);
+            assert_eq!(store.notes.len(), 1, "the others are garbage");
+        }
+        let (kept, stored) = (store.notes.allocated_bytes(), store.series_bytes);
+        assert!(kept < 2 * stored, "{kept} of {stored}");
+        let mut points = Vec::new();
+        assert!(read(&mut oldest, &store, usize::MAX, &mut points));
+        assert_eq!(points, held);
+    }
+
+    #[test]
+    fn closing_looks_at_no_note_and_the_sweep_at_each_a_few_times() {
+        const SNAPSHOTS: usize = 4_000;
+        let mut store = filled("k", 2_000);
+        let mut snapshots = Vec::new();
+        for at in 0..SNAPSHOTS {
+            snapshots.push(store.snapshot_all());
+            store.put("k", at as i64 * 7_919 % 20_000, -1.0);
+        }
+        assert_eq!(store.notes.len(), SNAPSHOTS);
+        let oldest = snapshots.swap_remove(0);
+        for (kept, closed) in [(1, snapshots), (0, vec![oldest])] {
+            let notes = store.notes.len();
+            drop(closed);
+            assert_eq!(store.notes.len(), notes, "closing frees nothing");
+            let slices = 1 + (0..).take_while(|_| store.clean_up(100)).count();
+            assert!(slices <= 20 * notes / 100 + 2, "{slices} for {notes}");
+            assert_eq!(store.notes.len(), kept);
+            assert!(!store.clean_up(0), "nothing is to do");
+        }
+        assert_eq!(store.notes.allocated_bytes(), 0);
+    }
+
+    #[test]
+    fn a_snapshot_that_nothing_changed_after_leaves_nothing_to_sweep() {
+        let mut store = filled("k", 10);
+        let oldest = store.snapshot_all();
         store.put("k", 5, 1.0);
-        assert!(
-            store
-                .notes
-                .borrow()
-                .changed
-                .contains_key(&(0, snapshot.epoch))
+        drop(store.snapshot_all());
+        assert!(!store.clean_up(0));
+        drop(oldest);
+        assert!(store.clean_up(0));
+    }
+
+    #[test]
+    fn at_the_limit_the_oldest_are_cut_off_and_what_they_kept_goes() {
+        const SERIES: usize = 2_000;
+        const LIMIT: usize = 100_000;
+        let keys: Vec<String> = (0..SERIES).map(|place| place.to_string()).collect();
+        let mut store = Store::new();
+        store.set_snapshot_limit_bytes(LIMIT);
+        let put_all = |store: &mut Store, value| {
+            for key in &keys {
+                store.put(key, 1, value);
+                let bytes = store.notes.allocated_bytes();
+                assert!(bytes < LIMIT * 3 / 2, "{bytes}");
+            }
+        };
+        put_all(&mut store, 0.5);
+        let mut snapshots = Vec::new();
+        for value in 0..20 {
+            snapshots.push(store.snapshot_all());
+            put_all(&mut store, f64::from(value));
+        }
+        // A round is more than the limit.
+        assert!(snapshots.iter().all(Snapshot::is_cut_off));
+        assert_eq!(store.snapshots_cut_off(), 20);
+        let error = snapshots[0].next_run(&store, &mut Run::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "too much has changed since the snapshot was taken"
         );
+
+        // Those that come after are not.
+        while store.clean_up(100) {}
+        assert_eq!(store.notes.allocated_bytes(), 0);
+        let mut held = Vec::new();
+        let mut snapshot = store.snapshot_all();
+        assert!(read(
+            &mut store.snapshot_all(),
+            &store,
+            usize::MAX,
+            &mut held
+        ));
+        for key in &keys[..200] {
+            store.put(key, 1, -1.0);
+        }
+        drop(snapshots);
+        let mut points = Vec::new();
+        assert!(read(&mut snapshot, &store, usize::MAX, &mut points));
+        assert_eq!(points, held);
+        assert_eq!(store.snapshots_cut_off(), 20);
     }
 }

@@ -3,6 +3,7 @@
 //! be worth writing it anew.
 
 use std::mem;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::Point;
@@ -73,6 +74,20 @@ impl Timeline {
             return 0;
         }
         self.put_late(point)
+    }
+
+    /// Stores a point as [`put`](Self::put) does, and counts the bytes that it allocates.
+    #[inline]
+    pub fn put_counted(&mut self, point: Point) -> PutCost {
+        if point.timestamp > self.last_timestamp() && !self.head.is_full() {
+            let before = self.head.allocated_bytes();
+            self.head.push(point);
+            return PutCost {
+                points_rewritten: 0,
+                bytes: self.head.allocated_bytes().wrapping_sub(before),
+            };
+        }
+        self.put_and_compare(point)
     }
 
     #[inline]
@@ -166,13 +181,145 @@ impl Timeline {
         count
     }
 
-    /// Bytes that are allocated, blocks that are shared with snapshots included.
+    /// Bytes that are allocated, blocks that are shared with snapshots included. Linear in the
+    /// number of blocks.
     pub fn allocated_bytes(&self) -> usize {
+        self.bytes_of_blocks(0..self.sealed().len())
+    }
+
+    /// Bytes that are allocated for all but the blocks, and for those of `blocks`.
+    fn bytes_of_blocks(&self, blocks: Range<usize>) -> usize {
+        let history = self.history.as_ref();
+        let of_blocks = self.sealed()[blocks].iter().map(Sealed::allocated_bytes);
         self.head.allocated_bytes()
-            + self
-                .history
-                .as_ref()
-                .map_or(0, |history| history.allocated_bytes())
+            + history.map_or(0, |history| history.own_bytes())
+            + of_blocks.sum::<usize>()
+    }
+
+    /// Stores a point that may change a block, and compares the bytes before and after: of the
+    /// block that the point falls into, and of what it is replaced or followed by.
+    #[cold]
+    fn put_and_compare(&mut self, point: Point) -> PutCost {
+        let history = self.history.as_ref();
+        let changes = history.map_or(0, |history| history.place_of(point.timestamp));
+        let after = self.sealed().len().saturating_sub(changes + 1);
+        let changed = |timeline: &Timeline| changes..timeline.sealed().len() - after;
+        let before = self.bytes_of_blocks(changed(self));
+        let points_rewritten = self.put(point);
+        PutCost {
+            points_rewritten,
+            bytes: self.bytes_of_blocks(changed(self)).wrapping_sub(before),
+        }
+    }
+
+    fn sealed(&self) -> &[Sealed] {
+        self.history.as_ref().map_or(&[], |history| &history.sealed)
+    }
+
+    /// What is stored around a timestamp: all that a put at it can change, and no more than one
+    /// block or the head.
+    ///
+    /// A block is shared. Of the head a block is made: how many points that took to encode comes
+    /// with it.
+    pub fn extent_at(&self, timestamp: i64) -> (Extent, usize) {
+        let sealed = self.sealed();
+        let head_from = match self.head.first_timestamp() {
+            Some(first) if !sealed.is_empty() => first,
+            _ => i64::MIN,
+        };
+        let Some(history) = self.history.as_ref().filter(|_| timestamp < head_from) else {
+            return self.extent_of_head(head_from);
+        };
+        let place = history.place_of(timestamp);
+        let next = sealed.get(place + 1);
+        let extent = Extent {
+            from: match place {
+                0 => i64::MIN,
+                _ => sealed[place].block.first_timestamp(),
+            },
+            to: next.map_or(head_from, |next| next.block.first_timestamp()) - 1,
+            points: Points::Sealed(sealed[place].clone()),
+        };
+        (extent, 0)
+    }
+
+    fn extent_of_head(&self, from: i64) -> (Extent, usize) {
+        let late = self
+            .history
+            .as_ref()
+            .map_or(&[][..], |history| &history.late);
+        let mut run = Run::new();
+        self.head.decode(&mut run);
+        let points = match run.points().next() {
+            Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
+            _ => {
+                let (block, late) = (Block::of_run(&run), late.to_vec());
+                let mut sealed = Sealed { block, late: None };
+                sealed.set_late(late);
+                Points::Sealed(sealed)
+            }
+        };
+        let to = i64::MAX;
+        (Extent { from, to, points }, run.len())
+    }
+}
+
+/// What a put took.
+pub struct PutCost {
+    /// How many points were rewritten, those of the head or of a block.
+    pub points_rewritten: usize,
+    /// By how many bytes the allocated memory grew; wrapped below zero where it shrank.
+    pub bytes: usize,
+}
+
+/// The points that were stored between two timestamps at one moment.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The first timestamp.
+    pub from: i64,
+    /// The last timestamp.
+    pub to: i64,
+    /// These points, and perhaps others before and after.
+    points: Points,
+}
+
+#[derive(Clone, Debug)]
+enum Points {
+    /// The only one of a series, which many have no more of.
+    One(Point),
+    Sealed(Sealed),
+}
+
+impl Extent {
+    /// Decodes the next points past `after` and up to `until`, both of which are within it, and
+    /// says whether there are any.
+    pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        match &self.points {
+            Points::One(point) => {
+                run.set_points(&[*point]);
+                run.keep(after, until);
+                !run.is_empty()
+            }
+            Points::Sealed(sealed) => sealed.next_run(after, until, run),
+        }
+    }
+
+    /// The part between two timestamps, if there is any. None is before or past all others.
+    pub fn part(&self, from: Option<i64>, to: Option<i64>) -> Option<Extent> {
+        let (from, to) = (self.from.max(from?), self.to.min(to?));
+        (from <= to).then(|| Extent {
+            from,
+            to,
+            points: self.points.clone(),
+        })
+    }
+
+    /// Bytes that are allocated, though others may share them.
+    pub fn allocated_bytes(&self) -> usize {
+        match &self.points {
+            Points::One(_) => 0,
+            Points::Sealed(sealed) => sealed.allocated_bytes(),
+        }
     }
 }
 
@@ -230,20 +377,20 @@ impl History {
         within.any(|sealed| sealed.next_run(after, until, run))
     }
 
-    fn allocated_bytes(&self) -> usize {
-        let sealed = self.sealed.iter().map(|sealed| {
-            sealed.block.allocated_bytes()
-                + size_of_val(sealed.late())
-                + sealed.late.as_ref().map_or(0, |_| SHARED_BYTES)
-        });
+    /// Bytes that are allocated beside the blocks.
+    fn own_bytes(&self) -> usize {
         size_of::<History>()
             + self.sealed.capacity() * size_of::<Sealed>()
             + self.late.capacity() * size_of::<Point>()
-            + sealed.sum::<usize>()
     }
 }
 
 impl Sealed {
+    fn allocated_bytes(&self) -> usize {
+        let late = self.late.as_ref();
+        self.block.allocated_bytes() + late.map_or(0, |late| size_of_val(&**late) + SHARED_BYTES)
+    }
+
     fn late(&self) -> &[Point] {
         self.late.as_deref().unwrap_or_default()
     }

@@ -1,0 +1,380 @@
+//! Notes of how series were, which the snapshots of all readers share.
+//!
+//! The first put into a series after a snapshot was opened takes a note: the newest timestamp of
+//! then, since points come in order as a rule, and whatever is newer was put later. A put at an
+//! older timestamp also keeps, with the youngest note of its series, the block that it changes.
+//! The notes of a series are a chain from the newest to the oldest. A snapshot goes by those that
+//! were taken after it was opened: the oldest of them says how far it reads, and of two that say
+//! what was stored at some time, the older one is right.
+//!
+//! A note whose snapshots are all closed is garbage. It is found later, by a sweep over all notes
+//! that goes on in small steps, since closing a snapshot must not take the time that it takes to
+//! look at a million notes.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use super::extents::Extents;
+use super::pool::{NONE, Pool};
+use super::series::{Series, SeriesList};
+use super::snapshot::Readers;
+use super::timeline::Extent;
+
+/// What the notes of all readers may take in bytes, unless it is set.
+pub const LIMIT_BYTES: usize = 64 << 20;
+
+/// A put that takes a note sweeps one other for so many bytes: so the garbage never grows to more
+/// than a third of the rest, whoever sweeps.
+const BYTES_PER_STEP: usize = 4;
+
+/// How a series was when the youngest of its snapshots had been opened.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    /// The epoch of that snapshot. Older ones read it too, down to the epoch of the note before.
+    epoch: u64,
+    /// The newest timestamp. Points past it were put later.
+    last: i64,
+    /// The place of the series.
+    place: u32,
+    /// The next older note of the series, or [`NONE`].
+    older: u32,
+    /// The next newer one, or [`NONE`].
+    newer: u32,
+    /// Index of what it keeps, or [`NONE`].
+    kept: u32,
+}
+
+/// What was stored when a note was taken, where puts at timestamps up to `last` changed it.
+#[derive(Debug)]
+struct Kept {
+    /// Index of the note.
+    note: u32,
+    extents: Extents,
+}
+
+/// All notes, and what they take.
+#[derive(Debug)]
+pub struct Notes {
+    notes: Pool<Note>,
+    kept: Pool<Kept>,
+    /// The first so many notes are still to look at in this sweep.
+    unswept: u32,
+    /// Bytes of all notes, with what they keep.
+    bytes: usize,
+    /// Bytes by epoch, of the epochs that an open snapshot may read, …
+    bytes_by_epoch: BTreeMap<u64, usize>,
+    /// … and their sum.
+    read_bytes: usize,
+    /// What `read_bytes` may be.
+    limit_bytes: usize,
+}
+
+impl Default for Notes {
+    fn default() -> Notes {
+        Notes {
+            notes: Pool::default(),
+            kept: Pool::default(),
+            unswept: 0,
+            bytes: 0,
+            bytes_by_epoch: BTreeMap::new(),
+            read_bytes: 0,
+            limit_bytes: LIMIT_BYTES,
+        }
+    }
+}
+
+impl Notes {
+    /// Sets how many bytes the notes that open snapshots can read may take. Where they take more,
+    /// the next note that is taken cuts the oldest snapshots off.
+    pub fn set_limit_bytes(&mut self, bytes: usize) {
+        // Half of the indices that there are leaves enough of them for garbage.
+        let most = (NONE as usize / 2).saturating_mul(size_of::<Note>());
+        self.limit_bytes = bytes.min(most);
+    }
+
+    /// Bytes that are allocated, with those of blocks that a series may share. Room for notes
+    /// that was never used takes no memory and is not counted.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// To be called before a put while a snapshot is open: notes what the put would change, and
+    /// says how many points were encoded for it. At the limit, cuts off the oldest snapshots.
+    ///
+    /// Logarithmic in the number of snapshots and in that of the blocks that were changed, and
+    /// sweeps in proportion to the bytes that it takes.
+    pub fn before_put(
+        &mut self,
+        series: &mut SeriesList,
+        place: usize,
+        timestamp: i64,
+        readers: &mut Readers,
+    ) -> usize {
+        let one = &mut series[place];
+        let newest = self.notes.get(one.note).copied();
+        let covers = |note: Note| note.epoch >= readers.youngest();
+        if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
+            return 0;
+        }
+        let bytes = self.bytes;
+        if !newest.is_some_and(covers) {
+            let Some(epoch) = readers.youngest_of(place) else {
+                return 0;
+            };
+            if newest.is_none_or(|note| note.epoch < epoch) {
+                self.add(one, place, epoch);
+                readers.note_taken(epoch);
+            }
+        }
+        let points_encoded = self.keep_extent(one, timestamp);
+        if self.bytes > bytes {
+            self.keep_limit(readers);
+            let steps = (self.bytes - bytes) / BYTES_PER_STEP;
+            self.sweep(series, readers, steps);
+        }
+        points_encoded
+    }
+
+    /// Adds a note to the chain of a series.
+    fn add(&mut self, series: &mut Series, place: usize, epoch: u64) {
+        let older = series.note;
+        let index = self.notes.push(Note {
+            epoch,
+            last: series.timeline.last_timestamp(),
+            place: place as u32,
+            older,
+            newer: NONE,
+            kept: NONE,
+        });
+        series.note = index;
+        if let Some(older) = self.notes.get_mut(older) {
+            older.newer = index;
+        }
+        self.count(epoch, size_of::<Note>());
+    }
+
+    /// Keeps what a put would change of what the newest note of its series says, unless that is
+    /// kept already; says how many points were encoded for it.
+    fn keep_extent(&mut self, series: &Series, timestamp: i64) -> usize {
+        let index = series.note;
+        let Some(note) = self.notes.get_mut(index) else {
+            return 0;
+        };
+        if timestamp > note.last {
+            return 0;
+        }
+        let epoch = note.epoch;
+        let Some(Kept { extents, .. }) = self.kept.get_mut(note.kept) else {
+            let (extent, points_encoded) = series.timeline.extent_at(timestamp);
+            self.keep(index, Extents::One(extent));
+            return points_encoded;
+        };
+        let Err(gap) = extents.find(timestamp) else {
+            return 0;
+        };
+        let before = extents.list_bytes();
+        let (extent, points_encoded) = series.timeline.extent_at(timestamp);
+        let extent = extent.part(Some(gap.from), Some(gap.to)).unwrap_or(extent);
+        let kept = extent.allocated_bytes();
+        extents.insert(&gap, extent);
+        let bytes = kept + extents.list_bytes() - before;
+        self.count(epoch, bytes);
+        points_encoded
+    }
+
+    /// Has a note that keeps nothing keep this.
+    fn keep(&mut self, index: u32, extents: Extents) {
+        let bytes = size_of::<Kept>() + extents.allocated_bytes();
+        let kept = self.kept.push(Kept {
+            note: index,
+            extents,
+        });
+        if let Some(note) = self.notes.get_mut(index) {
+            note.kept = kept;
+            let epoch = note.epoch;
+            self.count(epoch, bytes);
+        }
+    }
+
+    /// Has a note keep nothing, and gives what it kept.
+    fn take_kept(&mut self, index: u32) -> Option<Extents> {
+        let note = self.notes.get_mut(index)?;
+        let (epoch, place) = (note.epoch, mem::replace(&mut note.kept, NONE));
+        self.kept.get(place)?;
+        let extents = self.kept.swap_remove(place).extents;
+        if let Some(moved) = self.kept.get(place)
+            && let Some(note) = self.notes.get_mut(moved.note)
+        {
+            note.kept = place;
+        }
+        self.discount(epoch, size_of::<Kept>() + extents.allocated_bytes());
+        Some(extents)
+    }
+
+    /// How a series was in an epoch: from a timestamp on, what was stored, if not what is stored
+    /// now, and up to which timestamp that is so, which is before `from` where nothing was stored.
+    ///
+    /// Linear in the number of notes that are not older than the epoch.
+    pub fn at(&self, series: &Series, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
+        let mut last = series.timeline.last_timestamp();
+        let (mut changed, mut to) = (None, i64::MAX);
+        let mut index = series.note;
+        while let Some(note) = self.notes.get(index)
+            && note.epoch >= epoch
+        {
+            last = note.last;
+            index = note.older;
+            match self.kept.get(note.kept).map(|kept| kept.extents.find(from)) {
+                Some(Ok(extent)) => (changed, to) = (Some(extent), extent.to),
+                Some(Err(gap)) => to = to.min(gap.to),
+                None => {}
+            }
+        }
+        (changed, to.min(last))
+    }
+
+    /// Cuts off the oldest snapshots until those that are left can read no more than the limit.
+    fn keep_limit(&mut self, readers: &mut Readers) {
+        while self.read_bytes > self.limit_bytes {
+            self.forget_before(readers.oldest());
+            if self.read_bytes <= self.limit_bytes || !readers.cut_off_oldest() {
+                break;
+            }
+        }
+    }
+
+    /// Counts as garbage the notes of epochs before that of the oldest snapshot, all of which are.
+    fn forget_before(&mut self, oldest: u64) {
+        while let Some(first) = self.bytes_by_epoch.first_entry()
+            && *first.key() < oldest
+        {
+            self.read_bytes -= first.remove();
+        }
+    }
+
+    /// Frees garbage, looking at up to `most` notes or a few more, and says whether there may be
+    /// more of it. Constant time if no snapshot was closed since the last sweep ended.
+    pub fn sweep(&mut self, series: &mut SeriesList, readers: &mut Readers, most: usize) -> bool {
+        let mut steps = 0;
+        loop {
+            if self.unswept == 0 {
+                if !readers.take_garbage() {
+                    return false;
+                }
+                self.forget_before(readers.oldest());
+                self.unswept = self.notes.len() as u32;
+            } else if steps >= most {
+                return true;
+            } else {
+                self.unswept -= 1;
+                steps += self.look_at(self.unswept, series, readers);
+            }
+        }
+    }
+
+    /// Removes a note if no snapshot goes by it, and says how many steps that took.
+    fn look_at(&mut self, index: u32, series: &mut SeriesList, readers: &Readers) -> usize {
+        let Some(&note) = self.notes.get(index) else {
+            return 1;
+        };
+        let older = self.notes.get(note.older).copied();
+        let since = older.map_or(0, |older| older.epoch);
+        if readers.any_of(note.place as usize, since, note.epoch) {
+            return 1;
+        }
+        let mut steps = 1;
+        if let Some(newer) = self.take_kept(index) {
+            steps += newer.len();
+            if let Some(older) = older.filter(|older| readers.oldest() <= older.epoch) {
+                let kept = self.take_kept(note.older);
+                if let Some(joined) = Extents::joined(kept, newer, older.last) {
+                    steps += joined.len();
+                    self.keep(note.older, joined);
+                }
+            }
+        }
+        self.link(series, note.place, note.newer, note.older);
+        self.discount(note.epoch, size_of::<Note>());
+        self.notes.swap_remove(index);
+        self.repair_moved(index, series);
+        steps
+    }
+
+    /// Makes two notes of a series neighbours. With no newer one, the older is the newest.
+    fn link(&mut self, series: &mut SeriesList, place: u32, newer: u32, older: u32) {
+        match self.notes.get_mut(newer) {
+            Some(newer) => newer.older = older,
+            None => series[place as usize].note = older,
+        }
+        if let Some(older) = self.notes.get_mut(older) {
+            older.newer = newer;
+        }
+    }
+
+    /// Tells those that know a note by its index that it has this one now.
+    fn repair_moved(&mut self, index: u32, series: &mut SeriesList) {
+        let Some(&moved) = self.notes.get(index) else {
+            return;
+        };
+        self.link(series, moved.place, moved.newer, index);
+        self.link(series, moved.place, index, moved.older);
+        if let Some(kept) = self.kept.get_mut(moved.kept) {
+            kept.note = index;
+        }
+    }
+
+    fn count(&mut self, epoch: u64, bytes: usize) {
+        self.bytes += bytes;
+        self.read_bytes += bytes;
+        *self.bytes_by_epoch.entry(epoch).or_default() += bytes;
+    }
+
+    fn discount(&mut self, epoch: u64, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(of_epoch) = self.bytes_by_epoch.get_mut(&epoch) {
+            *of_epoch -= bytes;
+            self.read_bytes -= bytes;
+            if *of_epoch == 0 {
+                self.bytes_by_epoch.remove(&epoch);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Notes {
+    /// How many notes there are.
+    pub fn len(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// Asserts that the chains of all series hold all notes, in order, and what they keep is in
+    /// order too; gives the bytes that are allocated, counted one by one.
+    pub fn check(&self, series: &SeriesList) -> usize {
+        let (mut count, mut bytes, mut kept_count) = (0, 0, 0);
+        for (place, series) in series.iter().enumerate() {
+            let (mut newer, mut index) = (NONE, series.note);
+            while let Some(note) = self.notes.get(index) {
+                assert_eq!((note.place as usize, note.newer), (place, newer));
+                let newer_note = self.notes.get(newer);
+                assert!(newer_note.is_none_or(|newer| newer.epoch > note.epoch));
+                assert!(newer_note.is_none_or(|newer| newer.last >= note.last));
+                if let Some(Kept { note, extents }) = self.kept.get(note.kept) {
+                    assert_eq!(*note, index);
+                    let list = extents.as_slice();
+                    assert!(list.iter().all(|extent| extent.from <= extent.to));
+                    assert!(list.windows(2).all(|pair| pair[0].to < pair[1].from));
+                    bytes += size_of::<Kept>() + extents.allocated_bytes();
+                    kept_count += 1;
+                }
+                count += 1;
+                (newer, index) = (index, note.older);
+            }
+            assert_eq!(index, NONE);
+        }
+        assert_eq!((count, kept_count), (self.notes.len(), self.kept.len()));
+        assert!(self.read_bytes <= self.bytes);
+        assert_eq!(self.read_bytes, self.bytes_by_epoch.values().sum::<usize>());
+        bytes + count * size_of::<Note>()
+    }
+}
