@@ -28,7 +28,7 @@ metricd: a metrics server; numbers with a timestamp under a key, over TCP
 
 Usage: metricd [OPTION]...
 
-  --listen HOST:PORT      address to listen on, also [::1]:PORT; up to 64 times
+  --listen HOST:PORT      address to listen on, [::1]:PORT too; up to 1024 times
                           [default: {listen}]
   --connection-limit N    connections served at once; others wait [{connections}]
   --line-limit BYTES      longest line; a longer one is a wrong command [{line}]

@@ -85,7 +85,7 @@ pub struct Config {
     pub accepts_per_turn: usize,
 
     /// How long to wait before accepting again when the system has no descriptor or memory for
-    /// another connection, since another process may free some. Default: 1 s.
+    /// another connection, since another process may free some. At least 1 ms. Default: 1 s.
     pub accept_retry: Duration,
 
     /// How long not to log again that no more connections are accepted, so that a flood of them
@@ -158,6 +158,7 @@ impl Config {
         let read_buffers = 1..=Self::READ_BUFFER_MAX_BYTES;
         let write_buffers = Self::WRITE_BUFFER_MIN_BYTES..=Self::BUFFER_MAX_BYTES;
         let counts = 1..=usize::MAX;
+        let accept_retry_ms = self.accept_retry.as_millis();
         let ranges = [
             ("listen", self.listen.len(), &(1..=1_024)),
             ("connection_limit", self.connection_limit, &counts),
@@ -169,6 +170,11 @@ impl Config {
                 &write_buffers,
             ),
             ("accepts_per_turn", self.accepts_per_turn, &counts),
+            (
+                "accept_retry",
+                usize::try_from(accept_retry_ms).unwrap_or(usize::MAX),
+                &counts,
+            ),
             ("events_per_turn", self.events_per_turn, &(1..=65_536)),
             ("turn_reply_bytes", self.turn_reply_bytes, &counts),
             (

@@ -13,7 +13,7 @@ pub enum Error {
     Config {
         /// The name of the field.
         field: &'static str,
-        /// What it is set to. For `listen`, the number of addresses.
+        /// What it is set to: of `listen`, the number of addresses, and of durations, milliseconds.
         value: usize,
         /// The least that is allowed.
         least: usize,

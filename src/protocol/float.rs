@@ -30,8 +30,8 @@ fn parse_any(text: &[u8]) -> Option<f64> {
     Some(if value.is_nan() { f64::NAN } else { value })
 }
 
-/// Whether a number has more than nineteen significant digits: those fit 64 bits, and the standard
-/// library is always quick with them.
+/// Whether a number has more than nineteen significant digits. Up to nineteen fit 64 bits, and the
+/// standard library reads them quickly.
 fn has_many_digits(text: &[u8]) -> bool {
     let Some(first) = text.iter().position(|byte| matches!(byte, b'1'..=b'9')) else {
         return false;
@@ -54,7 +54,7 @@ fn parse_plain(text: &[u8]) -> Option<f64> {
         [b'-', text @ ..] => (true, text),
         text => (false, text),
     };
-    // The sixteenth byte is the point.
+    // Fifteen digits and the point.
     if text.len() > 16 {
         return None;
     }

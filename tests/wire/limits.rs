@@ -145,7 +145,10 @@ fn few_accepts_and_events_a_turn_serve_everybody() {
 #[test]
 fn a_field_out_of_its_range_is_named() {
     type Change = fn(&mut Config);
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 13] = [
+        ("listen", |config| {
+            config.listen = vec!["127.0.0.1:0".into(); 1_025]
+        }),
         ("listen", |config| config.listen.clear()),
         ("connection_limit", |config| config.connection_limit = 0),
         ("line_limit_bytes", |config| config.line_limit_bytes = 0),
@@ -161,6 +164,9 @@ fn a_field_out_of_its_range_is_named() {
             config.write_buffer_bytes = usize::MAX
         }),
         ("accepts_per_turn", |config| config.accepts_per_turn = 0),
+        ("accept_retry", |config| {
+            config.accept_retry = Duration::ZERO
+        }),
         ("events_per_turn", |config| config.events_per_turn = 0),
         ("events_per_turn", |config| {
             config.events_per_turn = usize::MAX
