@@ -50,17 +50,12 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
         self.printer.log(record);
-        let mut line = format!("{} ", humantime::format_rfc3339_millis(SystemTime::now())).into();
+        let time = humantime::format_rfc3339_millis(SystemTime::now());
+        let mut line = format!("{time} ").into_bytes();
         // Ends when all that was printed is read: then reading would block.
         let _would_block = (&self.printed).read_to_end(&mut line);
-        if line.len() > LINE_BYTES {
-            line.truncate(LINE_BYTES - 1);
-            line.push(b'\n');
-        }
+        line.truncate(LINE_BYTES);
         // Where the log cannot be written, nobody can be told.
         let _unwritten = self.write(&line);
     }
@@ -68,8 +63,8 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// The most bytes of a line. A pipe that poll says is writable takes them without waiting, on every
-/// system (`_POSIX_PIPE_BUF`).
+/// The most bytes of a line, which all lines of today are shorter than. A pipe that poll says is
+/// writable takes so many without waiting, on every system (`_POSIX_PIPE_BUF`).
 const LINE_BYTES: usize = 512;
 
 impl Logger {
