@@ -23,15 +23,6 @@ pub struct Gap {
 }
 
 impl Extents {
-    /// Extents of this list, if there are any.
-    fn of(mut list: Vec<Extent>) -> Option<Extents> {
-        if list.len() == 1 {
-            return list.pop().map(Extents::One);
-        }
-        list.shrink_to_fit();
-        Some(Extents::Many(list)).filter(|extents| extents.len() > 0)
-    }
-
     fn into_list(self) -> Vec<Extent> {
         match self {
             Extents::One(extent) => vec![extent],
@@ -95,7 +86,8 @@ impl Extents {
             );
         }
         joined.extend(older);
-        Extents::of(joined)
+        joined.shrink_to_fit();
+        (!joined.is_empty()).then_some(Extents::Many(joined))
     }
 
     /// Bytes that are allocated, blocks that others may share included.

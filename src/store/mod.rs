@@ -35,11 +35,11 @@ use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 
 use self::index::{Index, KeyHash};
-use self::notes::Notes;
+use self::notes::{NOW, Notes};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
 use self::series::{Series, SeriesList};
-use self::snapshot::{Readers, View};
+use self::snapshot::{ALL, Readers};
 pub use self::snapshot::{Snapshot, SnapshotError};
 use crate::key::Key;
 
@@ -174,17 +174,14 @@ impl Store {
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
         let is_its = |series: &&mut Series| series.has(put.key);
-        if self.readers.borrow().youngest() > 0
-            && self.series.get_mut(place).as_ref().is_some_and(is_its)
-        {
+        if self.series.get_mut(place).filter(is_its).is_none() {
+            return false;
+        }
+        if self.readers.borrow().youngest > 0 {
             self.note(place, put.timestamp);
         }
-        let Some(series) = self.series.get_mut(place).filter(is_its) else {
-            return false;
-        };
-        let cost = series.timeline.put_counted(put.point());
-        self.points_rewritten += cost.points_rewritten as u64;
-        self.series_bytes = self.series_bytes.wrapping_add(cost.bytes);
+        let timeline = &mut self.series[place].timeline;
+        self.points_rewritten += timeline.put_counted(put.point(), &mut self.series_bytes) as u64;
         true
     }
 
@@ -238,14 +235,14 @@ impl Store {
     /// Constant time: nothing is copied.
     pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
         let place = self.place_of(key)?;
-        Some(Readers::open_one(&self.readers, place))
+        Some(Readers::open(&self.readers, place, place..place + 1))
     }
 
     /// A snapshot of all series, in the order in which each was first put.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot_all(&self) -> Snapshot {
-        Readers::open_all(&self.readers, self.series.len())
+        Readers::open(&self.readers, ALL, 0..self.series.len())
     }
 
     /// The points of a series within a range of timestamps, ascending; none where there is no
@@ -255,17 +252,13 @@ impl Store {
         key: &str,
         timestamps: impl RangeBounds<i64>,
     ) -> impl Iterator<Item = Point> {
-        let view = self.place_of(key).map(|place| View {
-            series: &self.series[place],
-            notes: &self.notes,
-            epoch: View::NOW,
-        });
+        let series = self.place_of(key).map(|place| &self.series[place]);
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
         let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
         std::iter::from_fn(move || {
             let (after, last) = next?;
             let mut run = Run::new();
-            if !view.as_ref()?.next_run(after, last, &mut run) {
+            if !self.notes.next_run(series?, NOW, after, last, &mut run) {
                 return None;
             }
             next = Some((run.timestamps().last().copied(), last));
@@ -313,7 +306,7 @@ impl Store {
 
     /// How many snapshots were cut off: whoever has some asks them where this has grown.
     pub fn snapshots_cut_off(&self) -> u64 {
-        self.readers.borrow().cut_off_count()
+        self.readers.borrow().cut_off
     }
 
     /// Frees what only closed snapshots have kept, looking at `most` changed series or a few more,

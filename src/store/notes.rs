@@ -16,6 +16,7 @@ use std::mem;
 
 use super::extents::Extents;
 use super::pool::{NONE, Pool};
+use super::run::Run;
 use super::series::{Series, SeriesList};
 use super::snapshot::Readers;
 use super::timeline::Extent;
@@ -23,9 +24,12 @@ use super::timeline::Extent;
 /// What the notes of all readers may take in bytes, unless it is set.
 pub const LIMIT_BYTES: usize = 64 << 20;
 
-/// A put that takes a note sweeps one other for so many bytes: so the garbage never grows to more
-/// than a third of the rest, whoever sweeps.
+/// A put that takes memory for notes also does one step of the sweep for so many bytes. So there is
+/// never more garbage than a third of the limit, even if nobody else sweeps.
 const BYTES_PER_STEP: usize = 4;
+
+/// The epoch of what is stored now.
+pub const NOW: u64 = u64::MAX;
 
 /// How a series was when the youngest of its snapshots had been opened.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +116,7 @@ impl Notes {
     ) -> usize {
         let one = &mut series[place];
         let newest = self.notes.get(one.note).copied();
-        let covers = |note: Note| note.epoch >= readers.youngest();
+        let covers = |note: Note| note.epoch >= readers.youngest;
         if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
             return 0;
         }
@@ -123,7 +127,7 @@ impl Notes {
             };
             if newest.is_none_or(|note| note.epoch < epoch) {
                 self.add(one, place, epoch);
-                readers.note_taken(epoch);
+                readers.noted = readers.noted.max(epoch);
             }
         }
         let points_encoded = self.keep_extent(one, timestamp);
@@ -185,10 +189,8 @@ impl Notes {
     /// Has a note that keeps nothing keep this.
     fn keep(&mut self, index: u32, extents: Extents) {
         let bytes = size_of::<Kept>() + extents.allocated_bytes();
-        let kept = self.kept.push(Kept {
-            note: index,
-            extents,
-        });
+        let note = index;
+        let kept = self.kept.push(Kept { note, extents });
         if let Some(note) = self.notes.get_mut(index) {
             note.kept = kept;
             let epoch = note.epoch;
@@ -211,11 +213,40 @@ impl Notes {
         Some(extents)
     }
 
-    /// How a series was in an epoch: from a timestamp on, what was stored, if not what is stored
-    /// now, and up to which timestamp that is so, which is before `from` where nothing was stored.
+    /// Decodes the next points of a series past `after` and up to `until`, as it was in an epoch,
+    /// and says whether there are any.
     ///
-    /// Linear in the number of notes that are not older than the epoch.
-    pub fn at(&self, series: &Series, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
+    /// Takes a search in each note of the series that is not older than the epoch.
+    pub fn next_run(
+        &self,
+        series: &Series,
+        epoch: u64,
+        mut after: Option<i64>,
+        until: i64,
+        run: &mut Run,
+    ) -> bool {
+        while let Some(from) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) {
+            let (changed, to) = self.stored_at(series, epoch, from);
+            let to = to.min(until);
+            if to < from {
+                return false;
+            }
+            let is_found = match changed {
+                Some(extent) => extent.next_run(after, to, run),
+                None => series.timeline.next_run(after, to, run),
+            };
+            if is_found {
+                return true;
+            }
+            after = Some(to);
+        }
+        false
+    }
+
+    /// What was stored in a series at `from` in an epoch: what an extent says, or else what is
+    /// stored now; and up to which timestamp that is so. The latter is before `from` where all
+    /// points were.
+    fn stored_at(&self, series: &Series, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
         let mut last = series.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);
         let mut index = series.note;
@@ -258,7 +289,7 @@ impl Notes {
         let mut steps = 0;
         loop {
             if self.unswept == 0 {
-                if !readers.take_garbage() {
+                if !mem::take(&mut readers.garbage) {
                     return false;
                 }
                 self.forget_before(readers.oldest());

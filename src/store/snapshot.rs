@@ -6,14 +6,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::mem;
 use std::ops::Range;
 use std::rc::Rc;
 
 use super::Store;
-use super::notes::Notes;
 use super::run::Run;
-use super::series::Series;
 
 /// Points as they were when the snapshot was taken, and how far they are read.
 ///
@@ -90,12 +87,8 @@ impl Snapshot {
         }
         while !self.unread.is_empty() {
             let series = &store.series[self.unread.start];
-            let view = View {
-                series,
-                notes: &store.notes,
-                epoch: self.epoch,
-            };
-            if view.next_run(self.read_to, i64::MAX, run) {
+            let (epoch, after) = (self.epoch, self.read_to);
+            if store.notes.next_run(series, epoch, after, i64::MAX, run) {
                 self.read_to = run.timestamps().last().copied();
                 return Ok(Some(&series.key));
             }
@@ -123,42 +116,8 @@ impl Drop for Snapshot {
     }
 }
 
-/// One series as it was in an epoch.
-pub struct View<'store> {
-    pub series: &'store Series,
-    pub notes: &'store Notes,
-    pub epoch: u64,
-}
-
-impl View<'_> {
-    /// The epoch of what is stored now.
-    pub const NOW: u64 = u64::MAX;
-
-    /// Decodes the next points past `after` and up to `until`, and says whether there are any.
-    pub fn next_run(&self, mut after: Option<i64>, until: i64, run: &mut Run) -> bool {
-        loop {
-            let Some(from) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) else {
-                return false;
-            };
-            let (changed, to) = self.notes.at(self.series, self.epoch, from);
-            let to = to.min(until);
-            if to < from {
-                return false;
-            }
-            let is_found = match changed {
-                Some(extent) => extent.next_run(after, to, run),
-                None => self.series.timeline.next_run(after, to, run),
-            };
-            if is_found {
-                return true;
-            }
-            after = Some(to);
-        }
-    }
-}
-
 /// The place of snapshots of all series.
-const ALL: usize = usize::MAX;
+pub const ALL: usize = usize::MAX;
 
 /// The open snapshots of a store.
 #[derive(Debug, Default)]
@@ -168,31 +127,22 @@ pub struct Readers {
     /// The same by place and epoch: how many series there were.
     open_by_place: BTreeMap<(usize, u64), usize>,
     /// The epoch of the youngest of these, or 0.
-    youngest: u64,
+    pub youngest: u64,
     /// The epoch of the youngest snapshot that ever was.
     epoch: u64,
     /// Snapshots of epochs before this one that are not closed are cut off.
     cut_off_before: u64,
     /// How many were cut off.
-    cut_off: u64,
-    /// The youngest epoch that a note was taken in.
-    noted: u64,
+    pub cut_off: u64,
+    /// The youngest epoch in which a note was taken.
+    pub noted: u64,
     /// Whether there may be notes that no snapshot goes by any more.
-    garbage: bool,
+    pub garbage: bool,
 }
 
 impl Readers {
-    /// Opens a snapshot of all series, as many as these.
-    pub fn open_all(readers: &Rc<RefCell<Readers>>, series_count: usize) -> Snapshot {
-        Readers::open(readers, ALL, 0..series_count)
-    }
-
-    /// Opens a snapshot of the series at a place.
-    pub fn open_one(readers: &Rc<RefCell<Readers>>, place: usize) -> Snapshot {
-        Readers::open(readers, place, place..place + 1)
-    }
-
-    fn open(readers: &Rc<RefCell<Readers>>, place: usize, unread: Range<usize>) -> Snapshot {
+    /// Opens a snapshot of the series at a place, or of [`ALL`], that reads these.
+    pub fn open(readers: &Rc<RefCell<Readers>>, place: usize, unread: Range<usize>) -> Snapshot {
         let mut open = readers.borrow_mut();
         open.epoch += 1;
         let epoch = open.epoch;
@@ -227,22 +177,11 @@ impl Readers {
         true
     }
 
-    /// How many snapshots were cut off.
-    pub fn cut_off_count(&self) -> u64 {
-        self.cut_off
-    }
-
     /// The epoch of the oldest snapshot; past all epochs where there is none.
     pub fn oldest(&self) -> u64 {
         self.open
             .first_key_value()
             .map_or(u64::MAX, |(&epoch, _)| epoch)
-    }
-
-    /// The epoch of the youngest snapshot; before all epochs where there is none.
-    #[inline]
-    pub fn youngest(&self) -> u64 {
-        self.youngest
     }
 
     /// The epoch of the youngest snapshot that has the series at a place.
@@ -266,22 +205,13 @@ impl Readers {
         };
         any(ALL) || any(place)
     }
-
-    /// To be called when a note is taken in an epoch.
-    pub fn note_taken(&mut self, epoch: u64) {
-        self.noted = self.noted.max(epoch);
-    }
-
-    /// Whether there may be garbage since this was asked last.
-    pub fn take_garbage(&mut self) -> bool {
-        mem::take(&mut self.garbage)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::Put;
+    use crate::store::series::Series;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

@@ -76,18 +76,16 @@ impl Timeline {
         self.put_late(point)
     }
 
-    /// Stores a point as [`put`](Self::put) does, and counts the bytes that it allocates.
+    /// Stores a point as [`put`](Self::put) does, and keeps count of the bytes that are allocated.
     #[inline]
-    pub fn put_counted(&mut self, point: Point) -> PutCost {
-        if point.timestamp > self.last_timestamp() && !self.head.is_full() {
-            let before = self.head.allocated_bytes();
-            self.head.push(point);
-            return PutCost {
-                points_rewritten: 0,
-                bytes: self.head.allocated_bytes().wrapping_sub(before),
-            };
+    pub fn put_counted(&mut self, point: Point, bytes: &mut usize) -> usize {
+        if point.timestamp <= self.last_timestamp() || self.head.is_full() {
+            return self.put_and_compare(point, bytes);
         }
-        self.put_and_compare(point)
+        let before = self.head.allocated_bytes();
+        self.head.push(point);
+        *bytes = *bytes + self.head.allocated_bytes() - before;
+        0
     }
 
     #[inline]
@@ -199,17 +197,15 @@ impl Timeline {
     /// Stores a point that may change a block, and compares the bytes before and after: of the
     /// block that the point falls into, and of what it is replaced or followed by.
     #[cold]
-    fn put_and_compare(&mut self, point: Point) -> PutCost {
+    fn put_and_compare(&mut self, point: Point, bytes: &mut usize) -> usize {
         let history = self.history.as_ref();
-        let changes = history.map_or(0, |history| history.place_of(point.timestamp));
-        let after = self.sealed().len().saturating_sub(changes + 1);
-        let changed = |timeline: &Timeline| changes..timeline.sealed().len() - after;
-        let before = self.bytes_of_blocks(changed(self));
+        let first = history.map_or(0, |history| history.place_of(point.timestamp));
+        let after = self.sealed().len().saturating_sub(first + 1);
+        let before = self.bytes_of_blocks(first..self.sealed().len() - after);
         let points_rewritten = self.put(point);
-        PutCost {
-            points_rewritten,
-            bytes: self.bytes_of_blocks(changed(self)).wrapping_sub(before),
-        }
+        *bytes += self.bytes_of_blocks(first..self.sealed().len() - after);
+        *bytes -= before;
+        points_rewritten
     }
 
     fn sealed(&self) -> &[Sealed] {
@@ -223,53 +219,39 @@ impl Timeline {
     /// with it.
     pub fn extent_at(&self, timestamp: i64) -> (Extent, usize) {
         let sealed = self.sealed();
-        let head_from = match self.head.first_timestamp() {
-            Some(first) if !sealed.is_empty() => first,
-            _ => i64::MIN,
-        };
+        let first_of_head = self.head.first_timestamp().filter(|_| !sealed.is_empty());
+        let head_from = first_of_head.unwrap_or(i64::MIN);
         let Some(history) = self.history.as_ref().filter(|_| timestamp < head_from) else {
             return self.extent_of_head(head_from);
         };
         let place = history.place_of(timestamp);
-        let next = sealed.get(place + 1);
+        let from_of = |place: usize| {
+            let sealed: Option<&Sealed> = sealed.get(place);
+            sealed.map_or(head_from, |sealed| sealed.block.first_timestamp())
+        };
         let extent = Extent {
-            from: match place {
-                0 => i64::MIN,
-                _ => sealed[place].block.first_timestamp(),
-            },
-            to: next.map_or(head_from, |next| next.block.first_timestamp()) - 1,
+            from: if place == 0 { i64::MIN } else { from_of(place) },
+            to: from_of(place + 1) - 1,
             points: Points::Sealed(sealed[place].clone()),
         };
         (extent, 0)
     }
 
     fn extent_of_head(&self, from: i64) -> (Extent, usize) {
-        let late = self
-            .history
-            .as_ref()
-            .map_or(&[][..], |history| &history.late);
+        let history = self.history.as_ref();
+        let late = history.map_or(&[][..], |history| &history.late);
         let mut run = Run::new();
         self.head.decode(&mut run);
         let points = match run.points().next() {
             Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
-            _ => {
-                let (block, late) = (Block::of_run(&run), late.to_vec());
-                let mut sealed = Sealed { block, late: None };
-                sealed.set_late(late);
-                Points::Sealed(sealed)
-            }
+            _ => Points::Sealed(Sealed {
+                block: Block::of_run(&run),
+                late: (!late.is_empty()).then(|| late.into()),
+            }),
         };
         let to = i64::MAX;
         (Extent { from, to, points }, run.len())
     }
-}
-
-/// What a put took.
-pub struct PutCost {
-    /// How many points were rewritten, those of the head or of a block.
-    pub points_rewritten: usize,
-    /// By how many bytes the allocated memory grew; wrapped below zero where it shrank.
-    pub bytes: usize,
 }
 
 /// The points that were stored between two timestamps at one moment.
