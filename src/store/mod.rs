@@ -173,15 +173,23 @@ impl Store {
     /// Puts into the series at this place, if it is the one that has the key.
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        let is_its = |series: &&mut Series| series.has(put.key);
-        if self.series.get_mut(place).filter(is_its).is_none() {
-            return false;
-        }
-        if self.readers.borrow().youngest > 0 {
+        let is_read = self.readers.borrow().youngest > 0;
+        if is_read
+            && self
+                .series
+                .get(place)
+                .is_some_and(|series| series.has(put.key))
+        {
             self.note(place, put.timestamp);
         }
-        let timeline = &mut self.series[place].timeline;
-        self.points_rewritten += timeline.put_counted(put.point(), &mut self.series_bytes) as u64;
+        let series = self.series.get_mut(place);
+        let Some(series) = series.filter(|series| series.has(put.key)) else {
+            return false;
+        };
+        let points_rewritten = series
+            .timeline
+            .put_counted(put.point(), &mut self.series_bytes);
+        self.points_rewritten += points_rewritten as u64;
         true
     }
 
