@@ -405,6 +405,7 @@ impl Notes {
         }
         assert_eq!((count, kept_count), (self.notes.len(), self.kept.len()));
         assert!(self.read_bytes <= self.bytes);
+        assert!(self.bytes_by_epoch.values().all(|&bytes| bytes > 0));
         assert_eq!(self.read_bytes, self.bytes_by_epoch.values().sum::<usize>());
         bytes + count * size_of::<Note>()
     }

@@ -57,3 +57,27 @@ impl<T> Pool<T> {
         item
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_back_in_pieces_as_the_items_go() {
+        const UNUSED: usize = UNUSED_BYTES / size_of::<u64>();
+        let mut pool = Pool::default();
+        for item in 0..4 * UNUSED as u64 {
+            assert_eq!(u64::from(pool.push(item)), item);
+        }
+        for length in (0..4 * UNUSED).rev() {
+            assert_eq!(
+                pool.swap_remove(0),
+                (length as u64 + 1) % (4 * UNUSED as u64)
+            );
+            if length <= 3 * UNUSED {
+                assert!(pool.items.capacity() <= length + 2 * UNUSED);
+            }
+        }
+        assert_eq!((pool.len(), pool.items.capacity()), (0, 0));
+    }
+}

@@ -498,6 +498,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_past_the_end_of_an_older_snapshot_is_not_kept_for_it() {
+        let mut store = filled("k", 1);
+        let oldest = store.snapshot_all();
+        for timestamp in 1..10_000 {
+            store.put("k", 10 * timestamp, 0.5);
+        }
+        let youngest = store.snapshot_all();
+        store.put("k", 90_005, 0.5);
+        assert!(store.notes.allocated_bytes() > 200);
+        drop(youngest);
+        assert!(!store.clean_up(100));
+        assert_eq!(store.notes.allocated_bytes(), 32, "the note alone");
+        drop(oldest);
+    }
+
+    #[test]
+    fn a_note_that_keeps_many_blocks_is_as_many_steps_of_the_sweep() {
+        const BLOCKS: i64 = 50;
+        let mut store = filled("k", 1_500 * BLOCKS);
+        let oldest = store.snapshot_all();
+        store.put("k", 15_000 * BLOCKS, 0.5);
+        let youngest = store.snapshot_all();
+        for block in 0..BLOCKS {
+            store.put("k", 15_000 * block + 5, 0.5);
+        }
+        drop(youngest);
+        // So many that are taken from one note, and are added to the other.
+        assert!(store.clean_up(2 * BLOCKS as usize));
+        drop(oldest);
+    }
+
+    #[test]
     fn closing_looks_at_no_note_and_the_sweep_at_each_a_few_times() {
         const SNAPSHOTS: usize = 4_000;
         let mut store = filled("k", 2_000);
