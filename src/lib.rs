@@ -37,7 +37,8 @@
 //! | `store/mod.rs`, `index.rs`, `segmented_vec.rs`, `series.rs` | the hash table from key to series, and the series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
-//! | `store/snapshot.rs` | what was stored at one moment | |
+//! | `store/snapshot.rs` | what was stored at one moment, and which snapshots are open | what changed |
+//! | `store/notes.rs`, `extents.rs`, `pool.rs` | what changed after the snapshots that are open, and the memory that it takes | how points are packed |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -7,8 +7,8 @@
 //! ```text
 //! put ─ index ─ series ─ timeline ─┬─ head ── run ── chunk ── block
 //!                                  └─ late points ─────────────┘
-//! snapshot ─ series ─ timeline ─┬─ head ── run
-//!                               └─ block ─ chunk ─┘
+//! snapshot ─ notes ─┬─ timeline ─┬─ head ── run
+//!                   └─ extent ───┴─ block ─ chunk ─┘
 //! ```
 //!
 //! A point goes into the open head of its series, in a byte or two; a full head becomes a chunk

@@ -1,15 +1,16 @@
-//! Notes of how series were, which the snapshots of all readers share.
+//! Notes of how series were before puts, which all snapshots share.
 //!
-//! The first put into a series after a snapshot was opened takes a note: the newest timestamp of
-//! then, since points come in order as a rule, and whatever is newer was put later. A put at an
-//! older timestamp also keeps, with the youngest note of its series, the block that it changes.
-//! The notes of a series are a chain from the newest to the oldest. A snapshot goes by those that
-//! were taken after it was opened: the oldest of them says how far it reads, and of two that say
-//! what was stored at some time, the older one is right.
+//! The first put into a series after a snapshot was opened takes a note of its newest timestamp:
+//! points come in order as a rule, and whatever is newer was put later. A put at an older timestamp
+//! also keeps the block that it changes, with the newest note of the series. The notes of a series
+//! are a chain from the newest to the oldest. A snapshot reads those that were taken after it was
+//! opened. The oldest of them says where the snapshot ends. Where two of them say what was stored
+//! at some time, the older one is right; where none does, the series itself is.
 //!
-//! A note whose snapshots are all closed is garbage. It is found later, by a sweep over all notes
-//! that goes on in small steps, since closing a snapshot must not take the time that it takes to
-//! look at a million notes.
+//! A note that no open snapshot needs is garbage. Closing a snapshot must not take the time that it
+//! takes to look at a million notes, so garbage is found later, by a sweep over all notes in small
+//! steps. What a garbage note keeps goes to the next older note, if there still is a snapshot that
+//! reads that one.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -31,10 +32,10 @@ const BYTES_PER_STEP: usize = 4;
 /// The epoch of what is stored now.
 pub const NOW: u64 = u64::MAX;
 
-/// How a series was when the youngest of its snapshots had been opened.
+/// How a series was when the youngest snapshot of it was opened.
 #[derive(Clone, Copy, Debug)]
 struct Note {
-    /// The epoch of that snapshot. Older ones read it too, down to the epoch of the note before.
+    /// The epoch of that snapshot.
     epoch: u64,
     /// The newest timestamp. Points past it were put later.
     last: i64,
@@ -65,9 +66,9 @@ pub struct Notes {
     unswept: u32,
     /// Bytes of all notes, with what they keep.
     bytes: usize,
-    /// Bytes by epoch, of the epochs that an open snapshot may read, …
+    /// The same by epoch, without the epochs before that of the oldest open snapshot, …
     bytes_by_epoch: BTreeMap<u64, usize>,
-    /// … and their sum.
+    /// … and the sum of these, which is what cutting off snapshots makes less.
     read_bytes: usize,
     /// What `read_bytes` may be.
     limit_bytes: usize,
@@ -157,8 +158,8 @@ impl Notes {
         self.count(epoch, size_of::<Note>());
     }
 
-    /// Keeps what a put would change of what the newest note of its series says, unless that is
-    /// kept already; says how many points were encoded for it.
+    /// Keeps what a put is going to change, with the newest note of the series, unless that is kept
+    /// already or past the note's end. Says how many points were encoded for it.
     fn keep_extent(&mut self, series: &Series, timestamp: i64) -> usize {
         let index = series.note;
         let Some(note) = self.notes.get_mut(index) else {
@@ -186,7 +187,7 @@ impl Notes {
         points_encoded
     }
 
-    /// Has a note that keeps nothing keep this.
+    /// Adds what a note keeps, which is nothing yet.
     fn keep(&mut self, index: u32, extents: Extents) {
         let bytes = size_of::<Kept>() + extents.allocated_bytes();
         let note = index;
@@ -198,7 +199,7 @@ impl Notes {
         }
     }
 
-    /// Has a note keep nothing, and gives what it kept.
+    /// Takes what a note keeps, if it keeps something.
     fn take_kept(&mut self, index: u32) -> Option<Extents> {
         let note = self.notes.get_mut(index)?;
         let (epoch, place) = (note.epoch, mem::replace(&mut note.kept, NONE));
@@ -243,9 +244,9 @@ impl Notes {
         false
     }
 
-    /// What was stored in a series at `from` in an epoch: what an extent says, or else what is
-    /// stored now; and up to which timestamp that is so. The latter is before `from` where all
-    /// points were.
+    /// Where the points of a series are that it had in an epoch, from a timestamp on: in an extent,
+    /// or else in the series itself; and the last timestamp for which this is so. It is before
+    /// `from` where there are no more points.
     fn stored_at(&self, series: &Series, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
         let mut last = series.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);
@@ -274,7 +275,7 @@ impl Notes {
         }
     }
 
-    /// Counts as garbage the notes of epochs before that of the oldest snapshot, all of which are.
+    /// Counts the notes of epochs before that of the oldest snapshot as garbage, which they are.
     fn forget_before(&mut self, oldest: u64) {
         while let Some(first) = self.bytes_by_epoch.first_entry()
             && *first.key() < oldest
@@ -303,7 +304,7 @@ impl Notes {
         }
     }
 
-    /// Removes a note if no snapshot goes by it, and says how many steps that took.
+    /// Removes a note if it is garbage, and says how many steps that took.
     fn look_at(&mut self, index: u32, series: &mut SeriesList, readers: &Readers) -> usize {
         let Some(&note) = self.notes.get(index) else {
             return 1;

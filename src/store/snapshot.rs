@@ -31,7 +31,7 @@ use super::run::Run;
 /// ```
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Those of the store that it was taken of, shared with it.
+    /// The open snapshots of the store that it was taken of, shared with the store.
     readers: Rc<RefCell<Readers>>,
     /// When it was taken.
     epoch: u64,
@@ -136,7 +136,7 @@ pub struct Readers {
     pub cut_off: u64,
     /// The youngest epoch in which a note was taken.
     pub noted: u64,
-    /// Whether there may be notes that no snapshot goes by any more.
+    /// Whether there may be notes that no open snapshot needs.
     pub garbage: bool,
 }
 
