@@ -498,6 +498,34 @@ mod tests {
     }
 
     #[test]
+    fn a_lower_limit_cuts_off_as_many_as_it_takes_with_the_next_note() {
+        let mut store = filled("k", 1);
+        let mut snapshots = Vec::new();
+        for timestamp in 1..=10 {
+            snapshots.push(store.snapshot_all());
+            store.put("k", 10 * timestamp, 0.5);
+        }
+        store.set_snapshot_limit_bytes(3 * 32);
+        assert_eq!(store.snapshots_cut_off(), 0);
+        snapshots.push(store.snapshot_all());
+        store.put("k", 1_000, 0.5);
+        assert_eq!(store.snapshots_cut_off(), 8);
+        let cut_off: Vec<bool> = snapshots.iter().map(Snapshot::is_cut_off).collect();
+        assert_eq!(cut_off, [[true; 8].as_slice(), &[false; 3]].concat());
+    }
+
+    #[test]
+    fn what_is_encoded_for_a_snapshot_is_counted() {
+        let mut store = filled("k", 100);
+        let snapshot = store.snapshot_all();
+        for _ in 0..2 {
+            store.put("k", 5, 0.5);
+            assert_eq!(store.points_rewritten(), 100, "the head, once");
+        }
+        drop(snapshot);
+    }
+
+    #[test]
     fn what_was_put_past_the_end_of_an_older_snapshot_is_not_kept_for_it() {
         let mut store = filled("k", 1);
         let oldest = store.snapshot_all();
