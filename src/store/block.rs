@@ -1,25 +1,35 @@
-//! A sealed block: up to a thousand points that are read and not changed any more.
+//! A sealed block: up to about a thousand points that are read and not changed any more.
 //!
 //! ```text
 //! byte  0 … 7    timestamp of the first point, the low bits first
 //!       8, 9     points
 //!      10 …      chunks, by ascending timestamp
 //! ```
+//!
+//! Only this file writes these bytes, so that bytes that cannot be decoded are a defect of the
+//! store itself: it panics, rather than lose points silently.
 
+use std::mem;
 use std::rc::Rc;
 
 use super::Point;
 use super::chunk::{self, Header};
-use super::run::{Kind, RUN_POINTS, Run};
+use super::run::{Merged, RUN_POINTS, Run};
 
-/// The most points of a block: what a put into the past costs at most is to write so many anew.
+/// The most points of a block.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
-/// What is allocated beside bytes that are shared, to count who does.
+/// The most points of a chunk that is rewritten: with late points that come next, it is still read
+/// as one run.
+const REWRITTEN_POINTS: usize = RUN_POINTS - RUN_POINTS / 8;
+
+/// What is allocated beside bytes that are shared, to count who shares them.
 pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
 
 /// Bytes before the chunks.
 const HEADER_BYTES: usize = 10;
+
+const NOT_CORRUPT: &str = "a sealed block is as it was written";
 
 /// An immutable block, shared by the series and the snapshots that read it.
 #[derive(Clone, Debug)]
@@ -31,35 +41,15 @@ impl Block {
     /// A block of one run, which has at least one point.
     pub fn of_run(run: &Run) -> Block {
         let mut bytes = Vec::new();
-        append_run(&mut bytes, run);
-        Block {
-            bytes: bytes.into(),
-        }
+        push_chunk(&mut bytes, run);
+        Block::of_bytes(&bytes)
     }
 
-    /// Blocks of these points: one, or, where they are too many for one, halves.
-    pub fn of_points(points: &[Point]) -> Vec<Block> {
-        let count = points.len().div_ceil(BLOCK_POINTS).max(1);
-        let blocks = points.chunks(points.len().div_ceil(count).max(1));
-        let block_of = |points: &[Point]| {
-            let mut bytes = Vec::with_capacity(2 * points.len());
-            points
-                .chunks(RUN_POINTS)
-                .for_each(|run| append_run(&mut bytes, &Run::of_points(run, Kind::NARROWEST)));
-            Block {
-                bytes: bytes.into(),
-            }
-        };
-        blocks.map(block_of).collect()
-    }
-
-    /// This block and, behind its points, those of `run`.
+    /// The points of this block and, after them, those of `run`.
     pub fn and_run(&self, run: &Run) -> Block {
         let mut bytes = self.bytes.to_vec();
-        append_run(&mut bytes, run);
-        Block {
-            bytes: bytes.into(),
-        }
+        push_chunk(&mut bytes, run);
+        Block::of_bytes(&bytes)
     }
 
     /// Timestamp of the first point.
@@ -76,25 +66,12 @@ impl Block {
         self.bytes.len() + SHARED_BYTES
     }
 
-    /// Whether a run of so many points has room behind those of this block.
+    /// Whether a run of so many points has room after those of this block.
     pub fn has_room(&self, points: usize) -> bool {
         self.point_count() + points <= BLOCK_POINTS
     }
 
-    /// All points, up to where the bytes are corrupt.
-    pub fn points(&self) -> Vec<Point> {
-        let mut points = Vec::with_capacity(self.point_count().min(BLOCK_POINTS));
-        let mut run = Run::new();
-        for (header, packed) in self.chunks() {
-            if header.decode(packed, &mut run).is_err() || points.len() >= BLOCK_POINTS {
-                break;
-            }
-            points.extend(run.points());
-        }
-        points
-    }
-
-    /// Decodes the next points behind `after` and up to `until`, and says whether there are any.
+    /// Decodes the next points after `after` and up to `until`, and says whether there are any.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let mut chunks = self.chunks().peekable();
         while let Some((header, packed)) = chunks.next() {
@@ -103,9 +80,7 @@ impl Block {
             if is_read {
                 continue;
             }
-            if header.decode(packed, run).is_err() {
-                return false;
-            }
+            header.decode(packed, run).expect(NOT_CORRUPT);
             run.keep(after, until);
             if !run.is_empty() {
                 return true;
@@ -114,48 +89,160 @@ impl Block {
         false
     }
 
-    /// Each chunk's header, and the bytes behind it, of which the first are its own.
+    /// The points of this block with `late` ones, which replace those at their timestamps: one
+    /// block or several, and how many points were rewritten for that. `None` if this block holds
+    /// all of them already.
+    ///
+    /// Linear in the points of the chunks that late ones fall into. Other chunks are copied.
+    pub fn merged(&self, late: &[Point]) -> Option<(Vec<Block>, usize)> {
+        let chunks = self.chunks_with(late);
+        let block_count = self.point_count().div_ceil(BLOCK_POINTS);
+        let most = (self.point_count() + late.len()).div_ceil(block_count);
+        let (mut blocks, mut rewritten) = (Vec::new(), 0);
+        let mut run = Run::new();
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 4 * late.len());
+        let mut push = |write: &dyn Fn(&mut Vec<u8>)| {
+            if point_count(&bytes) >= most {
+                blocks.push(Block::of_bytes(&mem::take(&mut bytes)));
+            }
+            write(&mut bytes);
+        };
+        for group in chunks.chunk_by(|one, next| one.late.is_empty() == next.late.is_empty()) {
+            if group.iter().all(|chunk| chunk.holds_late(&mut run)) {
+                for chunk in group {
+                    push(&|bytes| keep_chunk(bytes, &chunk.header, chunk.packed));
+                }
+            } else {
+                rewritten += rewrite(group, &mut run, |run| push(&|bytes| push_chunk(bytes, run)));
+            }
+        }
+        blocks.push(Block::of_bytes(&bytes));
+        (rewritten > 0).then_some((blocks, rewritten))
+    }
+
+    /// The chunks, and the late points that fall into each or, of the first one, before it.
+    fn chunks_with<'block>(&'block self, mut late: &'block [Point]) -> Vec<Chunk<'block>> {
+        let mut chunks = self.chunks().peekable();
+        std::iter::from_fn(|| {
+            let (header, packed) = chunks.next()?;
+            let count = chunks.peek().map_or(late.len(), |(next, _)| {
+                late.partition_point(|point| point.timestamp < next.first_timestamp)
+            });
+            let (here, later) = late.split_at(count);
+            late = later;
+            Some(Chunk {
+                header,
+                packed,
+                late: here,
+            })
+        })
+        .collect()
+    }
+
+    /// Each chunk's header, and the bytes after it, of which the first are its own.
     fn chunks(&self) -> impl Iterator<Item = (Header, &[u8])> {
         let base = self.first_timestamp();
-        let mut rest = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let mut rest = &self.bytes[HEADER_BYTES..];
         std::iter::from_fn(move || {
-            let header = Header::read(&mut rest, base)?;
+            if rest.is_empty() {
+                return None;
+            }
+            let header = Header::read(&mut rest, base).expect(NOT_CORRUPT);
             let packed = rest;
-            rest = packed.get(header.packed_bytes()..).unwrap_or_default();
+            rest = packed.get(header.packed_bytes()..).expect(NOT_CORRUPT);
             Some((header, packed))
         })
     }
+
+    fn of_bytes(bytes: &[u8]) -> Block {
+        Block {
+            bytes: bytes.into(),
+        }
+    }
+}
+
+/// A chunk of a block, and late points that fall into it.
+struct Chunk<'block> {
+    header: Header,
+    /// The bytes after the header, of which the first are its own.
+    packed: &'block [u8],
+    late: &'block [Point],
+}
+
+impl Chunk<'_> {
+    fn decode(&self, run: &mut Run) {
+        self.header.decode(self.packed, run).expect(NOT_CORRUPT);
+    }
+
+    /// Whether the late points change nothing. Decodes the chunk into `run` if it has to.
+    fn holds_late(&self, run: &mut Run) -> bool {
+        if self.late.is_empty() {
+            return true;
+        }
+        self.decode(run);
+        run.holds(self.late)
+    }
+}
+
+/// Merges late points into neighbouring chunks, hands out the result as runs of about the same
+/// length, and returns how many points these have.
+fn rewrite(chunks: &[Chunk], run: &mut Run, each: impl FnMut(&Run)) -> usize {
+    let count = chunks
+        .iter()
+        .map(|chunk| chunk.header.count + chunk.late.len())
+        .sum::<usize>();
+    let kind = chunks[0].header.kind();
+    let most = count.div_ceil(count.div_ceil(REWRITTEN_POINTS));
+    let mut merged = Merged::new(kind, most, each);
+    for chunk in chunks {
+        chunk.decode(run);
+        merged.merge(run, chunk.late);
+    }
+    merged.finish();
+    count
 }
 
 /// Appends a run to the bytes of a block, or begins them with it.
-fn append_run(bytes: &mut Vec<u8>, run: &Run) {
+fn push_chunk(bytes: &mut Vec<u8>, run: &Run) {
+    let base = count_chunk(bytes, run.timestamps()[0], run.len());
+    chunk::encode(bytes, run, base);
+}
+
+/// The same of a chunk of another block.
+fn keep_chunk(bytes: &mut Vec<u8>, header: &Header, packed: &[u8]) {
+    let base = count_chunk(bytes, header.first_timestamp, header.count);
+    header.write(bytes, base);
+    bytes.extend_from_slice(&packed[..header.packed_bytes()]);
+}
+
+/// Counts the points of one more chunk, and returns the timestamp of the block's first point.
+fn count_chunk(bytes: &mut Vec<u8>, chunk_timestamp: i64, chunk_points: usize) -> i64 {
     if bytes.is_empty() {
-        let base = run.timestamps().first().copied().unwrap_or_default();
-        bytes.extend(base.to_le_bytes());
+        bytes.extend(chunk_timestamp.to_le_bytes());
         bytes.extend([0, 0]);
     }
-    let (base, count) = (first_timestamp(bytes), point_count(bytes) + run.len());
-    chunk::encode(bytes, run, base);
-    bytes[8..HEADER_BYTES].copy_from_slice(&(count as u16).to_le_bytes());
+    let count = (point_count(bytes) + chunk_points) as u16;
+    bytes[8..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+    first_timestamp(bytes)
 }
 
 fn first_timestamp(bytes: &[u8]) -> i64 {
-    bytes
-        .first_chunk()
-        .map_or(0, |bytes| i64::from_le_bytes(*bytes))
+    i64::from_le_bytes(*bytes.first_chunk().expect(NOT_CORRUPT))
 }
 
+/// 0 of bytes that are not begun yet.
 fn point_count(bytes: &[u8]) -> usize {
-    bytes
-        .get(8..)
-        .and_then(<[u8]>::first_chunk)
-        .map_or(0, |count| usize::from(u16::from_le_bytes(*count)))
+    match bytes[..] {
+        [_, _, _, _, _, _, _, _, low, high, ..] => usize::from(u16::from_le_bytes([low, high])),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn walk(count: usize) -> Vec<Point> {
         let point = |at: usize| Point {
@@ -165,10 +252,16 @@ mod tests {
         (0..count).map(point).collect()
     }
 
-    /// All points behind `after`, by runs.
+    fn block_of(points: &[Point]) -> Block {
+        let mut runs = points.chunks(RUN_POINTS).map(Run::of_points);
+        let first = Block::of_run(&runs.next().expect("there are points"));
+        runs.fold(first, |block, run| block.and_run(&run))
+    }
+
+    /// All points after `after`, by runs.
     fn read(block: &Block, mut after: Option<i64>) -> Vec<Point> {
         let (mut points, mut run) = (Vec::new(), Run::new());
-        while points.len() < BLOCK_POINTS && block.next_run(after, i64::MAX, &mut run) {
+        while block.next_run(after, i64::MAX, &mut run) {
             points.extend(run.points());
             after = run.timestamps().last().copied();
         }
@@ -176,56 +269,67 @@ mod tests {
     }
 
     #[test]
-    fn too_many_points_for_one_block_are_two() {
-        for (count, blocks) in [
-            (1, 1),
-            (RUN_POINTS, 1),
-            (RUN_POINTS + 1, 1),
-            (BLOCK_POINTS, 1),
-            (BLOCK_POINTS + 1, 2),
-            (2 * BLOCK_POINTS, 2),
-        ] {
-            let points = walk(count);
-            let sealed = Block::of_points(&points);
-            assert_eq!(sealed.len(), blocks, "{count} points");
-            let back: Vec<Point> = sealed.iter().flat_map(Block::points).collect();
-            assert_eq!(back, points);
-            assert_eq!(sealed.iter().map(Block::point_count).sum::<usize>(), count);
-        }
-    }
-
-    #[test]
-    fn reading_goes_on_behind_any_point() {
+    fn reading_goes_on_after_any_point() {
         let points = walk(700);
-        let block = &Block::of_points(&points)[0];
+        let block = &block_of(&points);
         for after in [-1, 0, 5, 1_270, 1_280, 1_285, 6_980, 6_990, 7_000] {
-            let behind: Vec<Point> = points
+            let later: Vec<Point> = points
                 .iter()
                 .filter(|point| point.timestamp > after)
                 .copied()
                 .collect();
-            assert_eq!(read(block, Some(after)), behind, "behind {after}");
+            assert_eq!(read(block, Some(after)), later, "after {after}");
         }
         assert_eq!(read(block, None), points);
     }
 
     proptest! {
         #[test]
-        fn any_bytes_give_some_points(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let block = Block { bytes: bytes.into() };
-            prop_assert!(block.points().len() <= BLOCK_POINTS + RUN_POINTS);
-            let _some = read(&block, None);
+        fn late_points_are_merged_as_into_a_map(count in 1usize..=BLOCK_POINTS, late in proptest::collection::btree_map(-50i64..12_000, 0u8..4, 1..200)) {
+            let points = walk(count);
+            let block = block_of(&points);
+            let late: Vec<Point> = late
+                .into_iter()
+                .map(|(timestamp, value)| Point { timestamp, value: f64::from(value) })
+                .collect();
+            let map = |points: &[Point]| -> BTreeMap<i64, u64> {
+                points.iter().map(|point| (point.timestamp, point.value.to_bits())).collect()
+            };
+            let mut expected = map(&points);
+            expected.extend(map(&late));
+            let (blocks, rewritten) = block.merged(&late).unwrap_or((vec![block.clone()], 0));
+            let merged: Vec<Point> = blocks.iter().flat_map(|block| read(block, None)).collect();
+            prop_assert_eq!(map(&merged), expected);
+            prop_assert!(merged.is_sorted_by_key(|point| point.timestamp));
+            prop_assert_eq!(merged.len(), blocks.iter().map(Block::point_count).sum::<usize>());
+            prop_assert!(blocks.iter().all(|block| block.point_count() <= BLOCK_POINTS + late.len()));
+            prop_assert!(rewritten <= points.len() + late.len());
+            prop_assert_eq!(rewritten == 0, map(&points) == map(&merged));
         }
+    }
 
-        #[test]
-        fn a_damaged_block_gives_some_points(at in 0usize..400, byte: u8, length in 0usize..400) {
-            let mut bytes = Block::of_points(&walk(400))[0].bytes.to_vec();
-            let at = at % bytes.len();
-            bytes[at] = byte;
-            bytes.truncate(length);
-            let block = Block { bytes: bytes.into() };
-            prop_assert!(block.points().len() <= BLOCK_POINTS + RUN_POINTS);
-            let _some = read(&block, None);
-        }
+    #[test]
+    fn chunks_that_nothing_late_falls_into_stay_as_they_are() {
+        let points = walk(BLOCK_POINTS);
+        let block = block_of(&points);
+        let repeated: Vec<Point> = points.iter().copied().step_by(7).collect();
+        assert!(block.merged(&repeated).is_none());
+        let late = [Point {
+            value: 77.0,
+            ..points[3 * RUN_POINTS + 5]
+        }];
+        let (blocks, rewritten) = block.merged(&late).expect("a value differs");
+        assert_eq!((blocks.len(), rewritten), (1, RUN_POINTS + 1));
+        let mut expected = points;
+        expected[3 * RUN_POINTS + 5].value = 77.0;
+        assert_eq!(read(&blocks[0], None), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "a sealed block is as it was written")]
+    fn bytes_that_do_not_decode_are_no_shorter_block() {
+        let mut bytes = block_of(&walk(400)).bytes.to_vec();
+        bytes.pop();
+        read(&Block::of_bytes(&bytes), None);
     }
 }

@@ -4,47 +4,63 @@
 //! byte  0      points − 1                    0 to 159
 //!       1      timestamps: width             high bit: differences of differences
 //!       2      values: kind and width        high bit: bits of doubles
-//!       3      decimals, or, of doubles, shift   high bit: there is a unit; next one: a line
+//!       3      decimals, or, of doubles, shift   high bit: there is a unit; next one: a line;
+//!                                            of digits, the one after: there are exceptions
 //!       4 …    first timestamp, what it is above the block's         varint
 //!              first difference, or step of the line, if so          zigzag varint
 //!              least of what is packed of the timestamps             zigzag varint
 //!              unit, if there is one                                 varint
 //!              first value                                           zigzag varint
 //!              least difference of digits; none of doubles           zigzag varint
+//!              count of the exceptions, if there are any             a byte
 //!       …      timestamps: each difference, or difference of differences, or distance from
 //!              the line, less the least, by the unit, `width` bits each
 //!       …      digits: each difference less the least, `width` bits each;
 //!              doubles: each XOR with the one before, shifted right, `width` bits each
+//!       …      exceptions: the place in a byte, the bits of the double in eight
 //! ```
 //!
 //! Differences of differences of timestamps, and XOR of the doubles, are those of Gorilla
 //! (Pelkonen and others, "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015,
 //! sections 4.1.1 and 4.1.2). Where Gorilla chooses the bits of each point, here a run has one
 //! width, above a common least value (frame of reference) and, of doubles, below common leading
-//! and above common trailing zeros, so that it is unpacked without a branch a point: the choice
-//! of ALP (see [`decimal`](crate::decimal)) and of VictoriaMetrics (`lib/encoding`), from which
-//! the decimal digits come as well.
+//! and above common trailing zeros, so that it is unpacked without a branch for each point: the
+//! choice of ALP (see [`decimal`](crate::decimal)) and of VictoriaMetrics (`lib/encoding`), from
+//! which the decimal digits come as well.
+//!
+//! Exceptions are doubles among digits, of which a run has few. As in ALP (section 3.1), they stand
+//! apart, and the digits in their places are such that they do not widen the others.
 //!
 //! The line goes through the first timestamp with a common step: a series that is read on time and
 //! stamped a little early or late strays from it by less than from point to point.
 //!
-//! The unit is what all these have in common: a series in step, of which a point is missing here
-//! and there, takes a bit a point and not as many as its step has.
+//! The unit is a common divisor of all that is packed: a series in step, of which a point is
+//! missing here and there, takes a bit a point and not as many as its step has.
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
 
 use super::packing::{
     pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
 };
-use super::run::{Kind, RUN_POINTS, Run};
+use super::run::{Kind, RUN_POINTS, Run, is_exception};
 use crate::decimal::DECIMALS_MAX;
 
-/// Bytes that are no chunk.
+/// Bytes that are not a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
 const HIGH_BIT: u8 = 0x80;
 const NEXT_BIT: u8 = 0x40;
+const EXCEPTIONS_BIT: u8 = 0x20;
+
+/// The place of an exception, and its bits.
+const EXCEPTION_BYTES: usize = 1 + size_of::<u64>();
+
+/// Points that show of most orders that they take too many bits.
+const SAMPLE_POINTS: usize = 24;
+
+/// Room for what is packed of a run.
+type Buffer = [i64; RUN_POINTS];
 
 /// How the integers of a chunk are packed: what they are above the least one, in units, in so
 /// many bits.
@@ -58,12 +74,10 @@ struct Frame {
 
 impl Frame {
     /// The narrowest one in units of one.
-    fn around(values: impl Iterator<Item = i64>) -> Frame {
-        let ends = values.fold(None, |ends, value| {
-            let (least, most) = ends.unwrap_or((value, value));
-            Some((value.min(least), value.max(most)))
-        });
-        let (least, most) = ends.unwrap_or_default();
+    fn around(values: &[i64]) -> Frame {
+        let first = values.first().copied().unwrap_or(0);
+        let ends = |(least, most): (i64, i64), &value: &i64| (value.min(least), value.max(most));
+        let (least, most) = values.iter().fold((first, first), ends);
         Frame {
             least,
             unit: 1,
@@ -72,32 +86,39 @@ impl Frame {
     }
 
     /// The same in the largest unit that all these values are multiples of.
-    fn in_units(self, values: impl Iterator<Item = i64>) -> Frame {
+    fn in_units(self, values: &[i64]) -> Frame {
         if self.width == 0 {
             return self;
         }
-        let (mut unit, mut most) = (0, 0);
-        for offset in values.map(|value| value.wrapping_sub(self.least) as u64) {
-            unit = greatest_common_divisor(unit, offset);
-            // The end of it for most that have bits at all.
-            if unit == 1 {
-                return self;
+        let (mut divisor, mut most) = (Divisor::new(0), 0);
+        for value in values {
+            let offset = value.wrapping_sub(self.least) as u64;
+            if divisor.quotient(offset).is_none() {
+                divisor = Divisor::new(greatest_common_divisor(divisor.number, offset));
+                // The end of it for most values that have bits at all.
+                if divisor.number == 1 {
+                    return self;
+                }
             }
             most = most.max(offset);
         }
         Frame {
-            unit,
-            width: width_of(most / unit),
+            unit: divisor.number,
+            width: width_of(most / divisor.number),
             ..self
         }
     }
 
-    fn pack(self, out: &mut Vec<u8>, values: impl Iterator<Item = i64>) {
-        let offsets = values.map(|value| value.wrapping_sub(self.least) as u64);
+    fn pack(self, out: &mut Vec<u8>, values: &[i64]) {
+        let offsets = values
+            .iter()
+            .map(|value| value.wrapping_sub(self.least) as u64);
         if self.unit == 1 {
             pack(out, self.width, offsets);
         } else {
-            pack(out, self.width, offsets.map(|offset| offset / self.unit));
+            let divisor = Divisor::new(self.unit);
+            let units = offsets.map(|offset| divisor.quotient(offset).unwrap_or_default());
+            pack(out, self.width, units);
         }
     }
 
@@ -109,7 +130,44 @@ impl Frame {
     }
 }
 
-/// By Euclid's algorithm; of 0 and a number, the number.
+/// Divides its multiples by a multiplication (Warren, "Hacker's Delight", second edition, sections
+/// 10-16 and 10-17).
+#[derive(Clone, Copy, Debug)]
+struct Divisor {
+    number: u64,
+    /// Of its odd part, modulo 2^64.
+    inverse: u64,
+    zeros: u32,
+    /// The largest quotient.
+    most: u64,
+}
+
+impl Divisor {
+    fn new(number: u64) -> Divisor {
+        let zeros = number.trailing_zeros();
+        // Of 0, any odd number will do: no quotient of it is in range but 0.
+        let odd = number.unbounded_shr(zeros) | 1;
+        // Right in the low three bits, and, by Newton's method, in twice as many each time.
+        let inverse = (0..5).fold(odd, |inverse, _| {
+            inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)))
+        });
+        Divisor {
+            number,
+            inverse,
+            zeros,
+            most: u64::MAX.checked_div(number).unwrap_or(0),
+        }
+    }
+
+    /// `multiple` by the number, if it is one of its multiples; of 0, only 0 is.
+    #[inline]
+    fn quotient(self, multiple: u64) -> Option<u64> {
+        let quotient = multiple.wrapping_mul(self.inverse).rotate_right(self.zeros);
+        (quotient <= self.most).then_some(quotient)
+    }
+}
+
+/// By Euclid's algorithm. Of 0 and a number, it is the number.
 fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
     while one != 0 {
         (one, other) = (other % one, one);
@@ -126,8 +184,11 @@ fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
 }
 
 /// The differences between neighbours.
-fn differences(values: &[i64]) -> impl Iterator<Item = i64> {
-    values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]))
+fn differences<'buffer>(values: &[i64], buffer: &'buffer mut Buffer) -> &'buffer [i64] {
+    for (difference, pair) in buffer.iter_mut().zip(values.windows(2)) {
+        *difference = pair[1].wrapping_sub(pair[0]);
+    }
+    &buffer[..values.len().saturating_sub(1)]
 }
 
 /// The bits in which neighbours differ.
@@ -135,7 +196,21 @@ fn xors(values: &[i64]) -> impl Iterator<Item = u64> {
     values.windows(2).map(|pair| (pair[1] ^ pair[0]) as u64)
 }
 
-/// What is packed of the timestamps, from the first on that the others do not tell.
+/// Values, each exception replaced by the digits before it: the difference to these is 0, and so
+/// nearly always takes no more bits than the others do.
+fn without_exceptions(values: &[i64]) -> Vec<i64> {
+    let first = values.iter().find(|&&value| !is_exception(value));
+    let mut before = first.copied().unwrap_or(0);
+    let plain = values.iter().map(|&value| {
+        if !is_exception(value) {
+            before = value;
+        }
+        before
+    });
+    plain.collect()
+}
+
+/// What is packed of the timestamps: of all but the first, or the first two.
 #[derive(Clone, Copy, Debug)]
 enum Order {
     /// Differences.
@@ -148,18 +223,23 @@ enum Order {
 
 impl Order {
     /// The order whose residuals take the fewest bits, and their frame.
-    fn narrowest(timestamps: &[i64]) -> (Order, Frame) {
-        let around = |order: Order| Frame::around(order.residuals(timestamps));
-        let in_units = |order: Order, frame: Frame| frame.in_units(order.residuals(timestamps));
-        let steps = in_units(Order::Steps, around(Order::Steps));
-        let mut best = (Order::Steps, steps);
+    fn narrowest(timestamps: &[i64], buffer: &mut Buffer) -> (Order, Frame) {
+        let steps = Order::Steps.residuals(timestamps, buffer);
+        let mut best = (Order::Steps, Frame::around(steps).in_units(steps));
         // Where steps take a bit, nothing saves any.
-        if steps.width > 1 {
+        if best.1.width > 1 {
             let others = [Order::changes(timestamps), Order::line(timestamps)];
             for order in others.into_iter().flatten() {
-                let frame = around(order);
+                // Most are too wide from the beginning.
+                let sample = &timestamps[..timestamps.len().min(SAMPLE_POINTS)];
+                let sample = Frame::around(order.residuals(sample, buffer));
+                if sample.width >= best.1.width {
+                    continue;
+                }
+                let residuals = order.residuals(timestamps, buffer);
+                let frame = Frame::around(residuals);
                 if frame.width < best.1.width {
-                    best = (order, in_units(order, frame));
+                    best = (order, frame.in_units(residuals));
                 }
             }
         }
@@ -168,7 +248,7 @@ impl Order {
 
     /// Differences of differences, of two timestamps at least.
     fn changes(timestamps: &[i64]) -> Option<Order> {
-        let first_step = differences(timestamps).next()?;
+        let first_step = timestamps.get(1)?.wrapping_sub(timestamps[0]);
         Some(Order::Changes { first_step })
     }
 
@@ -181,33 +261,66 @@ impl Order {
         Some(Order::Line { step })
     }
 
-    /// How many timestamps come before those that something is packed of.
-    fn untold(self) -> usize {
+    /// How many timestamps the header tells, before those that something is packed of.
+    fn in_header(self) -> usize {
         match self {
             Order::Changes { .. } => 2,
             Order::Steps | Order::Line { .. } => 1,
         }
     }
 
-    /// What is packed of each timestamp.
-    fn residuals(self, timestamps: &[i64]) -> impl Iterator<Item = i64> {
-        let step_to = |place: usize| timestamps[place].wrapping_sub(timestamps[place - 1]);
-        (self.untold()..timestamps.len()).map(move |place| match self {
-            Order::Steps => step_to(place),
-            Order::Changes { .. } => step_to(place).wrapping_sub(step_to(place - 1)),
-            Order::Line { step } => timestamps[place]
-                .wrapping_sub(timestamps[0])
-                .wrapping_sub(step.wrapping_mul(place as i64)),
-        })
+    /// What is packed of the timestamps.
+    fn residuals<'buffer>(self, timestamps: &[i64], buffer: &'buffer mut Buffer) -> &'buffer [i64] {
+        match self {
+            Order::Steps => return differences(timestamps, buffer),
+            Order::Changes { .. } => {
+                for (change, three) in buffer.iter_mut().zip(timestamps.windows(3)) {
+                    let (step, next) = (three[1].wrapping_sub(three[0]), three[2]);
+                    *change = next.wrapping_sub(three[1]).wrapping_sub(step);
+                }
+            }
+            Order::Line { step } => {
+                let mut on_line = timestamps[0];
+                for (distance, timestamp) in buffer.iter_mut().zip(&timestamps[1..]) {
+                    on_line = on_line.wrapping_add(step);
+                    *distance = timestamp.wrapping_sub(on_line);
+                }
+            }
+        }
+        &buffer[..timestamps.len().saturating_sub(self.in_header())]
     }
 }
 
-/// Appends a run of at least one point. `base` is any timestamp near, which is to be had again
-/// when the chunk is decoded.
+/// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
+/// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
-    if let Some(header) = Header::of(run) {
-        header.write(out, base);
-        header.pack(out, run);
+    let mut buffer = [0; RUN_POINTS];
+    if run.exceptions() == 0 {
+        return encode_with(out, run, run.values(), base, &mut buffer);
+    }
+    encode_with(
+        out,
+        run,
+        &without_exceptions(run.values()),
+        base,
+        &mut buffer,
+    );
+    write_exceptions(out, run.values());
+}
+
+/// The same, but for the exceptions, in whose places `values` has others.
+fn encode_with(out: &mut Vec<u8>, run: &Run, values: &[i64], base: i64, buffer: &mut Buffer) {
+    let header = Header::of(run, values, buffer);
+    header.write(out, base);
+    header.pack(out, run.timestamps(), values, buffer);
+}
+
+fn write_exceptions(out: &mut Vec<u8>, values: &[i64]) {
+    for (place, value) in (0..).zip(values) {
+        if is_exception(*value) {
+            out.push(place);
+            out.extend(value.to_le_bytes());
+        }
     }
 }
 
@@ -222,41 +335,39 @@ pub struct Header {
     first_value: i64,
     values: Frame,
     shift: u32,
+    exceptions: usize,
 }
 
 impl Header {
-    /// Chooses how a run is packed; `None` where it has no point.
-    fn of(run: &Run) -> Option<Header> {
-        let (timestamps, values) = (run.timestamps(), run.values());
-        let (order, frame) = Order::narrowest(timestamps);
-        let (values_frame, shift) = match run.kind() {
-            Kind::Digits { .. } => (Frame::around(differences(values)), 0),
+    /// Chooses how a run of at least one point is packed; `values` are its own without exceptions.
+    fn of(run: &Run, values: &[i64], buffer: &mut Buffer) -> Header {
+        let timestamps = run.timestamps();
+        let (order, timestamp_frame) = Order::narrowest(timestamps, buffer);
+        let (value_frame, shift) = match run.kind() {
+            Kind::Digits { .. } => (Frame::around(differences(values, buffer)), 0),
             Kind::Bits => {
                 let all = xors(values).fold(0, |all, xor| all | xor);
                 let shift = if all == 0 { 0 } else { all.trailing_zeros() };
-                (
-                    Frame {
-                        least: 0,
-                        unit: 1,
-                        width: width_of(all >> shift),
-                    },
-                    shift,
-                )
+                let width = width_of(all >> shift);
+                let (least, unit) = (0, 1);
+                (Frame { least, unit, width }, shift)
             }
         };
-        Some(Header {
+        Header {
             count: timestamps.len(),
-            first_timestamp: *timestamps.first()?,
+            first_timestamp: timestamps[0],
             order,
-            timestamps: frame,
+            timestamps: timestamp_frame,
             kind: run.kind(),
-            first_value: *values.first()?,
-            values: values_frame,
+            first_value: values[0],
+            values: value_frame,
             shift,
-        })
+            exceptions: run.exceptions(),
+        }
     }
 
-    fn write(&self, out: &mut Vec<u8>, base: i64) {
+    /// Appends the header, and nothing of what follows it.
+    pub fn write(&self, out: &mut Vec<u8>, base: i64) {
         let (order_bit, line_bit, step) = match self.order {
             Order::Steps => (0, 0, None),
             Order::Changes { first_step } => (HIGH_BIT, 0, Some(first_step)),
@@ -268,10 +379,15 @@ impl Header {
         };
         let unit = Some(self.timestamps.unit).filter(|&unit| unit != 1);
         let unit_bit = unit.map_or(0, |_| HIGH_BIT);
+        let exceptions_bit = if self.exceptions > 0 {
+            EXCEPTIONS_BIT
+        } else {
+            0
+        };
         out.push((self.count - 1) as u8);
         out.push(self.timestamps.width as u8 | order_bit);
         out.push(self.values.width as u8 | kind_bit);
-        out.push(decimals_or_shift | unit_bit | line_bit);
+        out.push(decimals_or_shift | unit_bit | line_bit | exceptions_bit);
         write_varint(out, self.first_timestamp.wrapping_sub(base) as u64);
         if let Some(step) = step {
             write_signed(out, step);
@@ -284,43 +400,52 @@ impl Header {
         if let Kind::Digits { .. } = self.kind {
             write_signed(out, self.values.least);
         }
+        if self.exceptions > 0 {
+            out.push(self.exceptions as u8);
+        }
     }
 
-    fn pack(&self, out: &mut Vec<u8>, run: &Run) {
-        let residuals = self.order.residuals(run.timestamps());
+    fn pack(&self, out: &mut Vec<u8>, timestamps: &[i64], values: &[i64], buffer: &mut Buffer) {
+        let residuals = self.order.residuals(timestamps, buffer);
         self.timestamps.pack(out, residuals);
         match self.kind {
-            Kind::Digits { .. } => self.values.pack(out, differences(run.values())),
-            Kind::Bits => pack(
-                out,
-                self.values.width,
-                xors(run.values()).map(|xor| xor >> self.shift),
-            ),
+            Kind::Digits { .. } => self.values.pack(out, differences(values, buffer)),
+            Kind::Bits => {
+                let shifted = xors(values).map(|xor| xor >> self.shift);
+                pack(out, self.values.width, shifted);
+            }
         }
     }
 
-    /// Takes the header off the front of `bytes`.
-    pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
-        let (&[count, order, kind, decimals_or_shift], rest) = bytes.split_first_chunk()?;
+    /// Of the values.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Takes the header off the front of `bytes`, which may be any.
+    pub fn read(bytes: &mut &[u8], base: i64) -> Result<Header, Corrupt> {
+        Header::try_read(bytes, base).ok_or(Corrupt)
+    }
+
+    fn try_read(bytes: &mut &[u8], base: i64) -> Option<Header> {
+        let (&[count, order, kind, flags], rest) = bytes.split_first_chunk()?;
         *bytes = rest;
-        let is_changes = order & HIGH_BIT != 0;
         let is_bits = kind & HIGH_BIT != 0;
-        let (timestamp_width, value_width) =
-            (u32::from(order & !HIGH_BIT), u32::from(kind & !HIGH_BIT));
-        let has_unit = decimals_or_shift & HIGH_BIT != 0;
-        let is_line = decimals_or_shift & NEXT_BIT != 0;
-        let decimals_or_shift = decimals_or_shift & !HIGH_BIT & !NEXT_BIT;
+        let has_exceptions = !is_bits && flags & EXCEPTIONS_BIT != 0;
+        let shift = flags & !HIGH_BIT & !NEXT_BIT;
+        let decimals = shift & !EXCEPTIONS_BIT;
         let count = usize::from(count) + 1;
-        let most = if is_bits { 63 } else { DECIMALS_MAX };
-        if count > RUN_POINTS
-            || timestamp_width > 64
-            || value_width > 64
-            || decimals_or_shift > most
-        {
+        let widths = [order, kind].map(|byte| u32::from(byte & !HIGH_BIT));
+        if count > RUN_POINTS || widths.iter().any(|&width| width > u64::BITS) {
             return None;
         }
+        let kind = match is_bits {
+            true => Kind::Bits,
+            false if decimals <= DECIMALS_MAX => Kind::Digits { decimals },
+            false => return None,
+        };
         let first_timestamp = base.wrapping_add(read_varint(bytes)? as i64);
-        let order = match (is_changes, is_line) {
+        let order = match (order & HIGH_BIT != 0, flags & NEXT_BIT != 0) {
             (false, false) => Order::Steps,
             (true, false) => Order::Changes {
                 first_step: read_signed(bytes)?,
@@ -332,53 +457,65 @@ impl Header {
         };
         let timestamps = Frame {
             least: read_signed(bytes)?,
-            unit: if has_unit { read_varint(bytes)? } else { 1 },
-            width: timestamp_width,
+            unit: if flags & HIGH_BIT != 0 {
+                read_varint(bytes)?
+            } else {
+                1
+            },
+            width: widths[0],
         };
         let first_value = read_signed(bytes)?;
-        let least = if is_bits { 0 } else { read_signed(bytes)? };
+        let values = Frame {
+            least: if is_bits { 0 } else { read_signed(bytes)? },
+            unit: 1,
+            width: widths[1],
+        };
+        let exceptions = if has_exceptions {
+            usize::from(*bytes.split_off_first()?)
+        } else {
+            0
+        };
         Some(Header {
             count,
             first_timestamp,
             order,
             timestamps,
-            kind: if is_bits {
-                Kind::Bits
-            } else {
-                Kind::Digits {
-                    decimals: decimals_or_shift,
-                }
-            },
+            kind,
             first_value,
-            values: Frame {
-                least,
-                unit: 1,
-                width: value_width,
-            },
-            shift: u32::from(decimals_or_shift),
+            values,
+            shift: u32::from(shift),
+            exceptions,
         })
     }
 
     fn timestamp_bytes(&self) -> usize {
-        let packed = self.count.saturating_sub(self.order.untold());
+        let packed = self.count.saturating_sub(self.order.in_header());
         packed_bytes(packed, self.timestamps.width)
     }
 
-    /// How many bytes the packed bits are that follow.
-    pub fn packed_bytes(&self) -> usize {
-        self.timestamp_bytes() + packed_bytes(self.count - 1, self.values.width)
+    fn value_bytes(&self) -> usize {
+        packed_bytes(self.count - 1, self.values.width)
     }
 
-    /// Decodes the packed bits at the front of `bytes`. Timestamps that do not ascend are corrupt.
+    /// How many bytes of the chunk follow the header.
+    pub fn packed_bytes(&self) -> usize {
+        self.timestamp_bytes() + self.value_bytes() + EXCEPTION_BYTES * self.exceptions
+    }
+
+    /// Decodes what follows the header, at the front of `bytes`. Timestamps that do not ascend and
+    /// exceptions in no place of their own are corrupt.
     pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Result<(), Corrupt> {
         if bytes.len() < self.packed_bytes() {
             return Err(Corrupt);
         }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
         let value_bytes = &bytes[self.timestamp_bytes()..];
-        let (timestamps, values) = run.reset(self.count, self.kind);
+        let (timestamps, values) = run.reset(self.count, self.kind, self.exceptions);
         self.decode_timestamps(bytes, timestamps);
         self.decode_values(value_bytes, values);
+        if self.exceptions > 0 {
+            self.read_exceptions(&value_bytes[self.value_bytes()..], values)?;
+        }
         if timestamps.windows(2).all(|pair| pair[0] < pair[1]) {
             Ok(())
         } else {
@@ -386,10 +523,26 @@ impl Header {
         }
     }
 
+    #[cold]
+    fn read_exceptions(&self, bytes: &[u8], values: &mut [i64]) -> Result<(), Corrupt> {
+        let mut places = 0..values.len();
+        for exception in bytes.chunks_exact(EXCEPTION_BYTES).take(self.exceptions) {
+            let (&place, bits) = exception.split_first().ok_or(Corrupt)?;
+            let place = usize::from(place);
+            let bits = i64::from_le_bytes(bits.try_into().map_err(|_| Corrupt)?);
+            if !places.contains(&place) || !is_exception(bits) {
+                return Err(Corrupt);
+            }
+            values[place] = bits;
+            places.start = place + 1;
+        }
+        Ok(())
+    }
+
     #[inline]
     fn decode_timestamps(&self, bytes: &[u8], timestamps: &mut [i64]) {
         let (frame, width) = (self.timestamps, self.timestamps.width);
-        let packed = self.count.saturating_sub(self.order.untold());
+        let packed = self.count.saturating_sub(self.order.in_header());
         let mut timestamp = self.first_timestamp;
         timestamps[0] = timestamp;
         match self.order {
@@ -451,6 +604,7 @@ mod tests {
             Just(f64::NAN),
             Just(5e-324)
         ];
+        let exception = prop_oneof![special.clone(), any::<u64>().prop_map(f64::from_bits)];
         let near = (5_000i64..5_100).prop_map(|digits| decimal::value_of(digits, 2));
         let value = prop_oneof![
             near.clone().boxed(),
@@ -458,7 +612,18 @@ mod tests {
             any::<u64>().prop_map(f64::from_bits).boxed(),
             special.clone().boxed(),
         ];
+        let few_exceptions = (
+            proptest::collection::vec(near.clone(), RUN_POINTS),
+            proptest::collection::vec((0..RUN_POINTS, exception), 0..14),
+        )
+            .prop_map(|(mut values, exceptions)| {
+                for (place, exception) in exceptions {
+                    values[place] = exception;
+                }
+                values
+            });
         let values = prop_oneof![
+            few_exceptions.boxed(),
             proptest::collection::vec(near, RUN_POINTS).boxed(),
             proptest::collection::vec(decimals, RUN_POINTS).boxed(),
             proptest::collection::vec(any::<u64>().prop_map(f64::from_bits), RUN_POINTS).boxed(),
@@ -509,7 +674,7 @@ mod tests {
         #[test]
         fn any_points_come_back(points in points(), base: i64, more in 0usize..20) {
             let mut chunk = vec![1, 2, 3];
-            encode(&mut chunk, &Run::of_points(&points, Kind::NARROWEST), base);
+            encode(&mut chunk, &Run::of_points(&points), base);
             let length = chunk.len();
             chunk.resize(length + more, 0xff);
             let mut rest = &chunk[3..];
@@ -528,7 +693,7 @@ mod tests {
         #[test]
         fn any_bytes_give_points_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), base: i64) {
             let mut rest = &bytes[..];
-            if let Some(header) = Header::read(&mut rest, base) {
+            if let Ok(header) = Header::read(&mut rest, base) {
                 let mut run = Run::new();
                 if header.decode(rest, &mut run).is_ok() {
                     prop_assert_eq!(run.points().count(), header.count);
@@ -546,11 +711,7 @@ mod tests {
             };
             let points: Vec<Point> = (0..RUN_POINTS as i64).map(point).collect();
             let mut out = Vec::new();
-            encode(
-                &mut out,
-                &Run::of_points(&points, Kind::NARROWEST),
-                points[0].timestamp,
-            );
+            encode(&mut out, &Run::of_points(&points), points[0].timestamp);
             out.len()
         };
         let regular = |i: i64| 1_500_000_000 + 10 * i;
@@ -575,6 +736,23 @@ mod tests {
             chunk_bytes(&|_| 1.0, &|i| regular(i + i / 9)),
             9 + 159 / 8 + 1
         );
+        // An exception takes nine bytes, whatever it is, and one the count of them; the others stay
+        // as they are.
+        let with = |exception: f64, count: i64| {
+            let every = RUN_POINTS as i64 / count;
+            let value = |i: i64| if i % every == 3 { exception } else { walk(i) };
+            chunk_bytes(&value, &regular)
+        };
+        let plain = 8 + 159 * 7 / 8 + 1;
+        for exception in [f64::NAN, f64::INFINITY, -0.0, 0.1 + 0.2] {
+            for count in [1, 3] {
+                let bytes = with(exception, count);
+                assert!(
+                    bytes <= plain + 1 + 9 * count as usize + 20,
+                    "{exception}: {bytes}"
+                );
+            }
+        }
         // Doubles of one sign and binary exponent, whose other 52 bits are noise.
         let noise = |i: i64| 1.0 + (i as f64 * 0.618_033_988_749).fract();
         assert!(chunk_bytes(&noise, &regular) <= 17 + 159 * 52 / 8);

@@ -2,38 +2,50 @@
 //!
 //! ```text
 //! of digits    varint   difference to the digits before, zigzag, above a bit that says whether
-//!                       the time step is another than the one before
-//!              varint   if it is: the difference of the two steps, zigzag
+//!                       the time step differs from the one before
+//!              varint   if it does: the difference of the two steps, zigzag
+//! exception    varint   2^52 instead of a difference, above the same bit
+//!              varint   as above
+//!              8 bytes  bits of the double, the low ones first
 //! of doubles   varint   the difference of the two steps, zigzag
 //!              8 bytes  bits, the low ones first
 //! ```
 //!
-//! Before the first point there is the value 0 at time 0, and the step to the first point is
-//! forgotten. So a point of a series in step takes a byte or two until it is sealed.
+//! Before the first point there is the value 0 at time 0, and the step to the first point counts
+//! as 0. So a point of a series in step takes a byte or two until it is sealed.
 
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
-use super::run::{Kind, RUN_POINTS, Run};
+use super::run::{Kind, RUN_POINTS, Run, exception_of, is_exception};
 
-/// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind.
+/// Stands where an exception has no difference of digits, which is less, even zigzag.
+const EXCEPTION: u64 = 1 << 52;
+
+const COMPLETE: &str = "a head holds as many points as it counts";
+
+/// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind, with
+/// exceptions.
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: Vec<u8>,
-    /// Timestamp of the newest point, also when it was sealed since.
+    /// Timestamp of the newest point, also after it was sealed.
     last_timestamp: i64,
-    /// Step from the point before to the newest one; 0 where it is the first one here.
+    /// Step from the point before to the newest one; 0 if it is the first one here.
     last_step: i64,
-    /// Value of the newest point, of this head's kind.
+    /// Value of the newest point that is no exception, of this head's kind; 0 if there is none.
     last_value: i64,
     length: u8,
-    /// Full is a head of so many points, at most [`RUN_POINTS`].
+    /// How many points make it full, at most [`RUN_POINTS`].
     limit: u8,
     kind: Kind,
+    /// How many values are exceptions.
+    exceptions: u8,
+    /// Of the newest point, if it is one of digits.
+    newest_bytes: u8,
 }
 
 impl Head {
-    /// A head whose only point is this, and which takes `limit` points until it is sealed: 1 to
-    /// [`RUN_POINTS`].
+    /// A head of one point, which is full at `limit` points: 1 to [`RUN_POINTS`].
     pub fn new(point: Point, limit: usize) -> Head {
         let mut head = Head {
             bytes: Vec::new(),
@@ -42,7 +54,9 @@ impl Head {
             last_value: 0,
             length: 0,
             limit: limit as u8,
-            kind: Kind::Bits,
+            kind: Kind::INTEGERS,
+            exceptions: 0,
+            newest_bytes: 0,
         };
         head.push(point);
         head
@@ -52,7 +66,7 @@ impl Head {
         self.last_timestamp
     }
 
-    /// The byte behind which the next point goes.
+    /// The byte after which the next point goes.
     pub fn newest_byte(&self) -> Option<u8> {
         self.bytes.last().copied()
     }
@@ -65,33 +79,72 @@ impl Head {
         self.length >= self.limit
     }
 
+    /// Replaces the newest point by this one, if it has its timestamp and both values are of this
+    /// head's kind. Constant time.
+    pub fn replace_newest(&mut self, point: Point) -> bool {
+        let Some(value) = self.kind.of_value(point.value) else {
+            return false;
+        };
+        if self.length == 0 || self.exceptions > 0 || point.timestamp != self.last_timestamp {
+            return false;
+        }
+        let start = self.bytes.len() - usize::from(self.newest_bytes);
+        let mut newest = &self.bytes[start..];
+        match self.kind {
+            Kind::Digits { .. } => {
+                let mut difference = 0;
+                let read = read_digits(&mut newest, &mut difference);
+                let (change, _) = read.expect(COMPLETE);
+                self.bytes.truncate(start);
+                let before = self.last_value - difference;
+                self.write_difference(zigzag(value - before), change);
+                self.newest_bytes = (self.bytes.len() - start) as u8;
+            }
+            Kind::Bits => {
+                let start = self.bytes.len() - size_of_val(&value);
+                self.bytes[start..].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        self.last_value = value;
+        true
+    }
+
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Leaves no point, since they are sealed, and takes as many as fit a run.
+    /// Makes room for a point by little more than it takes, for who keeps many heads.
+    pub fn reserve_exact(&mut self) {
+        const POINT_BYTES: usize = 16;
+        if self.bytes.capacity() - self.bytes.len() < POINT_BYTES {
+            self.bytes.reserve_exact(POINT_BYTES + self.bytes.len() / 8);
+        }
+    }
+
+    /// Removes all points, since they are sealed. From now on it is full at [`RUN_POINTS`].
     pub fn begin_next(&mut self) {
-        self.clear();
+        self.clear(Kind::INTEGERS);
         self.limit = RUN_POINTS as u8;
     }
 
-    /// Leaves no point and no memory: those to come may be few.
-    pub fn clear(&mut self) {
+    /// Removes all points and frees their memory: those to come may be few.
+    fn clear(&mut self, kind: Kind) {
         self.bytes = Vec::new();
         self.length = 0;
         self.last_value = 0;
+        self.kind = kind;
+        self.exceptions = 0;
     }
 
-    /// Appends a point that is newer than all before it, to a head that is not full.
+    /// Appends a point that is newer than all before it to a head that is not full.
     ///
-    /// Constant time, but where the value is the first that cannot be kept as those before it
-    /// are: then all are written anew.
+    /// Constant time, but where the kind cannot keep the value: then all points are rewritten.
     #[inline]
     pub fn push(&mut self, point: Point) {
         debug_assert!(!self.is_full());
         if self.length == 0 {
-            self.kind = Kind::narrowest(point.value);
+            self.kind = Kind::of_first(point.value);
         }
         match self.kind.of_value(point.value) {
             Some(value) => self.append(point.timestamp, value),
@@ -101,108 +154,139 @@ impl Head {
 
     #[inline]
     fn append(&mut self, timestamp: i64, value: i64) {
-        let step = if self.length == 0 {
-            0
-        } else {
-            timestamp.wrapping_sub(self.last_timestamp)
-        };
-        let change = if self.length == 0 {
-            timestamp
-        } else {
-            step.wrapping_sub(self.last_step)
-        };
+        let change = self.step_to(timestamp);
+        let start = self.bytes.len();
         match self.kind {
             Kind::Digits { .. } => {
                 // Digits have 50 bits, so nothing is shifted out.
-                let difference = zigzag(value - self.last_value) << 1;
-                write_varint(&mut self.bytes, difference | u64::from(change != 0));
-                if change != 0 {
-                    write_varint(&mut self.bytes, zigzag(change));
-                }
+                self.write_difference(zigzag(value - self.last_value), change);
+                self.newest_bytes = (self.bytes.len() - start) as u8;
             }
             Kind::Bits => {
                 write_varint(&mut self.bytes, zigzag(change));
                 self.bytes.extend_from_slice(&value.to_le_bytes());
             }
         }
-        (self.last_timestamp, self.last_step, self.last_value) = (timestamp, step, value);
-        self.length += 1;
+        self.last_value = value;
     }
 
-    /// Writes all points anew, of the next kind that keeps this one too.
+    /// Appends a value that is an exception among digits.
+    fn append_exception(&mut self, timestamp: i64, value: i64) {
+        let change = self.step_to(timestamp);
+        self.write_difference(EXCEPTION, change);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self.exceptions += 1;
+    }
+
+    /// Counts one more point, and returns how the step to it differs from the one before.
+    #[inline]
+    fn step_to(&mut self, timestamp: i64) -> i64 {
+        let (step, change) = match self.length {
+            0 => (0, timestamp),
+            _ => {
+                let step = timestamp.wrapping_sub(self.last_timestamp);
+                (step, step.wrapping_sub(self.last_step))
+            }
+        };
+        (self.last_timestamp, self.last_step) = (timestamp, step);
+        self.length += 1;
+        change
+    }
+
+    #[inline]
+    fn write_difference(&mut self, difference: u64, change: i64) {
+        write_varint(&mut self.bytes, difference << 1 | u64::from(change != 0));
+        if change != 0 {
+            write_varint(&mut self.bytes, zigzag(change));
+        }
+    }
+
+    /// Appends a point as an exception, or rewrites all points in a kind that keeps this one too.
     #[cold]
     fn push_of_other_kind(&mut self, point: Point) {
+        let exceptions = usize::from(self.exceptions);
+        if let Some(value) = exception_of(point.value, exceptions, self.len() + 1) {
+            return self.append_exception(point.timestamp, value);
+        }
         let mut run = Run::new();
         self.decode(&mut run);
-        let points: Vec<Point> = run.points().chain([point]).collect();
-        let run = Run::of_points(&points, self.kind);
-        self.clear();
-        self.kind = run.kind();
+        run.push_point(point);
+        self.refill(&run);
+    }
+
+    /// Replaces all points by those of `run`, the last of which is as new as the last one here or
+    /// newer.
+    pub fn refill(&mut self, run: &Run) {
+        self.clear(run.kind());
+        let has_exceptions = run.exceptions() > 0;
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-            self.append(timestamp, value);
+            if has_exceptions && is_exception(value) {
+                self.append_exception(timestamp, value);
+            } else {
+                self.append(timestamp, value);
+            }
         }
     }
 
     /// The points.
     pub fn decode(&self, run: &mut Run) {
+        let exceptions = usize::from(self.exceptions);
+        let (timestamps, values) = run.reset(self.len(), self.kind, exceptions);
         let mut bytes = &self.bytes[..];
-        run.clear(self.kind);
+        let points = timestamps.iter_mut().zip(values);
         match self.kind {
-            Kind::Digits { .. } => self.fill(run, |before| read_digits(&mut bytes, before)),
-            Kind::Bits => self.fill(run, |_| read_bits(&mut bytes)),
+            Kind::Digits { .. } => {
+                let mut digits = 0;
+                fill(points, || read_digits(&mut bytes, &mut digits));
+            }
+            Kind::Bits => fill(points, || read_bits(&mut bytes)),
         }
-    }
-
-    /// Takes the points from `read`, which is given the value before and gives the change of the
-    /// step, and the value.
-    #[inline(always)]
-    fn fill(&self, run: &mut Run, mut read: impl FnMut(i64) -> Option<(i64, i64)>) {
-        let (mut timestamp, mut step, mut value) = (0i64, 0i64, 0i64);
-        for place in 0..self.len() {
-            let Some((change, next)) = read(value) else {
-                break;
-            };
-            timestamp = timestamp.wrapping_add(step).wrapping_add(change);
-            // The step to the first point is forgotten.
-            step = if place == 0 {
-                0
-            } else {
-                step.wrapping_add(change)
-            };
-            value = next;
-            run.push(timestamp, value);
-        }
-    }
-
-    /// Timestamp of the oldest point.
-    pub fn first_timestamp(&self) -> Option<i64> {
-        let mut bytes = &self.bytes[..];
-        let first = match self.kind {
-            Kind::Digits { .. } => read_digits(&mut bytes, 0),
-            Kind::Bits => read_bits(&mut bytes),
-        };
-        first.map(|(timestamp, _)| timestamp)
     }
 }
 
-/// Takes a point of digits off the front: the change of the step, and the digits.
+/// Fills in points from `read`, which returns the change of the step, and the value.
 #[inline(always)]
-fn read_digits(bytes: &mut &[u8], before: i64) -> Option<(i64, i64)> {
+fn fill<'run>(
+    points: impl Iterator<Item = (&'run mut i64, &'run mut i64)>,
+    mut read: impl FnMut() -> Option<(i64, i64)>,
+) {
+    let (mut before, mut step) = (0i64, 0i64);
+    for (place, (timestamp, value)) in points.enumerate() {
+        let (change, next) = read().expect(COMPLETE);
+        before = before.wrapping_add(step).wrapping_add(change);
+        // The step to the first point counts as 0.
+        if place > 0 {
+            step = step.wrapping_add(change);
+        }
+        (*timestamp, *value) = (before, next);
+    }
+}
+
+/// Takes a point of digits off the front: the change of the step, and the digits, or the bits of
+/// an exception. `digits` are those before it.
+#[inline(always)]
+fn read_digits(bytes: &mut &[u8], digits: &mut i64) -> Option<(i64, i64)> {
     let difference = read_varint(bytes)?;
-    let digits = before.wrapping_add(unzigzag(difference >> 1));
-    let change = if difference & 1 == 0 {
-        0
-    } else {
-        unzigzag(read_varint(bytes)?)
+    let change = match difference & 1 {
+        0 => 0,
+        _ => unzigzag(read_varint(bytes)?),
     };
-    Some((change, digits))
+    if difference >> 1 == EXCEPTION {
+        return Some((change, read_eight(bytes)?));
+    }
+    *digits = digits.wrapping_add(unzigzag(difference >> 1));
+    Some((change, *digits))
 }
 
 /// The same of a double.
 #[inline(always)]
 fn read_bits(bytes: &mut &[u8]) -> Option<(i64, i64)> {
     let change = unzigzag(read_varint(bytes)?);
+    Some((change, read_eight(bytes)?))
+}
+
+fn read_eight(bytes: &mut &[u8]) -> Option<i64> {
     let (&bits, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
-    Some((change, i64::from_le_bytes(bits)))
+    Some(i64::from_le_bytes(bits))
 }

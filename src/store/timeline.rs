@@ -1,6 +1,10 @@
-//! The points of one series: the newest in an open head, the older ones in sealed blocks, and
-//! those that came late beside the block that they fall into, until there are enough of them to
-//! be worth writing it anew.
+//! The points of one series: the newest in an open head, the older ones in sealed blocks. Points
+//! that come late wait beside the head or the block that they fall into, until there are enough of
+//! them to be worth rewriting it.
+//!
+//! A point that repeats one that is stored, as a client sends that does not know whether its puts
+//! arrived, waits like any other. When its turn comes and nothing differs, nothing is rewritten:
+//! so it costs its share of decoding once, and not a search for each put.
 
 use std::mem;
 use std::ops::Range;
@@ -9,13 +13,13 @@ use std::rc::Rc;
 use super::Point;
 use super::block::{Block, SHARED_BYTES};
 use super::head::Head;
-use super::run::{RUN_POINTS, Run};
+use super::run::{Kind, Merged, RUN_POINTS, Run};
 
-/// A block is written anew when there is one late point for so many of its own.
-const BLOCK_POINTS_PER_LATE: usize = 24;
+/// A block is rewritten when there is one late point for so many of its own.
+const BLOCK_POINTS_PER_LATE: usize = 10;
 
-/// The same of the head, which takes less to write.
-const HEAD_POINTS_PER_LATE: usize = 16;
+/// The same of the head, which takes less to rewrite.
+const HEAD_POINTS_PER_LATE: usize = 4;
 
 /// Points by ascending timestamp, each timestamp once; at least one.
 #[derive(Clone, Debug)]
@@ -31,17 +35,28 @@ pub struct Timeline {
 struct History {
     /// By ascending timestamp: all points of one are older than those of the next.
     sealed: Vec<Sealed>,
-    /// Late points that fall into the head, by ascending timestamp.
-    late: Vec<Point>,
+    /// Timestamp of the newest point that was sealed. Later ones fall into the head.
+    sealed_to: i64,
+    /// Late points that fall into the head.
+    late: Late,
 }
 
-/// A block, and late points that fall into it or, of the first one, before it.
+/// A block, and late points that fall into it or, of the first one, before it. Cheap to clone: both
+/// are shared with the clones.
 #[derive(Clone, Debug)]
 struct Sealed {
+    /// Of the oldest point, so that a search need not look into the blocks.
+    first_timestamp: i64,
     block: Block,
-    /// By ascending timestamp. One whose timestamp the block has as well replaces it. Shared with
-    /// the snapshots, like the block.
-    late: Option<Rc<[Point]>>,
+    late: Late,
+}
+
+/// Points that came late and are not merged yet, in the order in which they came: a point replaces
+/// those at its timestamp that came before it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+struct Late {
+    /// In as few bytes as the head, which can keep points in any order.
+    points: Option<Rc<Head>>,
 }
 
 impl Timeline {
@@ -60,13 +75,13 @@ impl Timeline {
         self.head.last_timestamp()
     }
 
-    /// The byte behind which the next point goes, if it is the newest.
+    /// The byte after which the next point goes, if it is the newest.
     pub fn newest_byte(&self) -> Option<u8> {
         self.head.newest_byte()
     }
 
-    /// Stores a point, and says how many points were written anew for it: none where it is the
-    /// newest, else, now and then, those of the head or of a block.
+    /// Stores a point, and returns how many points were rewritten for it: none if it is the
+    /// newest, else, now and then, those of the head or of a part of a block.
     #[inline]
     pub fn put(&mut self, point: Point) -> usize {
         if point.timestamp > self.last_timestamp() {
@@ -91,58 +106,76 @@ impl Timeline {
     #[inline]
     fn put_newest(&mut self, point: Point) {
         if self.head.is_full() {
-            self.seal();
+            self.make_room();
         }
         self.head.push(point);
     }
 
-    /// Moves the points of the head into the last block, or a new one.
+    /// Seals the points of the head, so that it is not full any more.
     #[cold]
+    fn make_room(&mut self) {
+        if let Some(history) = &mut self.history {
+            let late = mem::take(&mut history.late);
+            self.rewrite_head(&late);
+        }
+        if self.head.is_full() {
+            self.seal();
+        }
+    }
+
+    /// Moves the points of the head, which has no late ones, into the last block or a new one.
     fn seal(&mut self) {
         let mut run = Run::new();
         self.head.decode(&mut run);
+        if run.kind() == Kind::Bits {
+            // The first values may have been no decimals, and most of the others are.
+            run = Run::of_points(&run.points().collect::<Vec<Point>>());
+        }
         self.head.begin_next();
         self.history.get_or_insert_default().append(&run);
     }
 
     #[cold]
     fn put_late(&mut self, point: Point) -> usize {
-        let in_head = self
-            .head
-            .first_timestamp()
-            .is_some_and(|first| first <= point.timestamp);
+        let history = self.history.as_ref();
+        let is_pending = history.is_some_and(|history| !history.late.is_empty());
+        if !is_pending && self.head.replace_newest(point) {
+            return 0;
+        }
         let history = self.history.get_or_insert_default();
-        if !in_head && !history.sealed.is_empty() {
+        if point.timestamp <= history.sealed_to && !history.sealed.is_empty() {
             return history.put_sealed(point);
         }
-        insert(&mut history.late, point);
-        if history.late.len() * HEAD_POINTS_PER_LATE < self.head.len() {
-            return 0;
+        let limit = self.head.len() / HEAD_POINTS_PER_LATE;
+        match history.late.put(point, limit) {
+            Some(late) => self.rewrite_head(&late),
+            None => 0,
         }
-        self.rewrite_head()
     }
 
-    /// Writes the head anew with the late points that fall into it, and says how many points that
-    /// is.
-    fn rewrite_head(&mut self) -> usize {
-        let Some(history) = &mut self.history else {
-            return 0;
-        };
-        let late = mem::take(&mut history.late);
-        if history.sealed.is_empty() {
-            self.history = None;
-        }
+    /// Rewrites the head with the late points that fall into it, if these change anything, and
+    /// returns how many points that is.
+    fn rewrite_head(&mut self, late: &Late) -> usize {
+        self.history.take_if(|history| history.sealed.is_empty());
+        let late = late.in_order(None, i64::MAX);
         let mut run = Run::new();
         self.head.decode(&mut run);
-        self.head.clear();
-        let points = merged(run.points(), &late);
-        for &point in &points {
-            self.put_newest(point);
+        if run.holds(&late) {
+            return 0;
         }
-        points.len()
+        let mut is_first = true;
+        let mut merged = Merged::new(run.kind(), RUN_POINTS, |run| {
+            if !mem::take(&mut is_first) {
+                self.seal();
+            }
+            self.head.refill(run);
+        });
+        merged.merge(&run, &late);
+        merged.finish();
+        run.len() + late.len()
     }
 
-    /// Decodes the next points behind `after` and up to `until`, and says whether there are any.
+    /// Decodes the next points after `after` and up to `until`, and says whether there are any.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let history = self.history.as_deref();
         if history.is_some_and(|history| history.next_run(after, until, run)) {
@@ -150,12 +183,10 @@ impl Timeline {
         }
         self.head.decode(run);
         run.keep(after, until);
-        merge_late(
-            history.map_or(&[], |history| &history.late),
-            after,
-            until,
-            run,
-        );
+        if let Some(history) = history {
+            history.late.merge_into(after, until, run);
+        }
+        run.keep_first_kind();
         !run.is_empty()
     }
 
@@ -164,7 +195,7 @@ impl Timeline {
         let Some(history) = &self.history else {
             return self.head.len();
         };
-        if history.late.is_empty() && history.sealed.iter().all(|sealed| sealed.late.is_none()) {
+        if history.late.is_empty() && history.sealed.iter().all(|sealed| sealed.late.is_empty()) {
             let sealed = history
                 .sealed
                 .iter()
@@ -218,35 +249,41 @@ impl Timeline {
     /// A block is shared. Of the head a block is made: how many points that took to encode comes
     /// with it.
     pub fn extent_at(&self, timestamp: i64) -> (Extent, usize) {
-        let sealed = self.sealed();
-        let first_of_head = self.head.first_timestamp().filter(|_| !sealed.is_empty());
-        let head_from = first_of_head.unwrap_or(i64::MIN);
-        let Some(history) = self.history.as_ref().filter(|_| timestamp < head_from) else {
-            return self.extent_of_head(head_from);
+        let Some(history) = self
+            .history
+            .as_ref()
+            .filter(|history| !history.sealed.is_empty())
+        else {
+            return self.extent_of_head(i64::MIN);
         };
+        if timestamp > history.sealed_to {
+            return self.extent_of_head(history.sealed_to + 1);
+        }
         let place = history.place_of(timestamp);
-        let from_of = |place: usize| {
-            let sealed: Option<&Sealed> = sealed.get(place);
-            sealed.map_or(head_from, |sealed| sealed.block.first_timestamp())
-        };
+        let next = history.sealed.get(place + 1);
+        let sealed = history.sealed[place].clone();
         let extent = Extent {
-            from: if place == 0 { i64::MIN } else { from_of(place) },
-            to: from_of(place + 1) - 1,
-            points: Points::Sealed(sealed[place].clone()),
+            from: if place == 0 {
+                i64::MIN
+            } else {
+                sealed.first_timestamp
+            },
+            to: next.map_or(history.sealed_to, |next| next.first_timestamp - 1),
+            points: Points::Sealed(sealed),
         };
         (extent, 0)
     }
 
     fn extent_of_head(&self, from: i64) -> (Extent, usize) {
         let history = self.history.as_ref();
-        let late = history.map_or(&[][..], |history| &history.late);
+        let late = history.map_or(Late::default(), |history| history.late.clone());
         let mut run = Run::new();
         self.head.decode(&mut run);
         let points = match run.points().next() {
             Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
             _ => Points::Sealed(Sealed {
-                block: Block::of_run(&run),
-                late: (!late.is_empty()).then(|| late.into()),
+                late,
+                ..Sealed::new(Block::of_run(&run))
             }),
         };
         let to = i64::MAX;
@@ -278,7 +315,8 @@ impl Extent {
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         match &self.points {
             Points::One(point) => {
-                run.set_points(&[*point]);
+                run.clear(Kind::Bits);
+                run.push(point.timestamp, point.value.to_bits() as i64);
                 run.keep(after, until);
                 !run.is_empty()
             }
@@ -306,56 +344,49 @@ impl Extent {
 }
 
 impl History {
-    /// Appends a run of newer points than all here, and what came late for them.
+    /// Appends a run of newer points than all here.
     fn append(&mut self, run: &Run) {
-        let late = mem::take(&mut self.late);
+        let &[.., last] = run.timestamps() else {
+            return;
+        };
+        self.sealed_to = last;
         match self.sealed.last_mut() {
-            Some(last) if last.block.has_room(run.len()) => {
-                last.block = last.block.and_run(run);
-                last.set_late([last.late(), &late].concat());
-            }
-            _ => {
-                let mut sealed = Sealed {
-                    block: Block::of_run(run),
-                    late: None,
-                };
-                sealed.set_late(late);
-                self.sealed.push(sealed);
-            }
+            Some(last) if last.block.has_room(run.len()) => last.block = last.block.and_run(run),
+            _ => self.sealed.push(Sealed::new(Block::of_run(run))),
         }
     }
 
-    /// Stores a point that is older than the head, and says how many points were written anew.
+    /// Stores a point that is older than the head, and returns how many points were rewritten.
     fn put_sealed(&mut self, point: Point) -> usize {
         let index = self.place_of(point.timestamp);
         let sealed = &mut self.sealed[index];
-        let mut late = sealed.late().to_vec();
-        insert(&mut late, point);
-        if late.len() * BLOCK_POINTS_PER_LATE < sealed.block.point_count() {
-            sealed.set_late(late);
+        sealed.first_timestamp = sealed.first_timestamp.min(point.timestamp);
+        let limit = sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
+        let Some(late) = sealed.late.put(point, limit) else {
             return 0;
-        }
-        let points = merged(sealed.block.points().into_iter(), &late);
-        let anew = Block::of_points(&points).into_iter();
-        let anew = anew.map(|block| Sealed { block, late: None });
-        self.sealed.splice(index..=index, anew);
-        points.len()
+        };
+        let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order(None, i64::MAX)) else {
+            return 0;
+        };
+        let blocks = blocks.into_iter().map(Sealed::new);
+        self.sealed.splice(index..=index, blocks);
+        rewritten
     }
 
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
-    /// one where none does.
+    /// one if none does.
     fn place_of(&self, timestamp: i64) -> usize {
-        let behind = self
+        let after = self
             .sealed
-            .partition_point(|sealed| sealed.block.first_timestamp() <= timestamp);
-        behind.saturating_sub(1)
+            .partition_point(|sealed| sealed.first_timestamp <= timestamp);
+        after.saturating_sub(1)
     }
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let start = after.map_or(0, |after| self.place_of(after));
         let mut within = self.sealed[start..]
             .iter()
-            .take_while(|sealed| sealed.first_timestamp() <= until);
+            .take_while(|sealed| sealed.first_timestamp <= until);
         within.any(|sealed| sealed.next_run(after, until, run))
     }
 
@@ -363,82 +394,95 @@ impl History {
     fn own_bytes(&self) -> usize {
         size_of::<History>()
             + self.sealed.capacity() * size_of::<Sealed>()
-            + self.late.capacity() * size_of::<Point>()
+            + self.late.allocated_bytes()
     }
 }
 
 impl Sealed {
     fn allocated_bytes(&self) -> usize {
-        let late = self.late.as_ref();
-        self.block.allocated_bytes() + late.map_or(0, |late| size_of_val(&**late) + SHARED_BYTES)
+        self.block.allocated_bytes() + self.late.allocated_bytes()
     }
 
-    fn late(&self) -> &[Point] {
-        self.late.as_deref().unwrap_or_default()
-    }
-
-    fn set_late(&mut self, late: Vec<Point>) {
-        self.late = if late.is_empty() {
-            None
-        } else {
-            Some(late.into())
-        };
-    }
-
-    /// Timestamp of the oldest point.
-    fn first_timestamp(&self) -> i64 {
-        let of_block = self.block.first_timestamp();
-        self.late()
-            .first()
-            .map_or(of_block, |late| late.timestamp.min(of_block))
+    fn new(block: Block) -> Sealed {
+        Sealed {
+            first_timestamp: block.first_timestamp(),
+            block,
+            late: Late::default(),
+        }
     }
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         if !self.block.next_run(after, until, run) {
-            run.set_points(&[]);
+            run.clear(Kind::Bits);
         }
-        merge_late(self.late(), after, until, run);
+        self.late.merge_into(after, until, run);
+        run.keep_first_kind();
         !run.is_empty()
     }
 }
 
-/// Puts the late points behind `after` in their places in `run`, up to its last or, where it is
-/// empty, up to `until`; where that is too many for a run, its last points are left for the next.
-fn merge_late(late: &[Point], after: Option<i64>, until: i64, run: &mut Run) {
-    let until = run.timestamps().last().copied().unwrap_or(until);
-    let start = after.map_or(0, |after| {
-        late.partition_point(|late| late.timestamp <= after)
-    });
-    let end = late
-        .partition_point(|late| late.timestamp <= until)
-        .max(start);
-    if start < end {
-        let points = merged(run.points(), &late[start..end]);
-        run.set_points(&points);
+impl Late {
+    fn is_empty(&self) -> bool {
+        self.points.is_none()
     }
-}
 
-/// Inserts a point in its place, or replaces the one that has its timestamp.
-fn insert(points: &mut Vec<Point>, point: Point) {
-    match points.binary_search_by_key(&point.timestamp, |other| other.timestamp) {
-        Ok(found) => points[found] = point,
-        Err(between) => points.insert(between, point),
-    }
-}
-
-/// Two lists of points as one by ascending timestamp; a point of `new` replaces one of `old`.
-fn merged(old: impl Iterator<Item = Point>, new: &[Point]) -> Vec<Point> {
-    let mut points = Vec::with_capacity(old.size_hint().0 + new.len());
-    let mut old = old.peekable();
-    for &point in new {
-        while let Some(before) = old.next_if(|old| old.timestamp < point.timestamp) {
-            points.push(before);
+    /// Adds a point. Takes all points out as soon as there are `limit` of them, as it was when the
+    /// first one came.
+    fn put(&mut self, point: Point, limit: usize) -> Option<Late> {
+        match &mut self.points {
+            // Copied only if a snapshot shares them.
+            Some(points) => {
+                let points = Rc::make_mut(points);
+                points.reserve_exact();
+                points.push(point);
+            }
+            None => {
+                let points = Head::new(point, limit.clamp(1, RUN_POINTS));
+                self.points = Some(Rc::new(points));
+            }
         }
-        old.next_if(|old| old.timestamp == point.timestamp);
-        points.push(point);
+        let points = self.points.take_if(|points| points.is_full());
+        points.is_some().then_some(Late { points })
     }
-    points.extend(old);
-    points
+
+    /// The points after `after` and up to `until` by ascending timestamp, each timestamp once.
+    fn in_order(&self, after: Option<i64>, until: i64) -> Vec<Point> {
+        let is_within = |point: &Point| {
+            after.is_none_or(|after| after < point.timestamp) && point.timestamp <= until
+        };
+        let Some(points) = &self.points else {
+            return Vec::new();
+        };
+        let mut run = Run::new();
+        points.decode(&mut run);
+        let mut points: Vec<Point> = run.points().filter(is_within).collect();
+        // Stable, so that of several at one timestamp the last is the one that came last.
+        points.sort_by_key(|point| point.timestamp);
+        points.dedup_by(|later, point| {
+            let is_same = later.timestamp == point.timestamp;
+            if is_same {
+                *point = *later;
+            }
+            is_same
+        });
+        points
+    }
+
+    /// Merges those after `after` into `run`, up to its last point or, if it is empty, up to
+    /// `until`. Leaves as many of the first points as fit; the others come with the next run.
+    fn merge_into(&self, after: Option<i64>, until: i64, run: &mut Run) {
+        let until = run.timestamps().last().copied().unwrap_or(until);
+        let late = self.in_order(after, until);
+        if !late.is_empty() {
+            run.merge_first(&late);
+        }
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.points.as_ref().map_or(0, |points| {
+            SHARED_BYTES + size_of::<Head>() + points.allocated_bytes()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -491,6 +535,72 @@ mod tests {
             1 => any::<i64>(),
             1 => prop_oneof![Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX), Just(i64::MAX - 1)],
         ]
+    }
+
+    /// Puts of the kinds that clients send: forwards, again, again with other values, late.
+    fn stretch() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let points = proptest::collection::vec(value(), 1..400);
+        (timestamp(), -2i64..4, points, 1usize..3).prop_map(|(first, step, values, times)| {
+            let timestamps = (0..).map(|at| first.saturating_add(step * at));
+            timestamps.zip(values).collect::<Vec<_>>().repeat(times)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+        #[test]
+        fn stretches_and_repeats_give_the_points_of_a_map(stretches in proptest::collection::vec(stretch(), 1..12), pieces in 1usize..200) {
+            let mut naive = BTreeMap::new();
+            let mut timeline = None::<Timeline>;
+            let mut held = Vec::new();
+            for stretch in stretches {
+                for (timestamp, value) in stretch {
+                    let point = Point { timestamp, value };
+                    match &mut timeline {
+                        Some(timeline) => {
+                            timeline.put(point);
+                        }
+                        None => timeline = Some(Timeline::new(point, 0)),
+                    }
+                    naive.insert(timestamp, value.to_bits());
+                }
+                // As a snapshot holds it.
+                held.extend(timeline.clone().map(|timeline| (timeline, naive.clone())));
+            }
+            for (timeline, naive) in held {
+                prop_assert_eq!(timeline.point_count(), naive.len());
+                prop_assert!(read(&timeline, pieces) == naive.into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_repeated_point_is_not_rewritten() {
+        let value = |at: i64| ((at * 7_919) % 101) as f64 / 100.0;
+        let points = |timestamps: std::ops::Range<i64>| timestamps.map(|at| (10 * at, value(at)));
+        let mut timeline = put_all(points(0..2_000)).0.expect("points were put");
+        let before = (read(&timeline, usize::MAX), timeline.point_count());
+        let mut put = |(timestamp, value)| timeline.put(Point { timestamp, value });
+        assert_eq!(points(0..2_000).map(&mut put).sum::<usize>(), 0);
+        assert_eq!(
+            (0..1_000)
+                .map(|_| put((19_990, value(1_999))))
+                .sum::<usize>(),
+            0
+        );
+        // Other values are, in time, but for the newest.
+        assert!(
+            points(500..800)
+                .map(|(at, value)| put((at, value + 1.0)))
+                .sum::<usize>()
+                > 0
+        );
+        assert_eq!(
+            (0..100).map(|at| put((19_990, value(at)))).sum::<usize>(),
+            0
+        );
+        assert_eq!(timeline.point_count(), before.1);
+        assert_ne!(read(&timeline, usize::MAX), before.0);
     }
 
     proptest! {
