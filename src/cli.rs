@@ -32,8 +32,10 @@ Usage: metricd [OPTION]...
                           [default: {listen}]
   --connection-limit N    connections served at once; others wait [{connections}]
   --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
-  --read-buffer BYTES     read from one client in one turn [{read}]
+  --read-buffer BYTES     read from one client at once [{read}]
   --write-buffer BYTES    replies formed at once, at least 65536 [{write}]
+  --unsent-limit BYTES    replies that wait in the system for one client [{unsent}]
+  --snapshot-limit BYTES  kept for readers of long replies, all together [{snapshot}]
   --accepts-per-turn N    connections accepted in one turn [{accepts}]
   --events-per-turn N     events taken from the system in one turn [{events}]
   --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
@@ -41,14 +43,16 @@ Usage: metricd [OPTION]...
   --help, --version       print this, or the version, and exit
 
 Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
-SIGINT and SIGTERM stop it after owed replies are written; a second one stops
-it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
+SIGINT, SIGTERM and SIGHUP stop it after owed replies are written; a second one
+stops it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
 ",
         listen = default.listen[0].address,
         connections = default.connection_limit,
         line = default.line_limit_bytes,
         read = default.read_buffer_bytes,
         write = default.write_buffer_bytes,
+        unsent = default.unsent_limit_bytes,
+        snapshot = default.snapshot_limit_bytes,
         accepts = default.accepts_per_turn,
         events = default.events_per_turn,
         stop = default.stop_timeout.as_secs(),
@@ -82,6 +86,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             "line-limit" => config.line_limit_bytes = number(&mut parser, &option)?,
             "read-buffer" => config.read_buffer_bytes = number(&mut parser, &option)?,
             "write-buffer" => config.write_buffer_bytes = number(&mut parser, &option)?,
+            "unsent-limit" => config.unsent_limit_bytes = number(&mut parser, &option)?,
+            "snapshot-limit" => config.snapshot_limit_bytes = number(&mut parser, &option)?,
             "accepts-per-turn" => config.accepts_per_turn = number(&mut parser, &option)?,
             "events-per-turn" => config.events_per_turn = number(&mut parser, &option)?,
             "stop-timeout" => {

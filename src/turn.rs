@@ -53,6 +53,12 @@ impl Allowance {
         }
     }
 
+    /// How long it lasts from the first look at the clock on.
+    #[cfg(test)]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
     /// Counts an ordinary line; looks at the clock now and then.
     #[inline]
     pub fn count_line(&mut self) {

@@ -336,7 +336,8 @@ fn connections_and_bad_lines_are_logged_at_debug_only() {
 #[test]
 fn every_option_is_taken() {
     let options = "--connection-limit 2 --line-limit 20 --read-buffer 10 --write-buffer 65536 \
-        --accepts-per-turn 1 --events-per-turn 1 --stop-timeout 1 --log-level info";
+        --unsent-limit 4096 --snapshot-limit 0 --accepts-per-turn 1 --events-per-turn 1 \
+        --stop-timeout 1 --log-level info";
     let daemon = Daemon::start(&options.split_whitespace().collect::<Vec<_>>());
     let (mut first, mut second, mut third) = (daemon.connect(), daemon.connect(), daemon.connect());
     // The line limit, at its edge and above.
@@ -450,6 +451,9 @@ fn bad_usage_is_one_line_and_status_2() {
         (&["--write-buffer", "x"], "--write-buffer"),
         (&["--write-buffer", "65535"], "write-buffer"),
         (&["--write-buffer", "18446744073709551615"], "write-buffer"),
+        (&["--unsent-limit", "x"], "--unsent-limit"),
+        (&["--unsent-limit", "4095"], "unsent-limit"),
+        (&["--snapshot-limit", "x"], "--snapshot-limit"),
         (&["--accepts-per-turn", "x"], "--accepts-per-turn"),
         (&["--accepts-per-turn", "0"], "accepts-per-turn"),
         (&["--events-per-turn", "x"], "--events-per-turn"),

@@ -551,6 +551,41 @@ mod tests {
     }
 
     #[test]
+    fn replies_of_several_turns_to_one_read_go_out_in_one_write() {
+        for reply_bytes in [1, 5, 30, SESSION_REPLIES.len()] {
+            let mut desk = narrow_desk(64 << 10, 64 << 10, reply_bytes);
+            let mut connection = sending(SESSION);
+            assert_eq!(drive(&mut connection, &mut desk), None);
+            assert_eq!(connection.stream.output, SESSION_REPLIES);
+            assert_eq!(
+                connection.stream.write_calls, 1,
+                "{reply_bytes} bytes a turn"
+            );
+        }
+    }
+
+    #[test]
+    fn it_is_known_whose_replies_wait_and_what_is_kept() {
+        let mut desk = narrow_desk(64 << 10, 64 << 10, 1);
+        let mut connection = sending(b"put a 1 1\nget a\n");
+        assert!(!connection.owes() && !connection.has_put());
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        // The put is answered, which waits for the get.
+        assert!(connection.owes() && connection.has_put());
+        assert_eq!(connection.kept_bytes(), "ok\n\nget a\n".len());
+        // Its point, then its end.
+        assert_eq!(connection.turn(&mut desk), Next::Again);
+        connection.stream.writes = [Step::Bytes(1), Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        assert!(connection.owes() && !connection.has_put());
+        assert_eq!(connection.kept_bytes(), "k\n\nok\na 1.0 1\n\n".len());
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        assert!(!connection.owes() && connection.kept_bytes() == 0);
+        connection.close();
+        assert!(connection.owes(), "what has come is not read yet");
+    }
+
+    #[test]
     fn an_idle_connection_keeps_no_buffers() {
         let mut connection = sending(SESSION);
         assert_eq!(connection.turn(&mut desk(64 << 10)), Next::AwaitRead);

@@ -648,6 +648,16 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_unsent_is_limited() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).expect("listens");
+        limit_unsent(&stream, 5_000).expect("takes the limit");
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().ok(), Some(5_000));
+    }
+
+    #[test]
     fn what_waits_for_a_commit_is_bounded() {
         let config = Config {
             turn_reply_bytes: 3 * OK.len(),

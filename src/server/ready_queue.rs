@@ -65,3 +65,43 @@ impl ReadyQueue {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn shares_are_small_where_many_are_fresh() {
+        let config = Config::default();
+        let share = |fresh: usize, is_least| {
+            let mut queue = ReadyQueue::default();
+            (0..fresh).for_each(|key| queue.push(key, 0));
+            let share = queue.fresh_share(&config, is_least, Instant::now);
+            (share.read_bytes, share.reply_bytes, share.time())
+        };
+        let (kib, time) = (1 << 10, config.turn_time);
+        assert_eq!(share(1, false), (64 * kib, 64 * kib, time));
+        assert_eq!(share(16, false), (64 * kib, 64 * kib, time / 16));
+        assert_eq!(share(32, false), (32 * kib, 64 * kib, time / 32));
+        assert_eq!(share(256, false), (4 * kib, 16 * kib, time / 256));
+        assert_eq!(share(10_000, false), (2 * kib, 4 * kib, time / 10_000));
+        assert_eq!(share(1, true), (2 * kib, 4 * kib, time));
+        let busy = ReadyQueue::default().busy_share(&config, Instant::now);
+        assert_eq!((busy.read_bytes, busy.reply_bytes), (64 * kib, 64 * kib));
+        assert!((Duration::from_micros(100)..=time).contains(&busy.time()));
+    }
+
+    #[test]
+    fn who_keeps_much_is_busy() {
+        let mut queue = ReadyQueue::default();
+        assert!(queue.is_empty());
+        for kept_bytes in [0, 2_048, 2_049] {
+            queue.push(kept_bytes, kept_bytes);
+        }
+        assert_eq!(
+            (queue.fresh, queue.busy),
+            ([0, 2_048].into(), [2_049].into())
+        );
+    }
+}
