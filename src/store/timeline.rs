@@ -99,7 +99,10 @@ impl Timeline {
         }
         let before = self.head.allocated_bytes();
         self.head.push(point);
-        *bytes = *bytes + self.head.allocated_bytes() - before;
+        let after = self.head.allocated_bytes();
+        if after != before {
+            *bytes = *bytes + after - before;
+        }
         0
     }
 
