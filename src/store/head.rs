@@ -82,12 +82,12 @@ impl Head {
     /// Replaces the newest point by this one, if it has its timestamp and both values are of this
     /// head's kind. Constant time.
     pub fn replace_newest(&mut self, point: Point) -> bool {
+        if point.timestamp != self.last_timestamp || self.length == 0 || self.exceptions > 0 {
+            return false;
+        }
         let Some(value) = self.kind.of_value(point.value) else {
             return false;
         };
-        if self.length == 0 || self.exceptions > 0 || point.timestamp != self.last_timestamp {
-            return false;
-        }
         let start = self.bytes.len() - usize::from(self.newest_bytes);
         let mut newest = &self.bytes[start..];
         match self.kind {

@@ -10,6 +10,9 @@ use crate::decimal::{self, DIGITS_LIMIT};
 /// of a series in step.
 pub const RUN_POINTS: usize = 160;
 
+/// A run with more exceptions is not cut at them.
+const EXCEPTIONS_CUT_MAX: usize = 2;
+
 /// Up to 160 consecutive points of one series, by ascending timestamp: what is read at once.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -219,14 +222,23 @@ impl Run {
         }
     }
 
-    /// Leaves only as many of the first points as are of one kind.
-    pub(super) fn keep_first_kind(&mut self) {
+    /// Makes all values one kind. With few exceptions, leaves only the first points, up to where
+    /// the kind changes: what was decoded is decoded once more for each of them. With more, all
+    /// become bits.
+    pub(super) fn unify_kind(&mut self) {
         if self.exceptions == 0 {
             return;
         }
-        let first = self.is_exception(0);
-        let same = (0..self.length).take_while(|&place| self.is_exception(place) == first);
-        self.keep_range(0..same.count());
+        let mut first = true;
+        if self.exceptions <= EXCEPTIONS_CUT_MAX {
+            first = self.is_exception(0);
+            let same = (0..self.length).take_while(|&place| self.is_exception(place) == first);
+            self.keep_range(0..same.count());
+        } else {
+            for place in 0..self.length {
+                self.values[place] = self.point(place).value.to_bits() as i64;
+            }
+        }
         if first {
             (self.kind, self.exceptions) = (Kind::Bits, 0);
         }
@@ -428,7 +440,7 @@ mod tests {
     proptest! {
         /// A reader sees each value as it was, in runs of one kind.
         #[test]
-        fn a_run_is_cut_where_its_kind_changes(values in proptest::collection::vec(value(), 1..=RUN_POINTS)) {
+        fn a_run_that_is_read_is_of_one_kind(values in proptest::collection::vec(value(), 1..=RUN_POINTS)) {
             let points: Vec<Point> = (0..)
                 .zip(&values)
                 .map(|(timestamp, &value)| Point { timestamp, value })
@@ -438,7 +450,7 @@ mod tests {
             while read.len() < points.len() {
                 let mut run = whole.clone();
                 run.keep(read.last().map(|_| read.len() as i64 - 1), i64::MAX);
-                run.keep_first_kind();
+                run.unify_kind();
                 prop_assert!(!run.is_empty());
                 read.extend(run.values().iter().map(|&value| run.kind().value(value).to_bits()));
             }

@@ -149,7 +149,7 @@ impl Timeline {
         if point.timestamp <= history.sealed_to && !history.sealed.is_empty() {
             return history.put_sealed(point);
         }
-        let limit = self.head.len() / HEAD_POINTS_PER_LATE;
+        let limit = || self.head.len() / HEAD_POINTS_PER_LATE;
         match history.late.put(point, limit) {
             Some(late) => self.rewrite_head(&late),
             None => 0,
@@ -189,7 +189,7 @@ impl Timeline {
         if let Some(history) = history {
             history.late.merge_into(after, until, run);
         }
-        run.keep_first_kind();
+        run.unify_kind();
         !run.is_empty()
     }
 
@@ -364,7 +364,7 @@ impl History {
         let index = self.place_of(point.timestamp);
         let sealed = &mut self.sealed[index];
         sealed.first_timestamp = sealed.first_timestamp.min(point.timestamp);
-        let limit = sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
+        let limit = || sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
         let Some(late) = sealed.late.put(point, limit) else {
             return 0;
         };
@@ -419,7 +419,7 @@ impl Sealed {
             run.clear(Kind::Bits);
         }
         self.late.merge_into(after, until, run);
-        run.keep_first_kind();
+        run.unify_kind();
         !run.is_empty()
     }
 }
@@ -429,9 +429,9 @@ impl Late {
         self.points.is_none()
     }
 
-    /// Adds a point. Takes all points out as soon as there are `limit` of them, as it was when the
-    /// first one came.
-    fn put(&mut self, point: Point, limit: usize) -> Option<Late> {
+    /// Adds a point. Takes all points out as soon as there are `limit` of them, which is asked for
+    /// when the first one comes: it may be far away in memory.
+    fn put(&mut self, point: Point, limit: impl FnOnce() -> usize) -> Option<Late> {
         match &mut self.points {
             // Copied only if a snapshot shares them.
             Some(points) => {
@@ -440,7 +440,7 @@ impl Late {
                 points.push(point);
             }
             None => {
-                let points = Head::new(point, limit.clamp(1, RUN_POINTS));
+                let points = Head::new(point, limit().clamp(1, RUN_POINTS));
                 self.points = Some(Rc::new(points));
             }
         }
