@@ -374,6 +374,79 @@ fn a_stalled_reader_holds_up_the_end_for_the_timeout_only() {
 }
 
 #[test]
+fn whoever_is_owed_something_is_waited_for_whatever_of_it_is_formed() {
+    let server = Running::start_with(Config {
+        stop_timeout: NEVER,
+        linger: Duration::ZERO,
+        ..Config::default()
+    });
+    // One has a long reply that is begun, the other requests that are not executed yet.
+    let (reader, reply) = reader_of_a_long_reply(&server);
+    let mut pipelining = server.connect();
+    let get = [b"get ".as_slice(), &b"k".repeat(4_000), b"\n"].concat();
+    pipelining.send(&get.repeat(5));
+    assert!(pipelining.wait_for_input());
+    let mut idle = server.connect();
+    idle.exchange(b"get none\n", OK);
+    server.stop();
+    // Others go at once, since no time is given to those who are owed nothing.
+    assert_same(&idle.rest(), b"");
+    assert!(server.is_running());
+    assert_same(&pipelining.rest(), &reply.repeat(5));
+    assert!(server.is_running());
+    assert_same(&reader.rest(), &reply);
+    server.join().expect("stops in order");
+}
+
+#[test]
+fn stopping_keeps_its_times_under_load() {
+    let gets = b"get k\n".repeat(10_000);
+    for stops in [1, 2] {
+        let server = Running::start_with(Config {
+            stop_timeout: Duration::from_millis(300),
+            ..Config::default()
+        });
+        let puts: String = (0..1_000).map(|at| format!("put k 0.5 {at}\n")).collect();
+        server
+            .connect()
+            .exchange(puts.as_bytes(), &OK.repeat(1_000));
+        // Replies of 100 MB are asked for by each, and not read.
+        let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send(&gets);
+        }
+        let start = Instant::now();
+        (0..stops).for_each(|_| server.stop());
+        server.join().expect("stops in order");
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
+fn the_oldest_reader_is_cut_off_at_the_limit_of_what_is_kept_for_readers() {
+    let server = Running::start_with(Config {
+        snapshot_limit_bytes: 100,
+        ..Config::default()
+    });
+    let (reader, reply) = reader_of_a_long_reply(&server);
+    let mut other = server.connect();
+    other.exchange(b"put x 1 1\n", OK);
+    let put = [b"put ".as_slice(), &b"k".repeat(4_000), b" 1.5 100\n"].concat();
+    // The block that this changes is more than may be kept.
+    other.exchange(&put, OK);
+    let rest = reader.rest();
+    assert!(rest.len() < reply.len() && reply.starts_with(&rest));
+    // Others are served, and so are readers that nothing needs to be kept for.
+    other.exchange(b"get x\n", b"ok\nx 1.0 1\n\n");
+    let (mut reader, reply) = reader_of_a_long_reply(&server);
+    reader.expect(&reply);
+}
+
+#[test]
 fn a_server_with_no_clients_stops_at_once() {
     let server = Running::start_with(Config {
         stop_timeout: NEVER,
