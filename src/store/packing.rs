@@ -23,10 +23,10 @@ pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Takes a number off the front of `bytes`; `None` where it does not end, or not within 64 bits.
+/// Takes a number off the front of `bytes`; `None` if it does not end, or not within 64 bits.
 #[inline]
 pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    // Mostly it is one byte or two.
+    // Most numbers take one byte or two.
     let (number, rest) = match **bytes {
         [first @ ..0x80, ref rest @ ..] => (u64::from(first), rest),
         [first, second @ ..0x80, ref rest @ ..] => {
@@ -38,7 +38,7 @@ pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// A number of any length, and the bytes behind it.
+/// A number of any length, and the bytes after it.
 fn read_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0;
     let mut rest = bytes;
@@ -62,8 +62,8 @@ pub fn packed_bytes(count: usize, width: u32) -> usize {
     (count * width as usize).div_ceil(8)
 }
 
-/// Appends the low `width` bits of each value, the first in the lowest bits, filled up to a byte
-/// at the end. `width` is 0 to 64, and no value has more bits.
+/// Appends the low `width` bits of each value, the first in the lowest bits, and fills up the last
+/// byte with zeros. `width` is 0 to 64, and no value has more bits.
 pub fn pack(out: &mut Vec<u8>, width: u32, values: impl Iterator<Item = u64>) {
     if width == 0 {
         return;
@@ -77,15 +77,15 @@ pub fn pack(out: &mut Vec<u8>, width: u32, values: impl Iterator<Item = u64>) {
         if pending_bits >= 64 {
             out.extend_from_slice(&pending.to_le_bytes());
             pending_bits -= 64;
-            // The high bits, which found no place any more.
+            // The high bits, for which there was no room.
             pending = value.unbounded_shr(width - pending_bits);
         }
     }
     out.extend_from_slice(&pending.to_le_bytes()[..pending_bits.div_ceil(8) as usize]);
 }
 
-/// Hands the first `count` numbers of `width` bits in `bytes` to `each`, with their places. What
-/// is missing at the end of `bytes` is read as zeros. `width` is 0 to 64.
+/// Calls `each` with the places and the values of the first `count` numbers of `width` bits in
+/// `bytes`. Bits past the end of `bytes` are zeros. `width` is 0 to 64.
 #[inline]
 pub fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(usize, u64)) {
     let width = width as usize;
@@ -94,7 +94,7 @@ pub fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(usize
     } else {
         u64::MAX >> (64 - width)
     };
-    // An unaligned word holds any number of up to 57 bits whole, wherever in a byte it begins.
+    // An unaligned word holds a whole number of up to 57 bits, wherever in a byte it begins.
     let mut place = 0;
     if width <= 57 {
         while place < count {
