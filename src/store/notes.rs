@@ -115,7 +115,9 @@ impl Notes {
         timestamp: i64,
         readers: &mut Readers,
     ) -> usize {
-        let one = &mut series[place];
+        let Some(one) = series.get_mut(place) else {
+            return 0;
+        };
         let newest = self.notes.get(one.note).copied();
         let covers = |note: Note| note.epoch >= readers.youngest;
         if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
@@ -336,7 +338,11 @@ impl Notes {
     fn link(&mut self, series: &mut SeriesList, place: u32, newer: u32, older: u32) {
         match self.notes.get_mut(newer) {
             Some(newer) => newer.older = older,
-            None => series[place as usize].note = older,
+            None => {
+                if let Some(series) = series.get_mut(place as usize) {
+                    series.note = older;
+                }
+            }
         }
         if let Some(older) = self.notes.get_mut(older) {
             older.newer = newer;
