@@ -99,7 +99,7 @@ fn parse(criterion: &mut Criterion) {
         lines
             .iter()
             .fold(0.0, |sum, line| match request::parse(black_box(line)) {
-                Ok(Request::Put { value, .. }) => sum + value,
+                Ok(Request::Put(put)) => sum + put.value,
                 _ => f64::NAN,
             })
     };

@@ -62,45 +62,33 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// Executes a line and appends its reply, of a long one the first piece.
     #[inline]
     pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
-        self.turn.allowance.count_line();
-        let put = request::plain_put(line);
-        let is_ordinary = put.is_some() && line.len() <= ORDINARY_LINE_BYTES;
-        let request = match put {
-            Some(put) => Ok(put),
-            None => request::parse(line),
-        };
-        let answer = self.answer(line, request);
-        if !is_ordinary {
-            self.turn.allowance.look_at_clock();
+        if line.len() <= ORDINARY_LINE_BYTES
+            && let Some(put) = request::plain_put(line)
+        {
+            self.turn.allowance.count_line();
+            return self.hold_back(put);
         }
+        let answer = self.execute_any(line);
+        // It may have taken long.
+        self.turn.allowance.look_at_clock();
         answer
     }
 
-    #[inline(always)]
-    fn answer(
-        &mut self,
-        line: &'lines [u8],
-        request: Result<Request<'lines>, WrongCommand>,
-    ) -> Answer {
-        match request {
+    #[inline]
+    fn hold_back(&mut self, put: Put<'lines>) -> Answer {
+        self.puts[self.held] = put;
+        self.held += 1;
+        if self.held == PUTS_AT_ONCE {
+            self.store_puts();
+        }
+        Answer::Whole
+    }
+
+    fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
+        match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
-            Ok(Request::Put {
-                key,
-                timestamp,
-                value,
-            }) => {
-                self.puts[self.held] = Put {
-                    key,
-                    timestamp,
-                    value,
-                };
-                self.held += 1;
-                if self.held == PUTS_AT_ONCE {
-                    self.store_puts();
-                }
-                Answer::Whole
-            }
-            Ok(Request::Get { key }) => {
+            Ok(Request::Put(put)) => self.hold_back(put),
+            Ok(Request::Get(key)) => {
                 self.store_puts();
                 let snapshot = self.turn.store.snapshot(key);
                 self.answer_get(snapshot)

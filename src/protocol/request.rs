@@ -2,6 +2,7 @@
 
 use super::{float, integer};
 use crate::key::Key;
+use crate::store::Put;
 
 /// What a line asks for. Keys are slices of the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,15 +10,9 @@ pub enum Request<'line> {
     /// Nothing but white space. Whether it is answered depends on what came with it.
     Blank,
     /// Store one point.
-    #[expect(missing_docs, reason = "the words of the protocol")]
-    Put {
-        key: Key<'line>,
-        timestamp: i64,
-        value: f64,
-    },
-    /// All points of one series.
-    #[expect(missing_docs, reason = "the words of the protocol")]
-    Get { key: &'line str },
+    Put(Put<'line>),
+    /// All points of the series under this key.
+    Get(&'line str),
     /// All points of all series.
     GetAll,
 }
@@ -33,20 +28,20 @@ pub struct WrongCommand;
 #[inline]
 pub fn parse(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
     match plain_put(line) {
-        Some(put) => Ok(put),
+        Some(put) => Ok(Request::Put(put)),
         None => any_request(line),
     }
 }
 
 /// The fast path: a put as clients write it, in ASCII, with single spaces and perhaps a carriage
 /// return at the end. `None` says nothing about the line.
-#[inline]
-pub(crate) fn plain_put(line: &[u8]) -> Option<Request<'_>> {
+#[inline(always)]
+pub(crate) fn plain_put(line: &[u8]) -> Option<Put<'_>> {
     let words = line.strip_suffix(b"\r").unwrap_or(line);
     let words = words.strip_prefix(b"put ")?;
     let (key, words) = split_plain_word(words)?;
     let (value, timestamp) = split_plain_word(words)?;
-    Some(Request::Put {
+    Some(Put {
         key: Key::of_ascii(key),
         timestamp: integer::parse(timestamp)?,
         value: float::parse(value)?,
@@ -107,17 +102,17 @@ fn put<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'l
     let key = words.next()?.into();
     let value = float::parse(words.next()?.as_bytes())?;
     let timestamp = integer::parse(words.next()?.as_bytes())?;
-    Some(Request::Put {
+    Some(Request::Put(Put {
         key,
         timestamp,
         value,
-    })
+    }))
 }
 
 fn get<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'line>> {
     match words.next()? {
         "*" => Some(Request::GetAll),
-        key => Some(Request::Get { key }),
+        key => Some(Request::Get(key)),
     }
 }
 
@@ -159,17 +154,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn get(key: &str) -> Result<Request<'_>, WrongCommand> {
-        Ok(Request::Get { key })
+        Ok(Request::Get(key))
     }
 
     #[test]
     fn lines_and_requests() {
         let put = |key: &'static str, value, timestamp| {
-            Ok(Request::Put {
+            Ok(Request::Put(Put {
                 key: key.into(),
                 timestamp,
                 value,
-            })
+            }))
         };
         let table: &[(&str, Result<Request, WrongCommand>)] = &[
             ("", Ok(Request::Blank)),
@@ -278,7 +273,7 @@ mod tests {
         #[test]
         fn the_fast_path_reads_what_the_long_one_does(line in "put {0,2}[!-~é\u{1c}]{0,20}[ \t\u{a0}]{1,2}-?[0-9_.]{0,9} [0-9 -]{0,12}\r{0,2}") {
             if let Some(put) = plain_put(line.as_bytes()) {
-                prop_assert_eq!(Ok(put), any_request(line.as_bytes()));
+                prop_assert_eq!(Ok(Request::Put(put)), any_request(line.as_bytes()));
             }
         }
 
@@ -286,7 +281,7 @@ mod tests {
         fn plain_lines_take_the_fast_path(key in "[!-~]{1,40}", digits: i32, timestamp: i64, end in "\r?") {
             let value = f64::from(digits) / 100.0;
             let line = format!("put {key} {value} {timestamp}{end}");
-            let put = Request::Put { key: Key::from(&key[..]), timestamp, value };
+            let put = Put { key: Key::from(&key[..]), timestamp, value };
             prop_assert_eq!(plain_put(line.as_bytes()), Some(put));
         }
 
