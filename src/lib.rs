@@ -18,22 +18,25 @@
 //! The way of a byte, one file a step:
 //!
 //! ```text
-//! socket ─ server ─ connection ─ line buffer ─ request ─ execute ─ store
-//! socket ─ server ─ connection ─ write buffer ─ response ────┘
+//! socket ─ server ─ connection ─ line buffer ─ session ─ request ─ execute ─ store
+//! socket ─ server ─ connection ─ write buffer ─ session ─ response ───┘
+//!                   turn: execute all ─ commit ─ reply to all
 //! ```
 //!
 //! | room | holds | does not know |
 //! |---|---|---|
 //! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
-//! | `key.rs` | the name of a series | |
-//! | `decimal.rs` | pure: doubles as digits and decimals, powers of ten | |
-//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, turns, stopping | the grammar, how points are kept |
+//! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
+//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, timers, housework, stopping | the grammar, how points are kept |
+//! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
+//! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
-//! | `server/connection.rs` | one connection's state machine over any `Read + Write` | mio |
+//! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
-//! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store |
-//! | `execute.rs` | lines × store → replies: the only place that knows both | sockets |
+//! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
+//! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store's inside |
+//! | `execute.rs` | requests × store → replies | sockets |
 //! | `store/mod.rs`, `index.rs`, `segmented_vec.rs`, `series.rs` | the hash table from key to series, and the series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
