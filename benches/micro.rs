@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{
-    Allowance, Executor, Line, LineBuffer, NUMBER_ROOM_BYTES, Turn, float, integer,
-};
+use metricd::internals::{Allowance, Executor, Line, LineBuffer, Turn};
+use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 use metricd::{Key, Put, Run, Store};
 
 const SERIES: usize = 100;
@@ -22,7 +21,8 @@ const POINTS: usize = 1_000;
 /// As many as a head takes.
 const HEAD_POINTS: usize = 160;
 
-const LINES: u64 = (SERIES * POINTS) as u64;
+const LINES: usize = SERIES * POINTS;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// A two-decimal value that walks up and down by less than one.
 fn value(series: usize, place: usize) -> f64 {
@@ -33,81 +33,81 @@ fn timestamp(place: usize) -> i64 {
     1_500_000_000 + 10 * place as i64
 }
 
-fn keys() -> Vec<String> {
-    (0..SERIES)
-        .map(|series| format!("host{series:05}.cpu.user"))
-        .collect()
+/// The points of all series in turn.
+fn points() -> impl Iterator<Item = (String, i64, f64)> {
+    (0..LINES).map(|number| {
+        let (place, series) = (number / SERIES, number % SERIES);
+        let key = format!("host{series:05}.cpu.user");
+        (key, timestamp(place), value(series, place))
+    })
 }
 
-/// One put a line, all series in turn.
+/// One put a line.
 fn lines() -> Vec<u8> {
-    let keys = keys();
-    let line = |place, series: usize| {
-        format!(
-            "put {} {:.2} {}\n",
-            keys[series],
-            value(series, place),
-            timestamp(place)
-        )
-    };
-    let lines = (0..POINTS).flat_map(|place| (0..SERIES).map(move |series| line(place, series)));
-    lines.collect::<String>().into_bytes()
+    let line = |(key, timestamp, value)| format!("put {key} {value:.2} {timestamp}\n");
+    points().map(line).collect::<String>().into_bytes()
 }
 
 fn filled() -> Store {
-    let (mut store, keys) = (Store::new(), keys());
-    for place in 0..POINTS {
-        for (series, key) in keys.iter().enumerate() {
-            store.put(key, timestamp(place), value(series, place));
-        }
+    let mut store = Store::new();
+    for (key, timestamp, value) in points() {
+        store.put(&key, timestamp, value);
     }
     store
 }
 
+/// Checks what the work returns, then times it.
+fn time<T: PartialEq + std::fmt::Debug>(
+    criterion: &mut Criterion,
+    name: &str,
+    elements: usize,
+    expected: T,
+    mut work: impl FnMut() -> T,
+) {
+    assert_eq!(work(), expected, "{name}");
+    let (group, name) = name.split_once(": ").expect("a group and a name");
+    let mut group = criterion.benchmark_group(group);
+    group.throughput(Throughput::Elements(elements as u64));
+    group.bench_function(name, |bencher| bencher.iter(&mut work));
+    group.finish();
+}
+
+/// Hands the lines to `take`, as many as one read brings.
+fn each_read(input: &[u8], mut take: impl FnMut(&mut LineBuffer)) {
+    let mut buffer = LineBuffer::new(BUFFER_BYTES, BUFFER_BYTES);
+    let mut source = input;
+    while buffer
+        .read_from(&mut source, usize::MAX)
+        .expect("a slice")
+        .0
+        > 0
+    {
+        take(&mut buffer);
+    }
+}
+
 fn split(criterion: &mut Criterion) {
     let input = lines();
-    let count = || {
-        let mut buffer = LineBuffer::new(64 << 10, 64 << 10);
-        let (mut source, mut count) = (&input[..], 0);
-        while buffer
-            .read_from(&mut source, usize::MAX)
-            .expect("a slice")
-            .0
-            > 0
-        {
-            count += buffer
-                .lines()
-                .filter(|line| matches!(line, Line::Whole(_)))
-                .count();
-        }
-        count as u64
-    };
-    assert_eq!(count(), LINES);
-    let mut group = criterion.benchmark_group("split");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("lines of puts", |bencher| bencher.iter(count));
-    group.finish();
+    time(criterion, "split: lines of puts", LINES, LINES, || {
+        let mut count = 0;
+        let is_whole = |line: &Line| matches!(line, Line::Whole(_));
+        each_read(&input, |buffer| {
+            count += buffer.lines().filter(is_whole).count()
+        });
+        count
+    });
 }
 
 fn parse(criterion: &mut Criterion) {
     let input = lines();
     let lines: Vec<&[u8]> = input
+        .trim_ascii_end()
         .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
         .collect();
-    let sum = || {
-        lines
-            .iter()
-            .fold(0.0, |sum, line| match request::parse(black_box(line)) {
-                Ok(Request::Put(put)) => sum + put.value,
-                _ => f64::NAN,
-            })
-    };
-    assert!(sum() > 0.0);
-    let mut group = criterion.benchmark_group("parse");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("puts", |bencher| bencher.iter(sum));
-    group.finish();
+    let is_put = |line: &&&[u8]| matches!(request::parse(black_box(line)), Ok(Request::Put { .. }));
+    time(criterion, "parse: puts", LINES, LINES, || {
+        lines.iter().filter(is_put).count()
+    });
 }
 
 /// Texts, and what reads and writes them.
@@ -115,71 +115,47 @@ fn numbers(criterion: &mut Criterion) {
     let values: Vec<f64> = (0..POINTS).map(|place| value(3, place)).collect();
     let long: Vec<f64> = values.iter().map(|value| value / 3.0).collect();
     let timestamps: Vec<i64> = (0..POINTS).map(timestamp).collect();
-    let mut group = criterion.benchmark_group("numbers");
-    group.throughput(Throughput::Elements(POINTS as u64));
+    let mut room = [0; NUMBER_ROOM_BYTES];
     for (name, values) in [("two decimals", &values), ("17 digits", &long)] {
-        let texts: Vec<String> = values.iter().map(f64::to_string).collect();
-        let read = || {
-            texts
-                .iter()
-                .filter_map(|text| float::parse(black_box(text.as_bytes())))
-                .sum::<f64>()
-        };
-        assert_eq!(read(), values.iter().sum::<f64>());
-        group.bench_function(format!("read, {name}"), |bencher| bencher.iter(read));
-        let mut room = [0; NUMBER_ROOM_BYTES];
-        let mut write = || {
-            values
-                .iter()
-                .map(|&value| float::write(&mut room, black_box(value)))
-                .sum::<usize>()
-        };
-        assert!(write() >= values.len() * "1.5".len());
-        group.bench_function(format!("print, {name}"), |bencher| bencher.iter(&mut write));
+        let texts: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+        let (sum, bytes) = (values.iter().sum::<f64>(), texts.concat().len());
+        let parse = |text: &String| float::parse(black_box(text.as_bytes()));
+        let read = || texts.iter().filter_map(parse).sum::<f64>();
+        let title = format!("numbers: read, {name}");
+        time(criterion, &title, POINTS, sum, read);
+        let mut print = |&value: &f64| float::write(&mut room, black_box(value));
+        let write = || values.iter().map(&mut print).sum::<usize>();
+        let title = format!("numbers: print, {name}");
+        time(criterion, &title, POINTS, bytes, write);
     }
     let texts: Vec<String> = timestamps.iter().map(i64::to_string).collect();
-    let read = || {
-        texts
-            .iter()
-            .filter_map(|text| integer::parse(black_box(text.as_bytes())))
-            .sum::<i64>()
-    };
-    assert_eq!(read(), timestamps.iter().sum::<i64>());
-    group.bench_function("read, timestamps", |bencher| bencher.iter(read));
-    let mut room = [0; NUMBER_ROOM_BYTES];
-    let mut write = || {
-        timestamps
-            .iter()
-            .map(|&value| integer::write(&mut room, black_box(value)))
-            .sum::<usize>()
-    };
-    assert_eq!(write(), texts.iter().map(String::len).sum::<usize>());
-    group.bench_function("print, timestamps", |bencher| bencher.iter(&mut write));
-    group.finish();
+    let (sum, bytes) = (timestamps.iter().sum::<i64>(), texts.concat().len());
+    let parse = |text: &String| integer::parse(black_box(text.as_bytes()));
+    let read = || texts.iter().filter_map(parse).sum::<i64>();
+    time(criterion, "numbers: read, timestamps", POINTS, sum, read);
+    let mut print = |&value: &i64| integer::write(&mut room, black_box(value));
+    let write = || timestamps.iter().map(&mut print).sum::<usize>();
+    let title = "numbers: print, timestamps";
+    time(criterion, title, POINTS, bytes, write);
 }
 
 fn put(criterion: &mut Criterion) {
-    let keys = keys();
-    let puts: Vec<Put> = (0..POINTS)
-        .flat_map(|place| (0..SERIES).map(move |series| (place, series)))
-        .map(|(place, series)| Put {
-            key: Key::from(&keys[series][..]),
-            timestamp: timestamp(place),
-            value: value(series, place),
-        })
-        .collect();
-    let put_all = || {
+    let points: Vec<_> = points().collect();
+    let mut puts = Vec::with_capacity(LINES);
+    for (key, timestamp, value) in &points {
+        let (key, timestamp, value) = (Key::from(&key[..]), *timestamp, *value);
+        puts.push(Put {
+            key,
+            timestamp,
+            value,
+        });
+    }
+    let title = "put: in order, sealed every 160 points";
+    time(criterion, title, LINES, LINES, || {
         let mut store = Store::new();
         store.put_all(&puts);
-        store
-    };
-    assert_eq!(put_all().point_count() as u64, LINES);
-    let mut group = criterion.benchmark_group("put");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("in order, sealed every 160 points", |bencher| {
-        bencher.iter(put_all)
+        store.point_count()
     });
-    group.finish();
 }
 
 /// One more point to a series whose head is full: of a store, that is so of the first series.
@@ -206,63 +182,50 @@ fn seal(criterion: &mut Criterion) {
 
 fn decode(criterion: &mut Criterion) {
     let store = filled();
-    let mut count = || {
+    time(criterion, "decode: all points", LINES, LINES, || {
         let (mut snapshot, mut run, mut count) = (store.snapshot_all(), Run::new(), 0);
-        while let Ok(Some(_)) = snapshot.next_run(&store, &mut run) {
-            count += black_box(run.timestamps()).len() as u64;
+        while snapshot
+            .next_run(&store, &mut run)
+            .expect("of this store")
+            .is_some()
+        {
+            count += black_box(run.timestamps()).len();
         }
         count
-    };
-    assert_eq!(count(), LINES);
-    let mut group = criterion.benchmark_group("decode");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("all points", |bencher| bencher.iter(&mut count));
-    group.finish();
+    });
 }
 
-/// A turn with an allowance that does not end.
+/// A turn whose allowance does not end.
 fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn)) {
     let time = Duration::from_secs(1_000);
-    let mut allowance = Allowance::new(usize::MAX, 1 << 30, time, Instant::now);
     session(&mut Turn {
         store,
         replies,
-        allowance: &mut allowance,
+        allowance: &mut Allowance::new(usize::MAX, 1 << 30, time, Instant::now),
         has_put: false,
     });
 }
 
 fn reply(criterion: &mut Criterion) {
-    let mut store = filled();
-    let mut get_all = |out: &mut Vec<u8>| {
+    let (mut store, mut out) = (filled(), Vec::new());
+    let line = |(key, timestamp, value)| format!("{key} {value:?} {timestamp}\n").len();
+    let bytes = points().map(line).sum::<usize>() + "ok\n\n".len();
+    time(criterion, "reply: get *", LINES, bytes, || {
         out.clear();
-        lend(&mut store, out, |turn| {
+        lend(&mut store, &mut out, |turn| {
             let _answer = Executor::new(turn).execute(b"get *");
         });
-    };
-    let mut out = Vec::new();
-    get_all(&mut out);
-    let lines = out.iter().filter(|&&byte| byte == b'\n').count() as u64;
-    assert_eq!(lines, LINES + 2);
-    let mut group = criterion.benchmark_group("reply");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("get *", |bencher| bencher.iter(|| get_all(&mut out)));
-    group.finish();
+        out.len()
+    });
 }
 
 /// The whole way of a put but for the socket.
 fn execute(criterion: &mut Criterion) {
     let input = lines();
-    let run = || {
+    let bytes = LINES * "ok\n\n".len();
+    time(criterion, "execute: puts", LINES, bytes, || {
         let (mut store, mut out) = (Store::new(), Vec::new());
-        let mut buffer = LineBuffer::new(64 << 10, 64 << 10);
-        let mut source = &input[..];
-        while buffer
-            .read_from(&mut source, usize::MAX)
-            .expect("a slice")
-            .0
-            > 0
-        {
+        each_read(&input, |buffer| {
             lend(&mut store, &mut out, |turn| {
                 let mut executor = Executor::new(turn);
                 for line in buffer.lines() {
@@ -271,14 +234,9 @@ fn execute(criterion: &mut Criterion) {
                     }
                 }
             });
-        }
-        out.len() as u64
-    };
-    assert_eq!(run(), LINES * "ok\n\n".len() as u64);
-    let mut group = criterion.benchmark_group("execute");
-    group.throughput(Throughput::Elements(LINES));
-    group.bench_function("puts", |bencher| bencher.iter(run));
-    group.finish();
+        });
+        out.len()
+    });
 }
 
 criterion_group!(

@@ -4,10 +4,9 @@
 //! most, so the distance to it is what parsing, storing and being careful cost. It runs as a
 //! process of its own, because its processor time and memory are measured as any server's are.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 use memchr::memchr_iter;
-use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
@@ -27,12 +26,6 @@ struct Connection {
     owed_bytes: usize,
 }
 
-#[derive(PartialEq, Eq)]
-enum Turn {
-    Open,
-    Closed,
-}
-
 /// Serves until the process is killed.
 pub fn run() -> io::Result<()> {
     let mut poll = Poll::new()?;
@@ -48,7 +41,7 @@ pub fn run() -> io::Result<()> {
 
     loop {
         match poll.poll(&mut events, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             outcome => outcome?,
         }
         for event in &events {
@@ -56,13 +49,12 @@ pub fn run() -> io::Result<()> {
                 accept_all(&listener, poll.registry(), &mut connections)?;
                 continue;
             }
-            let key = event.token().0;
-            // An error is this client's alone: its connection goes, the others stay.
-            let turn = connections[key]
-                .turn(event, &mut input, &replies)
-                .unwrap_or(Turn::Closed);
-            if turn == Turn::Closed {
-                connections.remove(key);
+            let connection: &mut Connection = &mut connections[event.token().0];
+            match connection.turn(event.is_read_closed(), &mut input, &replies) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(()) => {}
+                // An error is this client's alone: its connection goes, the others stay.
+                Err(_) => drop(connections.remove(event.token().0)),
             }
         }
     }
@@ -75,10 +67,8 @@ fn accept_all(
 ) -> io::Result<()> {
     loop {
         let mut stream = match listener.accept() {
-            Ok((stream, _address)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            outcome => outcome?.0,
         };
         stream.set_nodelay(true)?;
         let entry = connections.vacant_entry();
@@ -93,43 +83,32 @@ fn accept_all(
 }
 
 impl Connection {
-    /// Reads and answers until there is nothing to read or no room to write.
+    /// Reads and answers until there is nothing to read or no room to write, which is an error
+    /// of the kind `WouldBlock`; the end of the stream is an error too.
     ///
     /// A read that does not fill the buffer has drained the socket, which saves the second
     /// read of every request; what comes later is a new edge. Only the end of the stream may
     /// have come with the same edge, and then the loop reads on to it.
-    fn turn(&mut self, event: &Event, input: &mut [u8], replies: &[u8]) -> io::Result<Turn> {
+    fn turn(&mut self, closed: bool, input: &mut [u8], replies: &[u8]) -> io::Result<()> {
         loop {
-            if !self.write_owed(replies)? {
-                return Ok(Turn::Open);
-            }
-            let count = match self.stream.read(input) {
-                Ok(0) => return Ok(Turn::Closed),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Open),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+            self.write_owed(replies)?;
+            let count = match self.stream.read(input)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => count,
             };
             self.owed_bytes = memchr_iter(b'\n', &input[..count]).count() * REPLY.len();
-            if count < input.len() && !event.is_read_closed() {
-                self.write_owed(replies)?;
-                return Ok(Turn::Open);
+            if count < input.len() && !closed {
+                return self.write_owed(replies);
             }
         }
     }
 
-    /// Writes what is owed; false when the socket has no room for all of it.
-    fn write_owed(&mut self, replies: &[u8]) -> io::Result<bool> {
+    fn write_owed(&mut self, replies: &[u8]) -> io::Result<()> {
         while self.owed_bytes > 0 {
             let into_reply = (REPLY.len() - self.owed_bytes % REPLY.len()) % REPLY.len();
             let end = replies.len().min(into_reply + self.owed_bytes);
-            match self.stream.write(&replies[into_reply..end]) {
-                Ok(count) => self.owed_bytes -= count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
+            self.owed_bytes -= self.stream.write(&replies[into_reply..end])?;
         }
-        Ok(true)
+        Ok(())
     }
 }

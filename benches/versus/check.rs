@@ -1,107 +1,91 @@
-//! Each server's answers, before any of them is timed.
+//! Each server's answers, before any of them is timed, and stores filled for the cases that read
+//! or weigh what is there.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::ops::Range;
 
-use crate::dialect::Dialect;
-use crate::inlet::Inlet;
-use crate::running::Running;
-use crate::servers::{Need, Server};
-use crate::workload::Point;
+use anyhow::Result;
+use metricd::Point;
 
-const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::servers::Need::{Answering, Keeping, Pipelining, Reading, Remembering};
+use crate::servers::Running;
+use crate::support::client::Client;
+use crate::support::series::key;
+use crate::workload::{self, KEYS, Script};
 
 /// Requests sent at once to a server that takes them so.
 const PIPELINED: usize = 100;
 
-pub fn check(server: &Server) -> Result<(), String> {
-    let running = server.start()?;
-    match &running.inlet {
-        Some(inlet) => check_inlet(server, &running, inlet),
-        None => check_replies(server, &running),
+/// Connections that fill a server which cannot be pipelined.
+const UNPIPELINED_CONNECTIONS: usize = 50;
+
+/// Puts and gets of two series, and requests in one go.
+pub fn check(running: &Running) -> Result<()> {
+    let (server, dialect) = (running.server, running.server.dialect);
+    let mut client = Client::connect(&running.process)?;
+    let mut all: Vec<_> = (0..KEYS).map(|number| (key(number), Vec::new())).collect();
+    (all[0].1, all[1].1) = (workload::points(0, 2), workload::points(1, 1));
+    // The later point first: a series comes back in the order of time.
+    let puts = [(0, 1), (0, 0), (1, 0)].map(|(series, place): (usize, usize)| {
+        let (key, points) = &all[series];
+        dialect.put(key, &points[place])
+    });
+    for put in &puts {
+        client.expect(put, dialect.put_reply(false))?;
     }
+    running.await_points(puts.len(), &[&puts[2]])?;
+    if server.can(&[Remembering]) {
+        check_series(running, &all[1])?;
+    }
+    if server.can(&[Keeping]) {
+        check_series(running, &all[0])?;
+    }
+    if server.can(&[Reading]) {
+        client.expect(&dialect.get_all(), &dialect.reply(&all))?;
+    }
+    if server.can(&[Pipelining, Answering]) {
+        let points = workload::points(2, PIPELINED);
+        let puts = points.iter().flat_map(|point| dialect.put("check", point));
+        let replies = dialect.put_reply(false).repeat(PIPELINED);
+        client.expect(&puts.collect::<Vec<_>>(), &replies)?;
+    }
+    client.expect_silence()
 }
 
-fn check_replies(server: &Server, running: &Running) -> Result<(), String> {
-    let stream = &mut running.connect(1)?[0];
-    let dialect = server.dialect;
-    let (one, other) = (check_points("check.one"), check_points("check.two"));
-    // The later point first: a series comes back in the order of time.
-    for point in [&one[1], &one[0], &other[0]] {
-        expect(stream, &put(dialect, point), dialect.put_reply)?;
+/// A get of one whole series, byte for byte.
+fn check_series(running: &Running, series: &(String, Vec<Point>)) -> Result<()> {
+    if let Some(inlet) = &running.inlet {
+        return inlet.check_series(&series.0, &series.1);
     }
-    let other = &other[..1];
-    if let Some(get) = &dialect.get
-        && server.can(Need::KeepingLatest)
-    {
-        expect(stream, &(get.request)("check.two"), &(get.reply)(other))?;
-        if server.can(Need::Reading) {
-            expect(stream, &(get.request)("check.one"), &(get.reply)(&one))?;
+    let dialect = running.server.dialect;
+    let reply = dialect.reply(std::slice::from_ref(series));
+    Client::connect(&running.process)?.expect(&dialect.get(&series.0), &reply)
+}
+
+/// Puts so many points of each series as fast as the server takes them, in the order of time in
+/// each, and reads one series back.
+pub fn fill(running: &Running, keys: Range<usize>, passes: usize) -> Result<()> {
+    let (dialect, points) = (running.server.dialect, keys.len() * passes);
+    let (connections, batch) = match running.server.can(&[Pipelining]) {
+        true => (1, keys.len()),
+        false => (UNPIPELINED_CONNECTIONS, 1),
+    };
+    let replies = dialect.put_reply(false).repeat(batch);
+    let mut clients = Vec::with_capacity(connections);
+    for connection in 0..connections {
+        let share = workload::share(keys.clone(), connection, connections);
+        let script = Script::ring(dialect, share, passes, batch, None);
+        clients.push((Client::connect(&running.process)?, script));
+    }
+    for _ in 0..points / batch / connections {
+        for (client, script) in &mut clients {
+            client.send(script.next_batch())?;
+        }
+        for (client, _) in &mut clients {
+            client.expect_replies(&replies)?;
         }
     }
-    if let Some(get_all) = &dialect.get_all
-        && server.can(Need::Reading)
-    {
-        let request = (get_all.request)(&["check.one".into(), "check.two".into()]);
-        let reply = (get_all.reply)(&[one, other.to_vec()]);
-        expect(stream, &request, &reply)?;
-    }
-    if server.can(Need::Pipelining) {
-        let puts = (0..PIPELINED as u64).map(|number| point("check.three", 7, number));
-        let requests: Vec<u8> = puts.flat_map(|point| put(dialect, &point)).collect();
-        expect(stream, &requests, &dialect.put_reply.repeat(PIPELINED))?;
-    }
-    Ok(())
-}
-
-fn check_inlet(server: &Server, running: &Running, inlet: &Inlet) -> Result<(), String> {
-    let stream = &mut running.connect(1)?[0];
-    let points = check_points("check.one");
-    let first = put(server.dialect, &points[1]);
-    let last = put(server.dialect, &points[0]);
-    stream
-        .write_all(&[first, last.clone()].concat())
-        .map_err(|error| format!("cannot send: {error}"))?;
-    inlet.await_points(points.len() as u64, &[&last])?;
-    inlet.check_series(&points)
-}
-
-fn check_points(key: &str) -> Vec<Point> {
-    vec![point(key, 1_300, 0), point(key, 5_021, 10)]
-}
-
-fn point(key: &str, value: u32, seconds: u64) -> Point {
-    Point {
-        key: key.into(),
-        value,
-        timestamp: 1_700_000_000 + seconds,
-    }
-}
-
-fn put(dialect: &Dialect, point: &Point) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    (dialect.put)(&mut bytes, &point.key, point.value, point.timestamp);
-    bytes
-}
-
-/// Sends a request, or several, and compares what comes back byte for byte.
-pub fn expect(stream: &mut TcpStream, request: &[u8], reply: &[u8]) -> Result<(), String> {
-    let mut received = vec![0; reply.len()];
-    stream
-        .set_read_timeout(Some(REPLY_TIMEOUT))
-        .and_then(|()| stream.write_all(request))
-        .and_then(|()| stream.read_exact(&mut received))
-        .map_err(|error| format!("{} got no whole reply: {error}", shown(request)))?;
-    if received != reply {
-        let (received, reply) = (shown(&received), shown(reply));
-        let request = shown(request);
-        return Err(format!("{request} was answered {received}, not {reply}"));
-    }
-    Ok(())
-}
-
-fn shown(bytes: &[u8]) -> String {
-    let end = bytes.len().min(60);
-    format!("`{}`", bytes[..end].escape_ascii())
+    let scripts = clients.iter().map(|(_, script)| script.last_request());
+    running.await_points(points, &scripts.collect::<Vec<_>>())?;
+    let middle = keys.start + keys.len() / 2;
+    check_series(running, &(key(middle), workload::points(middle, passes)))
 }

@@ -9,164 +9,125 @@
 //! Every figure comes from a server started for it, whose answers were checked before and are
 //! checked while they are timed. Processor time and memory are the server's own, from `/proc`.
 
-mod blocks;
 mod cases;
 mod ceiling;
-mod chart;
 mod check;
 mod dialect;
-mod figure;
-mod fill;
-mod footprint;
 mod generator;
 mod inlet;
-mod interval;
-mod machine;
-mod options;
-mod process;
-mod puts;
-mod readme;
-mod reads;
-mod reply;
 mod report;
-mod running;
-mod scratch;
 mod servers;
-mod table;
+mod summary;
+#[path = "../support/mod.rs"]
+mod support;
 mod workload;
 
 use std::env;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use lexopt::{Arg, ValueExt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use cases::{CASES, Case};
-use options::Options;
 use report::{Report, Setup};
-use servers::{CEILING_ARGUMENT, Server};
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
-    let outcome = match arguments.first() {
-        Some(first) if first == CEILING_ARGUMENT => {
-            ceiling::run().map_err(|error| format!("ceiling: {error}"))
-        }
-        _ => match Options::parse(arguments) {
-            Ok(options) => machine::ensure_descriptors().and_then(|()| compare(&options)),
-            Err(usage) => {
-                eprintln!("versus: {usage}");
-                return ExitCode::from(2);
-            }
-        },
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("versus: {error}");
-            ExitCode::FAILURE
-        }
+const USAGE: &str =
+    "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT] [--readme]";
+
+/// Descriptors that this process and each server need: the idle connections and some more.
+const DESCRIPTORS: u64 = 5_200;
+
+fn main() -> Result<()> {
+    let first = env::args().nth(1).unwrap_or_default();
+    if first == servers::CEILING_ARGUMENT {
+        return Ok(ceiling::run()?);
     }
+    let report = options().context(USAGE)?;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < DESCRIPTORS) {
+        // The servers inherit it.
+        let current = Some(DESCRIPTORS);
+        let higher = Rlimit { current, ..limit };
+        setrlimit(Resource::Nofile, higher).context("cannot have more descriptors")?;
+    }
+    compare(report)
 }
 
-fn compare(options: &Options) -> Result<(), String> {
-    let (servers, missing) = checked_servers()?;
-    let mut report = Report::new(options, &servers);
-    if report.blocks().next().is_none() {
-        return Err("no case has that in its name".into());
-    }
-    let begin = Instant::now();
-    for round in 0..options.rounds {
-        for case in &CASES {
-            measure_in_turn(case, &servers, options, round, &mut report, begin);
+fn options() -> Result<Report> {
+    let mut report = Report {
+        rounds: 3,
+        interval: Duration::from_secs(1),
+        ..Report::default()
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            // What cargo itself passes to every bench.
+            Arg::Long("bench") => {}
+            Arg::Long("rounds") => report.rounds = parser.value()?.parse()?,
+            Arg::Long("seconds") => {
+                report.interval = Duration::try_from_secs_f64(parser.value()?.parse()?)?;
+            }
+            Arg::Long("only") => report.only = parser.value()?.string()?,
+            Arg::Long("readme") => report.writes_readme = true,
+            _ => return Err(argument.unexpected().into()),
         }
     }
-    print(&report, &missing);
-    if !report.failures.is_empty() {
-        return Err("some measurements failed, see above".into());
+    let is_whole = report.only.is_empty() || !report.writes_readme;
+    ensure!(is_whole, "--readme takes all cases, so no --only");
+    Ok(report)
+}
+
+fn compare(mut report: Report) -> Result<()> {
+    for server in &servers::ALL {
+        eprintln!("checking {}", server.name);
+        match server.start().and_then(|running| check::check(&running)) {
+            Ok(()) => report.servers.push((server, server.version()?)),
+            // A comparison of others says nothing.
+            Err(error) if report.servers.is_empty() => return Err(error),
+            Err(error) => {
+                let note = format!("Left out: {}: {error:#}", server.name);
+                report.notes.push(note);
+            }
+        }
     }
-    match options.readme {
-        true => readme::write(&report, &missing),
+    let (begin, left_out) = (Instant::now(), report.notes.len());
+    for round in 0..report.rounds {
+        for case in &CASES {
+            measure_in_turn(case, round, &mut report, begin);
+        }
+    }
+    println!("{}", report.markdown()?);
+    let is_whole = report.notes.len() == left_out;
+    ensure!(is_whole, "some measurements failed, see above");
+    ensure!(!report.figures.is_empty(), "nothing to do: {USAGE}");
+    match report.writes_readme {
+        true => summary::write(&report),
         false => Ok(()),
     }
 }
 
-/// The servers that are there and answer as they should, and a line for each that is left out.
-fn checked_servers() -> Result<(Vec<Server>, Vec<String>), String> {
-    let (all, mut missing) = servers::all()?;
-    let mut servers = Vec::with_capacity(all.len());
-    for server in all {
-        eprintln!("checking {}", server.name);
-        match check::check(&server) {
-            Ok(()) => servers.push(server),
-            // A comparison of others says nothing.
-            Err(error) if servers.is_empty() => return Err(format!("{}: {error}", server.name)),
-            Err(error) => missing.push(format!("left out: {}, {error}", server.name)),
-        }
-    }
-    for line in &missing {
-        eprintln!("{line}");
-    }
-    Ok((servers, missing))
-}
-
 /// One case on all servers. Each round begins with another of them, because the first of a
 /// round may find the machine in another state than the last.
-fn measure_in_turn(
-    case: &'static Case,
-    servers: &[Server],
-    options: &Options,
-    round: usize,
-    report: &mut Report,
-    begin: Instant,
-) {
-    for turn in 0..servers.len() {
-        let number = (round + turn) % servers.len();
-        let server = &servers[number];
-        let is_wanted = |block: &&blocks::Block| {
-            options.wants(block.title) && server.reason_against(block.needs).is_none()
-        };
-        if !case.blocks.iter().any(is_wanted) {
+fn measure_in_turn(case: &Case, round: usize, report: &mut Report, begin: Instant) {
+    let mut servers: Vec<_> = report.servers.iter().map(|(server, _)| *server).collect();
+    let first = round % servers.len();
+    servers.rotate_left(first);
+    for server in servers {
+        if !case.blocks.iter().any(|block| report.wants(block, server)) {
             continue;
         }
-        let (seconds, name) = (begin.elapsed().as_secs(), server.name);
-        eprintln!("{seconds:4} s, round {}: {}: {name}", round + 1, case.name);
+        let (title, seconds) = (case.blocks[0].title, begin.elapsed().as_secs());
+        let what = format!("round {}: {title}: {}", round + 1, server.name);
+        eprintln!("{seconds:4} s, {what}");
         let outcome = server.start().and_then(|running| {
-            let mut setup = Setup {
-                report,
-                server,
-                number,
-                round,
-                running: &running,
-                options,
-            };
-            let outcome = case.measure(&mut setup);
-            outcome.map_err(|error| format!("{error}; {}", running.log.text()))
+            let running = &running;
+            let outcome = (case.measure)(&mut Setup { report, running });
+            outcome.with_context(|| running.process.log())
         });
-        if let Err(reason) = outcome {
-            let failure = format!("{name}, {}, round {}: {reason}", case.name, round + 1);
-            eprintln!("failed: {failure}");
-            report.failures.push(failure);
+        if let Err(error) = outcome {
+            report.notes.push(format!("Failed: {what}: {error:#}"));
         }
-    }
-}
-
-fn print(report: &Report, missing: &[String]) {
-    println!("{}\n", machine::description());
-    for server in report.servers {
-        let (name, version) = (server.name, &server.version);
-        let line = format!("{name}: {}  ({version})", server.command_line());
-        println!("{}", table::wrapped(line.trim_end_matches("  ()")));
-    }
-    for line in missing {
-        println!("{line}");
-    }
-    println!("\n{}", table::for_terminal(report));
-    for note in report.notes() {
-        println!("{}", table::wrapped(&note));
-    }
-    for failure in &report.failures {
-        println!("{}", table::wrapped(&format!("failed: {failure}")));
     }
 }

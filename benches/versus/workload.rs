@@ -2,13 +2,15 @@
 //!
 //! Requests are formed before they are timed. A script is a ring of them in one buffer, and a
 //! batch is a slice of it; when the ring comes round, only the ten digits of the timestamps
-//! are written anew, so that time goes on for ever and no put ever replaces an older one.
+//! are replaced, so that time goes on and no put ever replaces an older one.
 
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
+use metricd::Point;
 
-use crate::dialect::{Dialect, TimestampPlaces};
+use crate::dialect::Dialect;
+use crate::support::series::{self, FIRST_TIMESTAMP, SECONDS_BETWEEN_POINTS};
 
 /// Series that the puts go to.
 pub const KEYS: usize = 1_000;
@@ -17,270 +19,22 @@ pub const KEYS: usize = 1_000;
 pub const POINTS_A_SERIES: usize = 1_000;
 pub const POINTS: usize = KEYS * POINTS_A_SERIES;
 
-const FIRST_TIMESTAMP: u64 = 1_700_000_000;
-const SECONDS_BETWEEN_POINTS: u64 = 10;
 const TIMESTAMP_DIGITS: usize = 10;
 
-/// Values that a ring holds of each series, at least.
-const RING_PASSES: usize = 64;
+/// Steps of the walk, in hundredths, at most.
+const STEP: i64 = 100;
 
-/// A value in hundredths: decimals are then exact in text and to compare.
-pub type Hundredths = u32;
+/// Values that a ring holds of each series, at least; a multiple of the nine puts to a get.
+pub const RING_PASSES: usize = 72;
 
-#[derive(Clone, Debug)]
-pub struct Point {
-    pub key: String,
-    pub value: Hundredths,
-    pub timestamp: u64,
-}
-
-pub fn key(number: usize) -> String {
-    format!("host{number:05}.cpu.user")
-}
-
-pub fn timestamp(pass: usize) -> u64 {
-    FIRST_TIMESTAMP + SECONDS_BETWEEN_POINTS * pass as u64
-}
-
-/// A walk between 0.00 and 100.00 in steps of at most 1.00, the same in every run. Its second
-/// half goes back the way it came, so that a ring has no jump where it closes.
-pub fn walk(key_number: usize, passes: usize) -> Vec<Hundredths> {
-    let mut random = Random(key_number as u64);
-    let mut value: i64 = 1_000 + (random.next() % 8_000) as i64;
-    let mut values: Vec<Hundredths> = Vec::with_capacity(passes);
-    for _ in 0..passes.div_ceil(2) {
-        values.push(value as Hundredths);
-        let step = (random.next() % 201) as i64 - 100;
-        value = (value + step).clamp(0, 10_000);
+/// The points of a series that is filled with so many. The second half of the values goes back
+/// the way it came, so that a ring has no jump where it closes.
+pub fn points(key: usize, passes: usize) -> Vec<Point> {
+    let mut points: Vec<Point> = series::walk(key, STEP, 0).take(passes).collect();
+    for pass in passes.div_ceil(2)..passes {
+        points[pass].value = points[passes - 1 - pass].value;
     }
-    for pass in values.len()..passes {
-        values.push(values[passes - 1 - pass]);
-    }
-    values
-}
-
-/// SplitMix64: a few lines, and good enough for a walk.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-/// What one connection sends, in batches, for ever.
-pub struct Script {
-    bytes: Vec<u8>,
-    requests: Vec<Request>,
-    /// Requests sent before their replies are waited for; the ring is a multiple of it.
-    pub batch: usize,
-    /// The request that the next batch begins with.
-    next: usize,
-    /// The request that the last batch ended with.
-    last: usize,
-    clock: Option<Clock>,
-}
-
-struct Request {
-    /// Where it ends in the script's bytes; it begins where the one before ends.
-    end: usize,
-    /// Where a put's timestamp stands.
-    timestamps: Option<TimestampPlaces>,
-    /// Newlines in the reply to it.
-    reply_newlines: usize,
-}
-
-/// The time of the puts: a pass over the script's keys has one timestamp.
-struct Clock {
-    timestamp: u64,
-    digits: [u8; TIMESTAMP_DIGITS],
-    keys: usize,
-    left_in_pass: usize,
-}
-
-impl Script {
-    /// The same request again and again.
-    pub fn repeating(request: Vec<u8>, reply_newlines: usize) -> Script {
-        Script {
-            requests: vec![Request {
-                end: request.len(),
-                timestamps: None,
-                reply_newlines,
-            }],
-            bytes: request,
-            batch: 1,
-            next: 0,
-            last: 0,
-            clock: None,
-        }
-    }
-
-    /// So many puts to the given series in turn, then a get, one at a time.
-    pub fn mix(
-        dialect: &Dialect,
-        keys: Range<usize>,
-        puts_a_get: usize,
-        get: Vec<u8>,
-        get_newlines: usize,
-    ) -> Script {
-        let passes = RING_PASSES.next_multiple_of(puts_a_get);
-        let puts = Script::ring(dialect, keys, passes, 1, 0);
-        let mut mix = Script {
-            bytes: Vec::new(),
-            requests: Vec::new(),
-            ..puts
-        };
-        let mut start = 0;
-        for (number, put) in puts.requests.iter().enumerate() {
-            let shift = mix.bytes.len() - start;
-            mix.bytes.extend_from_slice(&puts.bytes[start..put.end]);
-            mix.push(
-                put.timestamps.map(|at| at.map(|at| at + shift)),
-                put.reply_newlines,
-            );
-            start = put.end;
-            if (number + 1) % puts_a_get == 0 {
-                mix.bytes.extend_from_slice(&get);
-                mix.push(None, get_newlines);
-            }
-        }
-        mix
-    }
-
-    fn push(&mut self, timestamps: Option<TimestampPlaces>, reply_newlines: usize) {
-        self.requests.push(Request {
-            end: self.bytes.len(),
-            timestamps,
-            reply_newlines,
-        });
-    }
-
-    /// Puts to the given series in turn, the first of them at the time of `first_pass`.
-    pub fn puts(dialect: &Dialect, keys: Range<usize>, batch: usize, first_pass: usize) -> Script {
-        let passes = RING_PASSES.next_multiple_of(batch / common_divisor(batch, keys.len()));
-        Script::ring(dialect, keys, passes, batch, first_pass)
-    }
-
-    /// As `puts`, with a ring that comes round after so many points of each series.
-    pub fn ring(
-        dialect: &Dialect,
-        keys: Range<usize>,
-        passes: usize,
-        batch: usize,
-        first_pass: usize,
-    ) -> Script {
-        assert_eq!(keys.len() * passes % batch, 0, "a batch may not wrap round");
-        let names: Vec<String> = keys.clone().map(key).collect();
-        let walks: Vec<Vec<Hundredths>> = keys.map(|number| walk(number, passes)).collect();
-        let reply_newlines = memchr_iter(b'\n', dialect.put_reply).count();
-        let mut script = Script {
-            bytes: Vec::new(),
-            requests: Vec::with_capacity(names.len() * passes),
-            batch,
-            next: 0,
-            last: 0,
-            clock: Some(Clock::starting_at(timestamp(first_pass), names.len())),
-        };
-        for pass in 0..passes {
-            for (name, walk) in names.iter().zip(&walks) {
-                let bytes = &mut script.bytes;
-                let timestamps = (dialect.put)(bytes, name, walk[pass], FIRST_TIMESTAMP);
-                script.push(Some(timestamps), reply_newlines);
-            }
-        }
-        script
-    }
-
-    /// One script a connection: each connection owns its share of the series, so that the
-    /// points of a series arrive in order whichever connection is served first.
-    pub fn puts_for_all(
-        dialect: &Dialect,
-        connections: usize,
-        batch: usize,
-        first_pass: usize,
-    ) -> Vec<Script> {
-        (0..connections)
-            .map(|connection| {
-                let keys = share(0..KEYS, connection, connections);
-                Script::puts(dialect, keys, batch, first_pass)
-            })
-            .collect()
-    }
-
-    /// Makes the next batch ready and says which bytes it is.
-    pub fn next_batch(&mut self) -> Range<usize> {
-        let first = self.next;
-        self.last = first + self.batch - 1;
-        if let Some(clock) = &mut self.clock {
-            let requests = self.requests[first..=self.last].iter();
-            for places in requests.filter_map(|request| request.timestamps) {
-                let digits = clock.next_digits();
-                for at in places {
-                    self.bytes[at..at + TIMESTAMP_DIGITS].copy_from_slice(digits);
-                }
-            }
-        }
-        self.next = (self.last + 1) % self.requests.len();
-        self.start(first)..self.requests[self.last].end
-    }
-
-    fn start(&self, request: usize) -> usize {
-        match request {
-            0 => 0,
-            _ => self.requests[request - 1].end,
-        }
-    }
-
-    /// Newlines in the replies to the batch that was made ready last.
-    pub fn reply_newlines(&self) -> usize {
-        let batch = &self.requests[self.last + 1 - self.batch..=self.last];
-        batch.iter().map(|request| request.reply_newlines).sum()
-    }
-
-    /// The last request of the batch that was made ready last.
-    pub fn last_request(&self) -> &[u8] {
-        self.bytes(self.start(self.last)..self.requests[self.last].end)
-    }
-
-    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
-    }
-}
-
-impl Clock {
-    fn starting_at(timestamp: u64, keys: usize) -> Clock {
-        let mut clock = Clock {
-            timestamp,
-            digits: [0; TIMESTAMP_DIGITS],
-            keys,
-            left_in_pass: keys,
-        };
-        clock.format();
-        clock
-    }
-
-    fn next_digits(&mut self) -> &[u8; TIMESTAMP_DIGITS] {
-        if self.left_in_pass == 0 {
-            self.timestamp += SECONDS_BETWEEN_POINTS;
-            self.left_in_pass = self.keys;
-            self.format();
-        }
-        self.left_in_pass -= 1;
-        &self.digits
-    }
-
-    fn format(&mut self) {
-        let mut rest = self.timestamp;
-        for digit in self.digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        assert_eq!(rest, 0, "a timestamp outgrew its {TIMESTAMP_DIGITS} digits");
-    }
+    points
 }
 
 /// The share of the series that one of several connections has.
@@ -290,10 +44,127 @@ pub fn share(keys: Range<usize>, connection: usize, connections: usize) -> Range
     bound(connection)..bound(connection + 1)
 }
 
-fn common_divisor(one: usize, other: usize) -> usize {
-    if other == 0 {
-        one
-    } else {
-        common_divisor(other, one % other)
+/// What one connection sends, in batches, for ever.
+#[derive(Default)]
+pub struct Script {
+    bytes: Vec<u8>,
+    requests: Vec<Request>,
+    /// Requests sent before their replies are waited for; the ring is a multiple of it.
+    pub batch: usize,
+    /// The requests of the batch that was made ready last.
+    current: Range<usize>,
+    /// The time of the last put: a pass over the script's keys has one timestamp.
+    timestamp: i64,
+    digits: [u8; TIMESTAMP_DIGITS],
+    keys: usize,
+    left_in_pass: usize,
+}
+
+struct Request {
+    bytes: Range<usize>,
+    /// Where a put's timestamp stands: in one place, or in two.
+    timestamps: Option<[usize; 2]>,
+    reply_lines: usize,
+}
+
+impl Script {
+    /// The same request again and again.
+    pub fn repeating(request: &[u8], reply_lines: usize) -> Script {
+        let mut script = Script {
+            batch: 1,
+            ..Script::default()
+        };
+        script.push(request, reply_lines);
+        script
+    }
+
+    /// Puts to the given series in turn, the first of them at the time of `first_pass`.
+    pub fn puts(dialect: Dialect, keys: Range<usize>, batch: usize, first_pass: i64) -> Script {
+        let is_whole = |passes: &usize| (keys.len() * passes).is_multiple_of(batch);
+        let passes = (RING_PASSES..).find(is_whole).unwrap_or(batch);
+        let mut script = Script::ring(dialect, keys, passes, batch, None);
+        script.timestamp += SECONDS_BETWEEN_POINTS * first_pass;
+        script
+    }
+
+    /// Puts, with a ring that comes round after so many points of each series; after every nine
+    /// of them the get, where there is one, whose reply has so many lines.
+    pub fn ring(
+        dialect: Dialect,
+        keys: Range<usize>,
+        passes: usize,
+        batch: usize,
+        get: Option<(&[u8], usize)>,
+    ) -> Script {
+        let names: Vec<String> = keys.clone().map(series::key).collect();
+        let series: Vec<Vec<Point>> = keys.map(|key| points(key, passes)).collect();
+        let reply_lines = memchr_iter(b'\n', dialect.put_reply(false)).count();
+        let mut script = Script {
+            batch,
+            keys: names.len(),
+            timestamp: FIRST_TIMESTAMP - SECONDS_BETWEEN_POINTS,
+            ..Script::default()
+        };
+        for place in 0..passes * names.len() {
+            let key = place % names.len();
+            // Any time will do: it is replaced.
+            let mut point = series[key][place / names.len()];
+            point.timestamp = FIRST_TIMESTAMP;
+            script.push(&dialect.put(&names[key], &point), reply_lines);
+            if let (Some((get, lines)), 8) = (get, place % 9) {
+                script.push(get, lines);
+            }
+        }
+        script
+    }
+
+    fn push(&mut self, request: &[u8], reply_lines: usize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(request);
+        let digits = FIRST_TIMESTAMP.to_string();
+        let mut places = memmem::find_iter(request, &digits).map(|at| start + at);
+        let first = places.next();
+        self.requests.push(Request {
+            bytes: start..self.bytes.len(),
+            timestamps: first.map(|first| [first, places.next().unwrap_or(first)]),
+            reply_lines,
+        });
+    }
+
+    /// Makes the next batch ready.
+    pub fn next_batch(&mut self) -> &[u8] {
+        let first = self.current.end % self.requests.len();
+        self.current = first..first + self.batch;
+        let requests = self.requests[self.current.clone()].iter();
+        for places in requests.filter_map(|request| request.timestamps) {
+            if self.left_in_pass == 0 {
+                self.left_in_pass = self.keys;
+                self.timestamp += SECONDS_BETWEEN_POINTS;
+                let digits = self.timestamp.to_string().into_bytes();
+                self.digits = digits.try_into().expect("ten digits");
+            }
+            self.left_in_pass -= 1;
+            for at in places {
+                self.bytes[at..at + TIMESTAMP_DIGITS].copy_from_slice(&self.digits);
+            }
+        }
+        self.batch_bytes()
+    }
+
+    /// The batch that was made ready last.
+    pub fn batch_bytes(&self) -> &[u8] {
+        let batch = &self.requests[self.current.clone()];
+        &self.bytes[batch[0].bytes.start..batch[batch.len() - 1].bytes.end]
+    }
+
+    /// Lines in the replies to it.
+    pub fn reply_lines(&self) -> usize {
+        let batch = &self.requests[self.current.clone()];
+        batch.iter().map(|request| request.reply_lines).sum()
+    }
+
+    /// The last request of it.
+    pub fn last_request(&self) -> &[u8] {
+        &self.bytes[self.requests[self.current.end - 1].bytes.clone()]
     }
 }

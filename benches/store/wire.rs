@@ -1,0 +1,286 @@
+//! The real server over loopback: resident memory and processor time, all included.
+//!
+//! Every figure comes from a server started for it, whose memory and processor time are its own,
+//! from `/proc`. Every put is acknowledged, every reply has as many lines as there are points,
+//! and one series of each load is compared byte for byte. How fast gets are, and whom they hold
+//! up, is measured beside other servers: cargo bench --bench versus
+
+use std::fmt::Write;
+use std::process::Command;
+
+use anyhow::Result;
+use metricd::Point;
+
+use crate::support::client::Client;
+use crate::support::process::Process;
+use crate::support::series::{Points, key};
+use crate::support::table::{figure, median};
+use crate::work::{NOISE, Order, SPARSE, STRAYING, WALK, Work, kind, shuffled, walk};
+
+/// Puts sent before their replies are waited for. Both ways they fit the sockets' buffers.
+const BATCH: usize = 1_000;
+const PUT_REPLY: &[u8] = b"ok\n\n";
+const SERIES: usize = 1_000;
+const ROUNDS: usize = 3;
+
+pub fn run() -> Result<()> {
+    orders()?;
+    kinds()?;
+    many_series()?;
+    growth()?;
+    stalled_get()
+}
+
+/// A line of the report: the figure, and what it may be at most.
+fn row(name: &str, value: f64, most: Option<f64>) {
+    let verdict = match most {
+        Some(most) if value > most => format!("MISSED, must ≤ {most}"),
+        Some(most) => format!("must ≤ {most}"),
+        None => String::new(),
+    };
+    println!("{name:60} {:>8}  {verdict}", figure(value));
+}
+
+/// A server, and a client that puts to it and checks it.
+struct Server {
+    process: Process,
+    client: Client,
+    start_bytes: f64,
+}
+
+impl Server {
+    fn start() -> Result<Server> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
+        let process = Process::start(command.args(["--listen", "127.0.0.1:0"]), &[])?;
+        let client = Client::connect(&process)?;
+        let start_bytes = process.memory_at_rest()?.resident;
+        Ok(Server {
+            process,
+            client,
+            start_bytes,
+        })
+    }
+
+    fn holding(work: &Work, order: &Order) -> Result<Server> {
+        let mut server = Server::start()?;
+        server.put(work.puts(order))?;
+        Ok(server)
+    }
+
+    /// Puts in batches; says how many microseconds of processor time a put took the server.
+    fn put<'a>(&mut self, puts: impl IntoIterator<Item = (&'a str, Point)>) -> Result<f64> {
+        let before = self.process.cpu()?.running;
+        let (mut puts, mut count) = (puts.into_iter().peekable(), 0u32);
+        while puts.peek().is_some() {
+            let (mut batch, count_before) = (String::new(), count);
+            for (key, Point { timestamp, value }) in puts.by_ref().take(BATCH) {
+                writeln!(batch, "put {key} {value:?} {timestamp}")?;
+                count += 1;
+            }
+            let replies = PUT_REPLY.repeat((count - count_before) as usize);
+            self.client.expect(batch.as_bytes(), &replies)?;
+        }
+        self.client.expect_silence()?;
+        let seconds = self.process.cpu()?.running - before;
+        Ok(seconds * 1e6 / f64::from(count))
+    }
+
+    fn growth_bytes(&self) -> Result<f64> {
+        Ok(self.process.memory_at_rest()?.resident - self.start_bytes)
+    }
+
+    /// One series byte for byte, and the number of all points.
+    fn check(&mut self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
+        let reply = format!("ok\n{}", lines(key, series));
+        let get = format!("get {key}\n");
+        self.client.expect(get.as_bytes(), reply.as_bytes())?;
+        self.client.send(b"get *\n")?;
+        self.client.expect_lines(all_points + 2, b"")
+    }
+}
+
+/// The lines of a series in a reply, and the blank one that ends it.
+fn lines(key: &str, points: &[Point]) -> String {
+    let line = |point: &Point| format!("{key} {:?} {}\n", point.value, point.timestamp);
+    points.iter().map(line).collect::<String>() + "\n"
+}
+
+/// Puts everything to a new server; returns bytes and microseconds a point.
+fn load(work: &Work, order: &Order) -> Result<[f64; 2]> {
+    let mut server = Server::start()?;
+    let micros = server.put(work.puts(order))?;
+    let bytes = server.growth_bytes()? / order.len() as f64;
+    let middle = work.keys.len() / 2;
+    server.check(&work.keys[middle], &work.points[middle], order.len())?;
+    Ok([bytes, micros])
+}
+
+/// Orders in turn, so that ratios are taken between neighbours in time.
+fn orders() -> Result<()> {
+    let work = Work::new(&WALK, SERIES);
+    let (random, backwards) = (shuffled(&work.order, 2), work.backwards());
+    let mut rounds: Vec<[f64; 7]> = Vec::new();
+    for _ in 0..ROUNDS {
+        let [bytes, micros] = load(&work, &work.order)?;
+        let [random_bytes, random_micros] = load(&work, &random)?;
+        let [backwards_bytes, backwards_micros] = load(&work, &backwards)?;
+        rounds.push([
+            bytes,
+            micros,
+            random_micros / micros,
+            random_bytes,
+            backwards_micros / micros,
+            backwards_bytes,
+            repeats(&work)? / micros,
+        ]);
+    }
+    let rows = [
+        ("walk, two decimals, every 10 s: bytes a point", Some(1.3)),
+        ("  in order, 1 x 1,000: server CPU µs a put", Some(0.12)),
+        ("  random order: times in order", Some(4.0)),
+        ("  random order: bytes a point", None),
+        ("  backwards: times in order", Some(10.0)),
+        ("  backwards: bytes a point", None),
+        ("  the last 100 points again: times in order", Some(1.5)),
+    ];
+    for (number, (name, most)) in rows.into_iter().enumerate() {
+        let figures = rounds.iter().map(|round| round[number]);
+        row(name, median(figures.collect()).unwrap_or(f64::NAN), most);
+    }
+    Ok(())
+}
+
+/// Microseconds of a put that repeats one of the last hundred points of its series.
+fn repeats(work: &Work) -> Result<f64> {
+    let mut server = Server::holding(work, &work.order)?;
+    let last = work.order[work.order.len() - 100 * SERIES..].repeat(10);
+    let micros = server.put(work.puts(&last))?;
+    server.check(&work.keys[0], &work.points[0], work.order.len())?;
+    Ok(micros)
+}
+
+fn kinds() -> Result<()> {
+    for (kind, most) in [(STRAYING, 1.8), (NOISE, 11.0)] {
+        let work = Work::new(&kind, SERIES);
+        let [bytes, _] = load(&work, &work.order)?;
+        row(&format!("{}: bytes a point", kind.name), bytes, Some(most));
+    }
+    let work = Work::new(&SPARSE, 500_000);
+    let [bytes, _] = load(&work, &work.order)?;
+    let name = "500,000 series x 12 points: bytes a series";
+    row(name, bytes * SPARSE.points as f64, Some(300.0));
+    Ok(())
+}
+
+/// One point to each of a million series, again and again, each time in another order.
+fn many_series() -> Result<()> {
+    const MANY: usize = 1_000_000;
+    let work = Work::new(&kind("walk", 1 + ROUNDS, walk), MANY);
+    let mut server = Server::start()?;
+    let mut rounds = Vec::new();
+    for (seed, round) in work.order.chunks(MANY).enumerate() {
+        rounds.push(server.put(work.puts(&shuffled(round, seed as u64)))?);
+    }
+    let (key, points) = (&work.keys[MANY / 2], &work.points[MANY / 2]);
+    server.check(key, points, work.order.len())?;
+    let adding = rounds.remove(0);
+    let name = "1 M series in random order, 1 x 1,000: server CPU µs a put";
+    row(name, median(rounds).unwrap_or(f64::NAN), Some(0.3));
+    row("  the first of each", adding, None);
+    Ok(())
+}
+
+/// A store that grows to 100 M points, beside one that holds a million.
+fn growth() -> Result<()> {
+    /// Puts to either at a mark: what fills a block of each series, be it full or empty before;
+    /// in turns, since the machine's speed moves meanwhile.
+    const COMPARED_PUTS: usize = 1_120_000;
+    const TURNS: usize = 14;
+    let mut growing = Growing::start()?;
+    for mark in [10_000_000, 30_000_000, 100_000_000] {
+        growing.put(mark - COMPARED_PUTS - growing.points)?;
+        let mut few = Growing::start()?;
+        few.put(1_000_000)?;
+        let (mut with_few, mut with_many) = (0.0, 0.0);
+        for _ in 0..TURNS {
+            with_few += few.put(COMPARED_PUTS / TURNS)?;
+            with_many += growing.put(COMPARED_PUTS / TURNS)?;
+        }
+        let name = format!("a put at {} M points: times one at 1 M", mark / 1_000_000);
+        row(&name, with_many / with_few, Some(1.15));
+    }
+    let series: Vec<Point> = walk(0).take(growing.points / SERIES).collect();
+    growing.server.check(&key(0), &series, growing.points)?;
+    let bytes = growing.server.process.memory_at_rest()?.resident;
+    row("  resident then, MB", bytes / 1e6, Some(130.0));
+    Ok(())
+}
+
+/// A server, and walks that are made as they are put.
+struct Growing {
+    server: Server,
+    keys: Vec<String>,
+    walks: Vec<Points>,
+    points: usize,
+}
+
+impl Growing {
+    fn start() -> Result<Growing> {
+        let (server, points) = (Server::start()?, 0);
+        let keys = (0..SERIES).map(key).collect();
+        let walks = (0..SERIES).map(walk).collect();
+        Ok(Growing {
+            server,
+            keys,
+            walks,
+            points,
+        })
+    }
+
+    /// Puts so many points, a multiple of the series, and says how many microseconds each took.
+    fn put(&mut self, points: usize) -> Result<f64> {
+        self.points += points;
+        let (keys, walks) = (&self.keys, &mut self.walks);
+        let next = |series: usize| Some((keys[series].as_str(), walks[series].next()?));
+        let series = (0..points).map(|number| number % SERIES);
+        self.server.put(series.filter_map(next))
+    }
+}
+
+/// A client that asks for 10 M points and reads nothing, without and with puts by others.
+/// What the puts themselves cost is measured by a second server without such a client.
+fn stalled_get() -> Result<()> {
+    const POINTS_A_SERIES: usize = 10_000;
+    let kind = kind("walk", POINTS_A_SERIES + 1_000, walk);
+    let mut work = Work::new(&kind, SERIES);
+    let later = work.order.split_off(SERIES * POINTS_A_SERIES);
+    let mut server = Server::holding(&work, &work.order)?;
+    let before = server.growth_bytes()?;
+    server.put(work.puts(&later))?;
+    let puts = server.growth_bytes()? - before;
+
+    let mut server = Server::holding(&work, &work.order)?;
+    let before = server.growth_bytes()?;
+    let mut reader = Client::connect(&server.process)?;
+    reader.send(b"get *\n")?;
+    let stalled = server.growth_bytes()? - before;
+    server.put(work.puts(&later))?;
+    let stalled_and_puts = server.growth_bytes()? - before;
+    let (key, points) = (&work.keys[SERIES - 1], &work.points[SERIES - 1]);
+    let end = lines(key, &points[..POINTS_A_SERIES]);
+    reader.expect_lines(work.order.len() + 2, end.as_bytes())?;
+    let drained = server.growth_bytes()? - before;
+
+    let row = |name: &str, bytes: f64, most| row(name, bytes / 1024.0, most);
+    row("a stalled get * of 10 M points, KiB", stalled, Some(256.0));
+    let name = "  while others put 1 M points, less their cost, KiB";
+    row(name, stalled_and_puts - puts, Some(256.0));
+    row("  1 M puts without it, KiB", puts, None);
+    row("  1 M puts with it, KiB", stalled_and_puts - stalled, None);
+    row(
+        "  left of it once it has been read, KiB",
+        drained - puts,
+        None,
+    );
+    Ok(())
+}

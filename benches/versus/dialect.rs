@@ -1,0 +1,126 @@
+//! How a put and a get are said to a server, and what it answers.
+
+use metricd::Point;
+
+use crate::inlet::Kind;
+use crate::support::series::key as name;
+use crate::workload::{KEYS, POINTS_A_SERIES};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// What metricd and the asyncio reference speak.
+    Lines,
+    /// The newest point of a series is the value of its key.
+    RedisSet,
+    /// Every point is a member of a sorted set, its timestamp both the score and, so that equal
+    /// values stay apart, a part of the member.
+    RedisZadd,
+    /// The newest point of a series is the value of its key.
+    Memcached,
+    /// A line a point, and no reply to any.
+    Graphite(Kind),
+}
+
+use Dialect::{Graphite, Lines, Memcached, RedisSet, RedisZadd};
+
+impl Dialect {
+    /// With two decimals, as a client that formats a measurement would send it.
+    pub fn put(self, key: &str, point: &Point) -> Vec<u8> {
+        let Point { timestamp, value } = point;
+        let data = data(point);
+        let text = match self {
+            Lines => format!("put {key} {value:.2} {timestamp}\n"),
+            Graphite(_) => format!("{key} {value:.2} {timestamp}\n"),
+            Memcached => format!("set {key} 0 0 {}\r\n{data}\r\n", data.len()),
+            RedisSet => command(&["SET", key, &data]),
+            RedisZadd => command(&["ZADD", key, &timestamp.to_string(), &data]),
+        };
+        text.into_bytes()
+    }
+
+    /// Empty where puts are not answered. Redis tells a point that is there already from a new one.
+    pub fn put_reply(self, is_there: bool) -> &'static [u8] {
+        match self {
+            Lines => b"ok\n\n",
+            Graphite(_) => b"",
+            Memcached => b"STORED\r\n",
+            RedisSet => b"+OK\r\n",
+            RedisZadd if is_there => b":0\r\n",
+            RedisZadd => b":1\r\n",
+        }
+    }
+
+    /// Asks for the points of one series. Redis: for as many as a series is filled with, so that
+    /// the end of the reply is known while others put more.
+    pub fn get(self, key: &str) -> Vec<u8> {
+        let last = (POINTS_A_SERIES - 1).to_string();
+        let text = match self {
+            Lines => format!("get {key}\n"),
+            Memcached => format!("get {key}\r\n"),
+            RedisSet => command(&["GET", key]),
+            RedisZadd => command(&["ZRANGE", key, "0", &last]),
+            Graphite(_) => String::new(),
+        };
+        text.into_bytes()
+    }
+
+    /// Asks for the points of all series.
+    pub fn get_all(self) -> Vec<u8> {
+        match self {
+            Lines => self.get("*"),
+            _ => (0..KEYS).flat_map(|key| self.get(&name(key))).collect(),
+        }
+    }
+
+    /// The exact reply to a get, or a get of all, that found these series.
+    pub fn reply(self, series: &[(String, Vec<Point>)]) -> Vec<u8> {
+        let mut reply = String::from(if self == Lines { "ok\n" } else { "" });
+        for (key, points) in series {
+            if self == RedisZadd {
+                reply += &format!("*{}\r\n", points.len());
+            }
+            for point in points {
+                let (timestamp, value, data) = (point.timestamp, point.value, data(point));
+                reply += &match self {
+                    Lines => format!("{key} {value:?} {timestamp}\n"),
+                    Memcached => format!("VALUE {key} 0 {}\r\n{data}\r\n", data.len()),
+                    _ => bulk(&data),
+                };
+            }
+        }
+        reply += match self {
+            Lines => "\n",
+            Memcached => "END\r\n",
+            _ => "",
+        };
+        reply.into_bytes()
+    }
+
+    /// Lines of that reply: counting them is how its end is found at full speed. Redis gives no
+    /// more points than each series was filled with.
+    pub fn reply_lines(self, series: usize, points: usize) -> usize {
+        match self {
+            Lines => points + 2,
+            RedisZadd => series + 2 * points.min(series * POINTS_A_SERIES),
+            _ => 2 * points + usize::from(self == Memcached),
+        }
+    }
+
+    /// Whether the reply to a get of all is longer when more was put.
+    pub fn replies_grow(self) -> bool {
+        self == Lines
+    }
+}
+
+fn data(point: &Point) -> String {
+    format!("{:.2} {}", point.value, point.timestamp)
+}
+
+fn command(words: &[&str]) -> String {
+    let bulks: String = words.iter().map(|word| bulk(word)).collect();
+    format!("*{}\r\n{bulks}", words.len())
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}

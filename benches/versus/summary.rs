@@ -1,0 +1,130 @@
+//! What a person takes in at a glance: a chart and one table, and the files that they go into.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::cases::{
+    AFTER_ONE_PUT, CPU, GET_ALL, GET_SERIES, IDLE, MIX, OTHERS, P99_DURING, PIPELINED_1,
+    PIPELINED_8, POINT, PUT_50, PUT_1000, RATE, START,
+};
+use crate::report::{Block, Report};
+use crate::support::process::machine;
+use crate::support::table::{figure, table};
+
+const BEGIN: &str = "<!-- comparison: written by cargo bench --bench versus -- --readme -->\n";
+const END: &str = "<!-- end of the comparison -->\n";
+
+/// A title, a unit, and where the figures are.
+type Measure = (&'static str, &'static str, &'static Block, usize);
+
+static MEASURES: [Measure; 12] = [
+    ("put, 50 connections", "requests/s", &PUT_50, RATE),
+    ("put, 1,000 connections", "requests/s", &PUT_1000, RATE),
+    ("nine puts to a get of 100", "requests/s", &MIX, RATE),
+    ("put, 8 × 100", "puts/s", &PIPELINED_8, RATE),
+    ("put, 8 × 100", "CPU, ns a put", &PIPELINED_8, CPU),
+    ("put, 1 × 1,000", "CPU, ns a put", &PIPELINED_1, CPU),
+    ("get of 1,000 points", "points/s", &GET_SERIES, RATE),
+    ("get of all, 1 M points", "points/s", &GET_ALL, RATE),
+    ("put during such a get", "p99, µs", &OTHERS, P99_DURING),
+    ("memory of a point", "bytes", &POINT, 0),
+    ("an idle connection", "bytes", &IDLE, AFTER_ONE_PUT),
+    ("memory at the start", "KiB", &START, 0),
+];
+
+/// Writes the figures and the chart beside this program, and the table into the README between
+/// its two markers.
+pub fn write(report: &Report) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = root.join("README.md");
+    let mut text = fs::read_to_string(&readme)?;
+    let begin = text.find(BEGIN).context("no comparison in the README")? + BEGIN.len();
+    let end = text.find(END).context("no end of the comparison")?;
+    text.replace_range(begin..end, &section(report)?);
+    fs::write(root.join("benches/versus/chart.svg"), chart(report)?)?;
+    fs::write(root.join("benches/versus/figures.md"), report.markdown()?)?;
+    fs::write(&readme, text)?;
+    eprintln!("written: README.md, benches/versus/chart.svg, benches/versus/figures.md");
+    Ok(())
+}
+
+fn section(report: &Report) -> Result<String> {
+    let names = report.servers.iter().map(|(server, _)| server.name);
+    let head = format!("|{}", names.collect::<Vec<_>>().join("|"));
+    let row = |measure: &Measure| {
+        let mut cells = vec![format!("{}: {}", measure.0, measure.1)];
+        for (server, _) in &report.servers {
+            let median = report.median(measure.2, measure.3, server);
+            cells.push(median.map_or("–".into(), figure));
+        }
+        cells
+    };
+    let (table, machine) = (table(&head, MEASURES.iter().map(row).collect()), machine()?);
+    let chart = "![metricd beside its peers](benches/versus/chart.svg)";
+    let remark = "8 × 100 is 8 connections that send 100 puts each before they wait";
+    Ok(format!("\n{chart}\n\nOn {machine}; {remark}:\n\n{table}\n"))
+}
+
+const PANELS_A_ROW: usize = 3;
+const PANEL_WIDTH: usize = 300;
+const NAME_WIDTH: usize = 104;
+const BAR_WIDTH: f64 = 130.0;
+const LANE_HEIGHT: usize = 17;
+const HEAD_HEIGHT: usize = 46;
+const GAP: usize = 24;
+
+/// Small multiples: a panel a measure, a bar a server, always in the same order.
+fn chart(report: &Report) -> Result<String> {
+    let (mut panels, mut y) = (String::new(), 0);
+    for row in MEASURES.chunks(PANELS_A_ROW) {
+        let mut lanes = 0;
+        for (number, measure) in row.iter().enumerate() {
+            let x = PANEL_WIDTH * number;
+            writeln!(panels, "<g transform=\"translate({x} {y})\">")?;
+            lanes = draw(&mut panels, report, measure)?.max(lanes);
+            writeln!(panels, "</g>")?;
+        }
+        y += HEAD_HEIGHT + LANE_HEIGHT * lanes + GAP;
+    }
+    let width = PANEL_WIDTH * PANELS_A_ROW;
+    let size = format!("width=\"{width}\" height=\"{y}\" viewBox=\"0 0 {width} {y}\"");
+    let style = include_str!("chart.css");
+    let xmlns = "xmlns=\"http://www.w3.org/2000/svg\"";
+    Ok(format!(
+        "<svg {xmlns} {size}>\n<style>\n{style}</style>\n{panels}</svg>\n"
+    ))
+}
+
+/// Returns how many bars there are.
+fn draw(svg: &mut String, report: &Report, measure: &Measure) -> Result<usize> {
+    let (title, unit, block, column) = measure;
+    let name = block.columns.split('|').nth(*column).unwrap_or_default();
+    let sense = if name.ends_with('↓') {
+        "less"
+    } else {
+        "more"
+    };
+    writeln!(svg, "<text class=\"title\" y=\"18\">{title}</text>")?;
+    writeln!(svg, "<text y=\"35\">{unit}: {sense} is better</text>")?;
+    let mut values = Vec::new();
+    for (server, _) in &report.servers {
+        let median = report.median(block, *column, server);
+        values.extend(median.map(|value| (server.name, value)));
+    }
+    let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    for (lane, (name, value)) in values.iter().enumerate() {
+        let (top, length) = (HEAD_HEIGHT + LANE_HEIGHT * lane, BAR_WIDTH * value / most);
+        let bar = format!("x=\"{NAME_WIDTH}\" width=\"{:.1}\"", length.max(1.0));
+        let (end, value) = (NAME_WIDTH as f64 + length + 6.0, figure(*value));
+        writeln!(svg, "<g class=\"{name}\" transform=\"translate(0 {top})\">")?;
+        writeln!(
+            svg,
+            "<text y=\"10\">{name}</text><rect {bar} height=\"11\"/>"
+        )?;
+        writeln!(svg, "<text x=\"{end:.1}\" y=\"10\">{value}</text></g>")?;
+    }
+    Ok(values.len())
+}
