@@ -18,8 +18,9 @@ const ORDINARY_LINE_BYTES: usize = 256;
 pub enum Answer {
     /// The line is blank: nothing was appended.
     Blank,
-    /// The whole reply is appended, or will be with those of the puts that are held back.
-    Whole,
+    /// The line is executed. Its whole reply is appended now or, of a put, with those of the
+    /// others that are held back.
+    Executed,
     /// The reply is longer than the turn allows; the rest follows piece by piece.
     Begun(Reply),
     /// The line is an HTTP request line, and is answered as the wrong command that it is. Nothing
@@ -81,7 +82,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if self.held == PUTS_AT_ONCE {
             self.store_puts();
         }
-        Answer::Whole
+        Answer::Executed
     }
 
     fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
@@ -136,7 +137,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if is_http {
             Answer::Foreign
         } else {
-            Answer::Whole
+            Answer::Executed
         }
     }
 
@@ -144,12 +145,12 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         let replies = &mut *self.turn.replies;
         let Some(snapshot) = snapshot else {
             replies.extend_from_slice(response::OK);
-            return Answer::Whole;
+            return Answer::Executed;
         };
         replies.extend_from_slice(response::POINTS_BEGIN);
         let mut reply = Reply { snapshot };
         match reply.append_piece(self.turn) {
-            Ok(ControlFlow::Continue(())) => Answer::Whole,
+            Ok(ControlFlow::Continue(())) => Answer::Executed,
             // The error stays, and ends the reply when it is to go on.
             Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(reply),
         }

@@ -256,9 +256,9 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     fn turn(&mut self) {
         self.reply_to_committed();
         self.serve_fresh();
-        self.commit();
+        self.commit_and_reply();
         self.serve_busy();
-        self.commit();
+        self.commit_and_reply();
         self.remove_closed();
         self.do_housework();
     }
@@ -316,12 +316,12 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         let replies = start..self.shared.replies.len();
         self.answered.push(Answered { key, replies });
         if self.shared.replies.len() >= self.config().turn_reply_bytes {
-            self.commit();
+            self.commit_and_reply();
         }
     }
 
     /// Commits what was put, and writes all replies, those to puts once that is done.
-    fn commit(&mut self) {
+    fn commit_and_reply(&mut self) {
         if self.answered.is_empty() {
             return;
         }

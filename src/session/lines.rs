@@ -98,7 +98,7 @@ impl LineSession {
                 _ => Burst::Request,
             });
             match answer {
-                Answer::Blank | Answer::Whole => {}
+                Answer::Blank | Answer::Executed => {}
                 Answer::Begun(reply) => {
                     self.reply = Some(Box::new(reply));
                     return false;
