@@ -444,18 +444,19 @@ impl<'store, C: Commit> EventLoop<'store, C> {
 
     /// Whether the server was asked to stop, and has nothing more to wait for.
     fn is_stopped(&mut self) -> bool {
-        let (owed, linger) = (self.count_owed(), self.config().linger);
-        let Some(stopping) = &mut self.stopping else {
+        let Some(mut stopping) = self.stopping.take() else {
             return false;
         };
         let now = (self.clock)();
         stopping.lingers_until = match stopping.lingers_until {
-            _ if owed > 0 => None,
-            None => now.checked_add(linger),
+            _ if self.count_owed() > 0 => None,
+            None => now.checked_add(self.config().linger),
             lingers_until => lingers_until,
         };
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        self.clients.is_empty() || is_due(stopping.deadline) || is_due(stopping.lingers_until)
+        let timers = [stopping.deadline, stopping.lingers_until];
+        self.stopping = Some(stopping);
+        let due = timers.into_iter().flatten().min();
+        self.clients.is_empty() || due.is_some_and(|due| due <= now)
     }
 
     /// How many clients are owed something.
