@@ -51,11 +51,7 @@ pub static PUT_50: Block = block("put, 50 connections", &[Answering], TIMED);
 pub static PUT_1000: Block = block("put, 1,000 connections", &[Answering], TIMED);
 pub static PIPELINED_8: Block = block("put, pipelined, 8 x 100", &[Pipelining], TIMED);
 pub static PIPELINED_1: Block = block("put, pipelined, 1 x 1,000", &[Pipelining], TIMED);
-pub static MIX: Block = block(
-    "nine puts to a get of 100 points, 50 connections",
-    BOTH,
-    TIMED,
-);
+pub static MIX: Block = block("nine puts to a get, 50 connections", BOTH, TIMED);
 pub static GET_SERIES: Block = block("get, 1,000 points, 8 connections", &[Reading], TIMED);
 pub static GET_ALL: Block = block("get *, 1 M points, 1 connection", &[Reading], TIMED);
 pub static OTHERS: Block = block("puts by 50 others during get *", BOTH, DURING);

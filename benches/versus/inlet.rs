@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    VictoriaMetrics,
-    CarbonCache,
+    /// VictoriaMetrics.
+    Victoria,
+    /// carbon-cache, of Graphite.
+    Carbon,
 }
 
 pub struct Inlet {
@@ -45,8 +47,8 @@ impl Inlet {
     pub fn await_points(&self, count: usize, last_lines: &[&[u8]]) -> Result<()> {
         self.points_sent.set(self.points_sent.get() + count);
         self.await_true("has not all points", || match self.kind {
-            Kind::VictoriaMetrics => self.has_counted_all(),
-            Kind::CarbonCache => self.has_cached(last_lines),
+            Kind::Victoria => self.has_counted_all(),
+            Kind::Carbon => self.has_cached(last_lines),
         })
     }
 
@@ -54,12 +56,12 @@ impl Inlet {
     /// points a moment before it can be asked for them.
     pub fn check_series(&self, key: &str, points: &[Point]) -> Result<()> {
         self.await_true("has other points than were put", || match self.kind {
-            Kind::VictoriaMetrics => {
+            Kind::Victoria => {
                 self.http("/internal/force_flush")?;
                 let path = format!("/api/v1/export?match[]=%7B__name__=%22{key}%22%7D&start=1");
                 Ok(self.http(&path)?.trim() == exported(key, points))
             }
-            Kind::CarbonCache => {
+            Kind::Carbon => {
                 let cached = self.cached(key)?;
                 Ok(points.iter().all(|point| {
                     let pair = [point.timestamp as f64, point.value].map(pickled);

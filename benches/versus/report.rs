@@ -61,14 +61,10 @@ impl Setup<'_> {
     pub fn record(&mut self, block: &'static Block, values: &[f64]) {
         let columns = block.columns.split('|').count();
         assert_eq!(values.len(), columns, "{}", block.title);
-        let numbers = values
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| !value.is_nan());
-        for (column, &value) in numbers {
+        for (column, &value) in values.iter().enumerate() {
             let place = (block.title, column, self.running.server.name);
-            let rounds = self.report.figures.entry(place);
-            rounds.or_default().push(value);
+            let rounds = self.report.figures.entry(place).or_default();
+            rounds.extend((!value.is_nan()).then_some(value));
         }
     }
 }

@@ -10,7 +10,8 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 
 use crate::dialect::Dialect::{self, Graphite, Lines, Memcached, RedisSet, RedisZadd};
-use crate::inlet::{Inlet, Kind};
+use crate::inlet::Inlet;
+use crate::inlet::Kind::{Carbon, Victoria};
 use crate::support::process::Process;
 use Need::{Answering, Keeping, Pipelining, Reading, Remembering};
 
@@ -67,18 +68,8 @@ pub static ALL: [Server; 9] = [
     server("Redis SET", REDIS, RedisSet, ONE_VALUE),
     server("Redis ZADD", REDIS, RedisZadd, &[]),
     server("memcached", MEMCACHED, Memcached, ONE_VALUE),
-    server(
-        "VictoriaMetrics",
-        VICTORIA_METRICS,
-        Graphite(Kind::VictoriaMetrics),
-        NO_ANSWER,
-    ),
-    server(
-        "carbon-cache",
-        CARBON_CACHE,
-        Graphite(Kind::CarbonCache),
-        NO_ANSWER,
-    ),
+    server("VictoriaMetrics", VICTORIA, Graphite(Victoria), NO_ANSWER),
+    server("carbon-cache", CARBON, Graphite(Carbon), NO_ANSWER),
 ];
 
 const NO_POINTS: &[Need] = &[Remembering, Keeping, Reading];
@@ -99,10 +90,10 @@ const REDIS: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' --app
 /// This and VictoriaMetrics are allowed as many connections as the idle case opens (the latter
 /// counts each as an insert), and more memory, or older points, than by default.
 const MEMCACHED: &str = "memcached -l 127.0.0.1 -p {port} -U 0 -t 1 -c 6000 -m 1024 -u root";
-const VICTORIA_METRICS: &str = "victoria-metrics -graphiteListenAddr=127.0.0.1:{port} \
+const VICTORIA: &str = "victoria-metrics -graphiteListenAddr=127.0.0.1:{port} \
     -httpListenAddr=127.0.0.1:{query_port} -storageDataPath={folder} \
     -retentionPeriod=100y -maxConcurrentInserts=6000";
-const CARBON_CACHE: &str =
+const CARBON: &str =
     "carbon-cache --config={folder}/carbon.conf --logdir={folder} --nodaemon start";
 
 impl Server {

@@ -93,20 +93,15 @@ fn chart(report: &Report) -> Result<String> {
     let size = format!("width=\"{width}\" height=\"{y}\" viewBox=\"0 0 {width} {y}\"");
     let style = include_str!("chart.css");
     let xmlns = "xmlns=\"http://www.w3.org/2000/svg\"";
-    Ok(format!(
-        "<svg {xmlns} {size}>\n<style>\n{style}</style>\n{panels}</svg>\n"
-    ))
+    let head = format!("<svg {xmlns} {size}>\n<style>\n{style}</style>");
+    Ok(format!("{head}\n{panels}</svg>\n"))
 }
 
 /// Returns how many bars there are.
 fn draw(svg: &mut String, report: &Report, measure: &Measure) -> Result<usize> {
     let (title, unit, block, column) = measure;
     let name = block.columns.split('|').nth(*column).unwrap_or_default();
-    let sense = if name.ends_with('↓') {
-        "less"
-    } else {
-        "more"
-    };
+    let sense = ["more", "less"][usize::from(name.ends_with('↓'))];
     writeln!(svg, "<text class=\"title\" y=\"18\">{title}</text>")?;
     writeln!(svg, "<text y=\"35\">{unit}: {sense} is better</text>")?;
     let mut values = Vec::new();
@@ -120,10 +115,8 @@ fn draw(svg: &mut String, report: &Report, measure: &Measure) -> Result<usize> {
         let bar = format!("x=\"{NAME_WIDTH}\" width=\"{:.1}\"", length.max(1.0));
         let (end, value) = (NAME_WIDTH as f64 + length + 6.0, figure(*value));
         writeln!(svg, "<g class=\"{name}\" transform=\"translate(0 {top})\">")?;
-        writeln!(
-            svg,
-            "<text y=\"10\">{name}</text><rect {bar} height=\"11\"/>"
-        )?;
+        writeln!(svg, "<text y=\"10\">{name}</text>")?;
+        writeln!(svg, "<rect {bar} height=\"11\"/>")?;
         writeln!(svg, "<text x=\"{end:.1}\" y=\"10\">{value}</text></g>")?;
     }
     Ok(values.len())
