@@ -1,12 +1,11 @@
 //! The command line: from arguments to a [`Config`] and whatever else the daemon needs to know.
 
 use std::ffi::OsString;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
-use metricd::{Config, Error};
+use metricd::{Config, Error, Listen};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -16,48 +15,50 @@ pub enum Command {
         log_level: LevelFilter,
     },
     /// Print this on standard output and exit.
-    Print(String),
+    Print(&'static str),
 }
 
-/// The page that `--help` prints, which fits a screen of 24 lines by 80 columns.
-fn help() -> String {
-    let default = Config::default();
-    format!(
-        "\
+/// The options that set a number, each with what it sets.
+fn numbers(config: &mut Config) -> [(&'static str, &mut usize); 8] {
+    [
+        ("connection-limit", &mut config.connection_limit),
+        ("line-limit", &mut config.line_limit_bytes),
+        ("read-buffer", &mut config.read_buffer_bytes),
+        ("write-buffer", &mut config.write_buffer_bytes),
+        ("unsent-limit", &mut config.unsent_limit_bytes),
+        ("snapshot-limit", &mut config.snapshot_limit_bytes),
+        ("accepts-per-turn", &mut config.accepts_per_turn),
+        ("events-per-turn", &mut config.events_per_turn),
+    ]
+}
+
+/// The page that `--help` prints, which fits a screen of 24 lines by 80 columns. The defaults are
+/// those of [`Config::default`].
+const HELP: &str = "\
 metricd: a metrics server; numbers with a timestamp under a key, over TCP
 
 Usage: metricd [OPTION]...
 
   --listen HOST:PORT      address to listen on, [::1]:PORT too; up to 1024 times
-                          [default: {listen}]
-  --connection-limit N    connections served at once; others wait [{connections}]
-  --line-limit BYTES      longest line; a longer one is a wrong command [{line}]
-  --read-buffer BYTES     read from one client at once [{read}]
-  --write-buffer BYTES    replies formed at once, at least 65536 [{write}]
-  --unsent-limit BYTES    unsent replies of one client in the system [{unsent}]
-  --snapshot-limit BYTES  kept for all slow readers together [{snapshot}]
-  --accepts-per-turn N    connections accepted in one turn [{accepts}]
-  --events-per-turn N     events taken from the system in one turn [{events}]
-  --stop-timeout SECONDS  time to write owed replies when stopped [{stop}]
+                          [default: 127.0.0.1:8888]
+  --connection-limit N    connections served at once; others wait [10000]
+  --line-limit BYTES      longest line; a longer one is a wrong command [65536]
+  --read-buffer BYTES     read from one client at once [65536]
+  --write-buffer BYTES    replies formed at once, at least 65536 [65536]
+  --unsent-limit BYTES    unsent replies of one client in the system [131072]
+  --snapshot-limit BYTES  kept for all slow readers together [67108864]
+  --accepts-per-turn N    connections accepted in one turn [64]
+  --events-per-turn N     events taken from the system in one turn [1024]
+  --stop-timeout SECONDS  time to write owed replies when stopped [5]
   --log-level LEVEL       off, error, warn, info, debug or trace [info]
   --help, --version       print this, or the version, and exit
 
 Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
 SIGINT, SIGTERM and SIGHUP stop it after owed replies are written; a second one
 stops it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
-",
-        listen = default.listen[0].address,
-        connections = default.connection_limit,
-        line = default.line_limit_bytes,
-        read = default.read_buffer_bytes,
-        write = default.write_buffer_bytes,
-        unsent = default.unsent_limit_bytes,
-        snapshot = default.snapshot_limit_bytes,
-        accepts = default.accepts_per_turn,
-        events = default.events_per_turn,
-        stop = default.stop_timeout.as_secs(),
-    )
-}
+";
+
+const VERSION: &str = concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// Reads the arguments, without the program's name. An error is one line that says what is wrong
 /// and what is taken instead.
@@ -70,50 +71,43 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
         let Long(option) = argument else {
             return Err(unexpected(argument));
         };
-        let option = option.to_owned();
+        let option = &option.to_owned();
         match option.as_str() {
-            "help" => return Ok(Command::Print(help())),
-            "version" => {
-                return Ok(Command::Print(
-                    concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n").into(),
-                ));
-            }
+            "help" => return Ok(Command::Print(HELP)),
+            "version" => return Ok(Command::Print(VERSION)),
             "listen" => {
                 let takes = "HOST:PORT or [IPV6]:PORT";
-                listen.push(value(&mut parser, &option, takes, address)?);
+                listen.push(value(&mut parser, option, takes, address)?);
             }
-            "connection-limit" => config.connection_limit = number(&mut parser, &option)?,
-            "line-limit" => config.line_limit_bytes = number(&mut parser, &option)?,
-            "read-buffer" => config.read_buffer_bytes = number(&mut parser, &option)?,
-            "write-buffer" => config.write_buffer_bytes = number(&mut parser, &option)?,
-            "unsent-limit" => config.unsent_limit_bytes = number(&mut parser, &option)?,
-            "snapshot-limit" => config.snapshot_limit_bytes = number(&mut parser, &option)?,
-            "accepts-per-turn" => config.accepts_per_turn = number(&mut parser, &option)?,
-            "events-per-turn" => config.events_per_turn = number(&mut parser, &option)?,
             "stop-timeout" => {
-                config.stop_timeout = Duration::from_secs(number(&mut parser, &option)?);
+                let seconds = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
+                config.stop_timeout = Duration::from_secs(seconds);
             }
             "log-level" => {
                 let takes = "off, error, warn, info, debug or trace";
-                log_level = value(&mut parser, &option, takes, |text| text.parse().ok())?;
+                log_level = value(&mut parser, option, takes, |text| text.parse().ok())?;
             }
-            _ => return Err(unexpected(Long(&option))),
+            _ => {
+                let mut numbers = numbers(&mut config).into_iter();
+                let Some((_, number)) = numbers.find(|(name, _)| name == option) else {
+                    return Err(unexpected(Long(option)));
+                };
+                *number = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
+            }
         }
     }
     if !listen.is_empty() {
-        config.listen = listen.into_iter().map(Into::into).collect();
+        config.listen = listen;
     }
     Ok(Command::Serve { config, log_level })
 }
 
+/// What an option with a number takes. Its range is checked when the server is bound.
+const NUMBER: &str = "a number";
+
 /// The error for an argument that is not taken, with a hint to those that are.
 fn unexpected(argument: lexopt::Arg) -> lexopt::Error {
     format!("{}; see metricd --help", argument.unexpected()).into()
-}
-
-/// The number that follows an option. Its range is checked when the server is bound.
-fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, lexopt::Error> {
-    value(parser, option, "a number", |text| text.parse().ok())
 }
 
 /// What `read` makes of the value that follows an option. An error says what the option `takes`.
@@ -143,9 +137,30 @@ pub fn out_of_range(error: &Error) -> lexopt::Error {
 }
 
 /// Checks the form of an address. Whether its host exists shows when the server is bound.
-fn address(text: &str) -> Option<String> {
+fn address(text: &str) -> Option<Listen> {
     let (host, port) = text.rsplit_once(':')?;
     let is_name = !host.is_empty() && !host.contains(':');
     let is_bracketed = host.starts_with('[') && host.ends_with(']');
     ((is_name || is_bracketed) && port.parse::<u16>().is_ok()).then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_tells_the_defaults() {
+        let mut config = Config::default();
+        let listen = config.listen[0].address.clone();
+        assert!(HELP.contains(&format!("[default: {listen}]\n")), "{HELP}");
+        let stop_timeout = &mut (config.stop_timeout.as_secs() as usize);
+        let stop_timeout = ("stop-timeout", stop_timeout);
+        for (option, number) in numbers(&mut config).into_iter().chain([stop_timeout]) {
+            let is_default = |line: &str| {
+                line.starts_with(&format!("  --{option} "))
+                    && line.ends_with(&format!("[{number}]"))
+            };
+            assert!(HELP.lines().any(is_default), "{option} {number}");
+        }
+    }
 }
