@@ -22,7 +22,9 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 }
 
 fn parse_any(text: &[u8]) -> Option<f64> {
-    if has_many_digits(text) || memchr::memchr(b'_', text).is_some() {
+    // Nineteen digits fit 64 bits, and the standard library reads them quickly.
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if digits > 19 || memchr::memchr(b'_', text).is_some() {
         return long_decimal::parse(text);
     }
     // The standard library's grammar is Python's, except for the underscores.
@@ -30,30 +32,10 @@ fn parse_any(text: &[u8]) -> Option<f64> {
     Some(if value.is_nan() { f64::NAN } else { value })
 }
 
-/// Whether a number has more than nineteen significant digits. Up to nineteen fit 64 bits, and the
-/// standard library reads them quickly.
-fn has_many_digits(text: &[u8]) -> bool {
-    let Some(first) = text.iter().position(|byte| matches!(byte, b'1'..=b'9')) else {
-        return false;
-    };
-    let text = &text[first..];
-    let significand = text
-        .iter()
-        .take_while(|&&byte| !matches!(byte, b'e' | b'E'));
-    text.len() > 19
-        && significand
-            .filter(|byte| byte.is_ascii_digit())
-            .nth(19)
-            .is_some()
-}
-
 /// The fast path: plain decimals of up to fifteen digits. `None` says nothing about the text.
 #[inline]
 fn parse_plain(text: &[u8]) -> Option<f64> {
-    let (negative, text) = match text {
-        [b'-', text @ ..] => (true, text),
-        text => (false, text),
-    };
+    let (negative, text) = integer::split_sign(text);
     // Fifteen digits and the point.
     if text.len() > 16 {
         return None;

@@ -80,19 +80,22 @@ fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
 
 /// Digits with underscores, or so many that they may not fit.
 #[cold]
-fn parse_long(digits: &[u8]) -> Option<u64> {
-    // The longest text that is read has an underscore between each two of its digits.
-    if digits.len() >= 2 * READ_DIGITS_MAX || !underscores_stand_between_digits(digits) {
-        return None;
-    }
-    let mut magnitude = 0u64;
-    let mut count = 0;
-    for byte in digits.iter().filter(|&&byte| byte != b'_') {
+fn parse_long(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().filter(|&&byte| byte != b'_').count();
+    let is_read = digits <= READ_DIGITS_MAX && underscores_stand_between_digits(text);
+    // The largest number of 64 bits is too large for either sign, and so is what is larger.
+    is_read.then(|| parse_saturating(text))?
+}
+
+/// The number that ASCII digits write, or the largest of 64 bits if that is less. Underscores are
+/// passed over, wherever they are. `None` for an empty text, and for any other character.
+pub(super) fn parse_saturating(text: &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for byte in text.iter().filter(|&&byte| byte != b'_') {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        magnitude = magnitude.checked_mul(10)?.checked_add(digit)?;
-        count += 1;
+        number = number.saturating_mul(10).saturating_add(digit);
     }
-    (1..=READ_DIGITS_MAX).contains(&count).then_some(magnitude)
+    (!text.is_empty()).then_some(number)
 }
 
 /// Whether each underscore has an ASCII digit on either side, which is Python's rule for both
@@ -129,27 +132,14 @@ pub fn write(room: &mut [u8], value: i64) -> usize {
 pub(super) const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// Writes the decimal digits of `magnitude`, eight at a time.
-#[inline(always)]
 pub(super) fn write_magnitude(room: &mut [u8], magnitude: u64) -> usize {
     if magnitude < EIGHT_DIGITS {
-        write_first_digits(room, magnitude)
-    } else if magnitude < EIGHT_DIGITS * EIGHT_DIGITS {
-        let length = write_first_digits(room, magnitude / EIGHT_DIGITS);
-        write_block(
-            &mut room[length..],
-            text(eight_digits(magnitude % EIGHT_DIGITS)),
-        );
-        length + 8
-    } else {
-        let length = write_first_digits(room, magnitude / EIGHT_DIGITS / EIGHT_DIGITS);
-        let middle = magnitude / EIGHT_DIGITS % EIGHT_DIGITS;
-        write_block(&mut room[length..], text(eight_digits(middle)));
-        write_block(
-            &mut room[length + 8..],
-            text(eight_digits(magnitude % EIGHT_DIGITS)),
-        );
-        length + 16
+        return write_first_digits(room, magnitude);
     }
+    let length = write_magnitude(room, magnitude / EIGHT_DIGITS);
+    let last = eight_digits(magnitude % EIGHT_DIGITS);
+    write_block(&mut room[length..], text(last));
+    length + 8
 }
 
 /// Writes a number below 10^8 without the zeros before its first digit.
@@ -204,11 +194,7 @@ pub struct AscendingWriter {
 
 impl AscendingWriter {
     /// A writer for any integers.
-    #[expect(
-        clippy::new_without_default,
-        reason = "no integer is the usual one to begin with"
-    )]
-    pub fn new() -> AscendingWriter {
+    pub(super) fn new() -> AscendingWriter {
         AscendingWriter {
             last: 0,
             // So large that no step is added to it.
@@ -246,8 +232,8 @@ impl AscendingWriter {
     fn write_in_full(&mut self, room: &mut [u8], value: i64) -> usize {
         let length = write(room, value);
         *self = AscendingWriter::new();
-        if (EIGHT_DIGITS..EIGHT_DIGITS * EIGHT_DIGITS).contains(&value.unsigned_abs()) && value > 0
-        {
+        // As an unsigned number, a negative one is larger than all these.
+        if (EIGHT_DIGITS..EIGHT_DIGITS * EIGHT_DIGITS).contains(&(value as u64)) {
             self.last = value;
             self.low = value as u64 % EIGHT_DIGITS;
             self.low_digits = eight_digits(self.low).swap_bytes();

@@ -29,102 +29,56 @@ pub fn parse(text: &[u8]) -> Option<f64> {
         Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
         None => (text, 0),
     };
-    let (integer, fraction) = match memchr::memchr(b'.', text) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, &[][..]),
-    };
-    if integer.is_empty() && fraction.is_empty() {
+    let point = memchr::memchr(b'.', text).unwrap_or(text.len());
+    let (integer, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    let is_digit = |byte: &&u8| **byte != b'_';
+    let digits = integer.iter().chain(fraction).filter(is_digit);
+    if digits.clone().next().is_none() || !digits.clone().all(u8::is_ascii_digit) {
         return None;
     }
-    let mut decimal = Decimal {
-        digits: [0; _],
-        length: 0,
-        exponent,
-    };
-    for (digits, is_fraction) in [(integer, false), (fraction, true)] {
-        for &byte in digits.iter().filter(|&&byte| byte != b'_') {
-            decimal.push(byte, is_fraction)?;
-        }
-    }
-    let magnitude = decimal.nearest_double()?;
+    let digits = digits.map(|byte| byte - b'0');
+    let zeros = digits.clone().take_while(|&digit| digit == 0).count();
+    let before_point = integer.iter().filter(is_digit).count();
+    let exponent = exponent.saturating_add(before_point as i64 - zeros as i64);
+    let magnitude = nearest_double(digits.skip(zeros), exponent)?;
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Reads an exponent of at least one digit. One that does not fit 64 bits is cut to the nearest
-/// that does, and decides the value all the same.
+/// Reads an exponent. One that does not fit 64 bits is cut to the nearest that does, which is too
+/// large for a double all the same.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = integer::split_sign(text);
-    if digits.is_empty() {
-        return None;
-    }
-    let mut exponent = 0i64;
-    for byte in digits.iter().filter(|&&byte| byte != b'_') {
-        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
-        exponent = exponent.saturating_mul(10).saturating_add(digit);
-    }
+    let magnitude = integer::parse_saturating(digits)?;
+    let exponent = i64::try_from(magnitude).unwrap_or(i64::MAX);
     Some(if negative { -exponent } else { exponent })
 }
 
-/// The number 0.`digits` × 10^`exponent`.
-struct Decimal {
-    /// `digits[..length]` are the significant digits, of which the first is not zero. If there are
-    /// more than [`DECIDING_DIGITS`], a one stands for the rest, unless the rest is zeros.
-    digits: [u8; DECIDING_DIGITS + 1],
-    length: usize,
-    exponent: i64,
-}
-
-impl Decimal {
-    /// Adds a digit. `None` if the byte is not one.
-    fn push(&mut self, byte: u8, is_fraction: bool) -> Option<()> {
-        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
-        if self.length == 0 && digit == 0 {
-            self.exponent = self.exponent.saturating_sub(i64::from(is_fraction));
-            return Some(());
-        }
-        self.exponent = self.exponent.saturating_add(i64::from(!is_fraction));
-        if self.length < DECIDING_DIGITS {
-            self.digits[self.length] = digit;
-            self.length += 1;
-        } else if digit != 0 {
-            self.digits[DECIDING_DIGITS] = 1;
-            self.length = DECIDING_DIGITS + 1;
-        }
-        Some(())
+/// The double nearest to 0.`digits` × 10^`exponent`. The first of the digits is not zero.
+fn nearest_double(digits: impl Iterator<Item = u8> + Clone, exponent: i64) -> Option<f64> {
+    let count = digits.clone().count();
+    let head = digits.clone().take(HEAD_DIGITS);
+    let head = head.fold(0, |number, digit| 10 * number + i64::from(digit));
+    let head_exponent = exponent.saturating_sub(count.min(HEAD_DIGITS) as i64);
+    let below = nearest_to_short(head, head_exponent)?;
+    let above = nearest_to_short(head + 1, head_exponent)?;
+    if count <= HEAD_DIGITS || below == above {
+        return Some(below);
     }
-
-    fn nearest_double(&self) -> Option<f64> {
-        let digits = &self.digits[..self.length];
-        let head = &digits[..self.length.min(HEAD_DIGITS)];
-        let exponent_of_last = |digits: &[u8]| self.exponent.saturating_sub(digits.len() as i64);
-        let number = number_of(head) as i64;
-        let below = nearest_double(number, exponent_of_last(head))?;
-        if head.len() == self.length {
-            return Some(below);
-        }
-        let above = nearest_double(number + 1, exponent_of_last(head))?;
-        if below == above {
-            return Some(below);
-        }
-        // They differ, so the number is in the range of the doubles, and its exponent is small.
-        let exponent = exponent_of_last(digits) as i32;
-        Some(match compare_with_halfway(digits, exponent, below) {
-            Ordering::Less => below,
-            Ordering::Equal if below.to_bits() % 2 == 0 => below,
-            _ => above,
-        })
-    }
-}
-
-/// The integer that these digits write, of which there are at most nineteen.
-fn number_of(digits: &[u8]) -> u64 {
-    digits
-        .iter()
-        .fold(0, |number, &digit| 10 * number + u64::from(digit))
+    // They differ, so the number is in the range of the doubles, and its exponent is small.
+    let rest_is_zero = digits.clone().skip(DECIDING_DIGITS).all(|digit| digit == 0);
+    let deciding = digits
+        .take(DECIDING_DIGITS)
+        .chain((!rest_is_zero).then_some(1));
+    let last_exponent = exponent as i32 - deciding.clone().count() as i32;
+    Some(match compare_with_halfway(deciding, last_exponent, below) {
+        Ordering::Less => below,
+        Ordering::Equal if below.to_bits() % 2 == 0 => below,
+        _ => above,
+    })
 }
 
 /// The double nearest to `number` × 10^`exponent`, as the standard library finds it.
-fn nearest_double(number: i64, exponent: i64) -> Option<f64> {
+fn nearest_to_short(number: i64, exponent: i64) -> Option<f64> {
     let mut text = [0; 2 * NUMBER_ROOM_BYTES + 1];
     let e = integer::write(&mut text, number);
     text[e] = b'e';
@@ -134,11 +88,8 @@ fn nearest_double(number: i64, exponent: i64) -> Option<f64> {
 
 /// Compares the number `digits` × 10^`exponent`, which rounds to `below` or to the next double, with
 /// the halfway point between these two.
-fn compare_with_halfway(digits: &[u8], exponent: i32, below: f64) -> Ordering {
-    let mut number = Natural::from(0);
-    for digits in digits.chunks(19) {
-        number.multiply_add(10u64.pow(digits.len() as u32), number_of(digits));
-    }
+fn compare_with_halfway(digits: impl Iterator<Item = u8>, exponent: i32, below: f64) -> Ordering {
+    let mut number = Natural::of_digits(digits);
     // `below` is `mantissa` × 2^`binary_exponent`.
     let biased_exponent = (below.to_bits() >> 52) as i32;
     let fraction = below.to_bits() & ((1 << 52) - 1);
@@ -155,7 +106,7 @@ fn compare_with_halfway(digits: &[u8], exponent: i32, below: f64) -> Ordering {
     number.limbs.iter().rev().cmp(halfway.limbs.iter().rev())
 }
 
-/// Enough for the digits of a [`Decimal`], since 10^769 < 2^2560. Nothing else gets larger: the two
+/// Enough for [`DECIDING_DIGITS`] and one more, since 10^769 < 2^2560. Nothing else gets larger: the two
 /// sides of a comparison are about equal, and one of them is either such digits, or below 2^1025,
 /// or at most 5^1076 × 2^54.
 const LIMBS: usize = 40;
@@ -176,6 +127,21 @@ impl From<u64> for Natural {
 }
 
 impl Natural {
+    fn of_digits(digits: impl Iterator<Item = u8>) -> Natural {
+        let mut number = Natural::from(0);
+        // Nineteen digits at a time, which fit 64 bits.
+        let (mut part, mut unit) = (0, 1);
+        for digit in digits {
+            if unit == 10u64.pow(19) {
+                number.multiply_add(unit, part);
+                (part, unit) = (0, 1);
+            }
+            (part, unit) = (10 * part + u64::from(digit), 10 * unit);
+        }
+        number.multiply_add(unit, part);
+        number
+    }
+
     fn multiply_add(&mut self, factor: u64, summand: u64) {
         let mut carry = summand;
         for limb in &mut self.limbs[..self.length] {
