@@ -154,48 +154,36 @@ impl Config {
 
     /// Says which field is out of its range, and what the range is.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let lines = 1..=Self::BUFFER_MAX_BYTES;
-        let read_buffers = 1..=Self::READ_BUFFER_MAX_BYTES;
-        let write_buffers = Self::WRITE_BUFFER_MIN_BYTES..=Self::BUFFER_MAX_BYTES;
-        let counts = 1..=usize::MAX;
-        let accept_retry_ms = self.accept_retry.as_millis();
-        let ranges = [
-            ("listen", self.listen.len(), &(1..=1_024)),
-            ("connection_limit", self.connection_limit, &counts),
-            ("line_limit_bytes", self.line_limit_bytes, &lines),
-            ("read_buffer_bytes", self.read_buffer_bytes, &read_buffers),
-            (
-                "write_buffer_bytes",
-                self.write_buffer_bytes,
-                &write_buffers,
-            ),
-            ("accepts_per_turn", self.accepts_per_turn, &counts),
-            (
-                "accept_retry",
-                usize::try_from(accept_retry_ms).unwrap_or(usize::MAX),
-                &counts,
-            ),
-            ("events_per_turn", self.events_per_turn, &(1..=65_536)),
-            ("turn_reply_bytes", self.turn_reply_bytes, &counts),
-            (
-                "unsent_limit_bytes",
-                self.unsent_limit_bytes,
-                &(4_096..=usize::MAX),
-            ),
-            ("housework_notes", self.housework_notes, &counts),
-        ];
-        match ranges
-            .into_iter()
-            .find(|(_, value, range)| !range.contains(value))
-        {
-            None => Ok(()),
-            Some((field, value, range)) => Err(Error::Config {
-                field,
-                value,
-                least: *range.start(),
-                most: *range.end(),
-            }),
+        let accept_retry_ms = usize::try_from(self.accept_retry.as_millis());
+        let any = usize::MAX;
+        let (line, read, write) = (
+            (1, Self::BUFFER_MAX_BYTES),
+            (1, Self::READ_BUFFER_MAX_BYTES),
+            (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
+        );
+        for (field, value, (least, most)) in [
+            ("listen", self.listen.len(), (1, 1_024)),
+            ("connection_limit", self.connection_limit, (1, any)),
+            ("line_limit_bytes", self.line_limit_bytes, line),
+            ("read_buffer_bytes", self.read_buffer_bytes, read),
+            ("write_buffer_bytes", self.write_buffer_bytes, write),
+            ("accepts_per_turn", self.accepts_per_turn, (1, any)),
+            ("accept_retry", accept_retry_ms.unwrap_or(any), (1, any)),
+            ("events_per_turn", self.events_per_turn, (1, 65_536)),
+            ("turn_reply_bytes", self.turn_reply_bytes, (1, any)),
+            ("unsent_limit_bytes", self.unsent_limit_bytes, (4_096, any)),
+            ("housework_notes", self.housework_notes, (1, any)),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::Config {
+                    field,
+                    value,
+                    least,
+                    most,
+                });
+            }
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The listening sockets: who is let in, and what happens when there is no room.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -33,11 +34,10 @@ enum State {
     Quiet,
     /// Perhaps. The next turn looks.
     Waiting,
-    /// Perhaps, but there is no room for them until a connection closes. No event will tell.
-    NoRoom,
-    /// Perhaps, but the system has no descriptor or memory for them. Other processes may free
-    /// some, so the server tries again at this time, or earlier if a connection closes.
-    NoResources { retry_at: Instant },
+    /// Perhaps, but there is no room for them until a connection closes. No event will tell. Where
+    /// it is the system that has no descriptor or memory, another process may free some, so the
+    /// server tries again at this time.
+    Full { retry_at: Option<Instant> },
 }
 
 /// The result of trying to accept a client.
@@ -111,7 +111,7 @@ impl Acceptor {
     /// When to call [`accept`](Self::accept) at the latest, event or not.
     pub fn retry_at(&self) -> Option<Instant> {
         match self.state {
-            State::NoResources { retry_at } => Some(retry_at),
+            State::Full { retry_at } => retry_at,
             _ => None,
         }
     }
@@ -120,15 +120,11 @@ impl Acceptor {
     ///
     /// `connections` is how many are served now, and `limit` how many may be.
     pub fn accept(&mut self, now: Instant, connections: usize, limit: usize) -> Accepted {
-        match self.state {
-            State::Waiting => {}
-            State::NoResources { retry_at } if retry_at <= now => {}
-            _ => return Accepted::None,
+        if !self.is_waiting() && self.retry_at().is_none_or(|retry_at| retry_at > now) {
+            return Accepted::None;
         }
         if connections >= limit {
-            self.state = State::NoRoom;
-            self.log_full(now, connections, "the connection limit is reached");
-            return Accepted::None;
+            return self.be_full(now, None, connections, &"the connection limit is reached");
         }
         for turn in 0..self.listeners.len() {
             let (listener, protocol) = &self.listeners[turn];
@@ -146,8 +142,7 @@ impl Acceptor {
                     return Accepted::Gone;
                 }
                 Err(error) => {
-                    self.lack_resources(now, connections, &error);
-                    return Accepted::None;
+                    return self.be_full(now, now.checked_add(self.retry), connections, &error);
                 }
             }
         }
@@ -155,15 +150,14 @@ impl Acceptor {
         Accepted::None
     }
 
-    fn lack_resources(&mut self, now: Instant, connections: usize, error: &io::Error) {
-        self.state = match now.checked_add(self.retry) {
-            Some(retry_at) => State::NoResources { retry_at },
-            None => State::NoRoom,
-        };
-        self.log_full(now, connections, &error.to_string());
-    }
-
-    fn log_full(&mut self, now: Instant, connections: usize, why: &str) {
+    fn be_full(
+        &mut self,
+        now: Instant,
+        retry_at: Option<Instant>,
+        connections: usize,
+        why: &dyn Display,
+    ) -> Accepted {
+        self.state = State::Full { retry_at };
         let is_old = |logged_at| now.saturating_duration_since(logged_at) >= self.log_interval;
         if self.logged_at.is_none_or(is_old) {
             self.logged_at = Some(now);
@@ -171,6 +165,7 @@ impl Acceptor {
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
         }
+        Accepted::None
     }
 }
 
@@ -204,24 +199,20 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     for socket_address in address.to_socket_addrs().map_err(resolve_error)? {
         match listen(socket_address) {
             Ok(listener) => listeners.push(listener),
-            Err(error) if is_of_this_machine(&error) => return Err(listen_error(error)),
-            // A host name may have an IPv6 address on a machine without IPv6.
-            Err(error) => missing = error,
+            Err(error) => match error.kind() {
+                // The machine has the address.
+                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                    return Err(listen_error(error));
+                }
+                // A host name may have an IPv6 address on a machine without IPv6.
+                _ => missing = error,
+            },
         }
     }
     if listeners.is_empty() {
-        Err(listen_error(missing))
-    } else {
-        Ok(listeners)
+        return Err(listen_error(missing));
     }
-}
-
-/// Whether the machine has the address but does not let the server listen on it.
-fn is_of_this_machine(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::AddrInUse | ErrorKind::PermissionDenied
-    )
+    Ok(listeners)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -270,7 +261,7 @@ mod tests {
         acceptor.wake();
         assert!(acceptor.is_waiting());
 
-        acceptor.lack_resources(start, 0, &ErrorKind::OutOfMemory.into());
+        acceptor.be_full(start, Some(start + retry), 0, &"no memory");
         assert_eq!(acceptor.retry_at(), Some(start + retry));
         acceptor.wake();
         assert!(!acceptor.is_waiting());
