@@ -126,14 +126,15 @@ fn value<T>(
     })
 }
 
-/// The message of an [`Error::Config`], with the option instead of the field of the same name.
-pub fn out_of_range(error: &Error) -> lexopt::Error {
-    let mut message = error.to_string();
-    if let Error::Config { field, .. } = error {
-        let option = field.trim_end_matches("_bytes").replace('_', "-");
-        message = message.replacen(field, &format!("--{option}"), 1);
-    }
-    message.into()
+/// Says what is wrong, with the option where the error has the field of the same name.
+pub fn message(error: &Error) -> String {
+    let message = error.to_string();
+    let Error::Config { field, .. } = error else {
+        return message;
+    };
+    let option = field.strip_suffix("_bytes").unwrap_or(field);
+    let rest = message.strip_prefix(field).unwrap_or_default();
+    format!("--{}{rest}", option.replace('_', "-"))
 }
 
 /// Checks the form of an address. Whether its host exists shows when the server is bound.

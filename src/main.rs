@@ -24,10 +24,10 @@ fn main() -> ExitCode {
         Ok(Command::Print(text)) => print(text),
         Ok(Command::Serve { config, log_level }) => match serve(config, log_level) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::out_of_range(&error)),
-            Err(error) => fail(CANNOT_RUN, &error),
+            Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::message(&error)),
+            Err(error) => fail(CANNOT_RUN, &error.to_string()),
         },
-        Err(error) => fail(WRONG_USAGE, &error),
+        Err(error) => fail(WRONG_USAGE, &error.to_string()),
     }
 }
 
@@ -49,11 +49,10 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
 /// Makes SIGINT, SIGTERM and SIGHUP requests to stop.
 fn stop_at_signals() -> io::Result<StopHandle> {
     let handle = StopHandle::new()?;
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // What `nohup` starts must not stop with the terminal.
-        if signal != SIGHUP || !is_ignored(SIGHUP) {
-            pipe::register(signal, handle.descriptor()?)?;
-        }
+    // What `nohup` starts must not stop with the terminal.
+    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
+        pipe::register(signal, handle.descriptor()?)?;
     }
     Ok(handle)
 }
@@ -70,14 +69,14 @@ fn is_ignored(signal: i32) -> bool {
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(CANNOT_RUN, &error),
+        Err(error) => fail(CANNOT_RUN, &error.to_string()),
     }
 }
 
 /// Says on standard error, in one line, why the program ends.
-fn fail(status: u8, error: &dyn std::error::Error) -> ExitCode {
+fn fail(status: u8, message: &str) -> ExitCode {
     let mut line = String::from("metricd: ");
-    for character in error.to_string().chars() {
+    for character in message.chars() {
         // What an operator typed may have any character.
         if character.is_control() {
             line.extend(character.escape_default());

@@ -31,16 +31,29 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     };
     let point = memchr::memchr(b'.', text).unwrap_or(text.len());
     let (integer, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
-    let is_digit = |byte: &&u8| **byte != b'_';
-    let digits = integer.iter().chain(fraction).filter(is_digit);
-    if digits.clone().next().is_none() || !digits.clone().all(u8::is_ascii_digit) {
+    if integer.is_empty() && fraction.is_empty() {
         return None;
     }
-    let digits = digits.map(|byte| byte - b'0');
-    let zeros = digits.clone().take_while(|&digit| digit == 0).count();
-    let before_point = integer.iter().filter(is_digit).count();
-    let exponent = exponent.saturating_add(before_point as i64 - zeros as i64);
-    let magnitude = nearest_double(digits.skip(zeros), exponent)?;
+    let is_digit = |byte: &&u8| **byte != b'_';
+    let (mut digits, mut length, mut zeros) = ([0; DECIDING_DIGITS + 1], 0, 0);
+    for byte in integer.iter().chain(fraction).filter(is_digit) {
+        match byte.is_ascii_digit().then(|| byte - b'0')? {
+            0 if length == 0 => zeros += 1,
+            digit if length < DECIDING_DIGITS => {
+                digits[length] = digit;
+                length += 1;
+            }
+            0 => {}
+            // Stands for all digits that do not decide by themselves.
+            _ => {
+                digits[DECIDING_DIGITS] = 1;
+                length = DECIDING_DIGITS + 1;
+            }
+        }
+    }
+    let before_point = integer.iter().filter(is_digit).count() as i64;
+    let exponent = exponent.saturating_add(before_point - zeros);
+    let magnitude = nearest_double(&digits[..length], exponent)?;
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -54,33 +67,33 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 }
 
 /// The double nearest to 0.`digits` × 10^`exponent`. The first of the digits is not zero.
-fn nearest_double(digits: impl Iterator<Item = u8> + Clone, exponent: i64) -> Option<f64> {
-    let count = digits.clone().count();
-    let head = digits.clone().take(HEAD_DIGITS);
-    let head = head.fold(0, |number, digit| 10 * number + i64::from(digit));
-    let head_exponent = exponent.saturating_sub(count.min(HEAD_DIGITS) as i64);
-    let below = nearest_to_short(head, head_exponent)?;
-    let above = nearest_to_short(head + 1, head_exponent)?;
-    if count <= HEAD_DIGITS || below == above {
+fn nearest_double(digits: &[u8], exponent: i64) -> Option<f64> {
+    let head = &digits[..digits.len().min(HEAD_DIGITS)];
+    let exponent_of_last = |digits: &[u8]| exponent.saturating_sub(digits.len() as i64);
+    let below = nearest_to_short(number_of(head), exponent_of_last(head))?;
+    let above = nearest_to_short(number_of(head) + 1, exponent_of_last(head))?;
+    if head.len() == digits.len() || below == above {
         return Some(below);
     }
     // They differ, so the number is in the range of the doubles, and its exponent is small.
-    let rest_is_zero = digits.clone().skip(DECIDING_DIGITS).all(|digit| digit == 0);
-    let deciding = digits
-        .take(DECIDING_DIGITS)
-        .chain((!rest_is_zero).then_some(1));
-    let last_exponent = exponent as i32 - deciding.clone().count() as i32;
-    Some(match compare_with_halfway(deciding, last_exponent, below) {
+    let exponent = exponent_of_last(digits) as i32;
+    Some(match compare_with_halfway(digits, exponent, below) {
         Ordering::Less => below,
         Ordering::Equal if below.to_bits() % 2 == 0 => below,
         _ => above,
     })
 }
 
+/// The integer that these digits write, of which there are at most nineteen.
+fn number_of(digits: &[u8]) -> u64 {
+    let append = |number, &digit| 10 * number + u64::from(digit);
+    digits.iter().fold(0, append)
+}
+
 /// The double nearest to `number` × 10^`exponent`, as the standard library finds it.
-fn nearest_to_short(number: i64, exponent: i64) -> Option<f64> {
+fn nearest_to_short(number: u64, exponent: i64) -> Option<f64> {
     let mut text = [0; 2 * NUMBER_ROOM_BYTES + 1];
-    let e = integer::write(&mut text, number);
+    let e = integer::write_magnitude(&mut text, number);
     text[e] = b'e';
     let length = e + 1 + integer::write(&mut text[e + 1..], exponent);
     str::from_utf8(&text[..length]).ok()?.parse().ok()
@@ -88,8 +101,11 @@ fn nearest_to_short(number: i64, exponent: i64) -> Option<f64> {
 
 /// Compares the number `digits` × 10^`exponent`, which rounds to `below` or to the next double, with
 /// the halfway point between these two.
-fn compare_with_halfway(digits: impl Iterator<Item = u8>, exponent: i32, below: f64) -> Ordering {
-    let mut number = Natural::of_digits(digits);
+fn compare_with_halfway(digits: &[u8], exponent: i32, below: f64) -> Ordering {
+    let mut number = Natural::from(0);
+    for digits in digits.chunks(19) {
+        number.multiply_add(10u64.pow(digits.len() as u32), number_of(digits));
+    }
     // `below` is `mantissa` × 2^`binary_exponent`.
     let biased_exponent = (below.to_bits() >> 52) as i32;
     let fraction = below.to_bits() & ((1 << 52) - 1);
@@ -127,21 +143,6 @@ impl From<u64> for Natural {
 }
 
 impl Natural {
-    fn of_digits(digits: impl Iterator<Item = u8>) -> Natural {
-        let mut number = Natural::from(0);
-        // Nineteen digits at a time, which fit 64 bits.
-        let (mut part, mut unit) = (0, 1);
-        for digit in digits {
-            if unit == 10u64.pow(19) {
-                number.multiply_add(unit, part);
-                (part, unit) = (0, 1);
-            }
-            (part, unit) = (10 * part + u64::from(digit), 10 * unit);
-        }
-        number.multiply_add(unit, part);
-        number
-    }
-
     fn multiply_add(&mut self, factor: u64, summand: u64) {
         let mut carry = summand;
         for limb in &mut self.limbs[..self.length] {
