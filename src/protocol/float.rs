@@ -74,19 +74,12 @@ fn parse_plain(text: &[u8]) -> Option<f64> {
 /// assert_eq!(&room[..length], b"1e-05");
 /// ```
 pub fn write(room: &mut [u8], value: f64) -> usize {
-    if value.is_finite() {
-        let mut buffer = zmij::Buffer::new();
-        let printed = buffer.format_finite(value).as_bytes();
-        if value.abs() >= 1e-4 || value == 0.0 {
-            // Here zmij's layout is Python's.
-            write_all(room, &[printed])
-        } else {
-            write_small(room, printed)
-        }
-    } else if value.is_nan() {
-        write_all(room, &[b"nan"])
-    } else {
-        write_all(room, &[if value < 0.0 { b"-inf" } else { b"inf" }])
+    let mut buffer = zmij::Buffer::new();
+    match buffer.format(value).as_bytes() {
+        _ if value.is_nan() => write_all(room, &[b"nan"]),
+        printed if value != 0.0 && value.abs() < 1e-4 => write_small(room, printed),
+        // Here zmij prints what Python does.
+        printed => write_all(room, &[printed]),
     }
 }
 
@@ -165,16 +158,11 @@ fn write_fraction(room: &mut [u8], digits: u64) -> usize {
 #[cold]
 fn write_small(room: &mut [u8], printed: &[u8]) -> usize {
     let (sign, magnitude) = printed.split_at(usize::from(printed[0] == b'-'));
-    match (magnitude, memchr::memchr(b'e', magnitude)) {
-        ([b'0', b'.', b'0', b'0', b'0', b'0', digit], _) => {
-            write_all(room, &[sign, &[*digit], b"e-05"])
-        }
-        ([b'0', b'.', b'0', b'0', b'0', b'0', first, rest @ ..], _) => {
-            write_all(room, &[sign, &[*first], b".", rest, b"e-05"])
-        }
-        // After the `e` come a minus sign and one digit.
-        (_, Some(e)) if magnitude.len() - e == 3 => {
-            write_all(room, &[sign, &magnitude[..e], b"e-0", &magnitude[e + 2..]])
+    match (magnitude.strip_prefix(b"0.0000"), magnitude) {
+        (Some([digit]), _) => write_all(room, &[sign, &[*digit], b"e-05"]),
+        (Some([first, rest @ ..]), _) => write_all(room, &[sign, &[*first], b".", rest, b"e-05"]),
+        (_, [digits @ .., b'e', b'-', exponent]) => {
+            write_all(room, &[sign, digits, b"e-0", &[*exponent]])
         }
         _ => write_all(room, &[printed]),
     }

@@ -84,13 +84,14 @@ fn plain_word_length(text: &[u8]) -> usize {
 fn any_request(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
     let text = str::from_utf8(line).map_err(|_| WrongCommand)?;
     let mut words = text.split(is_python_space).filter(|word| !word.is_empty());
-    let Some(command) = words.next() else {
-        return Ok(Request::Blank);
-    };
-    let request = match command {
-        "put" => put(&mut words),
-        "get" => get(&mut words),
-        _ => None,
+    let request = match words.next() {
+        None => return Ok(Request::Blank),
+        Some("put") => put(&mut words),
+        Some("get") => words.next().map(|key| match key {
+            "*" => Request::GetAll,
+            key => Request::Get(key),
+        }),
+        Some(_) => None,
     };
     match (request, words.next()) {
         (Some(request), None) => Ok(request),
@@ -107,13 +108,6 @@ fn put<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'l
         timestamp,
         value,
     }))
-}
-
-fn get<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'line>> {
-    match words.next()? {
-        "*" => Some(Request::GetAll),
-        key => Some(Request::Get(key)),
-    }
 }
 
 /// Whether Python's `str.split()` splits at this: white space as Unicode and Rust define it, and

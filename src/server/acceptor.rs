@@ -53,21 +53,16 @@ pub enum Accepted {
 impl Acceptor {
     /// Listens on every address that each of [`Config::listen`] resolves to.
     pub fn bind(config: &Config, registry: &Registry, token: Token) -> Result<Acceptor, Error> {
-        let mut listeners = Vec::new();
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         for Listen { address, protocol } in &config.listen {
-            let sockets = listen_on(address)?.into_iter();
-            listeners.extend(sockets.map(|socket| (socket, *protocol)));
-        }
-        let mut addresses = Vec::new();
-        for (listener, _) in &mut listeners {
-            addresses.push(
-                listener
-                    .local_addr()
-                    .map_err(Error::system("read an address"))?,
-            );
-            registry
-                .register(listener, token, Interest::READABLE)
-                .map_err(Error::system("watch a listening socket"))?;
+            for mut listener in listen_on(address)? {
+                let bound_to = listener.local_addr();
+                addresses.push(bound_to.map_err(Error::system("read an address"))?);
+                registry
+                    .register(&mut listener, token, Interest::READABLE)
+                    .map_err(Error::system("watch a listening socket"))?;
+                listeners.push((listener, *protocol));
+            }
         }
         Ok(Acceptor {
             listeners,

@@ -11,9 +11,12 @@ pub struct LineBuffer {
     /// Room for the longest unfinished line and one full read after it.
     bytes: Box<[u8]>,
     cut: Cut,
+    /// The most bytes of a line, its newline not counted.
+    line_limit: usize,
 }
 
 /// How far the bytes are cut.
+#[derive(Default)]
 struct Cut {
     /// First byte that is not handed out yet; `start <= scanned`.
     start: usize,
@@ -24,8 +27,6 @@ struct Cut {
     /// The line that begins at `start` is too long: its first bytes are there, up to
     /// [`TOO_LONG_KEPT_BYTES`], and not all that followed them.
     discarding: bool,
-    /// The most bytes of a line, its newline not counted.
-    line_limit: usize,
 }
 
 /// How much is kept of the beginning of a line that is too long, unless the limit itself is less.
@@ -67,6 +68,7 @@ pub enum Line<'buffer> {
 pub struct Lines<'buffer> {
     bytes: &'buffer [u8],
     cut: &'buffer mut Cut,
+    line_limit: usize,
 }
 
 impl LineBuffer {
@@ -74,13 +76,8 @@ impl LineBuffer {
     pub fn new(line_limit: usize, read_size: usize) -> LineBuffer {
         LineBuffer {
             bytes: vec![0; line_limit + read_size].into_boxed_slice(),
-            cut: Cut {
-                start: 0,
-                scanned: 0,
-                end: 0,
-                discarding: false,
-                line_limit,
-            },
+            cut: Cut::default(),
+            line_limit,
         }
     }
 
@@ -89,28 +86,27 @@ impl LineBuffer {
     pub fn load(&mut self, unread: Unread) {
         debug_assert!(self.is_empty(), "the last turn saved its input");
         self.bytes[..unread.bytes.len()].copy_from_slice(&unread.bytes);
-        self.cut.start = 0;
-        self.cut.scanned = unread.scanned as usize;
-        self.cut.end = unread.bytes.len();
-        self.cut.discarding = unread.discarding;
+        self.cut = Cut {
+            start: 0,
+            scanned: unread.scanned as usize,
+            end: unread.bytes.len(),
+            discarding: unread.discarding,
+        };
     }
 
     /// Hands back what is left over, and is empty again.
     pub fn save(&mut self) -> Unread {
-        let cut = &self.cut;
-        let unread = Unread {
+        let cut = mem::take(&mut self.cut);
+        Unread {
             bytes: self.bytes[cut.start..cut.end].into(),
             scanned: (cut.scanned - cut.start) as u32,
             discarding: cut.discarding,
-        };
-        self.clear();
-        unread
+        }
     }
 
     /// Discards all that is left over.
     pub fn clear(&mut self) {
-        let cut = &mut self.cut;
-        (cut.start, cut.scanned, cut.end, cut.discarding) = (0, 0, 0, false);
+        self.cut = Cut::default();
     }
 
     /// Whether lines may be left to cut; if not, only a read brings the next one.
@@ -136,7 +132,7 @@ impl LineBuffer {
         self.bytes.copy_within(cut.start..cut.end, 0);
         cut.end -= mem::take(&mut cut.start);
         cut.scanned = cut.end;
-        let read_size = most_bytes.min(self.bytes.len() - cut.line_limit);
+        let read_size = most_bytes.min(self.bytes.len() - self.line_limit);
         let room = &mut self.bytes[cut.end..][..read_size];
         let count = loop {
             match source.read(room) {
@@ -153,6 +149,7 @@ impl LineBuffer {
         Lines {
             bytes: &self.bytes,
             cut: &mut self.cut,
+            line_limit: self.line_limit,
         }
     }
 }
@@ -164,36 +161,31 @@ impl<'buffer> Iterator for Lines<'buffer> {
     fn next(&mut self) -> Option<Line<'buffer>> {
         let cut = &mut *self.cut;
         let Some(offset) = memchr::memchr(b'\n', &self.bytes[cut.scanned..cut.end]) else {
-            cut.wait_for_more();
+            cut.wait_for_more(self.line_limit);
             return None;
         };
-        let line = cut.start..cut.scanned + offset;
-        cut.start = line.end + 1;
-        cut.scanned = cut.start;
+        let line = &self.bytes[cut.start..cut.scanned + offset];
+        cut.scanned += offset + 1;
+        cut.start = cut.scanned;
         debug_assert!(cut.scanned <= cut.end);
-        let is_too_long = mem::take(&mut cut.discarding) || line.len() > cut.line_limit;
-        let line = &self.bytes[line];
-        Some(if is_too_long {
-            Line::TooLong(&line[..line.len().min(cut.too_long_kept_bytes())])
-        } else {
-            Line::Whole(line)
-        })
+        if !mem::take(&mut cut.discarding) && line.len() <= self.line_limit {
+            return Some(Line::Whole(line));
+        }
+        let kept_bytes = line.len().min(TOO_LONG_KEPT_BYTES).min(self.line_limit);
+        Some(Line::TooLong(&line[..kept_bytes]))
     }
 }
 
 impl Cut {
     /// Keeps the unfinished line at the end, or, where it is too long already, its beginning.
-    fn wait_for_more(&mut self) {
-        if self.discarding || self.end - self.start > self.line_limit {
+    fn wait_for_more(&mut self, line_limit: usize) {
+        if self.discarding || self.end - self.start > line_limit {
             self.discarding = true;
-            self.end = self.end.min(self.start + self.too_long_kept_bytes());
+            let kept_bytes = TOO_LONG_KEPT_BYTES.min(line_limit);
+            self.end = self.end.min(self.start + kept_bytes);
         }
         self.scanned = self.end;
-        debug_assert!(self.end - self.start <= self.line_limit);
-    }
-
-    fn too_long_kept_bytes(&self) -> usize {
-        TOO_LONG_KEPT_BYTES.min(self.line_limit)
+        debug_assert!(self.end - self.start <= line_limit);
     }
 }
 
