@@ -18,7 +18,7 @@ pub enum Command {
     Print(&'static str),
 }
 
-/// The options that set a number, each with what it sets.
+/// The options that take a number, each with the field that it sets.
 fn numbers(config: &mut Config) -> [(&'static str, &mut usize); 8] {
     [
         ("connection-limit", &mut config.connection_limit),
@@ -102,7 +102,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
     Ok(Command::Serve { config, log_level })
 }
 
-/// What an option with a number takes. Its range is checked when the server is bound.
+/// What an option that sets a number takes. The range is checked when the server is bound.
 const NUMBER: &str = "a number";
 
 /// The error for an argument that is not taken, with a hint to those that are.
@@ -126,7 +126,7 @@ fn value<T>(
     })
 }
 
-/// Says what is wrong, with the option where the error has the field of the same name.
+/// The message of an error, with the name of the option where the error has that of the field.
 pub fn message(error: &Error) -> String {
     let message = error.to_string();
     let Error::Config { field, .. } = error else {

@@ -59,8 +59,7 @@ impl<Address: Into<String>> From<Address> for Listen {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients are let in, 1 to 1,024 addresses. Default: the line protocol on
-    /// `127.0.0.1:8888`.
+    /// Addresses to listen on, 1 to 1,024. Default: the line protocol on `127.0.0.1:8888`.
     pub listen: Vec<Listen>,
 
     /// Connections served at once, at least 1. Further clients wait in the system's accept
@@ -95,28 +94,28 @@ pub struct Config {
     /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).
     pub events_per_turn: usize,
 
-    /// How long the requests of one turn of the loop may take: what bounds the wait of a client
-    /// for all others. Each connection gets a part of it, by what its requests really take, and at
-    /// least one request. Default: 4 ms.
+    /// How long the requests of one turn of the loop may take, which bounds how long a client waits
+    /// for all others. Each connection gets a share of this time, measured as its requests run, and
+    /// at least one request. Default: 4 ms.
     pub turn_time: Duration,
 
     /// Bytes of replies that are formed between two commits, of all connections together. Default:
     /// 256 KiB, which stay in a processor's cache.
     pub turn_reply_bytes: usize,
 
-    /// Bytes of requests and replies that all connections together keep between their turns,
-    /// beyond which each is read from, and replied to, in small pieces only. Default: 64 MiB.
+    /// Bytes of requests and replies that all connections together keep between their turns. Past
+    /// it, each is read from, and replied to, in small pieces only. Default: 64 MiB.
     pub kept_limit_bytes: usize,
 
     /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system
     /// cannot limit these, this is the size of its send buffer. Default: 128 KiB.
     pub unsent_limit_bytes: usize,
 
-    /// Bytes of what was replaced since that are kept for all readers of long replies together.
-    /// Beyond it the oldest of these readers is cut off. Default: 64 MiB.
+    /// Bytes of replaced points that are kept for the readers of long replies, all together. Past
+    /// it, the oldest of these readers is cut off. Default: 64 MiB.
     pub snapshot_limit_bytes: usize,
 
-    /// How many notes of what was replaced are looked through at once when readers have ended.
+    /// How many notes of replaced points are looked through at once when readers have ended.
     /// Default: 2,000, the work of some 0.1 ms.
     pub housework_notes: usize,
 
@@ -136,17 +135,17 @@ impl Config {
     /// The most that the read buffer may be set to: 1 MiB, about what is executed in one turn.
     pub const READ_BUFFER_MAX_BYTES: usize = 1 << 20;
 
-    /// What is read in one turn of all who are ready, if each so gets more than the least: some
-    /// 30,000 puts.
+    /// Bytes that are read in one turn from all clients who are ready, in equal shares: some 30,000
+    /// puts.
     pub(crate) const FRESH_READ_BYTES: usize = 1 << 20;
 
-    /// What is read of each of them at the least: some dozens of puts.
+    /// The least such share: some dozens of puts.
     pub(crate) const FRESH_READ_MIN_BYTES: usize = 2 << 10;
 
-    /// What is replied in one turn to all who are ready, if each so gets more than the least.
+    /// Bytes that are replied in one turn to all clients who are ready, in equal shares.
     pub(crate) const FRESH_REPLY_BYTES: usize = 4 << 20;
 
-    /// What is replied to each of them at the least.
+    /// The least such share.
     pub(crate) const FRESH_REPLY_MIN_BYTES: usize = 4 << 10;
 
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.

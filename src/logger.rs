@@ -17,10 +17,10 @@ use simple_logger::SimpleLogger;
 /// Formats records with [`SimpleLogger`] and writes them to standard error, after the time. What
 /// standard error does not take at once is dropped.
 ///
-/// `SimpleLogger` prints by itself: it panics if it cannot write, and waits if nobody reads. A full
-/// disk or a reader that stands still is no reason for a server to do either. So `SimpleLogger`
-/// prints on standard output, which the daemon has no other use for. That is made one end of a pair
-/// of sockets, and the lines are taken from the other end.
+/// `SimpleLogger` prints to standard output. It panics if it cannot write, and waits if nobody
+/// reads, but a server must do neither for a full disk or a stalled reader. So standard output,
+/// which the daemon does not use otherwise, becomes one end of a pair of sockets, and the lines
+/// are read from the other end.
 struct Logger {
     printer: SimpleLogger,
     printed: UnixStream,
@@ -53,7 +53,7 @@ impl Log for Logger {
         self.printer.log(record);
         let time = humantime::format_rfc3339_millis(SystemTime::now());
         let mut line = format!("{time} ").into_bytes();
-        // Ends when all that was printed is read: then reading would block.
+        // Fails when everything that was printed is read, since then reading would block.
         let _would_block = (&self.printed).read_to_end(&mut line);
         line.truncate(LINE_BYTES);
         // Where the log cannot be written, nobody can be told.
@@ -63,8 +63,8 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// The most bytes of a line, which all lines of today are shorter than. A pipe that poll says is
-/// writable takes so many without waiting, on every system (`_POSIX_PIPE_BUF`).
+/// Lines are cut to this length, which none reaches today. A pipe that is writable according to
+/// poll takes that many bytes without waiting, on every system (`_POSIX_PIPE_BUF`).
 const LINE_BYTES: usize = 512;
 
 impl Logger {
@@ -82,13 +82,15 @@ fn is_writable(log: &File) -> bool {
     poll(&mut polled, Some(&Timespec::default())) == Ok(1)
 }
 
-/// Opens what standard error refers to in such a way that writing does not wait for a reader.
+/// Opens standard error in such a way that writing does not wait for a reader.
 ///
-/// Whether a descriptor waits is a mode that all processes share which have inherited it, so it is
-/// not for us to change. A terminal or pipe is opened once more instead, in a mode of our own: poll
-/// says that a terminal is writable even if writing to it waits, and another process may fill a
-/// pipe after poll has looked. Where that fails, poll alone must do. Files never wait, and have a
-/// position that is to be shared. Sockets cannot be opened, but [`send`] can be told not to wait.
+/// Whether writing waits is a mode of the open file, which other processes share, so it must not be
+/// changed. A terminal or a pipe is opened a second time instead, in a mode of its own. Where that
+/// fails, poll decides, which is not as good: it says that a terminal is writable even if writing
+/// waits, and another process may fill a pipe after it has looked.
+///
+/// A regular file never waits, and is not opened again because its position is to be shared. A
+/// socket cannot be opened, but [`send`] can be told not to wait.
 fn open_log() -> io::Result<File> {
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     if stderr.metadata()?.is_file() {
@@ -98,7 +100,7 @@ fn open_log() -> io::Result<File> {
     let reopened = if cfg!(any(target_os = "linux", target_os = "android")) {
         open("/proc/self/fd/2", flags, Mode::empty())
     } else {
-        // Pipes have no name there.
+        // Elsewhere a pipe has no name.
         ttyname(&stderr, []).and_then(|name| open(name, flags, Mode::empty()))
     };
     Ok(reopened.map_or(stderr, File::from))

@@ -32,11 +32,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {
-    // Before all else: a signal that comes while the server starts is to be seen when it runs.
+    // First of all, so that a signal that comes during the start stops the server when it runs.
     let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
     logger::install(log_level).map_err(system("log"))?;
     let server = Server::bind_with(config, stop_handle)?;
-    // The system takes back all memory at once. Freeing it piece by piece would take its time.
+    // The system takes back all memory at once, which is faster than freeing it piece by piece.
     let mut store = ManuallyDrop::new(Store::new());
     server.run_over(&mut store)
 }
@@ -49,7 +49,7 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
 /// Makes SIGINT, SIGTERM and SIGHUP requests to stop.
 fn stop_at_signals() -> io::Result<StopHandle> {
     let handle = StopHandle::new()?;
-    // What `nohup` starts must not stop with the terminal.
+    // A program that `nohup` starts must not stop with the terminal.
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
     for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         pipe::register(signal, handle.descriptor()?)?;
@@ -57,8 +57,8 @@ fn stop_at_signals() -> io::Result<StopHandle> {
     Ok(handle)
 }
 
-/// Whether the program was started with this signal ignored, as far as the system tells: Linux
-/// does.
+/// Whether the program was started with this signal ignored. Systems other than Linux do not tell,
+/// and it is taken not to be.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -77,7 +77,7 @@ fn print(text: &str) -> ExitCode {
 fn fail(status: u8, message: &str) -> ExitCode {
     let mut line = String::from("metricd: ");
     for character in message.chars() {
-        // What an operator typed may have any character.
+        // What an operator typed may hold any character.
         if character.is_control() {
             line.extend(character.escape_default());
         } else {

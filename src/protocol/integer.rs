@@ -83,12 +83,12 @@ fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
 fn parse_long(text: &[u8]) -> Option<u64> {
     let digits = text.iter().filter(|&&byte| byte != b'_').count();
     let is_read = digits <= READ_DIGITS_MAX && underscores_stand_between_digits(text);
-    // The largest number of 64 bits is too large for either sign, and so is what is larger.
+    // `u64::MAX` stands for larger numbers too, and all these are too large with either sign.
     is_read.then(|| parse_saturating(text))?
 }
 
-/// The number that ASCII digits write, or the largest of 64 bits if that is less. Underscores are
-/// passed over, wherever they are. `None` for an empty text, and for any other character.
+/// Reads ASCII digits. A number that does not fit is `u64::MAX`. Ignores underscores, wherever they
+/// are. `None` for an empty text, and for any other character.
 pub(super) fn parse_saturating(text: &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for byte in text.iter().filter(|&&byte| byte != b'_') {

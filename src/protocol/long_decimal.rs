@@ -44,7 +44,7 @@ pub fn parse(text: &[u8]) -> Option<f64> {
                 length += 1;
             }
             0 => {}
-            // Stands for all digits that do not decide by themselves.
+            // Stands for all digits from here on.
             _ => {
                 digits[DECIDING_DIGITS] = 1;
                 length = DECIDING_DIGITS + 1;
@@ -57,8 +57,8 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Reads an exponent. One that does not fit 64 bits is cut to the nearest that does, which is too
-/// large for a double all the same.
+/// Reads an exponent. One that does not fit 64 bits is read as the nearest that does, which gives
+/// the same double: an infinity or zero.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = integer::split_sign(text);
     let magnitude = integer::parse_saturating(digits)?;
@@ -84,7 +84,7 @@ fn nearest_double(digits: &[u8], exponent: i64) -> Option<f64> {
     })
 }
 
-/// The integer that these digits write, of which there are at most nineteen.
+/// The integer of these digits, which are at most nineteen.
 fn number_of(digits: &[u8]) -> u64 {
     let append = |number, &digit| 10 * number + u64::from(digit);
     digits.iter().fold(0, append)

@@ -66,8 +66,8 @@ fn plain_word_length(text: &[u8]) -> usize {
     let mut length = 0;
     while let Some(eight) = text[length..].first_chunk() {
         let eight = u64::from_le_bytes(*eight);
-        // The high bit is set of each byte above ASCII or below `!`. It may be set of others after
-        // the first such byte, which does not matter.
+        // Has the high bit of each byte that is above ASCII or below `!`. After the first such
+        // byte it may have others too, which does not matter.
         let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
         if others != 0 {
             return length + others.trailing_zeros() as usize / 8;

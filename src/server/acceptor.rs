@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::config::{Config, Listen, Protocol};
 use crate::error::Error;
 
-/// All listening sockets. They share one token, so an event of any is a reason to look at all.
+/// All listening sockets. They share one token, so after an event of any one, all are tried.
 #[derive(Debug)]
 pub struct Acceptor {
     /// Each with what is spoken there.
@@ -145,6 +145,7 @@ impl Acceptor {
         Accepted::None
     }
 
+    /// Accepts nobody until a connection closes or it is `retry_at`, and logs why.
     fn be_full(
         &mut self,
         now: Instant,
@@ -164,8 +165,8 @@ impl Acceptor {
     }
 }
 
-/// Whether an error of `accept` is about the client at the head of the queue, which has left the
-/// queue by then, and not about the server. The list is that of accept(2).
+/// Whether an error of `accept` is about one client and not about the server. The client has left
+/// the queue by then. The list is that of accept(2).
 fn is_of_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -195,7 +196,7 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
         match listen(socket_address) {
             Ok(listener) => listeners.push(listener),
             Err(error) => match error.kind() {
-                // The machine has the address.
+                // The machine has the address, and does not let the server listen on it.
                 ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
                     return Err(listen_error(error));
                 }
@@ -220,7 +221,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    // The queue is as long as the system allows. Who finds no place tries again a second later.
+    // The queue is as long as the system allows. A client that finds it full tries again a second
+    // later.
     socket.listen(i32::MAX)?;
     Ok(TcpListener::from_std(socket.into()))
 }
