@@ -22,9 +22,11 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 }
 
 fn parse_any(text: &[u8]) -> Option<f64> {
-    // Nineteen digits fit 64 bits, and the standard library reads them quickly.
-    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
-    if digits > 19 || memchr::memchr(b'_', text).is_some() {
+    // Nineteen significant digits fit 64 bits, and the standard library reads them quickly.
+    let significant = text.iter().skip_while(|byte| !matches!(byte, b'1'..=b'9'));
+    let digits = significant.filter(|byte| byte.is_ascii_digit());
+    let is_long = text.len() > 19 && digits.count() > 19;
+    if is_long || memchr::memchr(b'_', text).is_some() {
         return long_decimal::parse(text);
     }
     // The standard library's grammar is Python's, except for the underscores.

@@ -177,12 +177,13 @@ pub(super) fn text(digits: u64) -> [u8; 8] {
 ///
 /// The text of the next integer is the last text plus the step. The last eight digits are added
 /// all at once, as long as the digits before them do not change.
+#[derive(Default)]
 pub struct AscendingWriter {
     /// The integer that was written last.
     last: i64,
-    /// Its last eight digits, as a number.
-    low: u64,
-    /// The same, one digit in each byte, the last digit in the lowest.
+    /// Steps below this change its last eight digits alone. At first there are none.
+    step_limit: u64,
+    /// Its last eight digits, one in each byte, the last digit in the lowest.
     low_digits: u64,
     /// `high[..high_length]` is the text before these eight digits, at least one digit.
     high: [u8; 8],
@@ -193,32 +194,18 @@ pub struct AscendingWriter {
 }
 
 impl AscendingWriter {
-    /// A writer for any integers.
-    pub(super) fn new() -> AscendingWriter {
-        AscendingWriter {
-            last: 0,
-            // So large that no step is added to it.
-            low: EIGHT_DIGITS,
-            low_digits: 0,
-            high: [0; 8],
-            high_length: 0,
-            step: 0,
-            step_digits: 0,
-        }
-    }
-
     /// Writes what [`write()`] does, and panics if that does.
     #[inline(always)]
     pub fn write(&mut self, room: &mut [u8], value: i64) -> usize {
         let step = value.wrapping_sub(self.last) as u64;
-        if step >= EIGHT_DIGITS || self.low + step >= EIGHT_DIGITS {
+        if step >= self.step_limit {
             return self.write_in_full(room, value);
         }
         if step != self.step {
             (self.step, self.step_digits) = (step, eight_digits(step).swap_bytes());
         }
         self.last = value;
-        self.low += step;
+        self.step_limit -= step;
         self.low_digits = sum_of_digits(self.low_digits, self.step_digits);
         write_block(room, self.high);
         write_block(
@@ -231,12 +218,13 @@ impl AscendingWriter {
     #[cold]
     fn write_in_full(&mut self, room: &mut [u8], value: i64) -> usize {
         let length = write(room, value);
-        *self = AscendingWriter::new();
+        *self = AscendingWriter::default();
         // As an unsigned number, a negative one is larger than all these.
         if (EIGHT_DIGITS..EIGHT_DIGITS * EIGHT_DIGITS).contains(&(value as u64)) {
             self.last = value;
-            self.low = value as u64 % EIGHT_DIGITS;
-            self.low_digits = eight_digits(self.low).swap_bytes();
+            let low = value as u64 % EIGHT_DIGITS;
+            self.step_limit = EIGHT_DIGITS - low;
+            self.low_digits = eight_digits(low).swap_bytes();
             self.high_length = length - 8;
             self.high[..length - 8].copy_from_slice(&room[..length - 8]);
         }
@@ -284,7 +272,7 @@ mod tests {
 
         #[test]
         fn ascending_integers_are_written_as_any_are(first: i64, shift in 0u32..64, steps in proptest::collection::vec((0i64..1_000_000_000, 0u32..30), 1..40)) {
-            let mut writer = AscendingWriter::new();
+            let mut writer = AscendingWriter::default();
             let mut value = first >> shift;
             for (step, shift) in steps {
                 prop_assert_eq!(written(|room| writer.write(room, value)), value.to_string());

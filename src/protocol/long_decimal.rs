@@ -71,8 +71,11 @@ fn nearest_double(digits: &[u8], exponent: i64) -> Option<f64> {
     let head = &digits[..digits.len().min(HEAD_DIGITS)];
     let exponent_of_last = |digits: &[u8]| exponent.saturating_sub(digits.len() as i64);
     let below = nearest_to_short(number_of(head), exponent_of_last(head))?;
+    if head.len() == digits.len() {
+        return Some(below);
+    }
     let above = nearest_to_short(number_of(head) + 1, exponent_of_last(head))?;
-    if head.len() == digits.len() || below == above {
+    if below == above {
         return Some(below);
     }
     // They differ, so the number is in the range of the doubles, and its exponent is small.

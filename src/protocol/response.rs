@@ -38,7 +38,7 @@ impl<'key> PointWriter<'key> {
         PointWriter {
             key,
             block,
-            timestamps: AscendingWriter::new(),
+            timestamps: AscendingWriter::default(),
         }
     }
 
