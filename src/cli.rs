@@ -1,6 +1,6 @@
 //! The command line: from arguments to a [`Config`] and whatever else the daemon needs to know.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -80,8 +80,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 listen.push(value(&mut parser, option, takes, address)?);
             }
             "stop-timeout" => {
-                let seconds = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
-                config.stop_timeout = Duration::from_secs(seconds);
+                let seconds: usize = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
+                config.stop_timeout = Duration::from_secs(seconds as u64);
             }
             "log-level" => {
                 let takes = "off, error, warn, info, debug or trace";
@@ -115,15 +115,19 @@ fn value<T>(
     parser: &mut lexopt::Parser,
     option: &str,
     takes: &str,
-    read: impl FnOnce(&str) -> Option<T>,
+    read: fn(&str) -> Option<T>,
 ) -> Result<T, lexopt::Error> {
-    let Ok(text) = parser.value() else {
-        return Err(format!("--{option} has no value: it takes {takes}").into());
+    let text = parser.value().ok();
+    let value = text.as_deref().and_then(OsStr::to_str).and_then(read);
+    value.ok_or_else(|| wrong_value(option, text.as_deref(), takes))
+}
+
+fn wrong_value(option: &str, text: Option<&OsStr>, takes: &str) -> lexopt::Error {
+    let what = match text.map(OsStr::to_string_lossy) {
+        None => "has no value".into(),
+        Some(text) => format!("does not take {text:?}"),
     };
-    text.to_str().and_then(read).ok_or_else(|| {
-        let text = text.to_string_lossy();
-        format!("--{option} does not take {text:?}: it takes {takes}").into()
-    })
+    format!("--{option} {what}: it takes {takes}").into()
 }
 
 /// The message of an error, with the name of the option where the error has that of the field.

@@ -107,15 +107,11 @@ pub fn write_decimal(room: &mut [u8], digits: i64, decimals: u8) -> usize {
     room[0] = b'-';
     let sign = usize::from(digits < 0);
     let room = &mut room[sign..];
-    if magnitude < EIGHT_DIGITS && decimals < 8 {
-        sign + write_short_decimal(room, magnitude, usize::from(decimals))
+    let decimals = usize::from(decimals);
+    sign + if magnitude < EIGHT_DIGITS && decimals < 8 {
+        write_short_decimal(room, magnitude, decimals)
     } else {
-        sign + write_long_decimal(
-            room,
-            magnitude / unit,
-            magnitude % unit,
-            usize::from(decimals),
-        )
+        write_long_decimal(room, magnitude / unit, magnitude % unit, decimals)
     }
 }
 
