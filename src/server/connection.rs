@@ -154,8 +154,7 @@ impl<S: Stream> Connection<S> {
 
     /// Whether something is still to be read and executed, or replies to be formed or written.
     pub fn owes(&self) -> bool {
-        let is_read = self.state == State::Closing && self.input != Input::Ended;
-        is_read || self.has_work() || !matches!(self.output, Output::Flowing)
+        self.input == Input::OneRead || self.has_work() || !matches!(self.output, Output::Flowing)
     }
 
     /// Whether the rest of the reply that is begun is not kept for it any more.
@@ -448,6 +447,7 @@ mod tests {
                 line_limit_bytes: 40,
                 read_buffer_bytes,
                 write_buffer_bytes,
+                turn_time: Duration::from_secs(1_000),
                 ..Config::default()
             },
             reply_bytes,
@@ -459,11 +459,10 @@ mod tests {
         fn turn(&mut self, desk: &mut Desk) -> Next {
             let write_buffer_bytes = desk.config.write_buffer_bytes;
             let mut shared = Shared::new(&mut desk.store, &desk.config);
-            let time = Duration::from_secs(1_000);
             let mut allowance = Allowance::new(
                 desk.config.read_buffer_bytes,
                 desk.reply_bytes,
-                time,
+                desk.config.turn_time,
                 Instant::now,
             );
             self.execute(&mut shared, &mut allowance);
@@ -615,12 +614,18 @@ mod tests {
             (&[b"\nx\n"], &[ERROR]),
             (&[b"\n\xff\n"], &[ERROR]),
         ];
-        for (reads, expected) in table {
-            let mut connection = sending(&reads.concat());
-            connection.stream.reads = reads.iter().map(|read| Step::Bytes(read.len())).collect();
-            assert_eq!(drive(&mut connection, &mut desk(64 << 10)), None);
-            let shown = reads.concat().escape_ascii().to_string();
-            assert_eq!(connection.stream.output, expected.concat(), "{shown}");
+        // With no time, each line takes a turn of its own.
+        for turn_time in [Duration::ZERO, Duration::from_secs(1_000)] {
+            let mut desk = desk(64 << 10);
+            desk.config.turn_time = turn_time;
+            for (reads, expected) in table {
+                let mut connection = sending(&reads.concat());
+                let steps = reads.iter().map(|read| Step::Bytes(read.len()));
+                connection.stream.reads = steps.collect();
+                assert_eq!(drive(&mut connection, &mut desk), None);
+                let shown = reads.concat().escape_ascii().to_string();
+                assert_eq!(connection.stream.output, expected.concat(), "{shown}");
+            }
         }
     }
 
@@ -834,12 +839,15 @@ mod tests {
         fn any_cutting_of_input_and_output_gives_the_same_replies(
             pieces in proptest::collection::vec(lines(), 1..8), reads in steps(), writes in steps(),
             read_buffer in 1usize..50, write_buffer in 8usize..200, reply_bytes in 8usize..200,
-            ends: bool,
+            has_time: bool, ends: bool,
         ) {
             let expected = replies(&pieces.concat());
             let mut desk = narrow_desk(read_buffer, write_buffer, reply_bytes);
+            if !has_time {
+                desk.config.turn_time = Duration::ZERO;
+            }
             let mut connection = sending(&pieces[0]);
-            // The end, where there is one, comes behind all of it, and is announced by an event.
+            // The end, if there is one, comes after all of it, and is announced by an event.
             let mut arriving = pieces[1..].iter().cloned().collect();
             (connection.stream.reads, connection.stream.writes) = (reads, writes);
             let idle = drive_while(&mut connection, &mut desk, &mut arriving);

@@ -133,7 +133,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             self.accept();
             self.turn();
         }
-        let owed = self.count_owed();
+        let owed = count_owed(&self.clients);
         if owed > 0 {
             log::warn!("{owed} clients did not take all of their replies");
         }
@@ -444,30 +444,26 @@ impl<'store, C: Commit> EventLoop<'store, C> {
 
     /// Whether the server was asked to stop, and has nothing more to wait for.
     fn is_stopped(&mut self) -> bool {
-        let Some(mut stopping) = self.stopping.take() else {
+        let Some(stopping) = &mut self.stopping else {
             return false;
         };
+        let owed = count_owed(&self.clients);
+        let linger = self.server.config.linger;
         let now = (self.clock)();
         stopping.lingers_until = match stopping.lingers_until {
-            _ if self.count_owed() > 0 => None,
-            None => now.checked_add(self.config().linger),
+            _ if owed > 0 => None,
+            None => now.checked_add(linger),
             lingers_until => lingers_until,
         };
-        let timers = [stopping.deadline, stopping.lingers_until];
-        self.stopping = Some(stopping);
-        let due = timers.into_iter().flatten().min();
-        self.clients.is_empty() || due.is_some_and(|due| due <= now)
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        self.clients.is_empty() || is_due(stopping.deadline) || is_due(stopping.lingers_until)
     }
+}
 
-    /// How many clients are owed something.
-    fn count_owed(&self) -> usize {
-        let owes =
-            |client: &Client| client.standing == Standing::Answered || client.connection.owes();
-        self.clients
-            .iter()
-            .filter(|(_, client)| owes(client))
-            .count()
-    }
+/// How many of these clients are owed something.
+fn count_owed(clients: &Slab<Client>) -> usize {
+    let owes = |client: &Client| client.standing == Standing::Answered || client.connection.owes();
+    clients.iter().filter(|(_, client)| owes(client)).count()
 }
 
 /// Limits what waits in the system to be sent, which grows to megabytes for a client that does not

@@ -54,10 +54,10 @@ impl LineSession {
         if self.reply.is_some() && self.continue_reply(turn).is_break() {
             return;
         }
-        let all_lines_taken = self.execute_lines(input, turn);
+        self.execute_lines(input, turn);
         if self.is_over {
             input.clear();
-        } else if all_lines_taken && !more_to_come {
+        } else if !input.has_unscanned() && !more_to_come {
             self.end_burst(input, turn);
         }
     }
@@ -82,16 +82,16 @@ impl LineSession {
         ControlFlow::Continue(())
     }
 
-    /// Takes a line, executes it, appends its reply, until no line is left, which is true, or
-    /// something keeps from taking the next one.
-    fn execute_lines(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> bool {
+    /// Takes a line, executes it, appends its reply, until no line is left, the turn is used up, a
+    /// long reply is begun or the session is over.
+    fn execute_lines(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
         let mut executor = Executor::new(turn);
         let mut lines = input.lines();
         while !self.is_over && !executor.is_done() {
             let answer = match lines.next() {
                 Some(Line::Whole(line)) => executor.execute(line),
                 Some(Line::TooLong(start)) => executor.answer_too_long(start),
-                None => return true,
+                None => return,
             };
             self.burst = self.burst.max(match answer {
                 Answer::Blank => Burst::BlankLines,
@@ -101,12 +101,11 @@ impl LineSession {
                 Answer::Blank | Answer::Executed => {}
                 Answer::Begun(reply) => {
                     self.reply = Some(Box::new(reply));
-                    return false;
+                    return;
                 }
                 Answer::Foreign => self.is_over = true,
             }
         }
-        false
     }
 
     /// All that came at one go is executed: were there blank lines only, they were one wrong
