@@ -305,6 +305,9 @@ impl<S: Stream> Connection<S> {
             || self.state == State::Unanswered && self.input == Input::Ended && !self.has_work()
         {
             Next::Close
+        } else if matches!(self.output, Output::Blocked(_)) && self.session.is_cut_off() {
+            log::debug!("cut off: too much has changed since the reply was begun");
+            Next::Close
         } else if matches!(self.output, Output::Blocked(_)) {
             Next::AwaitWrite
         } else if self.more_to_come || self.owes() {
@@ -700,6 +703,21 @@ mod tests {
             [SESSION_REPLIES, response::OK].concat()
         );
         assert_eq!(all_points(&desk.store).len(), 4);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_a_reply_that_is_cut_off_is_not_waited_for() {
+        let mut desk = desk(64 << 10);
+        desk.store.set_snapshot_limit_bytes(0);
+        for timestamp in 0..20_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(b"get k\n");
+        connection.stream.writes = [Step::WouldBlock, Step::Bytes(1), Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        desk.store.put("k", 0, 1.5);
+        assert!(connection.is_cut_off());
+        assert_eq!(connection.turn(&mut desk), Next::Close);
     }
 
     #[test]

@@ -413,15 +413,13 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
         }
-        // Those that wait for their clients would not find out by themselves.
+        // Those that wait for their clients would not find out.
         for (key, client) in &mut self.clients {
             if client.standing == Standing::Idle && client.connection.is_cut_off() {
-                log::debug!("connection {key} is cut off: it holds more than is kept for it");
-                client.standing = Standing::Closed;
-                self.closed.push(key);
+                client.standing = Standing::Ready;
+                self.ready.busy.push_back(key);
             }
         }
-        self.remove_closed();
     }
 
     /// Accepts nobody more. What has come from each client is executed, up to one read, what is
