@@ -1,4 +1,4 @@
-//! A line to its reply: the only place that knows both the grammar and the store.
+//! From a line to its reply: the only place that knows both the grammar and the store.
 
 use std::ops::ControlFlow;
 
@@ -11,31 +11,31 @@ use crate::turn::Turn;
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
-/// Lines up to this are read in a fraction of a microsecond where they are puts.
+/// A put of up to this length is parsed in a fraction of a microsecond.
 const ORDINARY_LINE_BYTES: usize = 256;
 
-/// What came of a line.
+/// How a line was answered.
 pub enum Answer {
     /// The line is blank: nothing was appended.
     Blank,
-    /// The line is executed. Its whole reply is appended now or, of a put, with those of the
-    /// others that are held back.
+    /// The line is executed. Its whole reply is appended, or will be when the puts that are held
+    /// back are stored.
     Executed,
-    /// The reply is longer than the turn allows; the rest follows piece by piece.
+    /// The reply is longer than the turn allows. Its first piece is appended; this is the rest.
     Begun(Reply),
-    /// The line is an HTTP request line, and is answered as the wrong command that it is. Nothing
-    /// that follows it is to be executed: it may be what a web page sends to a local port.
+    /// The line is an HTTP request line, and is answered as a wrong command. Nothing after it may
+    /// be executed: a web page may have sent it to a local port.
     Foreign,
 }
 
-/// Executes lines in order, on what a turn lends.
+/// Executes lines in order, and appends their replies to those of a turn.
 ///
-/// Puts are held back until there are enough of them for [`put_all`](crate::Store::put_all), until something else
-/// is asked for, or until the executor is dropped: then they are stored, and only then answered.
+/// Puts are held back until there are enough for one [`put_all`](crate::Store::put_all), another
+/// request comes, or the executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
     turn: &'turn mut Turn<'lent>,
-    /// Enough for a turn is when the replies reach this length.
-    enough: usize,
+    /// Length of the replies at which the turn is full.
+    full_at: usize,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
@@ -45,22 +45,22 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
         Executor {
-            enough: turn.replies.len() + turn.allowance.reply_bytes,
+            full_at: turn.replies.len() + turn.allowance.reply_bytes,
             turn,
             puts: Default::default(),
             held: 0,
         }
     }
 
-    /// Whether that is enough for a turn: its replies, those of the puts that are held back
-    /// included, or its time.
+    /// Whether the turn is used up: its replies, including those to the puts that are held back, or
+    /// its time.
     #[inline]
     pub fn is_done(&self) -> bool {
         let reply_bytes = self.turn.replies.len() + self.held * response::OK.len();
-        reply_bytes >= self.enough || self.turn.allowance.is_up()
+        reply_bytes >= self.full_at || self.turn.allowance.time_is_up()
     }
 
-    /// Executes a line and appends its reply, of a long one the first piece.
+    /// Executes a line and appends its reply, or the first piece of a long one.
     #[inline]
     pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
         if line.len() <= ORDINARY_LINE_BYTES
@@ -70,7 +70,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             return self.hold_back(put);
         }
         let answer = self.execute_any(line);
-        // It may have taken long.
+        // A get, or a number of many digits, may have taken long.
         self.turn.allowance.look_at_clock();
         answer
     }
@@ -97,7 +97,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             Ok(Request::GetAll) => {
                 self.store_puts();
                 let snapshot = self.turn.store.snapshot_all();
-                self.answer_get(Some(snapshot).filter(|_| self.turn.store.series_count() > 0))
+                self.answer_get((self.turn.store.series_count() > 0).then_some(snapshot))
             }
             Err(WrongCommand) => {
                 self.answer_wrong_command(line, request::is_http_request_line(line))
@@ -124,7 +124,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.turn.has_put = true;
     }
 
-    /// Answers a line that is too long, of which only the beginning is left.
+    /// Answers a line that is too long; `start` is what was kept of it.
     pub fn answer_too_long(&mut self, start: &[u8]) -> Answer {
         self.answer_wrong_command(start, request::may_be_http_request_line(start))
     }
@@ -151,7 +151,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         let mut reply = Reply { snapshot };
         match reply.append_piece(self.turn) {
             Ok(ControlFlow::Continue(())) => Answer::Executed,
-            // The error stays, and ends the reply when it is to go on.
+            // The next piece meets the same error, and ends the reply.
             Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(reply),
         }
     }
@@ -170,17 +170,17 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Appends points until as many bytes as the turn allows, and the rest of a point, are
-    /// appended, which is a break, or the whole reply is.
+    /// Appends points until the reply is complete, or, which is a break, as many bytes are
+    /// appended as the turn allows, rounded up to a whole point.
     ///
     /// # Errors
     ///
-    /// Says so where the snapshot cannot be read any more: the reply will never be whole.
+    /// If the snapshot can no longer be read: the reply will never be complete.
     pub fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, SnapshotError> {
-        let full = turn.replies.len() + turn.allowance.reply_bytes;
+        let full_at = turn.replies.len() + turn.allowance.reply_bytes;
         let mut run = Run::new();
         while let Some(key) = self.snapshot.next_run(turn.store, &mut run)? {
-            if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full) {
+            if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full_at) {
                 self.snapshot.take_back(timestamp);
                 return Ok(ControlFlow::Break(()));
             }
@@ -189,21 +189,22 @@ impl Reply {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Whether the snapshot cannot be read any more, because too much was kept for it.
+    /// Whether the snapshot can no longer be read, because too much was kept for it.
     pub fn is_cut_off(&self) -> bool {
         self.snapshot.is_cut_off()
     }
 }
 
-/// Appends the points of a run until `out` is full; a break says past which timestamp to go on.
-fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFlow<i64> {
+/// Appends the points of a run until `out` has `full_at` bytes; a break holds the timestamp of the
+/// last point appended.
+fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full_at: usize) -> ControlFlow<i64> {
     let mut writer = PointWriter::new(key);
     let kind = run.kind();
     let mut points = run.timestamps().iter().zip(run.values());
     while points.len() > 0 {
-        // So many fit however long their lines turn out to be; most are a good deal shorter.
+        // So many fit if all lines are as long as they can be; most are much shorter.
         let line_room = writer.line_room_bytes();
-        let fit = (full.saturating_sub(out.len()) / line_room).clamp(1, points.len());
+        let fit = (full_at.saturating_sub(out.len()) / line_room).clamp(1, points.len());
         let mut length = out.len();
         out.resize(length + fit * line_room, 0);
         let mut last = 0;
@@ -215,7 +216,7 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full: usize) -> ControlFl
             last = timestamp;
         }
         out.truncate(length);
-        if length >= full {
+        if length >= full_at {
             return ControlFlow::Break(last);
         }
     }
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn puts_are_stored_and_answered_when_the_executor_goes() {
+    fn puts_are_stored_and_answered_when_the_executor_is_dropped() {
         for count in [0, 1, PUTS_AT_ONCE - 1, PUTS_AT_ONCE, PUTS_AT_ONCE + 1] {
             let (mut store, mut replies) = (Store::new(), Vec::new());
             let mut allowance = Allowance::new(0, 1 << 20, Duration::MAX / 4, Instant::now);

@@ -6,16 +6,15 @@
 //!
 //! # Use
 //!
-//! [`run_server`] is the whole server as one call. A program that wants to choose limits, learn
-//! the port or stop the server binds a [`Server`] from a [`Config`]. A [`Store`] can be used
-//! alone.
+//! [`run_server`] is the whole server as one call. To choose limits, learn the port or stop the
+//! server, bind a [`Server`] from a [`Config`]. A [`Store`] can be used alone.
 //!
 //! The library installs no logger, handles no signal, spawns no thread and never exits the
 //! process.
 //!
 //! # The house
 //!
-//! The way of a byte, one file a step:
+//! The path of a byte, one file per step:
 //!
 //! ```text
 //! socket ─ server ─ connection ─ line buffer ─ session ─ request ─ execute ─ store
@@ -28,20 +27,20 @@
 //! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
-//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, timers, housework, stopping | the grammar, how points are kept |
+//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, timers, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
-//! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and being full; the stop handle | connections |
+//! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and their limits; the stop handle | connections |
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
-//! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the store's inside |
+//! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs` | requests × store → replies | sockets |
 //! | `store/mod.rs`, `index.rs`, `segmented_vec.rs`, `series.rs` | the hash table from key to series, and the series | the protocol, sockets, the clock |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
-//! | `store/snapshot.rs` | what was stored at one moment, and which snapshots are open | what changed |
-//! | `store/notes.rs`, `extents.rs`, `pool.rs` | what changed after the snapshots that are open, and the memory that it takes | how points are packed |
+//! | `store/snapshot.rs` | the points stored at one moment, and which snapshots are open | what changed |
+//! | `store/notes.rs`, `extents.rs`, `pool.rs` | what changed since the open snapshots were taken, and the memory it takes | how points are packed |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -63,7 +62,7 @@ pub use key::Key;
 pub use server::{Server, StopHandle};
 pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store};
 
-/// Steps on the way of a byte, for the benches and tests. The library promises nothing of them.
+/// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::execute::Executor;
@@ -72,8 +71,8 @@ pub mod internals {
     pub use crate::turn::{Allowance, Turn};
 }
 
-/// Serves clients on `host` and `port`, with the default limits, until the process ends: nobody
-/// else has a handle that would stop it.
+/// Serves clients on `host` and `port`, with the default limits, until the process ends. Nothing
+/// stops it earlier: no [`StopHandle`] is handed out.
 ///
 /// ```no_run
 /// metricd::run_server("127.0.0.1", 8888)?;
@@ -82,9 +81,9 @@ pub mod internals {
 ///
 /// # Errors
 ///
-/// Says which address cannot be listened on and why.
+/// If the address cannot be listened on, or the system refuses to wait for events.
 pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
-    // An IPv6 address is told from its port by brackets.
+    // Brackets separate an IPv6 address from its port.
     let address = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]:{port}")
     } else {

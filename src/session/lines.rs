@@ -1,4 +1,4 @@
-//! The line protocol: take a line, execute it, append its reply.
+//! The line protocol: takes a line, executes it, appends its reply.
 
 use std::mem;
 use std::ops::ControlFlow;
@@ -14,12 +14,12 @@ pub struct LineSession {
     burst: Burst,
     /// The rest of a reply that is formed piece by piece.
     reply: Option<Box<Reply>>,
-    /// The client is no client of this protocol, and is not listened to any more.
+    /// No further line is executed: a client spoke another protocol, or its reply was cut off.
     is_over: bool,
 }
 
-/// What came at one go. Blank lines beside a request belong to it; blank lines alone are one
-/// wrong command.
+/// What has arrived together so far. Blank lines with a request belong to it; blank lines alone are
+/// one wrong command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Burst {
     #[default]
@@ -62,7 +62,7 @@ impl LineSession {
         }
     }
 
-    /// Appends the next piece of the reply that is begun. A break says that it is not the last.
+    /// Appends the next piece of the reply that is begun. A break means that more are to follow.
     #[cold]
     fn continue_reply(&mut self, turn: &mut Turn) -> ControlFlow<()> {
         let Some(mut reply) = self.reply.take() else {
@@ -75,7 +75,7 @@ impl LineSession {
                 return ControlFlow::Break(());
             }
             Err(error) => {
-                log::debug!("a reply ends before it is whole: {error}");
+                log::debug!("reply cut off: {error}");
                 self.is_over = true;
             }
         }
@@ -108,8 +108,7 @@ impl LineSession {
         }
     }
 
-    /// All that came at one go is executed: were there blank lines only, they were one wrong
-    /// command.
+    /// Answers a burst of nothing but blank lines, once all that arrived together is executed.
     #[inline]
     fn end_burst(&mut self, input: &LineBuffer, turn: &mut Turn) {
         if mem::take(&mut self.burst) == Burst::BlankLines && input.is_empty() {

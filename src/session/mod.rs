@@ -13,7 +13,7 @@ use crate::turn::Turn;
 /// The session of one connection: what it keeps between its turns.
 #[derive(Debug)]
 pub enum Session {
-    /// Today's protocol, of one line a request.
+    /// The line protocol: each request is one line.
     Lines(LineSession),
 }
 
@@ -25,15 +25,15 @@ impl Session {
         }
     }
 
-    /// Tells that what is read next did not come together with what was read before.
+    /// Says that what is read next did not arrive together with what was read before.
     pub fn begin_burst(&mut self) {
         match self {
             Session::Lines(session) => session.begin_burst(),
         }
     }
 
-    /// Goes on with the reply that is begun, then executes what `input` holds, until nothing is
-    /// left that is complete or the turn's allowance is used up.
+    /// Continues the reply that is begun, then executes the complete requests in `input`, until none
+    /// is left or the turn's allowance is used up.
     ///
     /// `more_to_come` says that more of the same burst may be waiting to be read.
     #[inline]
@@ -43,21 +43,21 @@ impl Session {
         }
     }
 
-    /// Whether a reply is begun and not formed to its end.
+    /// Whether a reply is begun and not complete.
     pub fn is_replying(&self) -> bool {
         match self {
             Session::Lines(session) => session.is_replying(),
         }
     }
 
-    /// Whether the reply that is begun is of a snapshot that is not kept any more.
+    /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
     pub fn is_cut_off(&self) -> bool {
         match self {
             Session::Lines(session) => session.is_cut_off(),
         }
     }
 
-    /// Forgets the reply that is begun: it cannot be written any more.
+    /// Drops the reply that is begun, since it cannot be written.
     pub fn abandon_reply(&mut self) {
         match self {
             Session::Lines(session) => session.abandon_reply(),
