@@ -2,19 +2,19 @@
 
 /// Makes puts durable before they are answered.
 ///
-/// A turn's puts are handed over as one, and get a number; what the numbers are reached by may be
-/// done elsewhere, and take its time. Replies to puts wait for it, all others do not.
+/// The puts of a turn are submitted together and get one number. Committing them may take time, on
+/// another thread. Replies to puts wait for it; other replies do not.
 pub trait Commit {
-    /// Takes up what was put since the last call, and returns its number, which is not less than
+    /// Submits what was put since the last call, and returns its number, which is never less than
     /// the one before. Does not wait.
     fn submit(&mut self) -> u64;
 
-    /// The highest number of those that are committed. When it grows later than in
-    /// [`submit`](Self::submit), an event for [`COMMITTED`](super::COMMITTED) tells the loop.
+    /// The highest number up to which all is committed. When it grows outside
+    /// [`submit`](Self::submit), an event for [`COMMITTED`](super::COMMITTED) wakes the loop.
     fn committed(&self) -> u64;
 }
 
-/// Points live in memory: with being stored they are committed.
+/// Points live in memory only: a put is committed once it is stored.
 pub struct InMemory;
 
 impl Commit for InMemory {

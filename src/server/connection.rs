@@ -12,31 +12,31 @@ use crate::session::Session;
 use crate::store::Store;
 use crate::turn::{Allowance, Turn};
 
-/// A client's connection: what is left of it between its turns.
+/// A client's connection, and what it keeps between its turns.
 ///
 /// A turn is [`execute`](Connection::execute) and then, once what was put is committed,
 /// [`reply`](Connection::reply); [`next`](Connection::next) says what follows.
 pub struct Connection<S> {
     stream: S,
     state: State,
-    /// Bytes that are not executed yet: the beginning of a line, or, where the turn was used up,
-    /// also lines.
+    /// Bytes that are not executed yet: the beginning of a line, and, if the turn was used up, whole
+    /// lines.
     unread: Unread,
     session: Session,
     output: Output,
     input: Input,
-    /// The end of the input, an error or urgent data is announced, before which reads stop short:
-    /// until one would block, a short read does not say that nothing is left.
-    is_end_announced: bool,
-    /// More is waiting to be read, as far as is known, and belongs to the same burst.
+    /// The end of the input, an error or urgent data has arrived, and a read stops short of it: until
+    /// one would block, a short read does not mean that nothing is left.
+    expects_short_reads: bool,
+    /// More may be waiting to be read, and belongs to the same burst.
     more_to_come: bool,
-    /// A point was put whose reply is not handed to the socket yet.
+    /// A point was put, and its reply is not written yet, not even in part.
     has_put: bool,
-    /// More was written at once than a client surely has received, and it has sent nothing since.
+    /// More was written than is sure to have reached the client, and nothing was read since.
     may_be_fetching: bool,
 }
 
-/// What the least receive buffer takes at once, so that it is not lost however the connection ends.
+/// Bytes that even the smallest receive buffer takes, so that they arrive however the connection ends.
 const DELIVERED_BYTES: usize = 4 << 10;
 
 /// What a connection reads from and writes to.
@@ -45,10 +45,10 @@ pub trait Stream: Read + Write {
     fn end_output(&self) -> io::Result<()>;
 }
 
-/// What all connections share, lent to each for its turn.
+/// What all connections share, and each borrows for its turn.
 pub struct Shared<'store> {
     pub store: &'store mut Store,
-    /// The replies that were formed since the last commit, of one connection after the other.
+    /// The replies formed since the last commit, of one connection after the other.
     pub replies: Vec<u8>,
     input: LineBuffer,
     /// Bytes of input and replies that all connections together keep between their turns.
@@ -58,50 +58,50 @@ pub struct Shared<'store> {
 /// How far a connection has come. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
-    /// Requests come, replies go.
+    /// Requests are read and replies are written.
     Open,
-    /// The input has ended, the session is over, or the server stops. What is owed is written.
+    /// The input has ended, the session is over, or the server stops. Remaining replies are written.
     Closing,
-    /// All that was owed is written, and may still be on its way: what comes is discarded until
-    /// the client ends as well, since a socket that is closed with input unread, or before more of
-    /// it comes, takes back what it has not delivered.
+    /// All replies are written, but may not have arrived. Input is discarded until the client closes
+    /// too: a socket that is closed while input is unread or on its way resets the connection, and
+    /// replies that were not delivered are lost.
     Lingering,
-    /// Nothing can be written any more. What the client sent before is read and executed.
+    /// Writing has failed. What the client sent before is read and executed.
     Unanswered,
-    /// Nothing is left to do.
+    /// Nothing remains to be done.
     Over,
 }
 
 /// What is still to be read and executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
-    /// Whatever comes.
+    /// All that arrives.
     Endless,
-    /// One read of what has come already.
+    /// One more read, of what has arrived already.
     OneRead,
     /// Nothing.
     Ended,
 }
 
-/// What the client has not taken of its replies.
+/// Replies that are formed and not written yet.
 #[derive(Debug)]
 enum Output {
-    /// Nothing is kept.
+    /// None.
     Flowing,
-    /// Replies that wait to be written together with those to the rest of what came with them.
+    /// They are held back, to be written together with those to the rest of the same read.
     Held(WriteBuffer),
-    /// What the socket did not take.
+    /// The socket does not take them for now.
     Blocked(WriteBuffer),
 }
 
 /// What follows a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing to do before the socket says that it can be read.
+    /// Nothing, until the socket is readable.
     AwaitRead,
-    /// Nothing to do before the socket says that it can be written.
+    /// Nothing, until the socket is writable.
     AwaitWrite,
-    /// The turn is used up and there is more to do: another turn, with no event to wait for.
+    /// Another turn, without waiting for an event: there is more to do.
     Again,
     /// The connection is over.
     Close,
@@ -127,7 +127,7 @@ impl<S: Stream> Connection<S> {
             session: Session::new(protocol),
             output: Output::Flowing,
             input: Input::Endless,
-            is_end_announced: false,
+            expects_short_reads: false,
             more_to_come: false,
             has_put: false,
             may_be_fetching: false,
@@ -138,26 +138,27 @@ impl<S: Stream> Connection<S> {
         &mut self.stream
     }
 
-    /// Tells that a short read will not mean that nothing is left to read.
-    pub fn announce_end(&mut self) {
-        self.is_end_announced = true;
+    /// Says that something has arrived that reads stop short of, so that until one would block, a
+    /// short read does not mean that nothing is left.
+    pub fn expect_short_reads(&mut self) {
+        self.expects_short_reads = true;
     }
 
-    /// Ends the connection when what has come is executed, one read at the most, and what is owed
-    /// is written.
-    pub fn close(&mut self) {
+    /// Begins to close the connection: after at most one more read, when all that was read is
+    /// executed and the replies are written, it ends.
+    pub fn begin_closing(&mut self) {
         if self.input == Input::Endless {
             self.input = Input::OneRead;
         }
         self.advance(State::Closing);
     }
 
-    /// Whether something is still to be read and executed, or replies to be formed or written.
+    /// Whether requests are still to be executed, or replies to be formed or written.
     pub fn owes(&self) -> bool {
         self.input == Input::OneRead || self.has_work() || !matches!(self.output, Output::Flowing)
     }
 
-    /// Whether the rest of the reply that is begun is not kept for it any more.
+    /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
     pub fn is_cut_off(&self) -> bool {
         self.session.is_cut_off()
     }
@@ -176,13 +177,13 @@ impl<S: Stream> Connection<S> {
         self.unread.len() + output_bytes
     }
 
-    /// Whether lines or a reply are left of the last turn.
+    /// Whether the last turn left lines or the rest of a reply.
     fn has_work(&self) -> bool {
         self.session.is_replying() || self.unread.has_unscanned()
     }
 
-    /// The first half of a turn: goes on with what is there, reads once if that is all, executes,
-    /// and appends the replies to those of the turn.
+    /// The first half of a turn: executes what the last turn left, then reads once if nothing is left
+    /// of that, and executes what was read. Appends the replies to [`Shared::replies`].
     pub fn execute(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
         if !self.resume_output(shared) {
             return;
@@ -196,8 +197,8 @@ impl<S: Stream> Connection<S> {
         self.unread = shared.input.save();
     }
 
-    /// Writes what the socket did not take before, or takes up what was held. False where the
-    /// socket still takes no more.
+    /// Writes what the socket did not take before, or appends the replies that were held back to
+    /// those of the turn. False if the socket still does not take all.
     fn resume_output(&mut self, shared: &mut Shared) -> bool {
         match mem::replace(&mut self.output, Output::Flowing) {
             Output::Flowing => {}
@@ -212,7 +213,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn serve(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
-        // Mostly nothing is left of the turn before.
+        // Usually the last turn left nothing.
         if self.session.is_replying() || shared.input.has_unscanned() {
             self.execute_session(shared, allowance);
         }
@@ -237,7 +238,7 @@ impl<S: Stream> Connection<S> {
         if self.session.is_over() {
             self.input = Input::Ended;
             self.advance(State::Closing);
-            // Input is left unread.
+            // Input may be left unread.
             self.may_be_fetching = true;
         }
     }
@@ -252,11 +253,11 @@ impl<S: Stream> Connection<S> {
                 self.advance(State::Closing);
             }
             Ok((_, filled)) => {
-                let goes_on = filled || self.is_end_announced || self.state == State::Unanswered;
+                let goes_on = filled || self.expects_short_reads || self.state == State::Unanswered;
                 self.more_to_come = goes_on && self.input == Input::Endless;
                 self.may_be_fetching = false;
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_end_announced = false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.expects_short_reads = false,
             Err(error) => {
                 log::debug!("connection broken: {error}");
                 self.advance(State::Over);
@@ -267,9 +268,9 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The second half of a turn: writes its replies, which must be committed. Where more of what
-    /// came with them is left to execute, they are held back for the next turn, up to
-    /// `piece_bytes`, to be written with the rest.
+    /// The second half of a turn: writes `replies`, whose puts must be committed. If work is left and
+    /// they are shorter than `piece_bytes`, they are held back, to be written with those of the next
+    /// turn.
     pub fn reply(&mut self, replies: &[u8], piece_bytes: usize) {
         if self.state >= State::Unanswered {
             self.session.abandon_reply();
@@ -289,14 +290,14 @@ impl<S: Stream> Connection<S> {
     }
 
     fn fail_write(&mut self, error: &io::Error) {
-        log::debug!("replies are not taken any more: {error}");
+        log::debug!("cannot write replies: {error}");
         self.session.abandon_reply();
         self.has_put = false;
         self.more_to_come = true;
         self.advance(State::Unanswered);
     }
 
-    /// The one place that says what a connection waits for, once its turn is over.
+    /// What follows the turn that has just ended. Ends the output if everything is written.
     pub fn next(&mut self) -> Next {
         if self.state == State::Closing && !self.owes() {
             self.end_output();
@@ -317,8 +318,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Everything that is owed is written: tells the client, and waits for its end where it may
-    /// still be fetching what was written.
+    /// Ends the connection when all replies are written. If they may not have arrived yet, tells the
+    /// client that no more will come, and lingers until it closes too.
     fn end_output(&mut self) {
         let lingers = self.may_be_fetching && self.stream.end_output().is_ok();
         self.more_to_come = lingers;
@@ -329,7 +330,7 @@ impl<S: Stream> Connection<S> {
         });
     }
 
-    /// Reads once, and is over where that is the end.
+    /// Reads once and discards it; at the end of the input the connection is over.
     fn discard_input(&mut self, shared: &mut Shared) {
         let read = shared.input.read_from(&mut self.stream, usize::MAX);
         shared.input.clear();
@@ -340,7 +341,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The only way from state to state.
+    /// The only way to change the state; never goes back to an earlier one.
     fn advance(&mut self, state: State) {
         self.state = self.state.max(state);
     }
@@ -484,7 +485,7 @@ mod tests {
         Connection::new(stream, Protocol::Lines)
     }
 
-    /// Turns with an event whenever one is awaited that can come; `None` where none can any more.
+    /// Takes turns, with an event whenever one is awaited that can come; `None` if none can.
     fn drive(connection: &mut Connection<Scripted>, desk: &mut Desk) -> Option<Next> {
         drive_while(connection, desk, &mut VecDeque::new())
     }
@@ -583,7 +584,7 @@ mod tests {
         assert_eq!(connection.kept_bytes(), "k\n\nok\na 1.0 1\n\n".len());
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
         assert!(!connection.owes() && connection.kept_bytes() == 0);
-        connection.close();
+        connection.begin_closing();
         assert!(connection.owes(), "what has come is not read yet");
     }
 
@@ -654,7 +655,7 @@ mod tests {
     fn the_end_of_the_input_is_found_where_it_is_announced() {
         let mut connection = sending(b"put k 1 1\nget");
         connection.stream.ends = true;
-        connection.announce_end();
+        connection.expect_short_reads();
         // One short read, then on without an event.
         let mut desk = desk(64 << 10);
         assert_eq!(connection.turn(&mut desk), Next::Again);
@@ -767,7 +768,7 @@ mod tests {
         connection.stream.writes = [Step::Bytes(7), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
         connection.stream.input.extend(b"get c\nget");
-        connection.close();
+        connection.begin_closing();
         assert_eq!(connection.turn(&mut desk), Next::Close);
         assert_eq!(
             connection.stream.output,
@@ -782,7 +783,7 @@ mod tests {
         // The read fills its room.
         assert_eq!(connection.turn(&mut desk), Next::Again);
         assert_eq!(connection.stream.output, b"");
-        connection.close();
+        connection.begin_closing();
         assert_eq!(connection.turn(&mut desk), Next::Close);
         assert_eq!(connection.stream.output, response::WRONG_COMMAND);
     }
@@ -795,7 +796,7 @@ mod tests {
         }
         let mut connection = sending(b"get k\n");
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
-        connection.close();
+        connection.begin_closing();
         assert_eq!(connection.turn(&mut desk), Next::Again);
         assert!(connection.stream.output_ended.get());
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
@@ -872,7 +873,7 @@ mod tests {
             prop_assert_eq!(idle, None);
             connection.stream.ends = ends;
             if ends {
-                connection.announce_end();
+                connection.expect_short_reads();
             }
             prop_assert_eq!(drive(&mut connection, &mut desk), ends.then_some(Next::Close));
             prop_assert_eq!(connection.stream.output.escape_ascii().to_string(), expected.escape_ascii().to_string());

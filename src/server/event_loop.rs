@@ -1,4 +1,4 @@
-//! The event loop: who gets a turn, when, and until when.
+//! The event loop: waits for events, and gives each connection its turns.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,7 +23,8 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::turn::{Allowance, Clock};
 
-/// What is asked for when requests are awaited: urgent data is no request, and yet must be known.
+/// Interest of a connection that awaits requests. Urgent data is no request, but a read stops short
+/// of it, so its arrival must be known.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -31,8 +32,8 @@ const READ_INTEREST: Interest = Interest::READABLE;
 
 /// A server that runs.
 ///
-/// It waits for events, and then takes a turn: all who are ready execute, what they put is
-/// committed, all are replied to; then a slice of the work that is nobody's request.
+/// It waits for events, and then takes a turn: all connections that are ready execute, what they
+/// put is committed, all get their replies. A slice of cleaning up ends the turn.
 pub struct EventLoop<'store, C> {
     server: Server,
     shared: Shared<'store>,
@@ -40,43 +41,43 @@ pub struct EventLoop<'store, C> {
     clock: Clock,
     clients: Slab<Client>,
     ready: ReadyQueue,
-    /// Whose replies are formed and not committed yet, in the order of these.
+    /// Connections whose replies are in `shared.replies`, in the same order.
     answered: Vec<Answered>,
-    /// Replies that wait for a commit, in the order of its numbers, …
+    /// Replies that wait for a commit, in the order of the commits.
     waiting: VecDeque<Waiting>,
-    /// … and how many bytes they are.
+    /// The sum of their bytes.
     waiting_bytes: usize,
-    /// Keys of those that are over. They leave the slab when all events at hand are dealt with,
-    /// so that none of these is taken for one of a later connection under the same key.
+    /// Keys of connections that are over. They leave the slab at the end of the turn, when all
+    /// events are handled, so that no event is taken for one of a later connection of the same key.
     closed: Vec<usize>,
     stopping: Option<Stopping>,
     has_housework: bool,
-    /// How many snapshots were cut off when this was last looked at.
+    /// How many snapshots were cut off at the last look.
     snapshots_cut_off: u64,
 }
 
 /// A connection and what the loop knows of it.
 struct Client {
     connection: Connection<TcpStream>,
-    /// What the poll is asked to tell of.
+    /// What it is registered for with the poll.
     interest: Interest,
     standing: Standing,
 }
 
-/// Where a connection stands between two of the loop's steps.
+/// What a connection waits for between two steps of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// It waits for an event.
     Idle,
     /// It is in the ready queue.
     Ready,
-    /// Its replies wait to be committed.
+    /// It has executed, and waits for the commit and its replies.
     Answered,
-    /// It is in the list of those that are over.
+    /// It is over, and in the list of those to remove.
     Closed,
 }
 
-/// A connection, and where its replies are among those of the turn.
+/// A connection that has executed, and where its replies are in `shared.replies`.
 struct Answered {
     key: usize,
     replies: Range<usize>,
@@ -91,9 +92,10 @@ struct Waiting {
 
 /// A server that was asked to stop.
 struct Stopping {
-    /// Until when those who are owed something are waited for; `None` is for ever.
+    /// Until when to wait for clients that are owed something; `None` means without limit.
     deadline: Option<Instant>,
-    /// Until when those who may only be fetching their replies are, once nobody is owed any.
+    /// Until when to wait for clients that may still be fetching their replies, once no client is
+    /// owed anything.
     lingers_until: Option<Instant>,
 }
 
@@ -117,7 +119,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Turns until it is stopped.
+    /// Takes turns until the server is stopped.
     pub fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(self.config().events_per_turn);
         for address in self.server.local_addrs() {
@@ -126,7 +128,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         let mut stop_requests = 0;
         while stop_requests < 2 && !self.is_stopped() {
             self.wait(&mut events)?;
-            stop_requests += self.take_events(&events);
+            stop_requests += self.handle_events(&events);
             if stop_requests > 0 && self.stopping.is_none() {
                 self.begin_stopping();
             }
@@ -155,9 +157,9 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// The one place that says how long the loop may wait: not at all while there is something to
-    /// do, else until the next timer is due, and where there is none for ever, so that an idle
-    /// server makes no system calls.
+    /// How long the loop may wait for events: not at all while there is something to do, else until
+    /// the next timer is due. Without a timer it is `None`, so that an idle server makes no system
+    /// calls.
     fn timeout(&self) -> Option<Duration> {
         let may_serve = self.may_serve() && !self.ready.is_empty();
         if may_serve || self.has_housework || self.server.acceptor.is_waiting() {
@@ -178,34 +180,34 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         self.waiting_bytes < self.config().turn_reply_bytes
     }
 
-    /// Queues whom the events concern, and says how many requests to stop have come. Events are
-    /// hints: what there is to do shows when it is tried.
-    fn take_events(&mut self, events: &Events) -> usize {
+    /// Queues the connections that have events, and returns how many requests to stop there were.
+    /// Events are hints only: a turn tries to read or write, and finds out.
+    fn handle_events(&mut self, events: &Events) -> usize {
         let mut stop_requests = 0;
         for event in events {
             match event.token() {
                 LISTENERS => self.server.acceptor.wake(),
-                STOP => stop_requests += stop::count(&mut self.server.stop_requests),
+                STOP => stop_requests += stop::take_requests(&mut self.server.stop_requests),
                 COMMITTED => {}
-                Token(key) => self.take_event(key, event),
+                Token(key) => self.handle_event(key, event),
             }
         }
         stop_requests
     }
 
-    fn take_event(&mut self, key: usize, event: &Event) {
+    fn handle_event(&mut self, key: usize, event: &Event) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let is_end = event.is_read_closed() || event.is_write_closed() || event.is_error();
         // A read stops short of urgent data.
         if is_end || event.is_priority() {
-            client.connection.announce_end();
+            client.connection.expect_short_reads();
         }
         self.make_ready(key);
     }
 
-    /// Queues a connection that waits, for what has come.
+    /// Queues a connection that waits for an event.
     fn make_ready(&mut self, key: usize) {
         let client = &mut self.clients[key];
         if client.standing == Standing::Idle {
@@ -252,7 +254,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         Ok(())
     }
 
-    /// Execute all, commit, reply to all; and a slice of housework.
+    /// All execute, commit, all get their replies; then a slice of cleaning up.
     fn turn(&mut self) {
         self.reply_to_committed();
         self.serve_fresh();
@@ -263,7 +265,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         self.do_housework();
     }
 
-    /// Gives those who are fresh their small shares.
+    /// Gives fresh connections their small shares.
     fn serve_fresh(&mut self) {
         let is_short_of_memory = self.shared.kept_bytes >= self.config().kept_limit_bytes;
         let share = self
@@ -279,8 +281,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Gives those who are busy their large shares, one at least, and more of them while there is
-    /// time.
+    /// Gives busy connections their large shares: at least one of them, and more while there is time.
     fn serve_busy(&mut self) {
         if self.ready.busy.is_empty() {
             return;
@@ -300,17 +301,15 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Lets a connection execute. Where it appends replies, these are written after the commit.
+    /// Lets a connection execute. The replies that it appends are written after the commit.
     fn serve(&mut self, key: usize, mut allowance: Allowance) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
+        let client = &mut self.clients[key];
         let start = self.shared.replies.len();
         self.shared.kept_bytes -= client.connection.kept_bytes();
         client.connection.execute(&mut self.shared, &mut allowance);
         client.standing = Standing::Answered;
         if self.shared.replies.len() == start {
-            self.settle(key);
+            self.end_turn(key);
             return;
         }
         let replies = start..self.shared.replies.len();
@@ -320,7 +319,8 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Commits what was put, and writes all replies, those to puts once that is done.
+    /// Submits what was put, and writes all replies, except those that must wait until it is
+    /// committed.
     fn commit_and_reply(&mut self) {
         if self.answered.is_empty() {
             return;
@@ -342,7 +342,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
                 });
             }
         }
-        // Their memory serves the next ones.
+        // The next turn reuses their memory.
         all.clear();
         (self.answered, self.shared.replies) = (answered, all);
     }
@@ -357,7 +357,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             }
             self.waiting_bytes -= waiting.replies.len();
             self.reply(waiting.key, &waiting.replies);
-            // Events that came meanwhile were not looked at.
+            // Events that came in the meantime were ignored.
             self.make_ready(waiting.key);
         }
     }
@@ -365,11 +365,11 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     fn reply(&mut self, key: usize, replies: &[u8]) {
         let piece_bytes = self.config().write_buffer_bytes;
         self.clients[key].connection.reply(replies, piece_bytes);
-        self.settle(key);
+        self.end_turn(key);
     }
 
-    /// Ends the turn of a connection: it awaits an event, or another turn, or is over.
-    fn settle(&mut self, key: usize) {
+    /// Ends the turn of a connection: it awaits an event or another turn, or is over.
+    fn end_turn(&mut self, key: usize) {
         let client = &mut self.clients[key];
         let next = client.connection.next();
         let registry = self.server.poll.registry();
@@ -405,7 +405,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         self.server.acceptor.make_room();
     }
 
-    /// Does a slice of what is nobody's request.
+    /// Cleans up a slice of the store, and wakes clients whose replies were cut off.
     fn do_housework(&mut self) {
         let slice = self.config().housework_notes;
         self.has_housework = self.shared.store.clean_up(slice);
@@ -413,7 +413,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
         }
-        // Those that wait for their clients would not find out.
+        // Those that wait for their clients would not notice.
         for (key, client) in &mut self.clients {
             if client.standing == Standing::Idle && client.connection.is_cut_off() {
                 client.standing = Standing::Ready;
@@ -422,13 +422,13 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Accepts nobody more. What has come from each client is executed, up to one read, what is
-    /// owed is written, and then each connection closes.
+    /// Stops accepting, and closes each connection after one more read, when what was read is
+    /// executed and all replies are written.
     fn begin_stopping(&mut self) {
         log::info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
         for (key, client) in &mut self.clients {
-            client.connection.close();
+            client.connection.begin_closing();
             if client.standing == Standing::Idle {
                 client.standing = Standing::Ready;
                 self.ready.busy.push_back(key);
@@ -440,7 +440,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         });
     }
 
-    /// Whether the server was asked to stop, and has nothing more to wait for.
+    /// Whether the server is stopping, and has nothing more to wait for.
     fn is_stopped(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else {
             return false;
@@ -458,22 +458,21 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     }
 }
 
-/// How many of these clients are owed something.
+/// How many clients have requests to be executed or replies to be written.
 fn count_owed(clients: &Slab<Client>) -> usize {
     let owes = |client: &Client| client.standing == Standing::Answered || client.connection.owes();
     clients.iter().filter(|(_, client)| owes(client)).count()
 }
 
-/// Limits what waits in the system to be sent, which grows to megabytes for a client that does not
-/// read. What is on its way to the client is not limited, and so neither is the speed of one that
-/// reads.
+/// Limits the bytes that wait in the system to be sent, which could grow to megabytes for a client
+/// that does not read. Bytes in flight do not count, so clients that read are not slowed down.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     SockRef::from(stream).set_tcp_notsent_lowat(bytes)
 }
 
-/// The same where the system has but one limit for both.
+/// The same on systems that have one limit for both.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
     SockRef::from(stream).set_send_buffer_size(bytes)
@@ -486,8 +485,8 @@ impl Stream for TcpStream {
 }
 
 impl Client {
-    /// Asks the poll for what the connection waits for. Where that is something new, the poll
-    /// tells at once if it is so already, and nothing is missed.
+    /// Registers what the connection waits for. A change of interest gives an event at once if the
+    /// socket is ready already, so nothing is missed.
     fn set_interest(
         &mut self,
         interest: Interest,
@@ -623,7 +622,7 @@ mod tests {
         with_slow_commits(Config::default(), |address, commit| {
             let [mut one, mut other, mut reader] = [(); 3].map(|()| Client::connect(address));
             one.send(b"put k 1 1\n");
-            // The point is stored, and whoever did not put it reads it.
+            // The point is stored, and other clients read it.
             reader.ask_until(b"get k\n", b"ok\nk 1.0 1\n\n");
             one.send(b"get k\nput k 2 2\n");
             other.send(b"put other 1 1\n");
@@ -632,7 +631,7 @@ mod tests {
             commit.finish();
             one.expect(OK);
             other.expect(OK);
-            // What was sent meanwhile is executed now, and its put waits again.
+            // What was sent in the meantime is executed now, and its put waits again.
             reader.ask_until(b"get k\n", b"ok\nk 1.0 1\nk 2.0 2\n\n");
             assert!(one.has_nothing());
             commit.finish();

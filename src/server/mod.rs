@@ -30,12 +30,12 @@ const LISTENERS: Token = Token(usize::MAX);
 /// Token of the requests to stop.
 const STOP: Token = Token(usize::MAX - 1);
 
-/// Token of commits that are done.
+/// Token of the events that tell that a commit is done.
 const COMMITTED: Token = Token(usize::MAX - 2);
 
 /// A metrics server that is bound to its addresses and not running yet.
 ///
-/// Clients can connect from now on; they are served by [`run`](Server::run), on the thread that
+/// Clients can connect from now on. They are served by [`run`](Server::run), on the thread that
 /// calls it.
 ///
 /// ```
@@ -61,23 +61,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds a server to the addresses of `config` and takes what else it needs of the system.
+    /// Binds a server to the addresses of `config`.
     ///
     /// # Errors
     ///
-    /// Says which field of `config` is out of its range, which address cannot be listened on and
-    /// why, or what the system refused.
+    /// If a field of `config` is out of its range, an address cannot be listened on, or the system
+    /// refuses another resource. The error says which, and why.
     pub fn bind(config: Config) -> Result<Server, Error> {
         let stop_handle = StopHandle::new().map_err(Error::system("create a stop handle"))?;
         Server::bind_with(config, stop_handle)
     }
 
-    /// The same, for a server that `stop_handle` stops: one that was there before, so that nothing
-    /// it was asked for meanwhile is lost. It is for this server alone.
+    /// Like [`bind`](Self::bind), but with a stop handle that exists already, so that no request to
+    /// stop is lost while the server is being bound. Each handle is for one server only.
     ///
     /// # Errors
     ///
-    /// As of [`bind`](Self::bind).
+    /// Those of [`bind`](Self::bind).
     pub fn bind_with(config: Config, stop_handle: StopHandle) -> Result<Server, Error> {
         config.check()?;
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
@@ -97,8 +97,8 @@ impl Server {
         })
     }
 
-    /// The addresses that the server is really bound to, with the ports that the system chose
-    /// where 0 was asked for.
+    /// The addresses that the server is bound to. Where the configured port is 0, this is the port
+    /// that the system chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         self.acceptor.addresses()
     }
@@ -108,17 +108,17 @@ impl Server {
         self.stop_handle.clone()
     }
 
-    /// Serves clients on this thread until it is stopped, over a store of its own.
+    /// Serves clients on this thread until it is stopped, from a new store.
     ///
     /// # Errors
     ///
-    /// Returns early only where the system refuses to wait for events.
+    /// If the system refuses to wait for events.
     pub fn run(self) -> Result<(), Error> {
         self.run_over(&mut Store::new())
     }
 
-    /// Serves clients on this thread until it is stopped, over a store that may be filled already.
-    /// What was put is in it when this returns.
+    /// Serves clients on this thread until it is stopped, from `store`, which may hold points
+    /// already. What clients have put is in it when this returns.
     ///
     /// ```
     /// let mut store = metricd::Store::new();
@@ -133,7 +133,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As of [`run`](Self::run).
+    /// Those of [`run`](Self::run).
     pub fn run_over(self, store: &mut Store) -> Result<(), Error> {
         EventLoop::new(self, store, InMemory, Instant::now).run()
     }

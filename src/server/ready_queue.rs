@@ -1,4 +1,4 @@
-//! Who gets a turn, and in which order.
+//! Which connections get a turn, and in which order.
 
 use std::collections::VecDeque;
 
@@ -7,9 +7,9 @@ use crate::turn::{Allowance, Clock};
 
 /// The connections that are ready for a turn, by key, each once.
 ///
-/// Those that an event has just made ready come first, each for a small share, so that a small
-/// request waits for nobody's large ones. Those that have more to do than that queue up again as
-/// busy, and take turns in what time is left.
+/// Those that an event has just made ready come first, each with a small share, so that small
+/// requests do not wait for large ones. Those with more to do than that queue again as busy, and
+/// take turns in the time that is left.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
     pub fresh: VecDeque<usize>,
@@ -17,8 +17,8 @@ pub struct ReadyQueue {
 }
 
 impl ReadyQueue {
-    /// Queues a connection that an event has made ready and that keeps so many bytes, which it may
-    /// have to go through at once.
+    /// Queues a connection that an event has made ready. If it keeps many bytes it counts as busy,
+    /// since it may have to copy and execute all of them at once.
     pub fn push(&mut self, key: usize, kept_bytes: usize) {
         let queue = if kept_bytes > Config::FRESH_READ_MIN_BYTES {
             &mut self.busy
@@ -32,7 +32,7 @@ impl ReadyQueue {
         self.fresh.is_empty() && self.busy.is_empty()
     }
 
-    /// The share of each who is fresh now; the least one, where `is_least`.
+    /// The share of each connection that is fresh now; the least share if `is_least`.
     pub fn fresh_share(&self, config: &Config, is_least: bool, clock: Clock) -> Allowance {
         let ready = self.fresh.len().max(1);
         let share = |all: usize, least: usize, most: usize| {
@@ -55,7 +55,7 @@ impl ReadyQueue {
         )
     }
 
-    /// The share of each who is busy: one read, and one write buffer of replies.
+    /// The share of a busy connection: one full read, and one write buffer of replies.
     pub fn busy_share(&self, config: &Config, clock: Clock) -> Allowance {
         Allowance::new(
             config.read_buffer_bytes,
@@ -72,7 +72,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn shares_are_small_where_many_are_fresh() {
+    fn shares_are_small_if_many_are_fresh() {
         let config = Config::default();
         let share = |fresh: usize, is_least| {
             let mut queue = ReadyQueue::default();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_much_is_busy() {
+    fn a_connection_that_keeps_much_is_busy() {
         let mut queue = ReadyQueue::default();
         assert!(queue.is_empty());
         for kept_bytes in [0, 2_048, 2_049] {

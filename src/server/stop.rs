@@ -21,7 +21,7 @@ pub struct StopHandle {
     pair: Arc<Pair>,
 }
 
-/// Each byte from the one to the other is one request to stop.
+/// Each byte written to `requests` is one request to stop, and is read from `received`.
 #[derive(Debug)]
 struct Pair {
     requests: UnixStream,
@@ -29,13 +29,13 @@ struct Pair {
 }
 
 impl StopHandle {
-    /// A handle for a server that is yet to be bound, by
-    /// [`Server::bind_with`](crate::Server::bind_with): what is asked of it before then is done
-    /// when the server runs.
+    /// A handle for a server that is not bound yet; see
+    /// [`Server::bind_with`](crate::Server::bind_with). A stop requested before the server runs takes
+    /// effect when it does.
     ///
     /// # Errors
     ///
-    /// Where the system has no two descriptors left.
+    /// If the system has no two descriptors left.
     pub fn new() -> io::Result<StopHandle> {
         let (requests, received) = UnixStream::pair()?;
         requests.set_nonblocking(true)?;
@@ -44,23 +44,23 @@ impl StopHandle {
         Ok(StopHandle { pair })
     }
 
-    /// Asks the server to stop: it accepts nobody more, reads once more from each client that takes
-    /// its replies and executes what has come, writes the replies that it owes for at most
-    /// [`Config::stop_timeout`](crate::Config::stop_timeout), and returns from
-    /// [`run`](crate::Server::run). Asked a second time, it returns at once.
+    /// Asks the server to stop. It accepts no more clients, reads once more from each client that
+    /// takes its replies, executes what it read, and writes the replies for at most
+    /// [`Config::stop_timeout`](crate::Config::stop_timeout). Then [`run`](crate::Server::run)
+    /// returns. After a second request it returns at once.
     ///
-    /// Never blocks. Does nothing where the server has ended.
+    /// Never blocks. Does nothing if the server has ended.
     pub fn stop(&self) {
-        // Fails where so many requests wait that one more is nothing new.
+        // Fails if the socket is full of requests: one more would change nothing.
         let _redundant = (&self.pair.requests).write(&[1]);
     }
 
-    /// A descriptor to which every byte written is a call of [`stop`](Self::stop): what a signal
-    /// handler can use.
+    /// A descriptor for a signal handler: each byte written to it has the effect of
+    /// [`stop`](Self::stop).
     ///
     /// # Errors
     ///
-    /// Where the system has no descriptor left.
+    /// If the system has no descriptor left.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
         Ok(self.pair.requests.try_clone()?.into())
     }
@@ -72,8 +72,8 @@ impl StopHandle {
     }
 }
 
-/// How many requests to stop have come since the last call.
-pub fn count(receiver: &mut mio::net::UnixStream) -> usize {
+/// Takes the requests to stop that have arrived, and returns how many there were.
+pub fn take_requests(receiver: &mut mio::net::UnixStream) -> usize {
     let mut total = 0;
     let mut requests = [0; 16];
     // Until it would block: nothing else can fail while the handle's own end is open.

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-/// The replies that a connection keeps between its turns, in order.
+/// Replies that a connection keeps between its turns.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
     bytes: Box<[u8]>,
@@ -11,7 +11,7 @@ pub struct WriteBuffer {
 }
 
 impl WriteBuffer {
-    /// Keeps a copy of these bytes, in memory of just their size.
+    /// A copy of `bytes`, with no spare capacity.
     pub fn new(bytes: &[u8]) -> WriteBuffer {
         WriteBuffer {
             bytes: bytes.into(),
@@ -24,15 +24,14 @@ impl WriteBuffer {
         &self.bytes[self.written..]
     }
 
-    /// Writes until all is written or the sink takes no more for now: what is left tells which.
+    /// Writes until all is written or the sink would block; [`unwritten`](Self::unwritten) is the rest.
     pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<()> {
         self.written += write(sink, self.unwritten())?;
         Ok(())
     }
 }
 
-/// Writes until all is written or the sink takes no more for now, and returns how many bytes it
-/// took.
+/// Writes until all is written or the sink would block, and returns how many bytes it took.
 pub fn write(sink: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
