@@ -1,10 +1,10 @@
-//! The same random requests to metricd and to the asyncio reference, one at a time: the replies
-//! must be the same bytes, but for the two places where the reference takes more.
+//! The same random requests go to metricd and to the asyncio reference, one at a time. The replies
+//! must be the same bytes, except for the two kinds of requests that only the reference accepts.
 //!
-//! Both servers keep what they are told, so that each get compares all that was put before it.
-//! Where there is no `python3` the tests pass and say so, unless `METRICD_REQUIRE_PYTHON` is set.
-//! `METRICD_DIFFERENTIAL_SEED` and `METRICD_DIFFERENTIAL_REQUESTS` choose other requests, and
-//! other counts of them.
+//! Both servers store what is put, so each get also checks the puts before it.
+//! Without a `python3` the tests pass and say so, unless `METRICD_REQUIRE_PYTHON` is set.
+//! `METRICD_DIFFERENTIAL_SEED` and `METRICD_DIFFERENTIAL_REQUESTS` choose other requests and how
+//! many there are.
 
 mod support;
 
@@ -20,8 +20,8 @@ const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/asyncio_re
 const DEFAULT_SEED: u64 = 1_503_319_739;
 const DEFAULT_REQUESTS: u64 = 20_000;
 
-/// Differences that are reported before the test gives up: one missed put shows in every get
-/// of its series from there on.
+/// Differences that are reported before the test gives up: one lost put shows in every later get
+/// of its series.
 const DIFFERENCES_SHOWN: usize = 10;
 
 #[test]
@@ -52,7 +52,7 @@ fn random_requests_get_the_same_replies() {
             differences.push(format!(
                 "request {sent}: \"{}\"\n{}",
                 show(&request),
-                where_they_part(&ours, &theirs)
+                first_difference(&ours, &theirs)
             ));
         }
         if differences.len() == DIFFERENCES_SHOWN {
@@ -72,15 +72,15 @@ fn random_requests_get_the_same_replies() {
     let [ours, theirs] = pair.exchange(b"get *\n", seed);
     assert!(
         ours == theirs,
-        "METRICD_DIFFERENTIAL_SEED={seed}: the stores differ in the end\n{}",
-        where_they_part(&ours, &theirs)
+        "METRICD_DIFFERENTIAL_SEED={seed}: the stores differ at the end\n{}",
+        first_difference(&ours, &theirs)
     );
     assert_eq!(
         pair.metricd.finish(),
         b"",
-        "METRICD_DIFFERENTIAL_SEED={seed}: a reply too many"
+        "METRICD_DIFFERENTIAL_SEED={seed}: one reply too many"
     );
-    // Requests that are nearly all of one kind would compare next to nothing.
+    // If nearly all requests were of one kind, little would be compared.
     let enough = sent / 10;
     assert!(
         sent < 1_000
@@ -90,7 +90,7 @@ fn random_requests_get_the_same_replies() {
 }
 
 #[test]
-fn wider_timestamps_and_digits_of_other_scripts_are_taken_by_the_reference_only() {
+fn only_the_reference_accepts_wider_timestamps_and_digits_of_other_scripts() {
     let Some(reference) = Reference::start() else {
         return;
     };
@@ -111,14 +111,14 @@ fn wider_timestamps_and_digits_of_other_scripts_are_taken_by_the_reference_only(
         "put k 1 1２\n",
         "put k 1 -𝟏\n",
     ] {
-        assert!(taken_by_reference_only(request.as_bytes()), "{request}");
+        assert!(may_be_for_reference_only(request.as_bytes()), "{request}");
         ours.exchange(request.as_bytes(), WRONG_COMMAND);
         theirs.exchange(request.as_bytes(), OK);
     }
     ours.exchange(b"get *\n", OK);
 }
 
-/// The two servers, asked the same.
+/// A client of each server.
 struct Pair {
     metricd: Client,
     reference: Client,
@@ -127,8 +127,8 @@ struct Pair {
 impl Pair {
     /// Sends one request to both and returns the reply of metricd and that of the reference.
     fn exchange(&mut self, request: &[u8], seed: u64) -> [Vec<u8>; 2] {
-        // In one write each, and the next only after the reply: on loopback that is one chunk
-        // to the reference, which takes a chunk that ends in a newline for one request.
+        // One write, and the next only after the reply: on loopback the reference receives it as
+        // one chunk, and it takes a chunk that ends in a newline as one request.
         self.metricd.send(request);
         self.reference.send(request);
         [
@@ -162,8 +162,8 @@ fn read_reply(client: &mut Client) -> io::Result<Vec<u8>> {
     Ok(reply)
 }
 
-/// Both replies from shortly before the first byte that differs: a get of all is long.
-fn where_they_part(ours: &[u8], theirs: &[u8]) -> String {
+/// Both replies around the first byte that differs: a reply may be long.
+fn first_difference(ours: &[u8], theirs: &[u8]) -> String {
     let pairs = ours.iter().zip(theirs);
     let at = pairs.take_while(|(one, other)| one == other).count();
     let part = |reply: &[u8]| {
@@ -174,7 +174,7 @@ fn where_they_part(ours: &[u8], theirs: &[u8]) -> String {
     format!("  metricd   {}\n  reference {}", part(ours), part(theirs))
 }
 
-/// How many replies were of which kind.
+/// How many replies of each kind there were.
 #[derive(Debug, Default)]
 struct Tally {
     ok: u64,
@@ -192,16 +192,16 @@ impl Tally {
     }
 }
 
-/// The asyncio server as a child process, ended when it is dropped.
+/// The asyncio server as a child process, killed when this is dropped.
 struct Reference {
     child: Child,
     address: SocketAddr,
 }
 
 impl Reference {
-    /// Starts it on a free port; `None`, and a word about it, where there is no Python.
+    /// Starts it on a free port. Without Python says so and returns `None`.
     fn start() -> Option<Reference> {
-        // Isolated (-I): no variable of the surroundings changes what Python takes for a number.
+        // Isolated (-I): no environment variable changes what Python reads as a number.
         let spawned = Command::new("python3")
             .args(["-I", REFERENCE, "127.0.0.1", "0"])
             .stdin(Stdio::null())
@@ -219,7 +219,7 @@ impl Reference {
             }
             Err(error) => panic!("python3 does not start: {error}"),
         };
-        // Owned from here on, so that a panic below ends the child too.
+        // Owned from here on, so that a panic below also ends the child.
         let mut reference = Reference {
             child,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -229,7 +229,7 @@ impl Reference {
         std::thread::spawn(move || {
             let mut line = String::new();
             let outcome = BufReader::new(stdout).read_line(&mut line).map(|_| line);
-            // The receiver is gone where the deadline has passed, and the test has failed.
+            // The receiver is gone only if the test has failed.
             read.send(outcome).ok();
         });
         let line = line.recv_timeout(DEADLINE).expect("the reference starts");
@@ -243,16 +243,16 @@ impl Reference {
 
 impl Drop for Reference {
     fn drop(&mut self) {
-        // Both fail only where the child has ended by itself, which leaves nothing to end.
+        // Both fail only if the child has already ended.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// Prints to standard error past the capture of the test runner, which would swallow the print
-/// macros in a test that passes.
+/// Prints to standard error directly, since the test runner captures what the print macros print
+/// in a test that passes.
 fn say(line: &str) {
-    // Nobody reads it where standard error is closed, and the test is none the worse.
+    // Fails if standard error is closed, which does not matter to the test.
     writeln!(io::stderr(), "{line}").ok();
 }
 
@@ -267,8 +267,8 @@ fn number_from_environment(name: &str, default: u64) -> u64 {
 }
 
 /// Whether this may be a put that the reference stores and metricd refuses: a timestamp beyond
-/// 64 bits, or a digit of another script in a number. It errs towards yes.
-fn taken_by_reference_only(request: &[u8]) -> bool {
+/// 64 bits, or a digit of another script in a number. True if in doubt.
+fn may_be_for_reference_only(request: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(request) else {
         return false;
     };
@@ -292,7 +292,7 @@ fn taken_by_reference_only(request: &[u8]) -> bool {
         && plain.parse::<i64>().is_err()
 }
 
-/// Requests that chance would hardly find.
+/// Requests that random ones would hardly contain.
 fn hand_picked_requests() -> Vec<Vec<u8>> {
     let texts = [
         "get test_key\n",
@@ -318,7 +318,7 @@ fn hand_picked_requests() -> Vec<Vec<u8>> {
         "get k\n",
     ];
     let mut requests: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).to_vec();
-    // Python's int() takes 4,300 digits, leading zeros among them and underscores not, and no more.
+    // Python's int() reads up to 4,300 digits. Leading zeros count, underscores do not.
     for count in [4_300, 4_301] {
         requests.push(format!("put zeros 1 {}\n", "0".repeat(count)).into_bytes());
         requests.push(format!("put zeros 2 -{}7\n", "0".repeat(count - 1)).into_bytes());
@@ -343,7 +343,7 @@ fn hand_picked_requests() -> Vec<Vec<u8>> {
     requests
 }
 
-/// All that Python splits at, but for the newline, which ends the request.
+/// All characters that Python splits at, except the newline, which ends the request.
 const SPACES: &[&str] = &[
     " ", "\t", "\u{b}", "\u{c}", "\r", "\u{1c}", "\u{1d}", "\u{1e}", "\u{1f}", "\u{85}", "\u{a0}",
     "\u{1680}", "\u{2000}", "\u{2001}", "\u{2002}", "\u{2003}", "\u{2004}", "\u{2005}", "\u{2006}",
@@ -351,7 +351,7 @@ const SPACES: &[&str] = &[
     "\u{3000}",
 ];
 
-/// What looks like white space, or is a neighbour of it, and belongs to the word it stands in.
+/// Characters that look like white space, or are next to it, but do not split words.
 const SPACE_LOOKALIKES: &[&str] = &[
     "\u{200b}", "\u{200c}", "\u{200d}", "\u{feff}", "\u{180e}", "\u{2060}", "\u{84}", "\u{86}",
     "\u{9f}", "\u{a1}", "\u{ad}", "\u{167f}", "\u{1681}", "\u{1fff}", "\u{2027}", "\u{202a}",
@@ -359,9 +359,9 @@ const SPACE_LOOKALIKES: &[&str] = &[
     "\u{8}", "\u{1b}", "\u{7f}", "_", "\\n",
 ];
 
-// The tables that follow are packed by hand: a line for each word would be pages of them.
+// The following tables are formatted by hand: a line for each word would take pages.
 
-/// Few, so that series get several points and points are replaced.
+/// Few keys, so that series get several points, and points are replaced.
 #[rustfmt::skip]
 const KEYS: &[&str] = &[
     "k", "k", "k", "test_key", "test_key", "another_key", "K", "*", "**", "put", "get", "ok", "error",
@@ -398,13 +398,13 @@ const NOT_UTF_8: &[&[u8]] = &[
     b"\xf8\x88\x80\x80\x80", b"\xc3\xa9\xa9", b"\xc3k", b"\x85", b"\xa0",
 ];
 
-/// The texts of the number tables, which are as odd as numbers get.
+/// The tables of numbers, which have the oddest ones.
 const NUMBER_TABLES: &[&str] = &[
     include_str!("numbers/floats.tsv"),
     include_str!("numbers/integers.tsv"),
 ];
 
-/// Makes requests out of a seed, the same ones each time. (SplitMix64)
+/// Makes requests from a seed, always the same ones (SplitMix64).
 struct Generator {
     state: u64,
     numbers: Vec<&'static str>,
@@ -443,20 +443,20 @@ impl Generator {
         options[self.below(options.len())]
     }
 
-    /// One request to which both servers owe the same reply.
+    /// A request to which both servers must give the same reply.
     fn request(&mut self) -> Vec<u8> {
         loop {
             let mut request = self.blank_lines();
             request.extend(self.line());
             request.push(b'\n');
             request.extend(self.blank_lines());
-            if !taken_by_reference_only(&request) {
+            if !may_be_for_reference_only(&request) {
                 return request;
             }
         }
     }
 
-    /// Mostly none: the lines of white space that may come in one chunk with a request.
+    /// Lines of white space that may come in one chunk with a request; mostly none.
     fn blank_lines(&mut self) -> Vec<u8> {
         let mut lines = Vec::new();
         if self.one_in(10) {
@@ -470,7 +470,7 @@ impl Generator {
         lines
     }
 
-    /// A request line, with no newline in it nor at its end.
+    /// A request line without a newline.
     fn line(&mut self) -> Vec<u8> {
         let words = match self.below(100) {
             0 => vec![b"get".to_vec(), b"*".to_vec()],
@@ -487,7 +487,7 @@ impl Generator {
         line
     }
 
-    /// Words that make a request only by chance.
+    /// Words that are a valid request only by chance.
     fn words_of_any_count(&mut self) -> Vec<Vec<u8>> {
         let mut words = vec![self.choice(COMMANDS).into()];
         for _ in 0..self.below(6) {
@@ -501,7 +501,7 @@ impl Generator {
         words
     }
 
-    /// The words with white space between them, or, now and then, what only looks like it.
+    /// The words with white space between them, or sometimes characters that only look like it.
     fn join(&mut self, words: &[Vec<u8>]) -> Vec<u8> {
         let odd = self.one_in(4);
         let mut line = Vec::new();
@@ -619,7 +619,7 @@ impl Generator {
         }
     }
 
-    /// Changes a byte or two of any kind, or puts in what is not UTF-8.
+    /// Changes or inserts a byte or two of any kind, or bytes that are not UTF-8.
     fn damage(&mut self, line: &mut Vec<u8>) {
         for _ in 0..=self.below(2) {
             let place = self.below(line.len() + 1);

@@ -1,5 +1,5 @@
-//! Numbers read and printed as CPython does, by tables that CPython made
-//! (`tests/numbers/make_tables.py`), so that no Python is needed here.
+//! Numbers are read and printed as CPython does: checked against tables that CPython made
+//! (`tests/numbers/make_tables.py`), so that no Python is needed to run this.
 
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 
@@ -9,7 +9,7 @@ fn written(write: impl FnOnce(&mut [u8]) -> usize) -> String {
     String::from_utf8(room[..length].to_vec()).expect("numbers are ASCII")
 }
 
-/// Checks `ours` against each row of a table, and that the table is there in full.
+/// Checks `ours` against each row of a table that has at least so many rows.
 #[track_caller]
 fn check(table: &str, least_rows: usize, ours: impl Fn(&str) -> Option<String>) {
     let mut rows = 0;

@@ -1,7 +1,7 @@
-//! What the tests at the wire share: a server on a port of its own, in a thread of its own,
-//! and a client that waits for what it expects, with a deadline and no sleeps.
+//! What the tests over the network share: a server in a thread, on a port of its own, and a client
+//! that waits for the replies it expects, with a deadline and no sleeps.
 
-// Each test binary takes what it needs of this.
+// Each test binary uses a part of this.
 #![allow(dead_code)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use metricd::{Config, Server, StopHandle};
 
-/// How long any one wait may take before the test fails: far above what is ever needed.
+/// How long any one wait may take before the test fails: far more than is ever needed.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub const OK: &[u8] = b"ok\n\n";
@@ -26,7 +26,7 @@ pub struct Running {
     /// All of them.
     pub addresses: Vec<SocketAddr>,
     stop: StopHandle,
-    /// Carries nothing: its sender goes when the thread ends.
+    /// Carries nothing: its sender is dropped when the thread ends.
     ended: mpsc::Receiver<()>,
     thread: Option<JoinHandle<Result<(), metricd::Error>>>,
 }
@@ -81,7 +81,7 @@ impl Running {
         matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Empty))
     }
 
-    /// Waits until the server has stopped and hands out what `run` returned.
+    /// Waits until the server has stopped, and returns what `run` returned.
     #[track_caller]
     pub fn join(mut self) -> Result<(), metricd::Error> {
         let ended = self.ended.recv_timeout(DEADLINE);
@@ -109,7 +109,7 @@ impl Drop for Running {
     }
 }
 
-/// A client that says what went wrong, and never waits for ever.
+/// A client whose failures say what went wrong, and whose waits end.
 pub struct Client {
     pub stream: TcpStream,
 }
@@ -136,12 +136,12 @@ impl Client {
         while !missing.is_empty() {
             let most = missing.len().min(buffer.len());
             match again(|| self.stream.read(&mut buffer[..most])) {
-                Ok(0) => panic!("closed, still to come: \"{}\"", excerpt(missing, 0)),
+                Ok(0) => panic!("closed, missing: \"{}\"", excerpt(missing, 0)),
                 Ok(count) => {
                     assert_same(&buffer[..count], &missing[..count]);
                     missing = &missing[count..];
                 }
-                Err(error) => panic!("{error}, still to come: \"{}\"", excerpt(missing, 0)),
+                Err(error) => panic!("{error}, missing: \"{}\"", excerpt(missing, 0)),
             }
         }
     }
@@ -166,7 +166,7 @@ impl Client {
         reply
     }
 
-    /// What the next single read takes.
+    /// What one read returns.
     #[track_caller]
     pub fn read_once(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 20];
@@ -175,12 +175,12 @@ impl Client {
         buffer
     }
 
-    /// Waits until something has come that is not read yet; false if it is the end.
+    /// Waits until there is something to read; false if it is the end.
     pub fn wait_for_input(&self) -> bool {
         again(|| self.stream.peek(&mut [0])).expect("something to read") > 0
     }
 
-    /// Whether something has come that is not read yet, the end included.
+    /// Whether there is something to read, the end included.
     pub fn has_input(&self) -> bool {
         self.stream.set_nonblocking(true).expect("takes the mode");
         let peeked = again(|| self.stream.peek(&mut [0]));
@@ -188,25 +188,40 @@ impl Client {
         !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Returns when the server has had a turn of its loop since whatever came before.
+    /// Returns when the server has had a whole turn of its loop since the call.
     #[track_caller]
     pub fn wait_for_a_turn(&mut self) {
-        // Events of one turn come in any order: the second round trip takes another turn.
+        // The events of a turn come in any order, so it takes a second turn to be sure.
         for _ in 0..2 {
             self.exchange(b"get -\n", OK);
         }
     }
 
-    /// Breaks the connection: a socket that is closed with unread input resets its peer.
+    /// Resets the connection, as closing a socket with unread input does.
     pub fn reset(self) {
         assert!(self.wait_for_input(), "closed by the server first");
+    }
+
+    /// Puts a series and asks for it, and returns the reply when it has begun: 8 MB, far more than
+    /// the system and the server hold for a client that does not read.
+    #[track_caller]
+    pub fn begin_long_reply(&mut self) -> Vec<u8> {
+        const POINTS: usize = 2_000;
+        let key = "k".repeat(4_000);
+        let lines = (0..POINTS).map(|at| format!("{key} 0.5 {at}\n"));
+        let (puts, lines): (String, String) =
+            lines.map(|line| (format!("put {line}"), line)).unzip();
+        self.exchange(puts.as_bytes(), &OK.repeat(POINTS));
+        self.send(format!("get {key}\n").as_bytes());
+        assert!(self.wait_for_input());
+        format!("ok\n{lines}\n").into_bytes()
     }
 
     pub fn shutdown_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shuts down");
     }
 
-    /// Reads what is still to come, to the end.
+    /// Reads to the end.
     #[track_caller]
     pub fn rest(mut self) -> Vec<u8> {
         let mut rest = Vec::new();
@@ -216,15 +231,15 @@ impl Client {
         rest
     }
 
-    /// Closes the sending side and reads what is still to come, to the end.
+    /// Closes the sending side and reads to the end.
     #[track_caller]
     pub fn finish(self) -> Vec<u8> {
         self.shutdown_sending();
         self.rest()
     }
 
-    /// Sends these pieces, each in a write of its own, and reads all replies meanwhile: neither
-    /// side waits for the other, however much there is of both.
+    /// Sends these pieces, each in a write of its own, and reads all replies at the same time, so
+    /// that neither side waits for the other.
     pub fn converse<'a>(self, pieces: impl Iterator<Item = &'a [u8]> + Send) -> Vec<u8> {
         let mut sender = Client {
             stream: self.stream.try_clone().expect("a second handle"),
@@ -254,7 +269,7 @@ impl From<TcpStream> for Client {
     }
 }
 
-/// Fails unless both are the same bytes, and shows where they part, however long they are.
+/// Fails unless both are the same bytes, and shows only the part where they first differ.
 #[track_caller]
 pub fn assert_same(received: &[u8], expected: &[u8]) {
     if received != expected {
@@ -270,7 +285,7 @@ pub fn assert_same(received: &[u8], expected: &[u8]) {
     }
 }
 
-/// Whether this process may have so many files open at a time.
+/// Whether this process may have so many files open.
 pub fn may_open_files(count: u64) -> bool {
     let limit = Command::new("sh")
         .args(["-c", "ulimit -n"])
@@ -280,7 +295,7 @@ pub fn may_open_files(count: u64) -> bool {
     limit == "unlimited" || limit.parse::<u64>().expect("a number") >= count
 }
 
-/// Runs a test of this binary, by its full name, in a process that may.
+/// Runs a test of this binary, by its full name, in a process that may have so many files open.
 #[track_caller]
 pub fn run_with_open_files(count: u64, test: &str) {
     let this = std::env::current_exe().expect("the path of the tests");
@@ -296,8 +311,8 @@ pub fn run_with_open_files(count: u64, test: &str) {
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Calls again what was interrupted, as calls with a time limit are when the system stops the
-/// process and lets it go on.
+/// Repeats a call that was interrupted, as calls with a timeout are when the process is suspended
+/// and resumed.
 pub fn again<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
     loop {
         match call() {
@@ -307,12 +322,12 @@ pub fn again<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result
     }
 }
 
-/// Bytes as a test's message shows them.
+/// Bytes as messages show them.
 pub fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// The neighbourhood of a position.
+/// The bytes around a position, as messages show them.
 fn excerpt(bytes: &[u8], at: usize) -> String {
     let part = &bytes[at.saturating_sub(60)..bytes.len().min(at + 200)];
     show(part)

@@ -1,6 +1,9 @@
-//! Any chunking of the same bytes gives the same replies: those of a naive oracle.
+//! Any chunking of the same bytes, with any limits, gives the same replies: those of a naive
+//! oracle.
 //!
-//! The requests hold no blank lines, which are the one thing that depends on chunks (rule 9).
+//! The requests contain no blank lines, whose replies do depend on chunks (rule 9).
+
+use std::time::Duration;
 
 use metricd::Config;
 use proptest::prelude::*;
@@ -10,7 +13,8 @@ use proptest::test_runner::TestRunner;
 use crate::oracle::Oracle;
 use crate::support::{Running, assert_same};
 
-/// A request with its newline. Few keys and timestamps, so that puts meet each other.
+/// A request with its newline. Few keys and timestamps, so that series get several points, and points
+/// are replaced.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let space = prop::sample::select(vec![" ", " ", " ", "\t", "  ", "\u{a0}\r"]);
     let key = prop::sample::select(vec![
@@ -66,7 +70,7 @@ fn cut<'a>(mut stream: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// The same requests every time, for the streams that are too long to try many of.
+/// The same value every time, for streams that are too long to try many of them.
 fn fixed<T>(strategy: impl Strategy<Value = T>) -> T {
     let tree = strategy.new_tree(&mut TestRunner::deterministic());
     tree.expect("generates").current()
@@ -77,21 +81,31 @@ fn replies_of(mut oracle: Oracle, requests: &[Vec<u8>]) -> Vec<u8> {
     replies.collect::<Vec<_>>().concat()
 }
 
-fn tiny_buffers() -> impl Strategy<Value = Config> {
+fn tight_limits() -> impl Strategy<Value = Config> {
     let read_buffer = prop::sample::select(vec![1_usize, 2, 3, 7, 64, 64 << 10]);
     let line_limit = prop::sample::select(vec![1_usize, 5, 10, 17, 30, 64 << 10]);
-    (read_buffer, line_limit).prop_map(|(read_buffer_bytes, line_limit_bytes)| Config {
-        read_buffer_bytes,
-        line_limit_bytes,
-        ..Config::default()
-    })
+    let turn_micros = prop::sample::select(vec![0_u64, 5, 4_000]);
+    let turn_reply = prop::sample::select(vec![1_usize, 10, 256 << 10]);
+    let kept_limit = prop::sample::select(vec![0_usize, 64 << 20]);
+    (read_buffer, line_limit, turn_micros, turn_reply, kept_limit).prop_map(
+        |(read_buffer_bytes, line_limit_bytes, turn_micros, turn_reply_bytes, kept_limit_bytes)| {
+            Config {
+                read_buffer_bytes,
+                line_limit_bytes,
+                turn_time: Duration::from_micros(turn_micros),
+                turn_reply_bytes,
+                kept_limit_bytes,
+                ..Config::default()
+            }
+        },
+    )
 }
 
 #[test]
-fn random_chunks_and_buffers_give_the_replies_of_the_oracle() {
+fn random_chunks_and_limits_give_the_replies_of_the_oracle() {
     let settings = ProptestConfig {
         cases: 100,
-        // The failing case is in the message; nothing is written into the sources.
+        // The message has the failing case. Nothing is written to the source tree.
         failure_persistence: None,
         max_shrink_iters: 300,
         ..ProptestConfig::default()
@@ -99,7 +113,7 @@ fn random_chunks_and_buffers_give_the_replies_of_the_oracle() {
     proptest!(settings, |(
         requests in requests(1..80_usize),
         lengths in piece_lengths(),
-        config in tiny_buffers(),
+        config in tight_limits(),
     )| {
         let expected = replies_of(Oracle::with_line_limit(config.line_limit_bytes), &requests);
         let stream = requests.concat();
@@ -116,7 +130,7 @@ fn a_long_stream_in_random_pieces_gives_the_replies_of_the_oracle() {
     let expected = replies_of(Oracle::new(), &requests);
     let server = Running::start();
     let lengths = fixed(piece_lengths());
-    // A part of it byte by byte.
+    // The first part byte by byte.
     let (bytes, rest) = stream.split_at(5_000);
     let pieces = bytes.chunks(1).chain(cut(rest, &lengths));
     assert_same(&server.connect().converse(pieces), &expected);
@@ -149,7 +163,7 @@ fn one_request_at_a_time_gives_the_replies_of_the_oracle() {
 }
 
 #[test]
-fn pieces_that_are_read_one_by_one_give_the_replies_of_the_oracle() {
+fn pieces_that_are_each_read_alone_give_the_replies_of_the_oracle() {
     let requests = fixed(requests(300));
     let stream = requests.concat();
     let expected = replies_of(Oracle::new(), &requests);
@@ -157,7 +171,7 @@ fn pieces_that_are_read_one_by_one_give_the_replies_of_the_oracle() {
     let mut witness = server.connect();
     let lengths = fixed(piece_lengths());
     let pieces = cut(&stream, &lengths);
-    // Before a piece is sent, the server has had the time to take the one before.
+    // Before each piece, the server has had a turn in which to read the last one.
     let pieces = pieces.into_iter().inspect(|_| witness.wait_for_a_turn());
     assert_same(&server.connect().converse(pieces), &expected);
 }

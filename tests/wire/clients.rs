@@ -1,5 +1,5 @@
-//! Many clients, slow clients, clients that misbehave: each gets what the protocol promises, and
-//! the others do not notice.
+//! Many clients, slow clients and clients that misbehave: each gets what the protocol promises,
+//! and none disturbs the others.
 
 use std::io::{ErrorKind, Write};
 use std::sync::{Barrier, mpsc};
@@ -17,12 +17,12 @@ use crate::support::{
 /// The longest that one round trip may take while other clients keep the server busy.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// A key that makes replies long with few points, which is quick to fill.
+/// A key so long that a series of few points has a long reply.
 fn long_key() -> String {
     "k".repeat(4_000)
 }
 
-/// Puts these points, all to one series.
+/// Puts a point at each of these timestamps of one series.
 #[track_caller]
 fn fill(
     client: &mut Client,
@@ -99,18 +99,18 @@ fn clients_in_many_threads_each_get_their_own_replies() {
     let mut client = server.connect();
     client.send(b"get *\n");
     let lines = client.reply().split(|byte| *byte == b'\n').count();
-    // Between "ok" and the two ends of the blank line.
+    // One for "ok", one for each point, and two empty pieces after the last newlines.
     assert_eq!(lines, 1 + 800 + 2);
 }
 
 #[test]
-fn a_thousand_clients_at_one_instant_are_each_served() {
+fn a_thousand_clients_that_connect_at_once_are_each_served() {
     const CLIENTS: usize = 1_000;
-    // Both ends of each connection are in this process, beside those of other tests.
+    // Both ends of each connection are in this process, with those of other tests.
     if !may_open_files(4_000) {
         return run_with_open_files(
             4_000,
-            "clients::a_thousand_clients_at_one_instant_are_each_served",
+            "clients::a_thousand_clients_that_connect_at_once_are_each_served",
         );
     }
     let server = Running::start();
@@ -137,7 +137,7 @@ fn a_thousand_clients_at_one_instant_are_each_served() {
     }
     let points: String = (0..CLIENTS).map(|at| format!("k 0.5 {at}\n")).collect();
     let reply = format!("ok\n{points}\n");
-    // The last to come is served as the first.
+    // The last client is served like the first.
     for number in [0, CLIENTS / 2, CLIENTS - 1] {
         clients[number].exchange(b"get k\n", reply.as_bytes());
     }
@@ -153,7 +153,7 @@ fn a_connection_for_every_request_is_served() {
             &mut client,
             format!("put k {round} {}\n", round % 40).as_bytes(),
         );
-        // Half of them leave in order, half just go.
+        // Half of them end their input and wait for the end, half just close.
         if round % 2 == 0 {
             assert_same(&client.finish(), b"");
         }
@@ -162,7 +162,7 @@ fn a_connection_for_every_request_is_served() {
 }
 
 #[test]
-fn what_is_put_before_a_close_is_stored_though_nothing_was_read() {
+fn puts_before_a_close_are_stored_though_no_reply_was_read() {
     // 1,000 puts in 17 KB: few enough that the system holds them all when the client closes.
     let puts: String = (0..1_000)
         .map(|at| format!("put k 0.5 {:05}\n", at))
@@ -178,7 +178,7 @@ fn what_is_put_before_a_close_is_stored_though_nothing_was_read() {
             let mut witness = server.connect();
             let mut hasty = server.connect();
             if unread_reply {
-                // What it does not read makes the close a reset.
+                // Closing with an unread reply resets the connection.
                 hasty.send(b"put before 1 1\n");
                 assert!(hasty.wait_for_input());
             }
@@ -191,7 +191,7 @@ fn what_is_put_before_a_close_is_stored_though_nothing_was_read() {
 }
 
 #[test]
-fn puts_and_closes_of_many_clients_are_all_stored() {
+fn clients_that_put_and_close_lose_no_point() {
     let server = Running::start();
     let mut witness = server.connect();
     for round in 0..300 {
@@ -208,8 +208,8 @@ fn puts_and_closes_of_many_clients_are_all_stored() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_line_leaves_what_was_complete() {
-    // The third client is served once the reset one has gone.
+fn complete_requests_before_a_reset_are_executed() {
+    // The third client is served when the one that resets has gone.
     let server = Running::start_with(Config {
         connection_limit: 2,
         ..Config::default()
@@ -223,7 +223,7 @@ fn a_reset_in_the_middle_of_a_line_leaves_what_was_complete() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_reply_leaves_the_others_alone() {
+fn a_reset_in_the_middle_of_a_reply_does_not_disturb_others() {
     let server = Running::start_with(Config {
         connection_limit: 2,
         ..Config::default()
@@ -241,12 +241,12 @@ fn a_reset_in_the_middle_of_a_reply_leaves_the_others_alone() {
         victim.reset();
         witness.exchange(b"get none\n", OK);
     }
-    // Of the two places, the victims hold none.
+    // Of the two connections that the limit allows, the victims hold none.
     server.connect().exchange(get.as_bytes(), &reply);
 }
 
 #[test]
-fn half_closed_clients_get_all_that_they_asked_for() {
+fn half_closed_clients_get_all_replies() {
     let server = Running::start();
     let (mut writer, mut oracle) = (server.connect(), Oracle::new());
     let key = long_key();
@@ -261,7 +261,7 @@ fn half_closed_clients_get_all_that_they_asked_for() {
         let mut reader = server.connect();
         reader.send(requests.as_bytes());
         reader.send(tail.as_bytes());
-        // The end of input comes behind all of it, or while the first long reply is under way.
+        // The input ends after all requests, or while the first long reply is being sent.
         if tail.is_empty() {
             reader.expect(&replies[..1_000]);
             assert_same(&reader.finish(), &replies[1_000..]);
@@ -272,15 +272,15 @@ fn half_closed_clients_get_all_that_they_asked_for() {
     }
 }
 
-/// Timestamps at which is put, step by step, into a series that has 0, 10, 20, to 29,990.
+/// For each step, the timestamps of its puts to a series that has 0, 10, 20, and so on to 29,990.
 const CHANGES: [&[i64]; 10] = [
-    // Behind all that is there; before and after something else.
+    // After the last point; also before the first, and others in between.
     &[30_000],
     &[30_010, -10],
     &[-20, 30_020],
     &[30_030, 30_030],
     &[30_040, 0, 20_005],
-    // In place and between, alone.
+    // In place of a point, and between two, alone.
     &[15_000],
     &[30_040],
     &[15_005],
@@ -288,7 +288,7 @@ const CHANGES: [&[i64]; 10] = [
     &[15_005, 0, 29_990],
 ];
 
-/// Puts at each of these, with a value that tells the step, and begins a series in each step.
+/// Does the puts of a step, with values that tell it from others, and begins one more series.
 #[track_caller]
 fn change(writer: &mut Client, oracle: &mut Oracle, key: &str, step: usize) {
     let timestamps = CHANGES[step % CHANGES.len()];
@@ -300,7 +300,7 @@ fn change(writer: &mut Client, oracle: &mut Oracle, key: &str, step: usize) {
 }
 
 #[test]
-fn slow_readers_get_what_was_stored_when_they_asked() {
+fn slow_readers_get_what_was_stored_when_their_get_was_executed() {
     let server = Running::start();
     let (mut writer, mut oracle) = (server.connect(), Oracle::new());
     let key = long_key();
@@ -314,7 +314,7 @@ fn slow_readers_get_what_was_stored_when_they_asked() {
         let get = format!("get {name}\n");
         let reply = oracle.answer(get.as_bytes());
         reader.send(get.as_bytes());
-        // What has begun has been executed.
+        // The reply has begun, so the get is executed.
         reader.expect(&reply[..100]);
         change(&mut writer, &mut oracle, &key, step);
         readers.push((reader, reply));
@@ -333,7 +333,7 @@ fn slow_readers_get_what_was_stored_when_they_asked() {
 }
 
 #[test]
-fn a_reader_of_many_small_series_gets_what_was_stored_when_it_asked() {
+fn a_slow_reader_of_many_small_series_gets_what_was_stored_when_its_get_was_executed() {
     let server = Running::start();
     let (mut writer, mut oracle) = (server.connect(), Oracle::new());
     let name = "s".repeat(1_500);
@@ -371,7 +371,7 @@ fn an_endless_line_is_one_wrong_command() {
                 assert!(round_trip(&mut witness) < AT_ONCE);
             }
         }
-        // Nothing of it was taken for a request.
+        // No part of it was executed as a request.
         let replies = [WRONG_COMMAND, b"ok\n\n", OK, b"ok\nk 2.0 2\n\n"].concat();
         endless.exchange(b" 1\nget *\nput k 2 2\nget k\n", &replies);
         assert_same(&endless.finish(), b"");
@@ -405,14 +405,14 @@ fn lines_at_the_limit_are_requests_and_longer_ones_are_not() {
             ] {
                 assert_eq!(line.len(), length + 1);
                 oracle.exchange(&mut client, line.as_bytes());
-                // In two pieces, cut around the limit and somewhere before it.
+                // In two pieces, cut at the limit and before it.
                 for cut in [length / 2, length - 1, length] {
                     let (head, tail) = line.as_bytes().split_at(cut);
                     client.send(head);
                     witness.wait_for_a_turn();
                     client.exchange(tail, &oracle.answer(line.as_bytes()));
                 }
-                // Between others, which it does not harm.
+                // Between other requests, to which it does no harm.
                 oracle.exchange(
                     &mut client,
                     format!("put a 1 1\n{line}get a\n{line}").as_bytes(),
@@ -425,7 +425,7 @@ fn lines_at_the_limit_are_requests_and_longer_ones_are_not() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_does_not_hold_up_the_others() {
+fn a_client_that_reads_nothing_does_not_delay_others() {
     let server = Running::start();
     let (mut writer, mut oracle) = (server.connect(), Oracle::new());
     let key = long_key();
@@ -443,7 +443,7 @@ fn a_client_that_reads_nothing_does_not_hold_up_the_others() {
             format!("put other {round} 1\nget other\n").as_bytes(),
         );
     }
-    // Served in full once they read, as of when each get was executed.
+    // Once they read, they get every reply whole.
     let reply = oracle.answer(get.as_bytes());
     for hog in &mut hogs {
         for _ in 0..20 {
@@ -453,7 +453,7 @@ fn a_client_that_reads_nothing_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_client_that_keeps_the_server_busy_does_not_hold_up_the_others() {
+fn a_client_that_keeps_the_server_busy_does_not_delay_others() {
     let server = Running::start();
     let (mut writer, mut oracle) = (server.connect(), Oracle::new());
     let key = long_key();
@@ -487,7 +487,7 @@ fn a_client_that_keeps_the_server_busy_does_not_hold_up_the_others() {
 
 #[test]
 fn the_work_for_one_client_in_one_turn_is_bounded() {
-    // 3,000 puts in 54 KB: the system takes all of them at once, the server few at a time.
+    // 3,000 puts in 54 KB: the system takes them all at once, the server reads a few at a time.
     const PUTS: usize = 3_000;
     let server = Running::start_with(Config {
         read_buffer_bytes: 64,
@@ -504,11 +504,14 @@ fn the_work_for_one_client_in_one_turn_is_bounded() {
         busy.expect(&OK.repeat(PUTS));
         lines < PUTS
     };
-    // Not in every round: the client itself may come too late.
-    assert!((0..100).any(overtakes), "served when all else was done");
+    // Not in every round: the get itself may come too late.
+    assert!(
+        (0..100).any(overtakes),
+        "the get was always executed after all puts"
+    );
 }
 
-/// Writes the request over and over, until the server has taken nothing for a while.
+/// Writes the request again and again until the server stops reading. Returns the bytes written.
 fn write_until_stopped(client: &mut Client, request: &[u8]) -> usize {
     const FAR_TOO_MUCH: usize = 512 << 20;
     let patience = Some(Duration::from_millis(500));
@@ -535,12 +538,12 @@ fn write_until_stopped(client: &mut Client, request: &[u8]) -> usize {
 }
 
 #[test]
-fn a_client_that_only_writes_is_stopped_and_gets_every_reply_once_it_reads() {
+fn a_client_that_only_writes_is_not_read_from_and_gets_every_reply_once_it_reads() {
     let server = Running::start();
     let (mut witness, mut oracle) = (server.connect(), Oracle::new());
     let key = "k".repeat(2_000);
     fill(&mut witness, &mut oracle, &key, 0..4);
-    // About as long as its reply, so that neither side's buffers fill much before the other's.
+    // About as long as its reply, so that the buffers of both directions fill together.
     let request = format!("get{}{key}\n", " ".repeat(6_000)).into_bytes();
     let reply = oracle.answer(&request);
 
@@ -552,7 +555,7 @@ fn a_client_that_only_writes_is_stopped_and_gets_every_reply_once_it_reads() {
     for _ in 0..written / request.len() {
         hog.expect(&reply);
     }
-    // It was stopped in the middle of a request, or just before one.
+    // The last request may be written in part only.
     hog.exchange(&request[written % request.len()..], &reply);
     assert_same(&hog.finish(), b"");
 }
@@ -563,7 +566,7 @@ fn every_put_of_a_client_that_only_writes_is_stored() {
     let mut witness = server.connect();
     let mut hog = server.connect();
     let request = format!("put k 1 1{}\n", " ".repeat(1_000)).into_bytes();
-    // Small replies to long requests: the server may take all of it, or stop; both end well.
+    // The replies are short and the requests long: the server may read them all, or stop reading.
     let requests = request.repeat(20_000);
     let mut writer = Client {
         stream: hog.stream.try_clone().expect("a second handle"),
@@ -578,10 +581,10 @@ fn every_put_of_a_client_that_only_writes_is_stored() {
     witness.exchange(b"get k\n", b"ok\nk 1.0 1\n\n");
 }
 
-/// A read stops short at urgent data, of which nothing says that more is behind it.
+/// A read stops short of urgent data, and nothing says that there is more after it.
 #[cfg(all(feature = "daemon", any(target_os = "linux", target_os = "android")))]
 #[test]
-fn what_comes_behind_urgent_data_is_answered() {
+fn requests_after_urgent_data_are_answered() {
     let server = Running::start();
     let mut client = server.connect();
     for _ in 0..50 {

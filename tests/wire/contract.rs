@@ -1,15 +1,16 @@
-//! The rules of the protocol, one test each, by number and name.
+//! The rules of the protocol, by number and name.
 
 use std::thread;
+use std::time::Duration;
 
 use metricd::Config;
 
 use crate::support::{Client, OK, Running, WRONG_COMMAND, assert_same, show};
 
-/// What is sent in one write, and all that comes back until the server closes.
+/// What is sent in one write, and all that comes back before the server closes.
 type Case<'a> = (&'a [u8], &'a [u8]);
 
-/// Plays each case on a server and a connection of its own.
+/// Checks each case on a server and a connection of its own.
 #[track_caller]
 fn check(cases: &[Case]) {
     for (sent, expected) in cases {
@@ -26,7 +27,7 @@ fn check_case(sent: &[u8], expected: &[u8]) {
     assert_eq!(show(&received), show(expected), "sent: {}", show(sent));
 }
 
-/// Each of these is one wrong command, and the request behind it is served as if alone.
+/// Checks that each line is one wrong command, and does no harm to the request after it.
 #[track_caller]
 fn check_wrong(lines: &[&[u8]]) {
     for line in lines {
@@ -35,7 +36,7 @@ fn check_wrong(lines: &[&[u8]]) {
     }
 }
 
-/// A point is put with this value and this timestamp, and got back as those.
+/// Checks how the value and the timestamp of a put are printed by a get.
 #[track_caller]
 fn check_point(sent: [&str; 2], printed: [&str; 2]) {
     let ([value, timestamp], [printed_value, printed_timestamp]) = (sent, printed);
@@ -70,7 +71,7 @@ fn the_example_session_goes_as_written() {
 }
 
 #[test]
-fn rule_01_points_by_timestamp_and_series_by_first_put() {
+fn rule_01_points_are_in_order_of_time_and_series_in_order_of_first_put() {
     check(&[
         (b"get *\n", b"ok\n\n"),
         (b"get k\n", b"ok\n\n"),
@@ -85,7 +86,7 @@ fn rule_01_points_by_timestamp_and_series_by_first_put() {
             b"ok\n\nok\n\nok\n\nok\n\n\
               ok\nzebra 4.0 8\nzebra 1.0 9\nant 2.0 5\nmole 3.0 1\n\n",
         ),
-        // A put that is wrong, and a get, do not take a place in the order.
+        // A wrong put and a get take no place in the order.
         (
             b"put late x 1\nget later\nput first 1 1\nput late 2 2\nput later 3 3\nget *\n",
             b"error\nwrong command\n\nok\n\nok\n\nok\n\nok\n\n\
@@ -135,6 +136,28 @@ fn rule_02_the_last_put_at_a_timestamp_wins() {
             b"ok\n\nok\n\nok\n\nerror\nwrong command\n\nok\na 3.0 1\nb 2.0 1\n\n",
         ),
     ]);
+}
+
+#[test]
+fn rule_02_a_value_replaces_any_other_value_bit_by_bit() {
+    const VALUES: [&str; 6] = ["0.0", "-0.0", "nan", "inf", "1.5", "0.1234567890123457"];
+    let server = Running::start();
+    let mut client = server.connect();
+    let puts: String = (0..1_000).map(|at| format!("put k 0.5 {at}\n")).collect();
+    client.exchange(puts.as_bytes(), &OK.repeat(1_000));
+    let mut lines: Vec<String> = (0..1_000).map(|at| format!("k 0.5 {at}\n")).collect();
+    // The oldest point, one in the middle, the newest, and one that is new the first time.
+    for at in [0, 500, 999, 1_000] {
+        lines.resize(lines.len().max(at + 1), String::new());
+        for first in VALUES {
+            for second in VALUES {
+                let requests = format!("put k {first} {at}\nput k {second} {at}\nget k\n");
+                lines[at] = format!("k {second} {at}\n");
+                let reply = format!("ok\n\nok\n\nok\n{}\n", lines.concat());
+                client.exchange(requests.as_bytes(), reply.as_bytes());
+            }
+        }
+    }
 }
 
 const WHITE_SPACE: &str = "\t\u{b}\u{c}\r \u{1c}\u{1d}\u{1e}\u{1f}\u{85}\u{a0}\u{1680}\
@@ -228,10 +251,38 @@ fn rule_03_an_http_request_line_ends_the_connection() {
             let (first, rest) = request.split_at(cut);
             client.send(first.as_bytes());
             client.send(rest.as_bytes());
-            // The end comes though the client has not ended.
+            // The server closes, though the client has not.
             assert_same(&client.rest(), &[OK, WRONG_COMMAND].concat());
         }
         server.connect().exchange(b"get *\n", b"ok\nk 1.0 1\n\n");
+    }
+}
+
+#[test]
+fn rule_03_an_http_request_line_ends_the_connection_however_it_is_cut() {
+    let request = b"put k 1 1\nPOST /x HTTP/1.1\r\nHost: x\r\n\r\nput k 2 2\n";
+    // The request line is within the first limit, and longer than the second.
+    for line_limit_bytes in [64 << 10, 10] {
+        let server = Running::start_with(Config {
+            line_limit_bytes,
+            ..Config::default()
+        });
+        let mut witness = server.connect();
+        let cuts = (0..=request.len()).map(|cut| {
+            let (head, tail) = request.split_at(cut);
+            vec![head, tail]
+        });
+        for pieces in cuts.chain([request.chunks(1).collect()]) {
+            let mut client = server.connect();
+            for piece in &pieces {
+                client.send(piece);
+                witness.wait_for_a_turn();
+            }
+            let received = client.rest();
+            let expected = [OK, WRONG_COMMAND].concat();
+            assert_eq!(show(&received), show(&expected), "{:?}", show(pieces[0]));
+        }
+        witness.exchange(b"get *\n", b"ok\nk 1.0 1\n\n");
     }
 }
 
@@ -245,7 +296,7 @@ fn rule_03_bytes_that_are_not_utf8_are_a_wrong_command() {
         b"put \xc3 2 2",
         b"put k 2 2\xff",
         b"put k 2\xa0 2",
-        // Latin-1 white space, not the UTF-8 of it.
+        // White space in Latin-1, which is not UTF-8.
         b"put k 2 2\xa0",
         b"get k\x85",
         b"\xffget k",
@@ -256,7 +307,7 @@ fn rule_03_bytes_that_are_not_utf8_are_a_wrong_command() {
         b"get \xed\xa0\x80",
         b"get \xf4\x90\x80\x80",
         b"get \xf8\x88\x80\x80\x80",
-        // Characters that the end of the line cuts.
+        // Characters that the end of the line cuts off.
         b"get \xe2\x82",
         b"get \xf0\x9f\x98",
     ]);
@@ -517,7 +568,7 @@ fn rule_07_digits_of_other_scripts_are_wrong() {
         .map(String::into_bytes)
         .collect();
     check_wrong(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    // A key may be of them.
+    // A key may have them.
     let reply = "ok\n\nok\n١２ 1.0 1\n\n";
     check_case("put ١２ 1 1\nget ١２\n".as_bytes(), reply.as_bytes());
 }
@@ -569,6 +620,44 @@ fn rule_08_values_are_printed_as_python_prints_them() {
 }
 
 #[test]
+fn rule_08_odd_values_among_decimals_are_printed_as_they_were_put() {
+    const ODD: [&str; 7] = [
+        "nan",
+        "inf",
+        "-inf",
+        "-0.0",
+        "5e-324",
+        "0.1234567890123457",
+        "1.7976931348623157e+308",
+    ];
+    const POINTS: usize = 2_000;
+    // From all values odd to one in a thousand.
+    for odd_every in [1, 2, 7, 40, 160, 1_000] {
+        let server = Running::start();
+        let mut client = server.connect();
+        let value = |at: usize| match at % odd_every {
+            0 => ODD[at / odd_every % ODD.len()].to_string(),
+            _ => format!("{}.{}", at % 100, at % 10),
+        };
+        // Each timestamp comes up once: 2,000 and 1,237 have no common divisor.
+        let orders: [(&str, fn(usize) -> usize); 3] = [
+            ("up", |at| at),
+            ("down", |at| POINTS - 1 - at),
+            ("mixed", |at| at * 1_237 % POINTS),
+        ];
+        for (key, order) in orders {
+            let put = |at: usize| format!("put {key} {} {at}\n", value(at));
+            let puts: String = (0..POINTS).map(order).map(put).collect();
+            client.exchange(puts.as_bytes(), &OK.repeat(POINTS));
+            let line = |at: usize| format!("{key} {} {at}\n", value(at));
+            let lines: String = (0..POINTS).map(line).collect();
+            let reply = format!("ok\n{lines}\n");
+            client.exchange(format!("get {key}\n").as_bytes(), reply.as_bytes());
+        }
+    }
+}
+
+#[test]
 fn rule_09_blank_lines_belong_to_the_request_of_their_chunk() {
     const FOUND: &[u8] = b"ok\n\nok\nk 1.0 1\n\n";
     check(&[
@@ -583,13 +672,13 @@ fn rule_09_blank_lines_belong_to_the_request_of_their_chunk() {
         // A wrong command is a request like any other.
         (b"\nnonsense\n\n", WRONG_COMMAND),
         (b"\n\xff\n\n", WRONG_COMMAND),
-        // Blank lines and nothing else.
+        // Only blank lines.
         (b"\n", WRONG_COMMAND),
         (b"\n\n\n\n\n", WRONG_COMMAND),
         (b" \t\r\n", WRONG_COMMAND),
         (b"\r\n\r\n", WRONG_COMMAND),
         ("\u{3000}\n\u{a0}\n".as_bytes(), WRONG_COMMAND),
-        // A line without its newline is not yet a line.
+        // White space without a newline is no line yet.
         (b"", b""),
         (b"  ", b""),
     ]);
@@ -598,7 +687,7 @@ fn rule_09_blank_lines_belong_to_the_request_of_their_chunk() {
 #[test]
 fn rule_09_blank_lines_count_by_the_chunk_that_brings_them() {
     const FOUND: &[u8] = b"ok\nk 1.0 1\n\n";
-    // Chunks, each with what comes back before the next is sent.
+    // Chunks, each with the reply that comes before the next chunk is sent.
     let sessions: &[&[Case]] = &[
         &[
             (b"get k\n", FOUND),
@@ -611,11 +700,11 @@ fn rule_09_blank_lines_count_by_the_chunk_that_brings_them() {
             (b"\n\n", WRONG_COMMAND),
         ],
         &[(b"get k\n\n", FOUND), (b"get k\n\n", FOUND)],
-        // The request that they belong to is still to be finished.
+        // The request that they belong to is not complete yet.
         &[(b"\nge", b""), (b"t k\n", FOUND)],
         &[(b"\n\nge", b""), (b"t", b""), (b" k\n\n\n", FOUND)],
         &[(b"get k\n\nge", FOUND), (b"t k\n\n", FOUND)],
-        // White space alone, whose newline comes later.
+        // White space whose newline comes later.
         &[(b"  ", b""), (b"\n", WRONG_COMMAND), (b"get k\n", FOUND)],
         &[(b"  ", b""), (b"\n\n", WRONG_COMMAND)],
         &[(b"get k\n  ", FOUND), (b"\n", WRONG_COMMAND)],
@@ -648,7 +737,7 @@ fn rule_10_pipelined_requests_are_answered_in_order() {
     let replies: &[u8] = b"ok\n\nok\nk 1.0 1\n\nerror\nwrong command\n\n\
         ok\n\nok\nk 2.0 1\n\nok\n\nok\n\nok\nk 2.0 1\nj 1.0 1\n\n";
     check(&[(requests, replies)]);
-    // Cut at every place into two, and into single bytes.
+    // In two pieces, cut at every place, and in single bytes.
     for cut in 1..requests.len() {
         let server = Running::start();
         let (head, tail) = requests.split_at(cut);
@@ -675,7 +764,7 @@ fn rule_11_a_get_answers_what_was_stored_when_it_was_executed() {
 
     one.send(b"get k\n");
     one.expect(&reply[..100]);
-    // In front, between, behind, and in place of what is there.
+    // Before, between, after and in place of what is stored.
     let puts = b"put k 2 -1\nput k 2 39997\nput k 2 50000\nput k 2 39998\n";
     other.exchange(puts, &OK.repeat(4));
     one.expect(&reply[100..]);
@@ -730,7 +819,7 @@ fn rule_13_a_reply_comes_in_one_piece() {
             &several,
         ),
     ];
-    // Many times over: a reply in pieces can be in time for the read by luck.
+    // Many times: the pieces of a reply may by chance all arrive before the read.
     for _ in 0..50 {
         for (request, reply) in cases {
             client.send(request);
@@ -740,13 +829,36 @@ fn rule_13_a_reply_comes_in_one_piece() {
 }
 
 #[test]
+fn rule_13_replies_to_one_read_come_in_one_piece_while_others_are_busy() {
+    // Nobody has time for more than one get, or some dozens of puts, in one turn.
+    let server = Running::start_with(Config {
+        turn_time: Duration::ZERO,
+        ..Config::default()
+    });
+    let mut client = server.connect();
+    let mut others: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    let requests = b"put k 1 1\nget k\nnonsense\n".repeat(50);
+    let replies = [OK, b"ok\nk 1.0 1\n\n", WRONG_COMMAND].concat().repeat(50);
+    for _ in 0..10 {
+        for other in &mut others {
+            other.send(&b"get -\n".repeat(100));
+        }
+        client.send(&requests);
+        assert_same(&client.read_once(), &replies);
+        for other in &mut others {
+            other.expect(&OK.repeat(100));
+        }
+    }
+}
+
+#[test]
 fn rule_13_nothing_is_added_to_or_left_out_of_a_reply() {
     let server = Running::start();
     let mut client = server.connect();
-    // Replies of one byte more each, across the size of the write buffer.
+    // Each reply is one byte longer, from below the size of the write buffer to above it.
     let write_buffer_bytes = Config::default().write_buffer_bytes;
     for (series, length) in (write_buffer_bytes - 40..write_buffer_bytes + 40).enumerate() {
-        // Two points, whose key fills up the length, and whose last digit makes it odd.
+        // Two points: the key sets the length, and a digit more makes it odd.
         let key = format!("{series:02}{}", "x".repeat(length / 2 - 2 - 9));
         let (put, get) = (format!("put {key} 1 "), format!("get {key}\n"));
         let odd = if length % 2 == 0 { "1" } else { "10" };
@@ -759,11 +871,11 @@ fn rule_13_nothing_is_added_to_or_left_out_of_a_reply() {
 }
 
 #[test]
-fn rule_14_nobody_notices_clients_that_vanish() {
+fn rule_14_clients_that_vanish_do_not_disturb_others() {
     let server = Running::start();
     let mut witness = server.connect();
     for round in 1..=50 {
-        // Comes and goes; stops in a line; leaves its reply unread, so that the socket is reset.
+        // One sends nothing, one stops within a line, one resets with its reply unread.
         drop(server.connect());
         server.connect().send(b"put k 9");
         let mut hasty = server.connect();
@@ -776,14 +888,14 @@ fn rule_14_nobody_notices_clients_that_vanish() {
 }
 
 #[test]
-fn rule_15_what_is_acknowledged_is_seen_by_everybody() {
+fn rule_15_an_acknowledged_put_is_seen_by_all_clients() {
     let server = Running::start();
     let [mut writer, mut reader]: [Client; 2] = [server.connect(), server.connect()];
     for round in 0..300 {
         writer.exchange(format!("put k {round} 1\n").as_bytes(), OK);
         reader.exchange(b"get k\n", format!("ok\nk {round}.0 1\n\n").as_bytes());
     }
-    // From several writers at a time, each of which checks its own.
+    // Several writers at a time, each of which checks its own puts.
     let address = server.address;
     thread::scope(|scope| {
         for name in ["a", "b", "c", "d"] {

@@ -1,20 +1,20 @@
 //! The limits at their edges, the addresses, and stopping.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metricd::{Config, Server, StopHandle};
+use metricd::{Config, Point, Server, StopHandle, Store};
 
 use crate::oracle::Oracle;
 use crate::support::{Client, DEADLINE, OK, Running, assert_same};
 
-/// Longer than any test waits: what ends before it has not waited for it.
+/// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(1_000);
 
-/// Why a server cannot be bound from this.
+/// The error when a server is bound from a configuration that it must refuse.
 #[track_caller]
 fn refusal(config: Config) -> String {
     match Server::bind(config) {
@@ -30,18 +30,20 @@ fn listening_on(address: &str) -> Config {
     }
 }
 
+/// Stops a server, also when the thread that owns this panics.
+struct StopOnDrop(StopHandle);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// A client whose long reply has begun, with the whole of that reply.
 fn reader_of_a_long_reply(server: &Running) -> (Client, Vec<u8>) {
-    let (mut reader, mut oracle) = (server.connect(), Oracle::new());
-    let key = "k".repeat(4_000);
-    let puts: String = (0..5_000)
-        .map(|at| format!("put {key} 0.5 {at}\n"))
-        .collect();
-    oracle.exchange(&mut reader, puts.as_bytes());
-    let get = format!("get {key}\n");
-    reader.send(get.as_bytes());
-    assert!(reader.wait_for_input());
-    (reader, oracle.answer(get.as_bytes()))
+    let mut reader = server.connect();
+    let reply = reader.begin_long_reply();
+    (reader, reply)
 }
 
 #[test]
@@ -52,12 +54,12 @@ fn the_connection_limit_holds_at_its_edge() {
             ..Config::default()
         });
         let mut oracle = Oracle::new();
-        // One less, and as many as the limit.
+        // As many as the limit.
         let mut clients: Vec<Client> = (0..limit).map(|_| server.connect()).collect();
         for client in &mut clients {
             oracle.exchange(client, b"put k 1 1\n");
         }
-        // One and two more are connected by the system, and have to wait.
+        // The system connects two more, which have to wait.
         let mut waiting = [server.connect(), server.connect()];
         for client in &mut waiting {
             client.send(b"put k 2 2\nget k\n");
@@ -68,7 +70,7 @@ fn the_connection_limit_holds_at_its_edge() {
         }
         assert!(waiting.iter().all(|client| !client.has_input()));
 
-        // A place that is given up goes to one of them, and to one only.
+        // When one client leaves, one of them is served, and only one.
         let [mut first, mut second] = waiting;
         clients.remove(0);
         first.expect(b"ok\n\nok\nk 1.0 1\nk 2.0 2\n\n");
@@ -83,7 +85,7 @@ fn the_connection_limit_holds_at_its_edge() {
 }
 
 #[test]
-fn many_more_clients_than_the_limit_are_served_one_after_the_other() {
+fn clients_beyond_the_limit_are_served_one_after_the_other() {
     let server = Running::start_with(Config {
         connection_limit: 3,
         ..Config::default()
@@ -102,15 +104,24 @@ fn many_more_clients_than_the_limit_are_served_one_after_the_other() {
 }
 
 #[test]
-fn the_least_of_every_limit_serves() {
+fn a_server_with_the_lowest_limits_serves() {
     let server = Running::start_with(Config {
         connection_limit: 1,
         line_limit_bytes: 12,
         read_buffer_bytes: 1,
         write_buffer_bytes: 64 << 10,
         accepts_per_turn: 1,
+        accept_retry: Duration::from_millis(1),
+        full_log_interval: Duration::ZERO,
         events_per_turn: 1,
+        turn_time: Duration::ZERO,
+        turn_reply_bytes: 1,
+        kept_limit_bytes: 0,
+        unsent_limit_bytes: 4 << 10,
+        snapshot_limit_bytes: 0,
+        housework_notes: 1,
         stop_timeout: Duration::ZERO,
+        linger: Duration::ZERO,
         ..Config::default()
     });
     for _ in 0..20 {
@@ -125,7 +136,7 @@ fn the_least_of_every_limit_serves() {
 }
 
 #[test]
-fn few_accepts_and_events_a_turn_serve_everybody() {
+fn one_accept_and_one_event_a_turn_serve_all_clients() {
     let server = Running::start_with(Config {
         accepts_per_turn: 1,
         events_per_turn: 1,
@@ -145,7 +156,7 @@ fn few_accepts_and_events_a_turn_serve_everybody() {
 #[test]
 fn a_field_out_of_its_range_is_named() {
     type Change = fn(&mut Config);
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 16] = [
         ("listen", |config| {
             config.listen = vec!["127.0.0.1:0".into(); 1_025]
         }),
@@ -171,6 +182,11 @@ fn a_field_out_of_its_range_is_named() {
         ("events_per_turn", |config| {
             config.events_per_turn = usize::MAX
         }),
+        ("turn_reply_bytes", |config| config.turn_reply_bytes = 0),
+        ("unsent_limit_bytes", |config| {
+            config.unsent_limit_bytes = (4 << 10) - 1
+        }),
+        ("housework_notes", |config| config.housework_notes = 0),
     ];
     for (field, change) in changes {
         let mut config = listening_on("127.0.0.1:0");
@@ -195,12 +211,12 @@ fn an_address_that_cannot_be_listened_on_is_named() {
         "127.0.0.1:http!",
         "[::1:0",
         "no..such..host:0",
-        // Of the block for documentation: no machine has it.
+        // Reserved for documentation: no machine has it.
         "192.0.2.1:0",
     ] {
         let message = refusal(listening_on(address));
         assert!(message.contains(address), "{address}: {message}");
-        // Nor where it is one of several.
+        // The same if it is one of several.
         let listen = vec!["127.0.0.1:0".into(), address.into()];
         let message = refusal(Config {
             listen,
@@ -231,7 +247,7 @@ fn every_address_leads_to_the_same_store() {
         "127.0.0.1:0".into(),
         "localhost:0".into(),
     ];
-    // Where the machine has it.
+    // If the machine has IPv6.
     if TcpListener::bind("[::1]:0").is_ok() {
         listen.push("[::1]:0".into());
     }
@@ -261,6 +277,72 @@ fn every_address_leads_to_the_same_store() {
 }
 
 #[test]
+fn one_server_listens_on_all_addresses_of_ipv4_and_ipv6_on_the_same_port() {
+    const ATTEMPTS: usize = 20;
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("not tested: this machine has no IPv6");
+    }
+    let bind = |_| {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        // Another process may take the port first. Then another port will do.
+        Server::bind(Config {
+            listen: [format!("0.0.0.0:{port}"), format!("[::]:{port}")]
+                .map(Into::into)
+                .to_vec(),
+            ..Config::default()
+        })
+    };
+    let mut attempts = (0..ATTEMPTS).map(bind);
+    let server = attempts.find_map(Result::ok).expect("both are bound");
+    assert_eq!(server.local_addrs().len(), 2);
+    let port = server.local_addrs()[0].port();
+    let stop = server.stop_handle();
+    let client = thread::spawn(move || {
+        let _stop = StopOnDrop(stop);
+        for (number, address) in ["127.0.0.1", "::1"].into_iter().enumerate() {
+            let address = (address.parse::<IpAddr>().expect("an address"), port);
+            let request = format!("put k {number} {number}\n");
+            Client::connect(address.into()).exchange(request.as_bytes(), OK);
+        }
+    });
+    server.run().expect("stops in order");
+    client.join().expect("is served on both");
+}
+
+#[test]
+fn a_store_that_is_handed_in_is_served_and_keeps_what_is_put() {
+    let points = |store: &Store, key: &str| -> Vec<Point> { store.range(key, ..).collect() };
+    let point = |timestamp, value| Point { timestamp, value };
+    let mut store = Store::new();
+    store.put("old", 1, 0.5);
+    store.put("old", 2, 0.5);
+    // Each run goes on with the store of the run before.
+    for run in 0..3 {
+        let server = Server::bind(listening_on("127.0.0.1:0")).expect("binds");
+        let (address, stop) = (server.local_addrs()[0], StopOnDrop(server.stop_handle()));
+        let client = thread::spawn(move || {
+            let _stop = stop;
+            let mut client = Client::connect(address);
+            let last = if run == 0 { 0.5 } else { 7.5 };
+            let old = format!("ok\nold 0.5 1\nold {last:?} 2\n\n");
+            client.exchange(b"get old\n", old.as_bytes());
+            client.exchange(
+                format!("put old 7.5 2\nput new {run} {run}\n").as_bytes(),
+                &OK.repeat(2),
+            );
+        });
+        server.run_over(&mut store).expect("stops in order");
+        client.join().expect("is served");
+        assert_eq!(store.keys().collect::<Vec<_>>(), ["old", "new"]);
+        assert_eq!(points(&store, "old"), [point(1, 0.5), point(2, 7.5)]);
+        let new: Vec<Point> = (0..=run).map(|at| point(at, at as f64)).collect();
+        assert_eq!(points(&store, "new"), new);
+    }
+}
+
+#[test]
 fn run_server_serves_or_says_why_not() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port();
@@ -272,7 +354,7 @@ fn run_server_serves_or_says_why_not() {
     let error = metricd::run_server("no..such..host", 0).expect_err("no such host");
     assert!(error.to_string().contains("no..such..host"), "{error}");
 
-    // Runs to the end of the process, as nobody can stop it.
+    // Runs until the process ends: nothing can stop it.
     drop(taken);
     let (ended, end) = mpsc::channel();
     thread::spawn(move || {
@@ -298,12 +380,12 @@ fn stop_writes_the_replies_that_are_owed_and_closes() {
     unfinished.exchange(b"put other 1 1\nput other 2", OK);
     let (reader, reply) = reader_of_a_long_reply(&server);
     server.stop();
-    // Who is owed nothing is closed, and nobody new is taken, while the reader is waited for.
+    // While the reader is waited for, clients that are owed nothing are closed, and no more are
+    // accepted.
     assert_same(&idle.rest(), b"");
     assert_same(&unfinished.rest(), b"");
     let patience = Duration::from_secs(1);
-    // The listeners may close a moment after the first clients; a client that connects to one
-    // that stays open would wait for a server that never comes.
+    // The listeners may close a moment after the first clients.
     let mut attempts = (0..500).map(|_| TcpStream::connect_timeout(&server.address, patience));
     let refused = attempts.find_map(Result::err).map(|error| error.kind());
     assert_eq!(refused, Some(ErrorKind::ConnectionRefused), "still listens");
@@ -313,7 +395,7 @@ fn stop_writes_the_replies_that_are_owed_and_closes() {
 }
 
 #[test]
-fn stop_tears_no_reply() {
+fn stop_cuts_no_reply_short() {
     let server = Running::start();
     let (mut reader, reply) = reader_of_a_long_reply(&server);
     let get = [b"get ".as_slice(), &b"k".repeat(4_000), b"\n"].concat();
@@ -322,7 +404,7 @@ fn stop_tears_no_reply() {
     }
     reader.expect(&reply[..reply.len() / 2]);
     server.stop();
-    // The first had begun; each of the others is there as a whole or not at all.
+    // The first had begun; each of the others is sent whole or not at all.
     let rest = reader.rest();
     let replies = (rest.len() + reply.len() / 2) / reply.len();
     assert!((1..=6).contains(&replies), "{replies}");
@@ -357,7 +439,7 @@ fn two_stops_in_a_row_end_it_at_once() {
 }
 
 #[test]
-fn a_stalled_reader_holds_up_the_end_for_the_timeout_only() {
+fn a_stalled_reader_delays_the_end_by_the_stop_timeout_at_most() {
     for stop_timeout in [Duration::ZERO, Duration::from_millis(300)] {
         let server = Running::start_with(Config {
             stop_timeout,
@@ -374,13 +456,13 @@ fn a_stalled_reader_holds_up_the_end_for_the_timeout_only() {
 }
 
 #[test]
-fn whoever_is_owed_something_is_waited_for_whatever_of_it_is_formed() {
+fn stop_waits_for_all_clients_that_are_owed_replies() {
     let server = Running::start_with(Config {
         stop_timeout: NEVER,
         linger: Duration::ZERO,
         ..Config::default()
     });
-    // One has a long reply that is begun, the other requests that are not executed yet.
+    // One waits for the rest of a long reply, the other has requests that are not executed yet.
     let (reader, reply) = reader_of_a_long_reply(&server);
     let mut pipelining = server.connect();
     let get = [b"get ".as_slice(), &b"k".repeat(4_000), b"\n"].concat();
@@ -389,7 +471,7 @@ fn whoever_is_owed_something_is_waited_for_whatever_of_it_is_formed() {
     let mut idle = server.connect();
     idle.exchange(b"get none\n", OK);
     server.stop();
-    // Others go at once, since no time is given to those who are owed nothing.
+    // A client that is owed nothing is closed at once, since the linger is zero.
     assert_same(&idle.rest(), b"");
     assert!(server.is_running());
     assert_same(&pipelining.rest(), &reply.repeat(5));
@@ -410,7 +492,7 @@ fn stopping_keeps_its_times_under_load() {
         server
             .connect()
             .exchange(puts.as_bytes(), &OK.repeat(1_000));
-        // Replies of 100 MB are asked for by each, and not read.
+        // Each asks for 100 MB of replies and reads none.
         let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
         for client in &mut clients {
             client.send(&gets);
@@ -427,7 +509,7 @@ fn stopping_keeps_its_times_under_load() {
 }
 
 #[test]
-fn the_oldest_reader_is_cut_off_at_the_limit_of_what_is_kept_for_readers() {
+fn the_oldest_reader_is_cut_off_at_the_snapshot_limit() {
     let server = Running::start_with(Config {
         snapshot_limit_bytes: 100,
         ..Config::default()
@@ -440,7 +522,7 @@ fn the_oldest_reader_is_cut_off_at_the_limit_of_what_is_kept_for_readers() {
     other.exchange(&put, OK);
     let rest = reader.rest();
     assert!(rest.len() < reply.len() && reply.starts_with(&rest));
-    // Others are served, and so are readers that nothing needs to be kept for.
+    // Others are served, and so are readers for whom nothing needs to be kept.
     other.exchange(b"get x\n", b"ok\nx 1.0 1\n\n");
     let (mut reader, reply) = reader_of_a_long_reply(&server);
     reader.expect(&reply);
@@ -476,7 +558,7 @@ fn stop_works_from_any_thread_and_at_any_time() {
     });
     assert_eq!(end.recv_timeout(DEADLINE), Ok(Ok(())));
     server.join().expect("does not panic");
-    // After it has ended, of all of its handles.
+    // After the server has ended.
     let handle = handles.recv_timeout(DEADLINE).expect("a handle");
     handle.stop();
     handle.stop();

@@ -1,6 +1,6 @@
-//! The wire protocol and the limits, as clients see them: rule by rule in `contract`, any
-//! chunking of the same bytes in `chunking`, many and bad clients in `clients`, each limit at
-//! its edge in `limits`.
+//! The wire protocol and the limits, as clients see them: `contract` has the rules one by one,
+//! `chunking` any chunking of the same bytes, `clients` many and misbehaving clients, `limits`
+//! each limit at its edge.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,10 +1,11 @@
-//! What the server should answer, from a naive model: a list of sorted maps.
+//! What the server must reply, by a naive model: a list of sorted maps.
 
 use std::collections::BTreeMap;
 
 use crate::support::{Client, OK, WRONG_COMMAND};
 
-/// Takes requests of ASCII keys, and of values whose shortest form Rust prints as Python does.
+/// A store that understands requests without blank lines, of values that Rust reads and prints as
+/// Python does.
 #[derive(Clone)]
 pub struct Oracle {
     /// In the order in which each series was first put.
@@ -56,7 +57,7 @@ impl Oracle {
         OK.to_vec()
     }
 
-    /// Sends the requests to the server as well, all at once, and checks what it replies.
+    /// Sends the requests to the server, all at once, and checks the replies.
     #[track_caller]
     pub fn exchange(&mut self, client: &mut Client, requests: &[u8]) {
         let lines = requests.split_inclusive(|byte| *byte == b'\n');
