@@ -125,7 +125,7 @@ fn random_chunks_and_limits_give_the_replies_of_the_oracle() {
 
 #[test]
 fn a_long_stream_in_random_pieces_gives_the_replies_of_the_oracle() {
-    let requests = fixed(requests(20_000));
+    let requests = fixed(requests(10_000));
     let stream = requests.concat();
     let expected = replies_of(Oracle::new(), &requests);
     let server = Running::start();
@@ -138,7 +138,7 @@ fn a_long_stream_in_random_pieces_gives_the_replies_of_the_oracle() {
 
 #[test]
 fn a_long_stream_in_one_write_gives_the_replies_of_the_oracle() {
-    let requests = fixed(requests(20_000));
+    let requests = fixed(requests(10_000));
     let expected = replies_of(Oracle::new(), &requests);
     for read_buffer_bytes in [1, 3, 1 << 20] {
         let server = Running::start_with(Config {

@@ -141,20 +141,23 @@ fn rule_02_the_last_put_at_a_timestamp_wins() {
 #[test]
 fn rule_02_a_value_replaces_any_other_value_bit_by_bit() {
     const VALUES: [&str; 6] = ["0.0", "-0.0", "nan", "inf", "1.5", "0.1234567890123457"];
+    const POINTS: usize = 400;
     let server = Running::start();
     let mut client = server.connect();
-    let puts: String = (0..1_000).map(|at| format!("put k 0.5 {at}\n")).collect();
-    client.exchange(puts.as_bytes(), &OK.repeat(1_000));
-    let mut lines: Vec<String> = (0..1_000).map(|at| format!("k 0.5 {at}\n")).collect();
-    // The oldest point, one in the middle, the newest, and one that is new the first time.
-    for at in [0, 500, 999, 1_000] {
-        lines.resize(lines.len().max(at + 1), String::new());
-        for first in VALUES {
-            for second in VALUES {
-                let requests = format!("put k {first} {at}\nput k {second} {at}\nget k\n");
-                lines[at] = format!("k {second} {at}\n");
-                let reply = format!("ok\n\nok\n\nok\n{}\n", lines.concat());
-                client.exchange(requests.as_bytes(), reply.as_bytes());
+    for first in VALUES {
+        for second in VALUES {
+            let put = |value: &str, at| format!("put {first}to{second} {value} {at}\n");
+            let all = |value| (0..POINTS).map(|at| put(value, at)).collect::<String>();
+            // Each while it is the newest point, and then all of them when they are old.
+            let newest: String = (0..POINTS)
+                .map(|at| put(second, at) + &put(first, at))
+                .collect();
+            for (puts, value) in [(newest, first), (all(second), second), (all(first), first)] {
+                let count = puts.lines().count();
+                client.exchange(puts.as_bytes(), &OK.repeat(count));
+                let points = all(value).replace("put ", "");
+                let get = format!("get {first}to{second}\n");
+                client.exchange(get.as_bytes(), format!("ok\n{points}\n").as_bytes());
             }
         }
     }

@@ -61,8 +61,8 @@ impl Oracle {
     #[track_caller]
     pub fn exchange(&mut self, client: &mut Client, requests: &[u8]) {
         let lines = requests.split_inclusive(|byte| *byte == b'\n');
-        let replies: Vec<u8> = lines.flat_map(|line| self.answer(line)).collect();
-        client.exchange(requests, &replies);
+        let replies: Vec<Vec<u8>> = lines.map(|line| self.answer(line)).collect();
+        client.exchange(requests, &replies.concat());
     }
 }
 
