@@ -1,10 +1,10 @@
 //! What was stored at some times and has changed since, as a list of extents.
 
-use std::mem;
+use std::{mem, slice};
 
 use super::timeline::Extent;
 
-/// Disjoint extents by ascending time, at least one.
+/// Disjoint extents by ascending time.
 #[derive(Debug)]
 pub enum Extents {
     /// Allocates nothing: there may be one for each of a million short series.
@@ -12,95 +12,109 @@ pub enum Extents {
     Many(Vec<Extent>),
 }
 
-/// Times that no extent covers.
-pub struct Gap {
-    /// The first timestamp.
-    pub from: i64,
-    /// The last timestamp.
-    pub to: i64,
-    /// How many extents are before it.
-    before: usize,
-}
-
 impl Extents {
-    fn into_list(self) -> Vec<Extent> {
+    fn as_slice(&self) -> &[Extent] {
         match self {
+            Extents::One(extent) => slice::from_ref(extent),
+            Extents::Many(list) => list,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    /// The extent that covers a timestamp. If none does: the place in the list where one would go,
+    /// and the last timestamp for which this is so.
+    pub fn find(&self, timestamp: i64) -> Result<&Extent, (usize, i64)> {
+        let list = self.as_slice();
+        let place = list.partition_point(|extent| extent.from <= timestamp);
+        match list[..place].last() {
+            Some(extent) if timestamp <= extent.to => Ok(extent),
+            // Does not overflow: the next one begins past the timestamp.
+            _ => Err((
+                place,
+                list.get(place).map_or(i64::MAX, |next| next.from - 1),
+            )),
+        }
+    }
+
+    /// Adds those parts of an extent, up to `last`, that no other covers. Returns how many bytes
+    /// more are allocated, blocks that others may share included.
+    pub fn add(&mut self, extent: &Extent, last: i64) -> usize {
+        let mut bytes = 0;
+        let last = extent.to.min(last);
+        let mut next = Some(extent.from);
+        while let Some(from) = next.filter(|&from| from <= last) {
+            let to = match self.find(from) {
+                Ok(covers) => covers.to,
+                Err((place, gap_to)) => {
+                    let to = gap_to.min(last);
+                    let part = extent.part(Some(from), Some(to));
+                    bytes += part.map_or(0, |part| self.insert(place, part));
+                    to
+                }
+            };
+            next = to.checked_add(1);
+        }
+        bytes
+    }
+
+    fn insert(&mut self, place: usize, extent: Extent) -> usize {
+        let (bytes, before) = (extent.allocated_bytes(), self.list_bytes());
+        let mut list = match mem::take(self) {
             Extents::One(extent) => vec![extent],
             Extents::Many(list) => list,
+        };
+        if list.is_empty() {
+            *self = Extents::One(extent);
+        } else {
+            list.insert(place, extent);
+            *self = Extents::Many(list);
         }
+        bytes + self.list_bytes() - before
     }
 
-    pub fn as_slice(&self) -> &[Extent] {
-        match self {
-            Extents::One(extent) => std::slice::from_ref(extent),
-            Extents::Many(list) => list,
-        }
-    }
-
-    /// How many extents there are.
-    pub fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    /// The extent that covers a timestamp, or the gap that it is in.
-    pub fn find(&self, timestamp: i64) -> Result<&Extent, Gap> {
-        let list = self.as_slice();
-        let next = list.partition_point(|extent| extent.from <= timestamp);
-        match list[..next].last() {
-            Some(last) if timestamp <= last.to => Ok(last),
-            last => Err(Gap {
-                // Neither overflows: the timestamp is between.
-                from: last.map_or(i64::MIN, |last| last.to + 1),
-                to: list.get(next).map_or(i64::MAX, |next| next.from - 1),
-                before: next,
-            }),
-        }
-    }
-
-    /// Inserts an extent that is in a gap.
-    pub fn insert(&mut self, gap: &Gap, extent: Extent) {
-        let mut list = mem::replace(self, Extents::Many(Vec::new())).into_list();
-        list.insert(gap.before, extent);
-        *self = Extents::Many(list);
-    }
-
-    /// `older` and, of `newer`, what the former do not cover and is not past `last`.
-    pub fn joined(older: Option<Extents>, newer: Extents, last: i64) -> Option<Extents> {
-        let mut older = older
-            .map_or(Vec::new(), Extents::into_list)
-            .into_iter()
-            .peekable();
-        let mut joined = Vec::with_capacity(older.len() + newer.len());
-        // The first timestamp that is not joined yet; none where that was the last there is.
-        let mut from = Some(i64::MIN);
-        for newer in newer.into_list() {
-            while let Some(next) = older.next_if(|older| older.from <= newer.to) {
-                joined.extend(newer.part(from, next.from.checked_sub(1)));
-                from = next.to.checked_add(1);
-                joined.push(next);
+    /// Takes the last extent out, if there is one, and says how many bytes less are allocated.
+    pub fn pop(&mut self) -> Option<(Extent, usize)> {
+        let before = self.list_bytes();
+        let extent = match mem::take(self) {
+            Extents::One(extent) => extent,
+            Extents::Many(mut list) => {
+                let extent = list.pop()?;
+                if !list.is_empty() {
+                    *self = Extents::Many(list);
+                }
+                extent
             }
-            joined.extend(
-                newer
-                    .part(from, Some(newer.to))
-                    .filter(|part| part.from <= last),
-            );
-        }
-        joined.extend(older);
-        joined.shrink_to_fit();
-        (!joined.is_empty()).then_some(Extents::Many(joined))
+        };
+        let bytes = extent.allocated_bytes() + before - self.list_bytes();
+        Some((extent, bytes))
     }
 
-    /// Bytes that are allocated, blocks that others may share included.
-    pub fn allocated_bytes(&self) -> usize {
-        let kept = self.as_slice().iter().map(Extent::allocated_bytes);
-        self.list_bytes() + kept.sum::<usize>()
-    }
-
-    /// Bytes that are allocated for the list alone. Constant time.
-    pub fn list_bytes(&self) -> usize {
+    /// Bytes that are allocated for the list alone.
+    fn list_bytes(&self) -> usize {
         match self {
             Extents::One(_) => 0,
             Extents::Many(list) => list.capacity() * size_of::<Extent>(),
         }
+    }
+}
+
+impl Default for Extents {
+    fn default() -> Extents {
+        Extents::Many(Vec::new())
+    }
+}
+
+#[cfg(test)]
+impl Extents {
+    /// Asserts that the extents are disjoint and in order; gives the bytes that are allocated,
+    /// counted one by one.
+    pub fn check(&self) -> usize {
+        let list = self.as_slice();
+        assert!(list.iter().all(|extent| extent.from <= extent.to));
+        assert!(list.windows(2).all(|pair| pair[0].to < pair[1].from));
+        self.list_bytes() + list.iter().map(Extent::allocated_bytes).sum::<usize>()
     }
 }

@@ -23,7 +23,6 @@ mod head;
 mod index;
 mod notes;
 mod packing;
-mod pool;
 mod run;
 mod segmented_vec;
 mod series;
@@ -173,14 +172,8 @@ impl Store {
     /// Puts into the series at this place, if it is the one that has the key.
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        let is_read = self.readers.borrow().youngest > 0;
-        if is_read
-            && self
-                .series
-                .get(place)
-                .is_some_and(|series| series.has(put.key))
-        {
-            self.note(place, put.timestamp);
+        if self.readers.borrow().youngest > 0 {
+            self.note(place, put);
         }
         let series = self.series.get_mut(place);
         let Some(series) = series.filter(|series| series.has(put.key)) else {
@@ -193,14 +186,15 @@ impl Store {
         true
     }
 
-    /// Notes what a put would change.
+    /// Notes what a put into the series at this place would change, if that has the key.
     #[cold]
-    fn note(&mut self, place: usize, timestamp: i64) {
+    fn note(&mut self, place: usize, put: &Put) {
         let readers = &mut self.readers.borrow_mut();
-        let points_encoded = self
-            .notes
-            .before_put(&mut self.series, place, timestamp, readers);
-        self.points_rewritten += points_encoded as u64;
+        let series = self.series.get_mut(place);
+        if let Some(series) = series.filter(|series| series.has(put.key)) {
+            let points_encoded = self.notes.before_put(series, place, put.timestamp, readers);
+            self.points_rewritten += points_encoded as u64;
+        }
     }
 
     /// Puts under a key that is new, or has its hash in common with another.
@@ -223,7 +217,10 @@ impl Store {
     }
 
     fn find(&self, hash: KeyHash, key: Key) -> Option<usize> {
-        self.index.find(hash, |place| self.series[place].has(key))
+        self.index.find(hash, |place| {
+            let series = self.series.get(place);
+            series.is_some_and(|series| series.has(key))
+        })
     }
 
     /// Place of the series under a key.
@@ -260,7 +257,8 @@ impl Store {
         key: &str,
         timestamps: impl RangeBounds<i64>,
     ) -> impl Iterator<Item = Point> {
-        let series = self.place_of(key).map(|place| &self.series[place]);
+        let place = self.place_of(key);
+        let series = place.and_then(|place| Some((place, self.series.get(place)?)));
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
         let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
         std::iter::from_fn(move || {
@@ -309,7 +307,7 @@ impl Store {
     /// keep less. What the former kept is freed bit by bit, by puts and by
     /// [`clean_up`](Self::clean_up), and may be another third of the limit meanwhile.
     pub fn set_snapshot_limit_bytes(&mut self, bytes: usize) {
-        self.notes.set_limit_bytes(bytes);
+        self.readers.borrow_mut().set_limit_bytes(bytes);
     }
 
     /// How many snapshots were cut off: whoever has some asks them where this has grown.
@@ -325,7 +323,7 @@ impl Store {
     /// then; while it is not, puts do a part of it.
     pub fn clean_up(&mut self, most: usize) -> bool {
         let readers = &mut self.readers.borrow_mut();
-        self.notes.sweep(&mut self.series, readers, most)
+        self.notes.sweep(readers, most)
     }
 }
 

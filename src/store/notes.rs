@@ -9,28 +9,39 @@
 //!
 //! A note that no open snapshot needs is garbage. Closing a snapshot must not take the time that it
 //! takes to look at a million notes, so garbage is found later, by a sweep over all notes in small
-//! steps. What a garbage note keeps goes to the next older note, if there still is a snapshot that
-//! reads that one.
+//! steps. What a garbage note keeps goes to the next older note, one extent a step, if there still
+//! is a snapshot that reads that one. Then the older note takes the place of the garbage, so that
+//! nothing else has to know. A garbage note with no older one leaves an index that leads nowhere,
+//! or to a note that is not of this series or not older: there the chain ends.
 
-use std::collections::BTreeMap;
 use std::mem;
+use std::ops::Range;
+
+use slab::Slab;
 
 use super::extents::Extents;
-use super::pool::{NONE, Pool};
 use super::run::Run;
-use super::series::{Series, SeriesList};
+use super::series::Series;
 use super::snapshot::Readers;
 use super::timeline::Extent;
-
-/// What the notes of all readers may take in bytes, unless it is set.
-pub const LIMIT_BYTES: usize = 64 << 20;
 
 /// A put that takes memory for notes also does one step of the sweep for so many bytes. So there is
 /// never more garbage than a third of the limit, even if nobody else sweeps.
 const BYTES_PER_STEP: usize = 4;
 
+/// Bytes that there is room for from the first note on, of which the system gives only the pages
+/// that are used. glibc always returns what was allocated in more than 32 MiB at once, and what is
+/// smaller not if it has once freed something larger.
+const ROOM_BYTES: usize = (32 << 20) + (1 << 20);
+
 /// The epoch of what is stored now.
 pub const NOW: u64 = u64::MAX;
+
+/// The index of no note.
+pub const NONE: u32 = u32::MAX;
+
+/// What notes may take: half of the indices that there are, which leaves enough of them for garbage.
+pub const MOST_BYTES: usize = (NONE as usize / 2).saturating_mul(size_of::<Note>());
 
 /// How a series was when the youngest snapshot of it was opened.
 #[derive(Clone, Copy, Debug)]
@@ -41,64 +52,28 @@ struct Note {
     last: i64,
     /// The place of the series.
     place: u32,
-    /// The next older note of the series, or [`NONE`].
+    /// Index of the next older note, if that is of the same series and older.
     older: u32,
-    /// The next newer one, or [`NONE`].
-    newer: u32,
-    /// Index of what it keeps, or [`NONE`].
-    kept: u32,
-}
-
-/// What was stored when a note was taken, where puts at timestamps up to `last` changed it.
-#[derive(Debug)]
-struct Kept {
-    /// Index of the note.
-    note: u32,
-    extents: Extents,
+    /// Key of what was stored then, where puts at timestamps up to `last` changed it.
+    kept: Option<u32>,
 }
 
 /// All notes, and what they take.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Notes {
-    notes: Pool<Note>,
-    kept: Pool<Kept>,
-    /// The first so many notes are still to look at in this sweep.
-    unswept: u32,
+    notes: Slab<Note>,
+    kept: Slab<Extents>,
+    /// All indices of notes are below this one.
+    end: u32,
+    /// Indices that are still to look at in this sweep.
+    unswept: Range<u32>,
     /// Bytes of all notes, with what they keep.
     bytes: usize,
-    /// The same by epoch, without the epochs before that of the oldest open snapshot, …
-    bytes_by_epoch: BTreeMap<u64, usize>,
-    /// … and the sum of these, which is what cutting off snapshots makes less.
-    read_bytes: usize,
-    /// What `read_bytes` may be.
-    limit_bytes: usize,
-}
-
-impl Default for Notes {
-    fn default() -> Notes {
-        Notes {
-            notes: Pool::default(),
-            kept: Pool::default(),
-            unswept: 0,
-            bytes: 0,
-            bytes_by_epoch: BTreeMap::new(),
-            read_bytes: 0,
-            limit_bytes: LIMIT_BYTES,
-        }
-    }
 }
 
 impl Notes {
-    /// Sets how many bytes the notes that open snapshots can read may take. Where they take more,
-    /// the next note that is taken cuts the oldest snapshots off.
-    pub fn set_limit_bytes(&mut self, bytes: usize) {
-        // Half of the indices that there are leaves enough of them for garbage.
-        let most = (NONE as usize / 2).saturating_mul(size_of::<Note>());
-        self.limit_bytes = bytes.min(most);
-    }
-
     /// Bytes that are allocated, with those of blocks that a series may share. Room for notes
-    /// that was never used takes no memory and is not counted.
+    /// that is not used is not counted.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes
     }
@@ -110,15 +85,12 @@ impl Notes {
     /// sweeps in proportion to the bytes that it takes.
     pub fn before_put(
         &mut self,
-        series: &mut SeriesList,
+        series: &mut Series,
         place: usize,
         timestamp: i64,
         readers: &mut Readers,
     ) -> usize {
-        let Some(one) = series.get_mut(place) else {
-            return 0;
-        };
-        let newest = self.notes.get(one.note).copied();
+        let newest = self.newest(series, place);
         let covers = |note: Note| note.epoch >= readers.youngest;
         if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
             return 0;
@@ -129,91 +101,103 @@ impl Notes {
                 return 0;
             };
             if newest.is_none_or(|note| note.epoch < epoch) {
-                self.add(one, place, epoch);
-                readers.noted = readers.noted.max(epoch);
+                self.add(series, place, epoch, readers);
             }
         }
-        let points_encoded = self.keep_extent(one, timestamp);
+        let points_encoded = self.keep_stored(series, timestamp, readers);
         if self.bytes > bytes {
-            self.keep_limit(readers);
-            let steps = (self.bytes - bytes) / BYTES_PER_STEP;
-            self.sweep(series, readers, steps);
+            readers.keep_limit();
+            self.sweep(readers, (self.bytes - bytes) / BYTES_PER_STEP);
         }
         points_encoded
     }
 
+    /// The newest note of a series.
+    fn newest(&self, series: &Series, place: usize) -> Option<Note> {
+        let note = self.notes.get(series.note as usize)?;
+        (note.place as usize == place).then_some(*note)
+    }
+
+    /// The next older note.
+    fn older(&self, note: &Note) -> Option<Note> {
+        let older = self.notes.get(note.older as usize)?;
+        (older.place == note.place && older.epoch < note.epoch).then_some(*older)
+    }
+
     /// Adds a note to the chain of a series.
-    fn add(&mut self, series: &mut Series, place: usize, epoch: u64) {
-        let older = series.note;
-        let index = self.notes.push(Note {
-            epoch,
-            last: series.timeline.last_timestamp(),
-            place: place as u32,
-            older,
-            newer: NONE,
-            kept: NONE,
-        });
+    fn add(&mut self, series: &mut Series, place: usize, epoch: u64, readers: &mut Readers) {
+        let index = insert(
+            &mut self.notes,
+            Note {
+                epoch,
+                last: series.timeline.last_timestamp(),
+                place: place as u32,
+                older: series.note,
+                kept: None,
+            },
+        );
         series.note = index;
-        if let Some(older) = self.notes.get_mut(older) {
-            older.newer = index;
-        }
-        self.count(epoch, size_of::<Note>());
+        self.end = self.end.max(series.note + 1);
+        readers.noted = readers.noted.max(epoch);
+        self.count(epoch, size_of::<Note>() as isize, readers);
     }
 
     /// Keeps what a put is going to change, with the newest note of the series, unless that is kept
     /// already or past the note's end. Says how many points were encoded for it.
-    fn keep_extent(&mut self, series: &Series, timestamp: i64) -> usize {
-        let index = series.note;
-        let Some(note) = self.notes.get_mut(index) else {
+    fn keep_stored(&mut self, series: &Series, timestamp: i64, readers: &mut Readers) -> usize {
+        let Some(note) = self.notes.get(series.note as usize) else {
             return 0;
         };
-        if timestamp > note.last {
+        if timestamp > note.last || self.kept_at(note, timestamp).is_ok() {
             return 0;
         }
-        let epoch = note.epoch;
-        let Some(Kept { extents, .. }) = self.kept.get_mut(note.kept) else {
-            let (extent, points_encoded) = series.timeline.extent_at(timestamp);
-            self.keep(index, Extents::One(extent));
-            return points_encoded;
-        };
-        let Err(gap) = extents.find(timestamp) else {
-            return 0;
-        };
-        let before = extents.list_bytes();
         let (extent, points_encoded) = series.timeline.extent_at(timestamp);
-        let extent = extent.part(Some(gap.from), Some(gap.to)).unwrap_or(extent);
-        let kept = extent.allocated_bytes();
-        extents.insert(&gap, extent);
-        let bytes = kept + extents.list_bytes() - before;
-        self.count(epoch, bytes);
+        self.keep(series.note, &extent, readers);
         points_encoded
     }
 
-    /// Adds what a note keeps, which is nothing yet.
-    fn keep(&mut self, index: u32, extents: Extents) {
-        let bytes = size_of::<Kept>() + extents.allocated_bytes();
-        let note = index;
-        let kept = self.kept.push(Kept { note, extents });
-        if let Some(note) = self.notes.get_mut(index) {
-            note.kept = kept;
-            let epoch = note.epoch;
-            self.count(epoch, bytes);
+    /// What a note keeps of a timestamp or, if nothing, the last timestamp for which this is so.
+    fn kept_at(&self, note: &Note, timestamp: i64) -> Result<&Extent, i64> {
+        match note.kept.and_then(|kept| self.kept.get(kept as usize)) {
+            Some(extents) => extents.find(timestamp).map_err(|(_, to)| to),
+            None => Err(i64::MAX),
         }
     }
 
-    /// Takes what a note keeps, if it keeps something.
-    fn take_kept(&mut self, index: u32) -> Option<Extents> {
-        let note = self.notes.get_mut(index)?;
-        let (epoch, place) = (note.epoch, mem::replace(&mut note.kept, NONE));
-        self.kept.get(place)?;
-        let extents = self.kept.swap_remove(place).extents;
-        if let Some(moved) = self.kept.get(place)
-            && let Some(note) = self.notes.get_mut(moved.note)
-        {
-            note.kept = place;
+    /// Keeps an extent with a note, where the note does not keep another.
+    fn keep(&mut self, index: u32, extent: &Extent, readers: &mut Readers) {
+        let Some(note) = self.notes.get_mut(index as usize) else {
+            return;
+        };
+        if extent.from > note.last {
+            return;
         }
-        self.discount(epoch, size_of::<Kept>() + extents.allocated_bytes());
-        Some(extents)
+        let mut bytes = 0;
+        let kept = *note.kept.get_or_insert_with(|| {
+            bytes += size_of::<Extents>();
+            insert(&mut self.kept, Extents::default())
+        });
+        if let Some(extents) = self.kept.get_mut(kept as usize) {
+            bytes += extents.add(extent, note.last);
+        }
+        let epoch = note.epoch;
+        self.count(epoch, bytes as isize, readers);
+    }
+
+    /// Takes the last extent that a note keeps, if there is one.
+    fn take_kept(&mut self, index: u32, readers: &mut Readers) -> Option<Extent> {
+        let note = self.notes.get_mut(index as usize)?;
+        let key = note.kept? as usize;
+        let extents = self.kept.get_mut(key)?;
+        let (extent, mut bytes) = extents.pop()?;
+        if extents.is_empty() {
+            note.kept = None;
+            bytes += size_of::<Extents>();
+            self.kept.try_remove(key);
+        }
+        let epoch = note.epoch;
+        self.count(epoch, -(bytes as isize), readers);
+        Some(extent)
     }
 
     /// Decodes the next points of a series past `after` and up to `until`, as it was in an epoch,
@@ -222,14 +206,14 @@ impl Notes {
     /// Takes a search in each note of the series that is not older than the epoch.
     pub fn next_run(
         &self,
-        series: &Series,
+        (place, series): (usize, &Series),
         epoch: u64,
         mut after: Option<i64>,
         until: i64,
         run: &mut Run,
     ) -> bool {
         while let Some(from) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) {
-            let (changed, to) = self.stored_at(series, epoch, from);
+            let (changed, to) = self.stored_at(series, place, epoch, from);
             let to = to.min(until);
             if to < from {
                 return false;
@@ -249,134 +233,94 @@ impl Notes {
     /// Where the points of a series are that it had in an epoch, from a timestamp on: in an extent,
     /// or else in the series itself; and the last timestamp for which this is so. It is before
     /// `from` where there are no more points.
-    fn stored_at(&self, series: &Series, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
+    fn stored_at(
+        &self,
+        series: &Series,
+        place: usize,
+        epoch: u64,
+        from: i64,
+    ) -> (Option<&Extent>, i64) {
         let mut last = series.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);
-        let mut index = series.note;
-        while let Some(note) = self.notes.get(index)
-            && note.epoch >= epoch
-        {
+        let mut next = self.newest(series, place);
+        while let Some(note) = next.filter(|note| note.epoch >= epoch) {
             last = note.last;
-            index = note.older;
-            match self.kept.get(note.kept).map(|kept| kept.extents.find(from)) {
-                Some(Ok(extent)) => (changed, to) = (Some(extent), extent.to),
-                Some(Err(gap)) => to = to.min(gap.to),
-                None => {}
+            match self.kept_at(&note, from) {
+                Ok(extent) => (changed, to) = (Some(extent), extent.to),
+                Err(gap_to) => to = to.min(gap_to),
             }
+            next = self.older(&note);
         }
         (changed, to.min(last))
     }
 
-    /// Cuts off the oldest snapshots until those that are left can read no more than the limit.
-    fn keep_limit(&mut self, readers: &mut Readers) {
-        while self.read_bytes > self.limit_bytes {
-            self.forget_before(readers.oldest());
-            if self.read_bytes <= self.limit_bytes || !readers.cut_off_oldest() {
-                break;
-            }
-        }
-    }
-
-    /// Counts the notes of epochs before that of the oldest snapshot as garbage, which they are.
-    fn forget_before(&mut self, oldest: u64) {
-        while let Some(first) = self.bytes_by_epoch.first_entry()
-            && *first.key() < oldest
-        {
-            self.read_bytes -= first.remove();
-        }
-    }
-
-    /// Frees garbage, looking at up to `most` notes or a few more, and says whether there may be
-    /// more of it. Constant time if no snapshot was closed since the last sweep ended.
-    pub fn sweep(&mut self, series: &mut SeriesList, readers: &mut Readers, most: usize) -> bool {
+    /// Frees garbage, looking at up to `most` notes, and says whether there may be more of it.
+    /// Constant time if no snapshot was closed since the last sweep ended.
+    pub fn sweep(&mut self, readers: &mut Readers, most: usize) -> bool {
         let mut steps = 0;
         loop {
-            if self.unswept == 0 {
+            if self.unswept.is_empty() {
                 if !mem::take(&mut readers.garbage) {
                     return false;
                 }
-                self.forget_before(readers.oldest());
-                self.unswept = self.notes.len() as u32;
-            } else if steps >= most {
+                // The older ones first, so that what is kept goes to the oldest at once.
+                self.unswept = 0..self.end;
+            } else if steps == most {
                 return true;
             } else {
-                self.unswept -= 1;
-                steps += self.look_at(self.unswept, series, readers);
+                steps += 1;
+                if !self.free(self.unswept.start, readers) {
+                    self.unswept.start += 1;
+                }
+                if self.notes.is_empty() {
+                    // The memory of both lists goes back to the system.
+                    *self = Notes::default();
+                }
             }
         }
     }
 
-    /// Removes a note if it is garbage, and says how many steps that took.
-    fn look_at(&mut self, index: u32, series: &mut SeriesList, readers: &Readers) -> usize {
-        let Some(&note) = self.notes.get(index) else {
-            return 1;
+    /// Frees a note or an extent that it keeps, if the note is garbage. Says whether it was: then
+    /// there may be more of it at the same index.
+    fn free(&mut self, index: u32, readers: &mut Readers) -> bool {
+        let Some(note) = self.notes.get(index as usize).copied() else {
+            return false;
         };
-        let older = self.notes.get(note.older).copied();
+        let older = self.older(&note);
         let since = older.map_or(0, |older| older.epoch);
         if readers.any_of(note.place as usize, since, note.epoch) {
-            return 1;
+            return false;
         }
-        let mut steps = 1;
-        if let Some(newer) = self.take_kept(index) {
-            steps += newer.len();
-            if let Some(older) = older.filter(|older| readers.oldest() <= older.epoch) {
-                let kept = self.take_kept(note.older);
-                if let Some(joined) = Extents::joined(kept, newer, older.last) {
-                    steps += joined.len();
-                    self.keep(note.older, joined);
-                }
+        if let Some(extent) = self.take_kept(index, readers) {
+            if readers.oldest() <= since {
+                self.keep(note.older, &extent, readers);
             }
+            return true;
         }
-        self.link(series, note.place, note.newer, note.older);
-        self.discount(note.epoch, size_of::<Note>());
-        self.notes.swap_remove(index);
-        self.repair_moved(index, series);
-        steps
+        if let Some(older) = older
+            && let Some(note) = self.notes.get_mut(index as usize)
+        {
+            *note = older;
+        }
+        let unused = if older.is_some() { note.older } else { index };
+        self.notes.try_remove(unused as usize);
+        self.count(note.epoch, -(size_of::<Note>() as isize), readers);
+        true
     }
 
-    /// Makes two notes of a series neighbours. With no newer one, the older is the newest.
-    fn link(&mut self, series: &mut SeriesList, place: u32, newer: u32, older: u32) {
-        match self.notes.get_mut(newer) {
-            Some(newer) => newer.older = older,
-            None => {
-                if let Some(series) = series.get_mut(place as usize) {
-                    series.note = older;
-                }
-            }
-        }
-        if let Some(older) = self.notes.get_mut(older) {
-            older.newer = newer;
-        }
+    /// Counts bytes that a note of an epoch takes more than before.
+    fn count(&mut self, epoch: u64, bytes: isize, readers: &mut Readers) {
+        self.bytes = self.bytes.wrapping_add_signed(bytes);
+        readers.count(epoch, bytes);
     }
+}
 
-    /// Tells those that know a note by its index that it has this one now.
-    fn repair_moved(&mut self, index: u32, series: &mut SeriesList) {
-        let Some(&moved) = self.notes.get(index) else {
-            return;
-        };
-        self.link(series, moved.place, moved.newer, index);
-        self.link(series, moved.place, index, moved.older);
-        if let Some(kept) = self.kept.get_mut(moved.kept) {
-            kept.note = index;
-        }
+/// Adds an item, to the first one with [room](ROOM_BYTES) for more.
+fn insert<T>(slab: &mut Slab<T>, item: T) -> u32 {
+    if slab.capacity() == 0 {
+        *slab = Slab::with_capacity(ROOM_BYTES / size_of::<T>());
     }
-
-    fn count(&mut self, epoch: u64, bytes: usize) {
-        self.bytes += bytes;
-        self.read_bytes += bytes;
-        *self.bytes_by_epoch.entry(epoch).or_default() += bytes;
-    }
-
-    fn discount(&mut self, epoch: u64, bytes: usize) {
-        self.bytes -= bytes;
-        if let Some(of_epoch) = self.bytes_by_epoch.get_mut(&epoch) {
-            *of_epoch -= bytes;
-            self.read_bytes -= bytes;
-            if *of_epoch == 0 {
-                self.bytes_by_epoch.remove(&epoch);
-            }
-        }
-    }
+    slab.insert(item) as u32
 }
 
 #[cfg(test)]
@@ -388,32 +332,21 @@ impl Notes {
 
     /// Asserts that the chains of all series hold all notes, in order, and what they keep is in
     /// order too; gives the bytes that are allocated, counted one by one.
-    pub fn check(&self, series: &SeriesList) -> usize {
+    pub fn check(&self, series: &super::series::SeriesList) -> usize {
         let (mut count, mut bytes, mut kept_count) = (0, 0, 0);
         for (place, series) in series.iter().enumerate() {
-            let (mut newer, mut index) = (NONE, series.note);
-            while let Some(note) = self.notes.get(index) {
-                assert_eq!((note.place as usize, note.newer), (place, newer));
-                let newer_note = self.notes.get(newer);
-                assert!(newer_note.is_none_or(|newer| newer.epoch > note.epoch));
-                assert!(newer_note.is_none_or(|newer| newer.last >= note.last));
-                if let Some(Kept { note, extents }) = self.kept.get(note.kept) {
-                    assert_eq!(*note, index);
-                    let list = extents.as_slice();
-                    assert!(list.iter().all(|extent| extent.from <= extent.to));
-                    assert!(list.windows(2).all(|pair| pair[0].to < pair[1].from));
-                    bytes += size_of::<Kept>() + extents.allocated_bytes();
+            let mut next = self.newest(series, place);
+            while let Some(note) = next {
+                next = self.older(&note);
+                assert!(next.is_none_or(|older| older.last <= note.last));
+                if let Some(kept) = note.kept {
+                    bytes += size_of::<Extents>() + self.kept[kept as usize].check();
                     kept_count += 1;
                 }
                 count += 1;
-                (newer, index) = (index, note.older);
             }
-            assert_eq!(index, NONE);
         }
         assert_eq!((count, kept_count), (self.notes.len(), self.kept.len()));
-        assert!(self.read_bytes <= self.bytes);
-        assert!(self.bytes_by_epoch.values().all(|&bytes| bytes > 0));
-        assert_eq!(self.read_bytes, self.bytes_by_epoch.values().sum::<usize>());
         bytes + count * size_of::<Note>()
     }
 }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::Point;
-use super::pool::NONE;
+use super::notes::NONE;
 use super::segmented_vec::SegmentedVec;
 use super::timeline::Timeline;
 use crate::key::Key;
@@ -16,7 +16,7 @@ use crate::key::Key;
 pub struct Series {
     pub key: Box<str>,
     pub timeline: Timeline,
-    /// Index of the newest [note](super::notes::Notes) of how it was, or [`NONE`].
+    /// Index of the newest [note](super::notes::Notes) of how it was, if that is of this series.
     pub note: u32,
 }
 
