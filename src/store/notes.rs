@@ -43,6 +43,9 @@ pub const NONE: u32 = u32::MAX;
 /// What notes may take: half of the indices that there are, which leaves enough of them for garbage.
 pub const MOST_BYTES: usize = (NONE as usize / 2).saturating_mul(size_of::<Note>());
 
+/// A series and its place.
+pub type At<'series> = (usize, &'series Series);
+
 /// How a series was when the youngest snapshot of it was opened.
 #[derive(Clone, Copy, Debug)]
 struct Note {
@@ -90,7 +93,7 @@ impl Notes {
         timestamp: i64,
         readers: &mut Readers,
     ) -> usize {
-        let newest = self.newest(series, place);
+        let newest = self.newest((place, series));
         let covers = |note: Note| note.epoch >= readers.youngest;
         if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
             return 0;
@@ -113,7 +116,7 @@ impl Notes {
     }
 
     /// The newest note of a series.
-    fn newest(&self, series: &Series, place: usize) -> Option<Note> {
+    fn newest(&self, (place, series): At<'_>) -> Option<Note> {
         let note = self.notes.get(series.note as usize)?;
         (note.place as usize == place).then_some(*note)
     }
@@ -206,21 +209,21 @@ impl Notes {
     /// Takes a search in each note of the series that is not older than the epoch.
     pub fn next_run(
         &self,
-        (place, series): (usize, &Series),
+        series: At<'_>,
         epoch: u64,
         mut after: Option<i64>,
         until: i64,
         run: &mut Run,
     ) -> bool {
         while let Some(from) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) {
-            let (changed, to) = self.stored_at(series, place, epoch, from);
+            let (changed, to) = self.stored_at(series, epoch, from);
             let to = to.min(until);
             if to < from {
                 return false;
             }
             let is_found = match changed {
                 Some(extent) => extent.next_run(after, to, run),
-                None => series.timeline.next_run(after, to, run),
+                None => series.1.timeline.next_run(after, to, run),
             };
             if is_found {
                 return true;
@@ -233,16 +236,10 @@ impl Notes {
     /// Where the points of a series are that it had in an epoch, from a timestamp on: in an extent,
     /// or else in the series itself; and the last timestamp for which this is so. It is before
     /// `from` where there are no more points.
-    fn stored_at(
-        &self,
-        series: &Series,
-        place: usize,
-        epoch: u64,
-        from: i64,
-    ) -> (Option<&Extent>, i64) {
-        let mut last = series.timeline.last_timestamp();
+    fn stored_at(&self, series: At<'_>, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
+        let mut last = series.1.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);
-        let mut next = self.newest(series, place);
+        let mut next = self.newest(series);
         while let Some(note) = next.filter(|note| note.epoch >= epoch) {
             last = note.last;
             match self.kept_at(&note, from) {
@@ -257,27 +254,23 @@ impl Notes {
     /// Frees garbage, looking at up to `most` notes, and says whether there may be more of it.
     /// Constant time if no snapshot was closed since the last sweep ended.
     pub fn sweep(&mut self, readers: &mut Readers, most: usize) -> bool {
-        let mut steps = 0;
-        loop {
-            if self.unswept.is_empty() {
-                if !mem::take(&mut readers.garbage) {
-                    return false;
-                }
+        for _ in 0..most {
+            if self.unswept.is_empty() && mem::take(&mut readers.garbage) {
                 // The older ones first, so that what is kept goes to the oldest at once.
                 self.unswept = 0..self.end;
-            } else if steps == most {
-                return true;
-            } else {
-                steps += 1;
-                if !self.free(self.unswept.start, readers) {
-                    self.unswept.start += 1;
-                }
-                if self.notes.is_empty() {
-                    // The memory of both lists goes back to the system.
-                    *self = Notes::default();
-                }
+            }
+            if self.unswept.is_empty() {
+                break;
+            }
+            if !self.free(self.unswept.start, readers) {
+                self.unswept.start += 1;
+            }
+            if self.notes.is_empty() {
+                // The memory of both lists goes back to the system.
+                *self = Notes::default();
             }
         }
+        readers.garbage || !self.unswept.is_empty()
     }
 
     /// Frees a note or an extent that it keeps, if the note is garbage. Says whether it was: then
@@ -335,7 +328,7 @@ impl Notes {
     pub fn check(&self, series: &super::series::SeriesList) -> usize {
         let (mut count, mut bytes, mut kept_count) = (0, 0, 0);
         for (place, series) in series.iter().enumerate() {
-            let mut next = self.newest(series, place);
+            let mut next = self.newest((place, series));
             while let Some(note) = next {
                 next = self.older(&note);
                 assert!(next.is_none_or(|older| older.last <= note.last));

@@ -4,7 +4,7 @@
 //! what they change.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -133,7 +133,7 @@ const LIMIT_BYTES: usize = 64 << 20;
 type Open = BTreeMap<(u64, u64), usize>;
 
 /// The open snapshots of a store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Readers {
     /// By epoch, of which each has its own, and place: bytes of the notes of this epoch and of
     /// those up to the next one here.
@@ -154,25 +154,8 @@ pub struct Readers {
     pub garbage: bool,
     /// Bytes of the notes that open snapshots can read: the sum of those in `by_epoch`.
     bytes: usize,
-    /// What `bytes` may be.
-    limit_bytes: usize,
-}
-
-impl Default for Readers {
-    fn default() -> Readers {
-        Readers {
-            by_epoch: Open::new(),
-            by_place: Open::new(),
-            youngest: 0,
-            epoch: 0,
-            cut_off_before: 0,
-            cut_off: 0,
-            noted: 0,
-            garbage: false,
-            bytes: 0,
-            limit_bytes: LIMIT_BYTES,
-        }
-    }
+    /// What `bytes` may be, if it is set.
+    limit_bytes: Option<usize>,
 }
 
 impl Readers {
@@ -209,13 +192,13 @@ impl Readers {
     /// Sets how many bytes the notes that open snapshots can read may take. Where they take more,
     /// the next note that is taken cuts the oldest snapshots off.
     pub fn set_limit_bytes(&mut self, bytes: usize) {
-        self.limit_bytes = bytes.min(MOST_BYTES);
+        self.limit_bytes = Some(bytes.min(MOST_BYTES));
     }
 
     /// Closes the oldest snapshots, which cannot be read after that, until those that are left can
     /// read no more than the limit.
     pub fn keep_limit(&mut self) {
-        while self.bytes > self.limit_bytes
+        while self.bytes > self.limit_bytes.unwrap_or(LIMIT_BYTES)
             && let Some((&(oldest, place), _)) = self.by_epoch.first_key_value()
         {
             self.close(oldest, place as usize);
@@ -242,8 +225,8 @@ impl Readers {
     /// The epoch of the youngest snapshot that has the series at a place.
     pub fn youngest_of(&self, place: usize) -> Option<u64> {
         let youngest = |of| self.between(of, 0, u64::MAX).next_back();
-        let of_all = youngest(ALL).filter(|&(_, series_count)| place < series_count);
-        let epoch = |(epoch, _)| epoch;
+        let of_all = youngest(ALL).filter(|&(_, &series_count)| place < series_count);
+        let epoch = |(&(_, epoch), _): (&(u64, u64), &usize)| epoch;
         of_all.map(epoch).max(youngest(place).map(epoch))
     }
 
@@ -254,16 +237,10 @@ impl Readers {
         any(ALL) || any(place)
     }
 
-    /// Epochs and numbers of series of the snapshots of a place between two epochs.
-    fn between(
-        &self,
-        place: usize,
-        from: u64,
-        to: u64,
-    ) -> impl DoubleEndedIterator<Item = (u64, usize)> {
-        let place = place as u64;
-        let open = self.by_place.range((place, from)..=(place, to));
-        open.map(|(&(_, epoch), &series_count)| (epoch, series_count))
+    /// The snapshots of a place between two epochs.
+    fn between(&self, place: usize, from: u64, to: u64) -> btree_map::Range<'_, (u64, u64), usize> {
+        self.by_place
+            .range((place as u64, from)..=(place as u64, to))
     }
 }
 
