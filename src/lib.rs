@@ -40,7 +40,7 @@
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | the points stored at one moment, and which snapshots are open | what changed |
-//! | `store/notes.rs`, `extents.rs`, `pool.rs` | what changed since the open snapshots were taken, and the memory it takes | how points are packed |
+//! | `store/notes.rs`, `extents.rs` | what changed since the open snapshots were taken, and the memory it takes | how points are packed |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -129,17 +129,14 @@ impl Notes {
 
     /// Adds a note to the chain of a series.
     fn add(&mut self, series: &mut Series, place: usize, epoch: u64, readers: &mut Readers) {
-        let index = insert(
-            &mut self.notes,
-            Note {
-                epoch,
-                last: series.timeline.last_timestamp(),
-                place: place as u32,
-                older: series.note,
-                kept: None,
-            },
-        );
-        series.note = index;
+        let note = Note {
+            epoch,
+            last: series.timeline.last_timestamp(),
+            place: place as u32,
+            older: series.note,
+            kept: None,
+        };
+        series.note = insert(&mut self.notes, note);
         self.end = self.end.max(series.note + 1);
         readers.noted = readers.noted.max(epoch);
         self.count(epoch, size_of::<Note>() as isize, readers);
@@ -251,8 +248,10 @@ impl Notes {
         (changed, to.min(last))
     }
 
-    /// Frees garbage, looking at up to `most` notes, and says whether there may be more of it.
-    /// Constant time if no snapshot was closed since the last sweep ended.
+    /// Frees garbage in up to `most` steps, and says whether there may be more of it. A step looks
+    /// at one index, or moves or frees one extent. Constant time if no snapshot was closed since the
+    /// last sweep ended; else a sweep looks at as many indices as there ever were since the last
+    /// time that there was no note.
     pub fn sweep(&mut self, readers: &mut Readers, most: usize) -> bool {
         for _ in 0..most {
             if self.unswept.is_empty() && mem::take(&mut readers.garbage) {
@@ -301,14 +300,14 @@ impl Notes {
         true
     }
 
-    /// Counts bytes that a note of an epoch takes more than before.
+    /// Counts by how many bytes the notes of an epoch, with what they keep, have grown.
     fn count(&mut self, epoch: u64, bytes: isize, readers: &mut Readers) {
         self.bytes = self.bytes.wrapping_add_signed(bytes);
         readers.count(epoch, bytes);
     }
 }
 
-/// Adds an item, to the first one with [room](ROOM_BYTES) for more.
+/// Adds an item and gives its index. The first one comes with [room](ROOM_BYTES) for more.
 fn insert<T>(slab: &mut Slab<T>, item: T) -> u32 {
     if slab.capacity() == 0 {
         *slab = Slab::with_capacity(ROOM_BYTES / size_of::<T>());

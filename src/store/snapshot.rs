@@ -135,8 +135,8 @@ type Open = BTreeMap<(u64, u64), usize>;
 /// The open snapshots of a store.
 #[derive(Debug, Default)]
 pub struct Readers {
-    /// By epoch, of which each has its own, and place: bytes of the notes of this epoch and of
-    /// those up to the next one here.
+    /// By epoch, of which each has its own, and place: bytes of the notes from this epoch on, up to
+    /// that of the next snapshot here.
     by_epoch: Open,
     /// By the place of the series, or [`ALL`], and epoch: how many series there were.
     by_place: Open,
@@ -207,7 +207,7 @@ impl Readers {
         }
     }
 
-    /// Counts bytes that a note of an epoch takes more than before, if a snapshot can read it.
+    /// Counts by how many bytes the notes of an epoch have grown, if a snapshot can read them.
     pub fn count(&mut self, epoch: u64, bytes: isize) {
         let mut readers = self.by_epoch.range_mut(..=(epoch, u64::MAX));
         if let Some((_, of_reader)) = readers.next_back() {
