@@ -10,9 +10,9 @@
 //! store itself: it panics, rather than lose points silently.
 
 use std::mem;
+use std::ops::Range;
 use std::rc::Rc;
 
-use super::Point;
 use super::chunk::{self, Header};
 use super::run::{Merged, RUN_POINTS, Run};
 
@@ -94,7 +94,7 @@ impl Block {
     /// all of them already.
     ///
     /// Linear in the points of the chunks that late ones fall into. Other chunks are copied.
-    pub fn merged(&self, late: &[Point]) -> Option<(Vec<Block>, usize)> {
+    pub fn merged(&self, late: &Run) -> Option<(Vec<Block>, usize)> {
         let chunks = self.chunks_with(late);
         let block_count = self.point_count().div_ceil(BLOCK_POINTS);
         let most = (self.point_count() + late.len()).div_ceil(block_count);
@@ -108,32 +108,35 @@ impl Block {
             write(&mut bytes);
         };
         for group in chunks.chunk_by(|one, next| one.late.is_empty() == next.late.is_empty()) {
-            if group.iter().all(|chunk| chunk.holds_late(&mut run)) {
+            if group.iter().all(|chunk| chunk.holds(late, &mut run)) {
                 for chunk in group {
                     push(&|bytes| keep_chunk(bytes, &chunk.header, chunk.packed));
                 }
             } else {
-                rewritten += rewrite(group, &mut run, |run| push(&|bytes| push_chunk(bytes, run)));
+                let mut each = |run: &Run| push(&|bytes| push_chunk(bytes, run));
+                rewritten += rewrite(group, late, &mut run, &mut each);
             }
         }
         blocks.push(Block::of_bytes(&bytes));
         (rewritten > 0).then_some((blocks, rewritten))
     }
 
-    /// The chunks, and the late points that fall into each or, of the first one, before it.
-    fn chunks_with<'block>(&'block self, mut late: &'block [Point]) -> Vec<Chunk<'block>> {
+    /// The chunks, and the places of the late points that fall into each or, of the first one,
+    /// before it.
+    fn chunks_with(&self, late: &Run) -> Vec<Chunk<'_>> {
         let mut chunks = self.chunks().peekable();
+        let mut start = 0;
         std::iter::from_fn(|| {
             let (header, packed) = chunks.next()?;
-            let count = chunks.peek().map_or(late.len(), |(next, _)| {
-                late.partition_point(|point| point.timestamp < next.first_timestamp)
+            let end = chunks.peek().map_or(late.len(), |(next, _)| {
+                let next = next.first_timestamp;
+                late.timestamps()
+                    .partition_point(|&timestamp| timestamp < next)
             });
-            let (here, later) = late.split_at(count);
-            late = later;
             Some(Chunk {
                 header,
                 packed,
-                late: here,
+                late: mem::replace(&mut start, end)..end,
             })
         })
         .collect()
@@ -166,7 +169,8 @@ struct Chunk<'block> {
     header: Header,
     /// The bytes after the header, of which the first are its own.
     packed: &'block [u8],
-    late: &'block [Point],
+    /// Their places.
+    late: Range<usize>,
 }
 
 impl Chunk<'_> {
@@ -175,28 +179,27 @@ impl Chunk<'_> {
     }
 
     /// Whether the late points change nothing. Decodes the chunk into `run` if it has to.
-    fn holds_late(&self, run: &mut Run) -> bool {
+    fn holds(&self, late: &Run, run: &mut Run) -> bool {
         if self.late.is_empty() {
             return true;
         }
         self.decode(run);
-        run.holds(self.late)
+        run.holds(late, self.late.clone())
     }
 }
 
 /// Merges late points into neighbouring chunks, hands out the result as runs of about the same
 /// length, and returns how many points these have.
-fn rewrite(chunks: &[Chunk], run: &mut Run, each: impl FnMut(&Run)) -> usize {
-    let count = chunks
+fn rewrite(chunks: &[Chunk], late: &Run, run: &mut Run, each: &mut dyn FnMut(&Run)) -> usize {
+    let points = chunks
         .iter()
-        .map(|chunk| chunk.header.count + chunk.late.len())
-        .sum::<usize>();
-    let kind = chunks[0].header.kind();
+        .map(|chunk| chunk.header.count + chunk.late.len());
+    let count = points.sum::<usize>();
     let most = count.div_ceil(count.div_ceil(REWRITTEN_POINTS));
-    let mut merged = Merged::new(kind, most, each);
+    let mut merged = Merged::new(chunks[0].header.kind(), most, each);
     for chunk in chunks {
         chunk.decode(run);
-        merged.merge(run, chunk.late);
+        merged.merge(run, late, chunk.late.clone());
     }
     merged.finish();
     count
@@ -241,6 +244,7 @@ fn point_count(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Point;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -285,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn late_points_are_merged_as_into_a_map(count in 1usize..=BLOCK_POINTS, late in proptest::collection::btree_map(-50i64..12_000, 0u8..4, 1..200)) {
+        fn late_points_are_merged_as_into_a_map(count in 1usize..=BLOCK_POINTS, late in proptest::collection::btree_map(-50i64..12_000, 0u8..4, 1..=RUN_POINTS)) {
             let points = walk(count);
             let block = block_of(&points);
             let late: Vec<Point> = late
@@ -297,7 +301,7 @@ mod tests {
             };
             let mut expected = map(&points);
             expected.extend(map(&late));
-            let (blocks, rewritten) = block.merged(&late).unwrap_or((vec![block.clone()], 0));
+            let (blocks, rewritten) = block.merged(&Run::of_points(&late)).unwrap_or((vec![block.clone()], 0));
             let merged: Vec<Point> = blocks.iter().flat_map(|block| read(block, None)).collect();
             prop_assert_eq!(map(&merged), expected);
             prop_assert!(merged.is_sorted_by_key(|point| point.timestamp));
@@ -313,12 +317,14 @@ mod tests {
         let points = walk(BLOCK_POINTS);
         let block = block_of(&points);
         let repeated: Vec<Point> = points.iter().copied().step_by(7).collect();
-        assert!(block.merged(&repeated).is_none());
+        assert!(block.merged(&Run::of_points(&repeated)).is_none());
         let late = [Point {
             value: 77.0,
             ..points[3 * RUN_POINTS + 5]
         }];
-        let (blocks, rewritten) = block.merged(&late).expect("a value differs");
+        let (blocks, rewritten) = block
+            .merged(&Run::of_points(&late))
+            .expect("a value differs");
         assert_eq!((blocks.len(), rewritten), (1, RUN_POINTS + 1));
         let mut expected = points;
         expected[3 * RUN_POINTS + 5].value = 77.0;

@@ -244,15 +244,64 @@ impl Run {
         }
     }
 
-    /// Whether each of these points, by ascending timestamp, is here with the same value to the
-    /// bit.
-    pub(super) fn holds(&self, points: &[Point]) -> bool {
-        let mut place = 0;
-        points.iter().all(|point| {
-            place = self.place_from(place, point.timestamp);
-            place < self.length
-                && self.timestamps[place] == point.timestamp
-                && self.point(place).value.to_bits() == point.value.to_bits()
+    /// Adds a point of this run's kind where its timestamp belongs, or in place of the one there.
+    /// Returns the value that it replaces.
+    ///
+    /// Constant time past the last point, else linear.
+    ///
+    /// # Panics
+    ///
+    /// If there are [`RUN_POINTS`] already.
+    pub(super) fn insert(&mut self, timestamp: i64, value: i64) -> Option<i64> {
+        let length = self.length;
+        if self
+            .timestamps()
+            .last()
+            .is_none_or(|&last| last < timestamp)
+        {
+            self.push(timestamp, value);
+            return None;
+        }
+        let place = self
+            .timestamps()
+            .partition_point(|&earlier| earlier < timestamp);
+        if self.timestamps[place] == timestamp {
+            return Some(mem::replace(&mut self.values[place], value));
+        }
+        self.timestamps.copy_within(place..length, place + 1);
+        self.values.copy_within(place..length, place + 1);
+        (self.timestamps[place], self.values[place]) = (timestamp, value);
+        self.length += 1;
+        None
+    }
+
+    /// Sorts points in any order by timestamp. Of several at one timestamp, the last stays.
+    pub(super) fn sort(&mut self) {
+        if self.timestamps().is_sorted_by(|one, next| one < next) {
+            return;
+        }
+        let unsorted = self.clone();
+        self.length = 0;
+        for (&timestamp, &value) in unsorted.timestamps().iter().zip(unsorted.values()) {
+            let replaced = self.insert(timestamp, value);
+            self.exceptions -=
+                usize::from(unsorted.exceptions > 0 && replaced.is_some_and(is_exception));
+        }
+    }
+
+    /// Whether each of these points of another run is here with the same value to the bit.
+    pub(super) fn holds(&self, other: &Run, places: Range<usize>) -> bool {
+        let is_same_kind = self.kind == other.kind;
+        let mut start = 0;
+        places.into_iter().all(|place| {
+            start = self.place_from(start, other.timestamps[place]);
+            start < self.length
+                && self.timestamps[start] == other.timestamps[place]
+                && if is_same_kind {
+                    self.values[start] == other.values[place]
+                } else {
+                    self.point(start).value.to_bits() == other.point(place).value.to_bits()
+                }
         })
     }
 
@@ -265,31 +314,32 @@ impl Run {
     }
 
     /// Merges `late` points into these, and leaves the first [`RUN_POINTS`].
-    pub(super) fn merge_first(&mut self, late: &[Point]) {
+    pub(super) fn merge_first(&mut self, late: &Run) {
         let before = self.clone();
         let mut is_first = true;
-        let mut merged = Merged::new(self.kind, RUN_POINTS, |run| {
+        let mut each = |run: &Run| {
             if mem::take(&mut is_first) {
                 self.clone_from(run);
             }
-        });
-        merged.merge(&before, late);
+        };
+        let mut merged = Merged::new(before.kind, RUN_POINTS, &mut each);
+        merged.merge(&before, late, 0..late.len());
         merged.finish();
     }
 }
 
 /// Points on their way into runs of at most `most` points, each of which is handed to `each` as
 /// soon as it is complete.
-pub struct Merged<F> {
+pub struct Merged<'each> {
     run: Run,
     /// The kind that each run begins with.
     kind: Kind,
     most: usize,
-    each: F,
+    each: &'each mut dyn FnMut(&Run),
 }
 
-impl<F: FnMut(&Run)> Merged<F> {
-    pub fn new(kind: Kind, most: usize, each: F) -> Merged<F> {
+impl Merged<'_> {
+    pub fn new(kind: Kind, most: usize, each: &mut dyn FnMut(&Run)) -> Merged<'_> {
         let mut run = Run::new();
         run.clear(kind);
         Merged {
@@ -300,17 +350,18 @@ impl<F: FnMut(&Run)> Merged<F> {
         }
     }
 
-    /// Appends the points of a run and `late` ones by ascending timestamp. A late point replaces
-    /// the one at its timestamp.
+    /// Appends the points of a run and those of `late` at these places by ascending timestamp. A
+    /// late point replaces the one at its timestamp.
     ///
     /// Linear in the points; logarithmic for each late one.
-    pub fn merge(&mut self, run: &Run, late: &[Point]) {
+    pub fn merge(&mut self, run: &Run, late: &Run, places: Range<usize>) {
         let mut start = 0;
-        for &point in late {
-            let end = run.place_from(start, point.timestamp);
+        for place in places {
+            let timestamp = late.timestamps[place];
+            let end = run.place_from(start, timestamp);
             self.extend(run, start..end);
-            self.push(point);
-            let is_replaced = run.timestamps().get(end) == Some(&point.timestamp);
+            self.extend(late, place..place + 1);
+            let is_replaced = run.timestamps().get(end) == Some(&timestamp);
             start = end + usize::from(is_replaced);
         }
         self.extend(run, start..run.len());
@@ -321,25 +372,22 @@ impl<F: FnMut(&Run)> Merged<F> {
             let middle = range.end.min(range.start + self.most - self.run.len());
             self.run.extend(other, range.start..middle);
             range.start = middle;
-            self.hand_out_if(self.run.len() == self.most);
+            if self.run.len() == self.most {
+                self.hand_out();
+            }
         }
-    }
-
-    fn push(&mut self, point: Point) {
-        self.run.push_point(point);
-        self.hand_out_if(self.run.len() == self.most);
     }
 
     /// Hands out the last run.
     pub fn finish(mut self) {
-        self.hand_out_if(!self.run.is_empty());
+        if !self.run.is_empty() {
+            self.hand_out();
+        }
     }
 
-    fn hand_out_if(&mut self, is_ready: bool) {
-        if is_ready {
-            (self.each)(&self.run);
-            self.run.clear(self.kind);
-        }
+    fn hand_out(&mut self) {
+        (self.each)(&self.run);
+        self.run.clear(self.kind);
     }
 }
 

@@ -160,20 +160,21 @@ impl Timeline {
     /// returns how many points that is.
     fn rewrite_head(&mut self, late: &Late) -> usize {
         self.history.take_if(|history| history.sealed.is_empty());
-        let late = late.in_order(None, i64::MAX);
+        let late = late.in_order();
         let mut run = Run::new();
         self.head.decode(&mut run);
-        if run.holds(&late) {
+        if run.holds(&late, 0..late.len()) {
             return 0;
         }
         let mut is_first = true;
-        let mut merged = Merged::new(run.kind(), RUN_POINTS, |run| {
+        let mut each = |run: &Run| {
             if !mem::take(&mut is_first) {
                 self.seal();
             }
             self.head.refill(run);
-        });
-        merged.merge(&run, &late);
+        };
+        let mut merged = Merged::new(run.kind(), RUN_POINTS, &mut each);
+        merged.merge(&run, &late, 0..late.len());
         merged.finish();
         run.len() + late.len()
     }
@@ -368,7 +369,7 @@ impl History {
         let Some(late) = sealed.late.put(point, limit) else {
             return 0;
         };
-        let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order(None, i64::MAX)) else {
+        let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order()) else {
             return 0;
         };
         let blocks = blocks.into_iter().map(Sealed::new);
@@ -448,34 +449,24 @@ impl Late {
         points.is_some().then_some(Late { points })
     }
 
-    /// The points after `after` and up to `until` by ascending timestamp, each timestamp once.
-    fn in_order(&self, after: Option<i64>, until: i64) -> Vec<Point> {
-        let is_within = |point: &Point| {
-            after.is_none_or(|after| after < point.timestamp) && point.timestamp <= until
-        };
-        let Some(points) = &self.points else {
-            return Vec::new();
-        };
+    /// The points by ascending timestamp, each timestamp once.
+    fn in_order(&self) -> Run {
         let mut run = Run::new();
-        points.decode(&mut run);
-        let mut points: Vec<Point> = run.points().filter(is_within).collect();
-        // Stable, so that of several at one timestamp the last is the one that came last.
-        points.sort_by_key(|point| point.timestamp);
-        points.dedup_by(|later, point| {
-            let is_same = later.timestamp == point.timestamp;
-            if is_same {
-                *point = *later;
-            }
-            is_same
-        });
-        points
+        if let Some(points) = &self.points {
+            points.decode(&mut run);
+            run.sort();
+        }
+        run
     }
 
     /// Merges those after `after` into `run`, up to its last point or, if it is empty, up to
     /// `until`. Leaves as many of the first points as fit; the others come with the next run.
     fn merge_into(&self, after: Option<i64>, until: i64, run: &mut Run) {
-        let until = run.timestamps().last().copied().unwrap_or(until);
-        let late = self.in_order(after, until);
+        if self.is_empty() {
+            return;
+        }
+        let mut late = self.in_order();
+        late.keep(after, run.timestamps().last().copied().unwrap_or(until));
         if !late.is_empty() {
             run.merge_first(&late);
         }
