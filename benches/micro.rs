@@ -201,6 +201,7 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
     session(&mut Turn {
         store,
         replies,
+        full_at: 1 << 30,
         allowance: &mut Allowance::new(usize::MAX, 1 << 30, time, Instant::now),
         has_put: false,
     });

@@ -76,7 +76,7 @@ pub struct Config {
 
     /// Bytes of replies formed for one connection before they are written, 64 KiB (a reply up to
     /// that size goes out whole, in one write) to [`Config::BUFFER_MAX_BYTES`]. A client that
-    /// does not read holds at most twice this and one line. Default: 64 KiB.
+    /// does not read holds at most three times this, one read and two lines. Default: 64 KiB.
     pub write_buffer_bytes: usize,
 
     /// Connections accepted in one turn of the loop, at least 1, so that a flood of them does

@@ -34,8 +34,6 @@ pub enum Answer {
 /// request comes, or the executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
     turn: &'turn mut Turn<'lent>,
-    /// Length of the replies at which the turn is full.
-    full_at: usize,
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
@@ -45,7 +43,6 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
         Executor {
-            full_at: turn.replies.len() + turn.allowance.reply_bytes,
             turn,
             puts: Default::default(),
             held: 0,
@@ -57,7 +54,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     #[inline]
     pub fn is_done(&self) -> bool {
         let reply_bytes = self.turn.replies.len() + self.held * response::OK.len();
-        reply_bytes >= self.full_at || self.turn.allowance.time_is_up()
+        reply_bytes >= self.turn.full_at || self.turn.allowance.time_is_up()
     }
 
     /// Executes a line and appends its reply, or the first piece of a long one.
@@ -236,6 +233,7 @@ mod tests {
         let mut turn = Turn {
             store,
             replies: &mut Vec::new(),
+            full_at: 1 << 20,
             allowance: &mut allowance,
             has_put: false,
         };
@@ -280,6 +278,7 @@ mod tests {
             let mut turn = Turn {
                 store: &mut store,
                 replies: &mut replies,
+                full_at: 1 << 20,
                 allowance: &mut allowance,
                 has_put: false,
             };

@@ -13,6 +13,8 @@ pub struct Turn<'turn> {
     pub store: &'turn mut Store,
     /// Where replies are appended.
     pub replies: &'turn mut Vec<u8>,
+    /// Length of the replies at which no further line is executed.
+    pub full_at: usize,
     /// How much may be done.
     pub allowance: &'turn mut Allowance,
     /// A point was put, so the replies must wait for the commit.
@@ -24,7 +26,7 @@ pub struct Turn<'turn> {
 pub struct Allowance {
     /// The most bytes to read.
     pub read_bytes: usize,
-    /// Bytes of replies after which no further line is executed, and bytes of one reply after
+    /// Bytes of replies after which no further line is executed, and bytes of any one reply after
     /// which its rest is left for the next turn.
     pub reply_bytes: usize,
     time: Duration,

@@ -32,7 +32,8 @@ pub struct Connection<S> {
     more_to_come: bool,
     /// A point was put, and its reply is not written yet, not even in part.
     has_put: bool,
-    /// More was written than is sure to have reached the client, and nothing was read since.
+    /// More was written at once than is sure to have reached the client. What it sends after that
+    /// says nothing about it: it may pipeline.
     may_be_fetching: bool,
 }
 
@@ -213,22 +214,24 @@ impl<S: Stream> Connection<S> {
     }
 
     fn serve(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
+        let full_at = shared.replies.len() + allowance.reply_bytes;
         // Usually the last turn left nothing.
         if self.session.is_replying() || shared.input.has_unscanned() {
-            self.execute_session(shared, allowance);
+            self.execute_session(shared, allowance, full_at);
         }
         let has_work = self.session.is_replying() || shared.input.has_unscanned();
         if self.input != Input::Ended && !has_work {
             self.read(shared, allowance.read_bytes);
-            self.execute_session(shared, allowance);
+            self.execute_session(shared, allowance, full_at);
         }
     }
 
     #[inline]
-    fn execute_session(&mut self, shared: &mut Shared, allowance: &mut Allowance) {
+    fn execute_session(&mut self, shared: &mut Shared, allowance: &mut Allowance, full_at: usize) {
         let mut turn = Turn {
             store: shared.store,
             replies: &mut shared.replies,
+            full_at,
             allowance,
             has_put: false,
         };
@@ -255,7 +258,6 @@ impl<S: Stream> Connection<S> {
             Ok((_, filled)) => {
                 let goes_on = filled || self.expects_short_reads || self.state == State::Unanswered;
                 self.more_to_come = goes_on && self.input == Input::Endless;
-                self.may_be_fetching = false;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.expects_short_reads = false,
             Err(error) => {
@@ -498,6 +500,9 @@ mod tests {
     ) -> Option<Next> {
         for _ in 0..10_000 {
             let next = connection.turn(desk);
+            let of_one_line = desk.config.line_limit_bytes + 64;
+            let most = 3 * desk.config.write_buffer_bytes + desk.config.read_buffer_bytes;
+            assert!(connection.kept_bytes() <= most + 2 * of_one_line);
             let Scripted {
                 input,
                 reads,
