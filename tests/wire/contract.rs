@@ -634,6 +634,13 @@ fn rule_08_odd_values_among_decimals_are_printed_as_they_were_put() {
         "1.7976931348623157e+308",
     ];
     const POINTS: usize = 2_000;
+    type Order = (&'static str, fn(usize) -> usize);
+    // Each timestamp comes up once in each: 2,000 and 1,237 have no common divisor.
+    const ORDERS: [Order; 3] = [
+        ("up", |at| at),
+        ("down", |at| POINTS - 1 - at),
+        ("mixed", |at| at * 1_237 % POINTS),
+    ];
     // From all values odd to one in a thousand.
     for odd_every in [1, 2, 7, 40, 160, 1_000] {
         let server = Running::start();
@@ -642,13 +649,7 @@ fn rule_08_odd_values_among_decimals_are_printed_as_they_were_put() {
             0 => ODD[at / odd_every % ODD.len()].to_string(),
             _ => format!("{}.{}", at % 100, at % 10),
         };
-        // Each timestamp comes up once: 2,000 and 1,237 have no common divisor.
-        let orders: [(&str, fn(usize) -> usize); 3] = [
-            ("up", |at| at),
-            ("down", |at| POINTS - 1 - at),
-            ("mixed", |at| at * 1_237 % POINTS),
-        ];
-        for (key, order) in orders {
+        for (key, order) in ORDERS {
             let put = |at: usize| format!("put {key} {} {at}\n", value(at));
             let puts: String = (0..POINTS).map(order).map(put).collect();
             client.exchange(puts.as_bytes(), &OK.repeat(POINTS));

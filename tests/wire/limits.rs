@@ -154,6 +154,15 @@ fn one_accept_and_one_event_a_turn_serve_all_clients() {
 }
 
 #[test]
+fn the_defaults_are_those_that_are_promised() {
+    let config = Config::default();
+    assert_eq!(config.listen, ["127.0.0.1:8888".into()]);
+    assert_eq!(config.line_limit_bytes, 64 << 10);
+    assert!(config.write_buffer_bytes >= 64 << 10);
+    assert_eq!(config.stop_timeout, Duration::from_secs(5));
+}
+
+#[test]
 fn a_field_out_of_its_range_is_named() {
     type Change = fn(&mut Config);
     let changes: [(&str, Change); 16] = [
@@ -353,6 +362,14 @@ fn run_server_serves_or_says_why_not() {
     );
     let error = metricd::run_server("no..such..host", 0).expect_err("no such host");
     assert!(error.to_string().contains("no..such..host"), "{error}");
+
+    // An IPv6 address, if the machine has one, is given without brackets.
+    if let Ok(taken) = TcpListener::bind("[::1]:0") {
+        let port = taken.local_addr().expect("an address").port();
+        let error = metricd::run_server("::1", port).expect_err("in use");
+        let message = error.to_string();
+        assert!(message.contains(&format!("[::1]:{port}")), "{message}");
+    }
 
     // Runs until the process ends: nothing can stop it.
     drop(taken);
