@@ -290,6 +290,16 @@ fn rule_03_an_http_request_line_ends_the_connection_however_it_is_cut() {
 }
 
 #[test]
+fn rule_03_replies_to_requests_before_an_http_request_line_are_written() {
+    let server = Running::start();
+    let mut client = server.connect();
+    let reply = client.begin_long_reply();
+    client.send(b"put k 1 1\nPOST / HTTP/1.1\r\n\r\nput k 2 2\n");
+    assert_same(&client.rest(), &[&reply, OK, WRONG_COMMAND].concat());
+    server.connect().exchange(b"get k\n", b"ok\nk 1.0 1\n\n");
+}
+
+#[test]
 fn rule_03_bytes_that_are_not_utf8_are_a_wrong_command() {
     check_wrong(&[
         b"\xff",
@@ -834,21 +844,29 @@ fn rule_13_a_reply_comes_in_one_piece() {
 
 #[test]
 fn rule_13_replies_to_one_read_come_in_one_piece_while_others_are_busy() {
-    // Nobody has time for more than one get, or some dozens of puts, in one turn.
+    // In its first turn nobody gets more than one get, or some dozens of puts, or a piece of the
+    // long reply.
     let server = Running::start_with(Config {
         turn_time: Duration::ZERO,
+        kept_limit_bytes: 0,
         ..Config::default()
     });
     let mut client = server.connect();
+    let puts: String = (0..1_000)
+        .map(|at| format!("put long 0.5 {at}\n"))
+        .collect();
+    let long = format!("ok\n{}\n", puts.replace("put ", ""));
+    client.exchange(puts.as_bytes(), &OK.repeat(1_000));
     let mut others: Vec<Client> = (0..10).map(|_| server.connect()).collect();
     let requests = b"put k 1 1\nget k\nnonsense\n".repeat(50);
     let replies = [OK, b"ok\nk 1.0 1\n\n", WRONG_COMMAND].concat().repeat(50);
-    for _ in 0..10 {
+    let cases: [Case; 2] = [(&requests, &replies), (b"get long\n", long.as_bytes())];
+    for (requests, replies) in cases.repeat(10) {
         for other in &mut others {
             other.send(&b"get -\n".repeat(100));
         }
-        client.send(&requests);
-        assert_same(&client.read_once(), &replies);
+        client.send(requests);
+        assert_same(&client.read_once(), replies);
         for other in &mut others {
             other.expect(&OK.repeat(100));
         }
