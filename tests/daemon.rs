@@ -145,8 +145,8 @@ impl Process {
         mask >> (signal.as_raw() - 1) & 1 == 1
     }
 
-    /// Its state, and how often it has stopped running so far, because it waited or because the
-    /// system took the processor away.
+    /// Its state, and how often it has given up the processor so far: to wait, or because the
+    /// system took it away.
     fn activity(&self) -> [String; 3] {
         [
             "State",
@@ -156,8 +156,8 @@ impl Process {
         .map(|field| self.status(field))
     }
 
-    /// Waits until it sleeps all through 200 ms, which are spent on round trips of another process.
-    /// A process that polls, or whose timers are due more often, never does.
+    /// Waits until it sleeps for 200 ms without a break, which pass in round trips to another
+    /// process. A process that polls, or that has a timer for each 200 ms or less, never does.
     #[track_caller]
     fn wait_until_it_sleeps(&self) {
         let other = Daemon::start(&[]);
@@ -176,12 +176,12 @@ impl Process {
         }
     }
 
-    /// The address on which it listens, as the system tells, for a process without a log.
+    /// The address on which it listens, from the system, for a process whose log is not read.
     fn address_from_system(&self) -> SocketAddr {
         self.wait_for("listens", Process::listening_socket)
     }
 
-    /// Asks again and again until the answer is there.
+    /// Repeats the question until there is an answer.
     #[track_caller]
     fn wait_for<T>(&self, what: &str, answer: impl Fn(&Process) -> Option<T>) -> T {
         let start = Instant::now();
@@ -410,8 +410,8 @@ fn the_stop_timeout_ends_the_wait_for_a_stalled_reader() {
     );
 }
 
-/// The bytes of a long reply that a client can still read after the process was killed: what the
-/// system held for it.
+/// How many bytes of a long reply the system holds for a client that does not read: what the
+/// client can still read after the process is killed.
 fn bytes_held_for_a_stalled_reader(options: &[&str]) -> usize {
     let daemon = Daemon::start(options);
     let (reader, reply) = daemon.reader_of_a_long_reply();
@@ -455,15 +455,15 @@ fn a_server_with_nothing_to_do_sleeps() {
     let mut idle = daemon.connect();
     idle.exchange(b"put k 1 1\n", OK);
     let (_stalled, _reply) = daemon.reader_of_a_long_reply();
-    // It does not close its side, though the server has.
+    // The server has closed its side, the client has not.
     let mut web_page = daemon.connect();
     web_page.exchange(b"GET / HTTP/1.1\n", WRONG_COMMAND);
     daemon.process.wait_until_it_sleeps();
     idle.exchange(b"get k\n", b"ok\nk 1.0 1\n\n");
 }
 
-/// The signals that stop the program, without SIGHUP where these tests run under `nohup`, which
-/// passes on that it is ignored.
+/// The signals that stop the program, except SIGHUP if these tests run under `nohup`: then the
+/// program also ignores it.
 fn stop_signals() -> Vec<Signal> {
     let status = fs::read_to_string("/proc/self/status").expect("is read");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -508,7 +508,7 @@ fn a_signal_while_it_starts_stops_it() {
         }),
     ];
     for (moment, has_come) in moments {
-        for signal in stop_signals().repeat(10) {
+        for signal in stop_signals().repeat(5) {
             let mut command = Command::new(METRICD);
             let process = Process::spawn(command.args(["--listen", "127.0.0.1:0"]));
             process.wait_for(moment, |process| has_come(process, signal).then_some(()));
@@ -820,6 +820,8 @@ fn a_full_log_that_is_blocking_does_not_stop_it() {
         // The descriptor is still blocking for others who share it.
         let mode = fcntl_getfl(&shared).expect("the mode");
         assert!(!mode.contains(OFlags::NONBLOCK));
+        // A client that has said that it read the last replies is not waited for.
+        client.wait_for_a_turn();
         process.stop();
     }
     drop((terminal, pipe, socket));
