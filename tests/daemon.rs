@@ -190,6 +190,7 @@ impl Process {
                 return answer;
             }
             assert!(start.elapsed() < DEADLINE, "waited for: {what}");
+            thread::yield_now();
         }
     }
 
