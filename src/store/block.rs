@@ -21,7 +21,7 @@ pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
 /// The most points of a chunk that is rewritten: with late points that come next, it is still read
 /// as one run.
-const REWRITTEN_POINTS: usize = RUN_POINTS - RUN_POINTS / 8;
+const REWRITTEN_POINTS: usize = RUN_POINTS;
 
 /// What is allocated beside bytes that are shared, to count who shares them.
 pub const SHARED_BYTES: usize = 2 * size_of::<usize>();

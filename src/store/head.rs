@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Before the first point there is the value 0 at time 0, and the step to the first point counts
-//! as 0. So a point of a series in step takes a byte or two until it is sealed.
+//! as 0, and so does each step of a head in any order. A point of a series in step takes a byte or
+//! two until it is sealed.
 
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
@@ -20,6 +21,9 @@ use super::run::{Kind, RUN_POINTS, Run, exception_of, is_exception};
 
 /// Stands where an exception has no difference of digits, which is less, even zigzag.
 const EXCEPTION: u64 = 1 << 52;
+
+/// As many bytes as nearly every point takes at most.
+const POINT_BYTES_MAX: usize = 12;
 
 const COMPLETE: &str = "a head holds as many points as it counts";
 
@@ -40,30 +44,40 @@ pub struct Head {
     kind: Kind,
     /// How many values are exceptions.
     exceptions: u8,
-    /// Of the newest point, if it is one of digits.
-    newest_bytes: u8,
+    /// Whether steps are likely to be like the one before. Else they count as differing from 0.
+    is_ordered: bool,
 }
 
 impl Head {
     /// A head of one point, which is full at `limit` points: 1 to [`RUN_POINTS`].
     pub fn new(point: Point, limit: usize) -> Head {
-        let mut head = Head {
+        let mut head = Head::unordered(Kind::INTEGERS, limit);
+        head.is_ordered = true;
+        head.push(point);
+        head
+    }
+
+    /// A head of no points, which takes points in any order. They are likely to be of this kind.
+    pub fn unordered(kind: Kind, limit: usize) -> Head {
+        Head {
             bytes: Vec::new(),
             last_timestamp: 0,
             last_step: 0,
             last_value: 0,
             length: 0,
             limit: limit as u8,
-            kind: Kind::INTEGERS,
+            kind,
             exceptions: 0,
-            newest_bytes: 0,
-        };
-        head.push(point);
-        head
+            is_ordered: false,
+        }
     }
 
     pub fn last_timestamp(&self) -> i64 {
         self.last_timestamp
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The byte after which the next point goes.
@@ -79,36 +93,6 @@ impl Head {
         self.length >= self.limit
     }
 
-    /// Replaces the newest point by this one, if it has its timestamp and both values are of this
-    /// head's kind. Constant time.
-    pub fn replace_newest(&mut self, point: Point) -> bool {
-        if point.timestamp != self.last_timestamp || self.length == 0 || self.exceptions > 0 {
-            return false;
-        }
-        let Some(value) = self.kind.of_value(point.value) else {
-            return false;
-        };
-        let start = self.bytes.len() - usize::from(self.newest_bytes);
-        let mut newest = &self.bytes[start..];
-        match self.kind {
-            Kind::Digits { .. } => {
-                let mut difference = 0;
-                let read = read_digits(&mut newest, &mut difference);
-                let (change, _) = read.expect(COMPLETE);
-                self.bytes.truncate(start);
-                let before = self.last_value - difference;
-                self.write_difference(zigzag(value - before), change);
-                self.newest_bytes = (self.bytes.len() - start) as u8;
-            }
-            Kind::Bits => {
-                let start = self.bytes.len() - size_of_val(&value);
-                self.bytes[start..].copy_from_slice(&value.to_le_bytes());
-            }
-        }
-        self.last_value = value;
-        true
-    }
-
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()
@@ -116,9 +100,8 @@ impl Head {
 
     /// Makes room for a point by little more than it takes, for who keeps many heads.
     pub fn reserve_exact(&mut self) {
-        const POINT_BYTES: usize = 16;
-        if self.bytes.capacity() - self.bytes.len() < POINT_BYTES {
-            self.bytes.reserve_exact(POINT_BYTES + self.bytes.len() / 8);
+        if self.bytes.capacity() - self.bytes.len() < POINT_BYTES_MAX {
+            self.bytes.reserve_exact(2 * POINT_BYTES_MAX);
         }
     }
 
@@ -143,9 +126,6 @@ impl Head {
     #[inline]
     pub fn push(&mut self, point: Point) {
         debug_assert!(!self.is_full());
-        if self.length == 0 {
-            self.kind = Kind::of_first(point.value);
-        }
         match self.kind.of_value(point.value) {
             Some(value) => self.append(point.timestamp, value),
             None => self.push_of_other_kind(point),
@@ -155,13 +135,9 @@ impl Head {
     #[inline]
     fn append(&mut self, timestamp: i64, value: i64) {
         let change = self.step_to(timestamp);
-        let start = self.bytes.len();
         match self.kind {
-            Kind::Digits { .. } => {
-                // Digits have 50 bits, so nothing is shifted out.
-                self.write_difference(zigzag(value - self.last_value), change);
-                self.newest_bytes = (self.bytes.len() - start) as u8;
-            }
+            // Digits have 50 bits, so nothing is shifted out.
+            Kind::Digits { .. } => self.write_difference(zigzag(value - self.last_value), change),
             Kind::Bits => {
                 write_varint(&mut self.bytes, zigzag(change));
                 self.bytes.extend_from_slice(&value.to_le_bytes());
@@ -188,7 +164,8 @@ impl Head {
                 (step, step.wrapping_sub(self.last_step))
             }
         };
-        (self.last_timestamp, self.last_step) = (timestamp, step);
+        self.last_timestamp = timestamp;
+        self.last_step = if self.is_ordered { step } else { 0 };
         self.length += 1;
         change
     }
@@ -204,6 +181,12 @@ impl Head {
     /// Appends a point as an exception, or rewrites all points in a kind that keeps this one too.
     #[cold]
     fn push_of_other_kind(&mut self, point: Point) {
+        if self.length == 0 {
+            self.kind = Kind::of_first(point.value);
+            if let Some(value) = self.kind.of_value(point.value) {
+                return self.append(point.timestamp, value);
+            }
+        }
         let exceptions = usize::from(self.exceptions);
         if let Some(value) = exception_of(point.value, exceptions, self.len() + 1) {
             return self.append_exception(point.timestamp, value);
@@ -237,9 +220,11 @@ impl Head {
         match self.kind {
             Kind::Digits { .. } => {
                 let mut digits = 0;
-                fill(points, || read_digits(&mut bytes, &mut digits));
+                fill(points, self.is_ordered, || {
+                    read_digits(&mut bytes, &mut digits)
+                });
             }
-            Kind::Bits => fill(points, || read_bits(&mut bytes)),
+            Kind::Bits => fill(points, self.is_ordered, || read_bits(&mut bytes)),
         }
     }
 }
@@ -248,6 +233,7 @@ impl Head {
 #[inline(always)]
 fn fill<'run>(
     points: impl Iterator<Item = (&'run mut i64, &'run mut i64)>,
+    is_ordered: bool,
     mut read: impl FnMut() -> Option<(i64, i64)>,
 ) {
     let (mut before, mut step) = (0i64, 0i64);
@@ -255,7 +241,7 @@ fn fill<'run>(
         let (change, next) = read().expect(COMPLETE);
         before = before.wrapping_add(step).wrapping_add(change);
         // The step to the first point counts as 0.
-        if place > 0 {
+        if place > 0 && is_ordered {
             step = step.wrapping_add(change);
         }
         (*timestamp, *value) = (before, next);

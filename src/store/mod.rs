@@ -149,9 +149,13 @@ impl Store {
             for (place, put) in places.iter_mut().zip(puts) {
                 *place = self.guess(self.index.hash(put.key));
             }
-            if self.series.len() > CACHED_SERIES {
-                let series = places.iter().filter_map(|&place| self.series.get(place));
-                series.for_each(Series::warm);
+            // Where points come late, more memory is in use than the newest bytes of each series.
+            if self.series.len() > CACHED_SERIES || self.points_rewritten > 0 {
+                for (&place, put) in places.iter().zip(puts) {
+                    if let Some(series) = self.series.get(place) {
+                        series.warm(put.timestamp);
+                    }
+                }
             }
             for (&place, put) in places.iter().zip(puts) {
                 if !self.put_at(place, put) {

@@ -38,12 +38,12 @@ impl Series {
         self.key.as_bytes() == key.as_bytes()
     }
 
-    /// Loads what a put needs, if its point is the newest, into the processor's cache.
+    /// Loads what a put at this timestamp needs into the processor's cache.
     #[inline]
-    pub fn warm(&self) {
+    pub fn warm(&self, timestamp: i64) {
         black_box((
             self.key.as_bytes().first().copied(),
-            self.timeline.newest_byte(),
+            self.timeline.byte_before(timestamp),
         ));
     }
 

@@ -16,10 +16,14 @@ use super::head::Head;
 use super::run::{Kind, Merged, RUN_POINTS, Run};
 
 /// A block is rewritten when there is one late point for so many of its own.
-const BLOCK_POINTS_PER_LATE: usize = 10;
+const BLOCK_POINTS_PER_LATE: usize = 9;
 
 /// The same of the head, which takes less to rewrite.
-const HEAD_POINTS_PER_LATE: usize = 4;
+const HEAD_POINTS_PER_LATE: usize = 2;
+
+/// A head of so many points is rewritten for each late one: to keep these takes more memory than
+/// all of its own.
+const SHORT_HEAD_POINTS: usize = 16;
 
 /// Points by ascending timestamp, each timestamp once; at least one.
 #[derive(Clone, Debug)]
@@ -75,9 +79,18 @@ impl Timeline {
         self.head.last_timestamp()
     }
 
-    /// The byte after which the next point goes, if it is the newest.
-    pub fn newest_byte(&self) -> Option<u8> {
-        self.head.newest_byte()
+    /// The byte after which a point at this timestamp goes, if there is one.
+    #[inline]
+    pub fn byte_before(&self, timestamp: i64) -> Option<u8> {
+        if timestamp > self.last_timestamp() {
+            return self.head.newest_byte();
+        }
+        let history = self.history.as_ref()?;
+        let late = match history.sealed.get(history.place_of(timestamp)) {
+            Some(sealed) if timestamp <= history.sealed_to => &sealed.late,
+            _ => &history.late,
+        };
+        late.points.as_ref()?.newest_byte()
     }
 
     /// Stores a point, and returns how many points were rewritten for it: none if it is the
@@ -140,17 +153,13 @@ impl Timeline {
 
     #[cold]
     fn put_late(&mut self, point: Point) -> usize {
-        let history = self.history.as_ref();
-        let is_pending = history.is_some_and(|history| !history.late.is_empty());
-        if !is_pending && self.head.replace_newest(point) {
-            return 0;
-        }
+        let kind = self.head.kind();
         let history = self.history.get_or_insert_default();
         if point.timestamp <= history.sealed_to && !history.sealed.is_empty() {
-            return history.put_sealed(point);
+            return history.put_sealed(point, kind);
         }
-        let limit = || self.head.len() / HEAD_POINTS_PER_LATE;
-        match history.late.put(point, limit) {
+        let limit = || self.head.len().saturating_sub(SHORT_HEAD_POINTS) / HEAD_POINTS_PER_LATE;
+        match history.late.put(point, kind, limit) {
             Some(late) => self.rewrite_head(&late),
             None => 0,
         }
@@ -356,22 +365,27 @@ impl History {
         self.sealed_to = last;
         match self.sealed.last_mut() {
             Some(last) if last.block.has_room(run.len()) => last.block = last.block.and_run(run),
-            _ => self.sealed.push(Sealed::new(Block::of_run(run))),
+            _ => {
+                // Blocks are large, and so there are few.
+                self.sealed.reserve_exact(1);
+                self.sealed.push(Sealed::new(Block::of_run(run)));
+            }
         }
     }
 
     /// Stores a point that is older than the head, and returns how many points were rewritten.
-    fn put_sealed(&mut self, point: Point) -> usize {
+    fn put_sealed(&mut self, point: Point, kind: Kind) -> usize {
         let index = self.place_of(point.timestamp);
         let sealed = &mut self.sealed[index];
         sealed.first_timestamp = sealed.first_timestamp.min(point.timestamp);
         let limit = || sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
-        let Some(late) = sealed.late.put(point, limit) else {
+        let Some(late) = sealed.late.put(point, kind, limit) else {
             return 0;
         };
         let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order()) else {
             return 0;
         };
+        self.sealed.reserve_exact(blocks.len() - 1);
         let blocks = blocks.into_iter().map(Sealed::new);
         self.sealed.splice(index..=index, blocks);
         rewritten
@@ -430,21 +444,14 @@ impl Late {
         self.points.is_none()
     }
 
-    /// Adds a point. Takes all points out as soon as there are `limit` of them, which is asked for
-    /// when the first one comes: it may be far away in memory.
-    fn put(&mut self, point: Point, limit: impl FnOnce() -> usize) -> Option<Late> {
-        match &mut self.points {
-            // Copied only if a snapshot shares them.
-            Some(points) => {
-                let points = Rc::make_mut(points);
-                points.reserve_exact();
-                points.push(point);
-            }
-            None => {
-                let points = Head::new(point, limit().clamp(1, RUN_POINTS));
-                self.points = Some(Rc::new(points));
-            }
-        }
+    /// Adds a point, which is likely to be of this kind. Takes all points out as soon as there are
+    /// `limit` of them, which is asked for when the first one comes: it may be far away in memory.
+    fn put(&mut self, point: Point, kind: Kind, limit: impl Fn() -> usize) -> Option<Late> {
+        let begin = || Rc::new(Head::unordered(kind, limit().clamp(1, RUN_POINTS)));
+        // Copied only if a snapshot shares them.
+        let points = Rc::make_mut(self.points.get_or_insert_with(begin));
+        points.reserve_exact();
+        points.push(point);
         let points = self.points.take_if(|points| points.is_full());
         points.is_some().then_some(Late { points })
     }
@@ -582,16 +589,12 @@ mod tests {
                 .sum::<usize>(),
             0
         );
-        // Other values are, in time, but for the newest.
+        // Other values are, in time.
         assert!(
             points(500..800)
                 .map(|(at, value)| put((at, value + 1.0)))
                 .sum::<usize>()
                 > 0
-        );
-        assert_eq!(
-            (0..100).map(|at| put((19_990, value(at)))).sum::<usize>(),
-            0
         );
         assert_eq!(timeline.point_count(), before.1);
         assert_ne!(read(&timeline, usize::MAX), before.0);
