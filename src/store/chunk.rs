@@ -90,36 +90,35 @@ impl Frame {
         if self.width == 0 {
             return self;
         }
-        let (mut divisor, mut most) = (Divisor::new(0), 0);
+        let (mut unit, mut inverse) = (0, 0);
+        let mut most = 0;
         for value in values {
             let offset = value.wrapping_sub(self.least) as u64;
-            if divisor.quotient(offset).is_none() {
-                divisor = Divisor::new(greatest_common_divisor(divisor.number, offset));
+            // Without a division where it is a multiple, as most are.
+            if exact_quotient(offset, unit, inverse).checked_mul(unit) != Some(offset) {
+                unit = greatest_common_divisor(unit, offset);
                 // The end of it for most values that have bits at all.
-                if divisor.number == 1 {
+                if unit == 1 {
                     return self;
                 }
+                inverse = inverse_of_odd_part(unit);
             }
             most = most.max(offset);
         }
         Frame {
-            unit: divisor.number,
-            width: width_of(most / divisor.number),
+            unit,
+            width: width_of(most / unit),
             ..self
         }
     }
 
     fn pack(self, out: &mut Vec<u8>, values: &[i64]) {
+        let inverse = inverse_of_odd_part(self.unit);
         let offsets = values
             .iter()
             .map(|value| value.wrapping_sub(self.least) as u64);
-        if self.unit == 1 {
-            pack(out, self.width, offsets);
-        } else {
-            let divisor = Divisor::new(self.unit);
-            let units = offsets.map(|offset| divisor.quotient(offset).unwrap_or_default());
-            pack(out, self.width, units);
-        }
+        let units = offsets.map(|offset| exact_quotient(offset, self.unit, inverse));
+        pack(out, self.width, units);
     }
 
     /// The value that was packed as this.
@@ -130,41 +129,22 @@ impl Frame {
     }
 }
 
-/// Divides its multiples by a multiplication (Warren, "Hacker's Delight", second edition, sections
-/// 10-16 and 10-17).
-#[derive(Clone, Copy, Debug)]
-struct Divisor {
-    number: u64,
-    /// Of its odd part, modulo 2^64.
-    inverse: u64,
-    zeros: u32,
-    /// The largest quotient.
-    most: u64,
+/// A multiple of `unit`, divided by it without a division (Warren, "Hacker's Delight", second
+/// edition, section 10-16).
+#[inline]
+fn exact_quotient(multiple: u64, unit: u64, inverse: u64) -> u64 {
+    multiple
+        .unbounded_shr(unit.trailing_zeros())
+        .wrapping_mul(inverse)
 }
 
-impl Divisor {
-    fn new(number: u64) -> Divisor {
-        let zeros = number.trailing_zeros();
-        // Of 0, any odd number will do: no quotient of it is in range but 0.
-        let odd = number.unbounded_shr(zeros) | 1;
-        // Right in the low three bits, and, by Newton's method, in twice as many each time.
-        let inverse = (0..5).fold(odd, |inverse, _| {
-            inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)))
-        });
-        Divisor {
-            number,
-            inverse,
-            zeros,
-            most: u64::MAX.checked_div(number).unwrap_or(0),
-        }
-    }
-
-    /// `multiple` by the number, if it is one of its multiples; of 0, only 0 is.
-    #[inline]
-    fn quotient(self, multiple: u64) -> Option<u64> {
-        let quotient = multiple.wrapping_mul(self.inverse).rotate_right(self.zeros);
-        (quotient <= self.most).then_some(quotient)
-    }
+/// What the odd part of `unit` is multiplied by to give 1, modulo 2^64.
+fn inverse_of_odd_part(unit: u64) -> u64 {
+    let odd = unit.unbounded_shr(unit.trailing_zeros());
+    // Right in the low three bits, and, by Newton's method, in twice as many each time.
+    (0..5).fold(odd, |inverse, _| {
+        inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)))
+    })
 }
 
 /// By Euclid's algorithm. Of 0 and a number, it is the number.
@@ -294,33 +274,19 @@ impl Order {
 /// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
 /// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
+    let plain = (run.exceptions() > 0).then(|| without_exceptions(run.values()));
+    let values = plain.as_deref().unwrap_or(run.values());
     let mut buffer = [0; RUN_POINTS];
-    if run.exceptions() == 0 {
-        return encode_with(out, run, run.values(), base, &mut buffer);
-    }
-    encode_with(
-        out,
-        run,
-        &without_exceptions(run.values()),
-        base,
-        &mut buffer,
-    );
-    write_exceptions(out, run.values());
-}
-
-/// The same, but for the exceptions, in whose places `values` has others.
-fn encode_with(out: &mut Vec<u8>, run: &Run, values: &[i64], base: i64, buffer: &mut Buffer) {
-    let header = Header::of(run, values, buffer);
+    let header = Header::of(run, values, &mut buffer);
     header.write(out, base);
-    header.pack(out, run.timestamps(), values, buffer);
-}
-
-fn write_exceptions(out: &mut Vec<u8>, values: &[i64]) {
-    for (place, value) in (0..).zip(values) {
-        if is_exception(*value) {
-            out.push(place);
-            out.extend(value.to_le_bytes());
-        }
+    header.pack(out, run.timestamps(), values, &mut buffer);
+    let exceptions = plain.map_or(&[][..], |_| run.values());
+    for (place, value) in (0..)
+        .zip(exceptions)
+        .filter(|(_, value)| is_exception(**value))
+    {
+        out.push(place);
+        out.extend(value.to_le_bytes());
     }
 }
 
