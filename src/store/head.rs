@@ -101,7 +101,8 @@ impl Head {
     /// Makes room for a point by little more than it takes, for who keeps many heads.
     pub fn reserve_exact(&mut self) {
         if self.bytes.capacity() - self.bytes.len() < POINT_BYTES_MAX {
-            self.bytes.reserve_exact(2 * POINT_BYTES_MAX + self.bytes.len() / 8);
+            self.bytes
+                .reserve_exact(2 * POINT_BYTES_MAX + self.bytes.len() / 16);
         }
     }
 
