@@ -45,10 +45,6 @@ use super::packing::{
 use super::run::{Kind, RUN_POINTS, Run, is_exception};
 use crate::decimal::DECIMALS_MAX;
 
-/// Bytes that are not a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Corrupt;
-
 const HIGH_BIT: u8 = 0x80;
 const NEXT_BIT: u8 = 0x40;
 const EXCEPTIONS_BIT: u8 = 0x20;
@@ -388,12 +384,8 @@ impl Header {
         self.kind
     }
 
-    /// Takes the header off the front of `bytes`, which may be any.
-    pub fn read(bytes: &mut &[u8], base: i64) -> Result<Header, Corrupt> {
-        Header::try_read(bytes, base).ok_or(Corrupt)
-    }
-
-    fn try_read(bytes: &mut &[u8], base: i64) -> Option<Header> {
+    /// Takes the header off the front of `bytes`, which may be any; `None` if they are no chunk.
+    pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
         let (&[count, order, kind, flags], rest) = bytes.split_first_chunk()?;
         *bytes = rest;
         let is_bits = kind & HIGH_BIT != 0;
@@ -468,11 +460,11 @@ impl Header {
         self.timestamp_bytes() + self.value_bytes() + EXCEPTION_BYTES * self.exceptions
     }
 
-    /// Decodes what follows the header, at the front of `bytes`. Timestamps that do not ascend and
-    /// exceptions in no place of their own are corrupt.
-    pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Result<(), Corrupt> {
+    /// Decodes what follows the header, at the front of `bytes`. `None` if there is less, if
+    /// timestamps do not ascend, or if an exception has no place of its own.
+    pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Option<()> {
         if bytes.len() < self.packed_bytes() {
-            return Err(Corrupt);
+            return None;
         }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
         let value_bytes = &bytes[self.timestamp_bytes()..];
@@ -482,27 +474,25 @@ impl Header {
         if self.exceptions > 0 {
             self.read_exceptions(&value_bytes[self.value_bytes()..], values)?;
         }
-        if timestamps.windows(2).all(|pair| pair[0] < pair[1]) {
-            Ok(())
-        } else {
-            Err(Corrupt)
-        }
+        timestamps
+            .is_sorted_by(|one, next| one < next)
+            .then_some(())
     }
 
     #[cold]
-    fn read_exceptions(&self, bytes: &[u8], values: &mut [i64]) -> Result<(), Corrupt> {
-        let mut places = 0..values.len();
+    fn read_exceptions(&self, bytes: &[u8], values: &mut [i64]) -> Option<()> {
+        let mut start = 0;
         for exception in bytes.chunks_exact(EXCEPTION_BYTES).take(self.exceptions) {
-            let (&place, bits) = exception.split_first().ok_or(Corrupt)?;
+            let (&place, bits) = exception.split_first()?;
             let place = usize::from(place);
-            let bits = i64::from_le_bytes(bits.try_into().map_err(|_| Corrupt)?);
-            if !places.contains(&place) || !is_exception(bits) {
-                return Err(Corrupt);
+            let bits = i64::from_le_bytes(bits.try_into().ok()?);
+            if place < start || !is_exception(bits) {
+                return None;
             }
-            values[place] = bits;
-            places.start = place + 1;
+            *values.get_mut(place)? = bits;
+            start = place + 1;
         }
-        Ok(())
+        Some(())
     }
 
     #[inline]
@@ -648,20 +638,20 @@ mod tests {
             prop_assert_eq!(header.first_timestamp, points[0].timestamp);
             prop_assert_eq!(rest.len(), header.packed_bytes() + more);
             let mut run = Run::new();
-            prop_assert_eq!(header.decode(rest, &mut run), Ok(()));
+            prop_assert_eq!(header.decode(rest, &mut run), Some(()));
             prop_assert_eq!(bits(run.points()), bits(points.iter().copied()));
             // A byte less is no chunk.
             if header.packed_bytes() > 0 {
-                prop_assert_eq!(header.decode(&rest[..header.packed_bytes() - 1], &mut run), Err(Corrupt));
+                prop_assert_eq!(header.decode(&rest[..header.packed_bytes() - 1], &mut run), None);
             }
         }
 
         #[test]
         fn any_bytes_give_points_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), base: i64) {
             let mut rest = &bytes[..];
-            if let Ok(header) = Header::read(&mut rest, base) {
+            if let Some(header) = Header::read(&mut rest, base) {
                 let mut run = Run::new();
-                if header.decode(rest, &mut run).is_ok() {
+                if header.decode(rest, &mut run).is_some() {
                     prop_assert_eq!(run.points().count(), header.count);
                 }
             }
