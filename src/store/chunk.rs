@@ -113,6 +113,9 @@ impl Frame {
         let offsets = values
             .iter()
             .map(|value| value.wrapping_sub(self.least) as u64);
+        if self.unit == 1 {
+            return pack(out, self.width, offsets);
+        }
         let units = offsets.map(|offset| exact_quotient(offset, self.unit, inverse));
         pack(out, self.width, units);
     }
