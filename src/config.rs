@@ -87,8 +87,8 @@ pub struct Config {
     /// another connection, since another process may free some. At least 1 ms. Default: 1 s.
     pub accept_retry: Duration,
 
-    /// How long not to log again that no more connections are accepted, so that a flood of them
-    /// does not fill the log. Default: 10 min.
+    /// How long not to log again that no more connections are accepted, or that slow readers are
+    /// cut off, so that a flood of them does not fill the log. Default: 10 min.
     pub full_log_interval: Duration,
 
     /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).

@@ -86,6 +86,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put(put)) => self.hold_back(put),
+            Ok(Request::Get(_) | Request::GetAll) if !self.turn.is_answered => Answer::Executed,
             Ok(Request::Get(key)) => {
                 self.store_puts();
                 let snapshot = self.turn.store.snapshot(key);
@@ -96,9 +97,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
                 let snapshot = self.turn.store.snapshot_all();
                 self.answer_get((self.turn.store.series_count() > 0).then_some(snapshot))
             }
-            Err(WrongCommand) => {
-                self.answer_wrong_command(line, request::is_http_request_line(line))
-            }
+            Err(WrongCommand) => self.answer_wrong_command(line),
         }
     }
 
@@ -121,17 +120,13 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.turn.has_put = true;
     }
 
-    /// Answers a line that is too long; `start` is what was kept of it.
-    pub fn answer_too_long(&mut self, start: &[u8]) -> Answer {
-        self.answer_wrong_command(start, request::may_be_http_request_line(start))
-    }
-
-    fn answer_wrong_command(&mut self, line: &[u8], is_http: bool) -> Answer {
+    /// Answers a line that is no request, or is too long to be one.
+    pub fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
         let logged = &line[..line.len().min(LOGGED_BYTES)];
         log::debug!("wrong command: {}", logged.escape_ascii());
         self.store_puts();
         self.turn.replies.extend_from_slice(response::WRONG_COMMAND);
-        if is_http {
+        if request::is_http_request_line(line) {
             Answer::Foreign
         } else {
             Answer::Executed
@@ -235,6 +230,7 @@ mod tests {
             replies: &mut Vec::new(),
             full_at: 1 << 20,
             allowance: &mut allowance,
+            is_answered: true,
             has_put: false,
         };
         let mut executor = Executor::new(&mut turn);
@@ -280,6 +276,7 @@ mod tests {
                 replies: &mut replies,
                 full_at: 1 << 20,
                 allowance: &mut allowance,
+                is_answered: true,
                 has_put: false,
             };
             let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();

@@ -17,6 +17,8 @@ pub struct Turn<'turn> {
     pub full_at: usize,
     /// How much may be done.
     pub allowance: &'turn mut Allowance,
+    /// Replies reach the client. If not, only puts are executed.
+    pub is_answered: bool,
     /// A point was put, so the replies must wait for the commit.
     pub has_put: bool,
 }

@@ -134,14 +134,6 @@ pub fn is_http_request_line(line: &[u8]) -> bool {
         && matches!(minor_version, Some([digit]) if digit.is_ascii_digit())
 }
 
-/// Whether a line may be an HTTP request line, by its first bytes: a method in capital letters and
-/// a space. This is for lines that are too long to be kept to their end.
-pub fn may_be_http_request_line(start: &[u8]) -> bool {
-    let letters = start.iter().take_while(|byte| byte.is_ascii_uppercase());
-    let length = letters.count();
-    length > 0 && start.get(length) == Some(&b' ')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,18 +240,6 @@ mod tests {
             "Host: 127.0.0.1:8888\r",
         ] {
             assert!(!is_http_request_line(line.as_bytes()), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn beginnings_of_http_request_lines() {
-        for start in ["POST /", "GET ", "X http://"] {
-            assert!(may_be_http_request_line(start.as_bytes()), "{start:?}");
-        }
-        for start in [
-            "", " ", " POST /", "POST", "POST\t/", "post /", "POSt /", "POST1 /", "put k ",
-        ] {
-            assert!(!may_be_http_request_line(start.as_bytes()), "{start:?}");
         }
     }
 

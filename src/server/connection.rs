@@ -233,6 +233,7 @@ impl<S: Stream> Connection<S> {
             replies: &mut shared.replies,
             full_at,
             allowance,
+            is_answered: self.state < State::Unanswered,
             has_put: false,
         };
         self.session
@@ -746,6 +747,23 @@ mod tests {
                 "{cut} bytes"
             );
         }
+    }
+
+    #[test]
+    fn of_a_client_that_is_gone_only_puts_are_executed() {
+        let mut desk = desk(64 << 10);
+        for timestamp in 0..20_000 {
+            desk.store.put("k", timestamp, 0.5);
+        }
+        let mut connection = sending(&[&b"get k\n".repeat(1_000)[..], b"put k 1 20000\n"].concat());
+        connection.stream.ends = true;
+        connection.stream.writes = [Step::Bytes(1), Step::Error].into();
+        let mut turns = 0;
+        while connection.turn(&mut desk) != Next::Close {
+            turns += 1;
+        }
+        assert!(turns < 10, "{turns} turns for replies to nobody");
+        assert_eq!(desk.store.point_count(), 20_001);
     }
 
     #[test]

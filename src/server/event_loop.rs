@@ -54,6 +54,8 @@ pub struct EventLoop<'store, C> {
     has_housework: bool,
     /// How many snapshots were cut off at the last look.
     snapshots_cut_off: u64,
+    /// When cutting off was last logged.
+    cut_off_logged_at: Option<Instant>,
 }
 
 /// A connection and what the loop knows of it.
@@ -116,6 +118,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             stopping: None,
             has_housework: false,
             snapshots_cut_off: 0,
+            cut_off_logged_at: None,
         }
     }
 
@@ -412,6 +415,12 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
+        }
+        let (now, interval) = ((self.clock)(), self.config().full_log_interval);
+        let is_old = |logged_at: Instant| now.saturating_duration_since(logged_at) >= interval;
+        if self.cut_off_logged_at.is_none_or(is_old) {
+            self.cut_off_logged_at = Some(now);
+            log::warn!("slow readers are cut off: what is kept for them is at its limit");
         }
         // Those that wait for their clients would not notice.
         for (key, client) in &mut self.clients {

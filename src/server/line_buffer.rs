@@ -24,13 +24,16 @@ struct Cut {
     scanned: usize,
     /// End of what was read; `end <= bytes.len()`.
     end: usize,
-    /// The line that begins at `start` is too long: its first bytes are there, up to
-    /// [`TOO_LONG_KEPT_BYTES`], and not all that followed them.
+    /// The line that begins at `start` is too long, and its middle may be left out.
     discarding: bool,
 }
 
-/// How much is kept of the beginning of a line that is too long, unless the limit itself is less.
-const TOO_LONG_KEPT_BYTES: usize = 32;
+/// Bytes that are kept of a line that is too long, which tell whether it is a request of another
+/// protocol: its beginning, …
+const TOO_LONG_BYTES: usize = 48;
+
+/// … and, of these, its end.
+const TOO_LONG_END_BYTES: usize = 16;
 
 /// What a connection keeps of its input between its turns: nothing when it is idle, which costs
 /// no memory outside this struct.
@@ -60,7 +63,7 @@ impl Unread {
 pub enum Line<'buffer> {
     /// A line within the limit.
     Whole(&'buffer [u8]),
-    /// A line of more bytes than the limit, discarded up to its newline but for its beginning.
+    /// A line of more bytes than the limit: its beginning and its end at least.
     TooLong(&'buffer [u8]),
 }
 
@@ -75,7 +78,7 @@ impl LineBuffer {
     /// A buffer for lines of up to `line_limit` bytes and reads of up to `read_size`.
     pub fn new(line_limit: usize, read_size: usize) -> LineBuffer {
         LineBuffer {
-            bytes: vec![0; line_limit + read_size].into_boxed_slice(),
+            bytes: vec![0; line_limit.max(TOO_LONG_BYTES) + read_size].into_boxed_slice(),
             cut: Cut::default(),
             line_limit,
         }
@@ -96,11 +99,24 @@ impl LineBuffer {
 
     /// Hands back what is left over, and is empty again.
     pub fn save(&mut self) -> Unread {
+        self.shorten_line();
         let cut = mem::take(&mut self.cut);
         Unread {
             bytes: self.bytes[cut.start..cut.end].into(),
             scanned: (cut.scanned - cut.start) as u32,
             discarding: cut.discarding,
+        }
+    }
+
+    /// Leaves out the middle of an unfinished line that is too long.
+    fn shorten_line(&mut self) {
+        let cut = &mut self.cut;
+        let is_unfinished = cut.scanned == cut.end;
+        if cut.discarding && is_unfinished && cut.end - cut.start > TOO_LONG_BYTES {
+            let end = cut.end - TOO_LONG_END_BYTES..cut.end;
+            cut.end = cut.start + TOO_LONG_BYTES;
+            cut.scanned = cut.end;
+            self.bytes.copy_within(end, cut.end - TOO_LONG_END_BYTES);
         }
     }
 
@@ -128,11 +144,12 @@ impl LineBuffer {
         most_bytes: usize,
     ) -> io::Result<(usize, bool)> {
         debug_assert!(!self.has_unscanned(), "a read is for when no line is left");
+        self.shorten_line();
         let cut = &mut self.cut;
         self.bytes.copy_within(cut.start..cut.end, 0);
         cut.end -= mem::take(&mut cut.start);
         cut.scanned = cut.end;
-        let read_size = most_bytes.min(self.bytes.len() - self.line_limit);
+        let read_size = most_bytes.min(self.bytes.len() - self.line_limit.max(TOO_LONG_BYTES));
         let room = &mut self.bytes[cut.end..][..read_size];
         let count = loop {
             match source.read(room) {
@@ -171,21 +188,15 @@ impl<'buffer> Iterator for Lines<'buffer> {
         if !mem::take(&mut cut.discarding) && line.len() <= self.line_limit {
             return Some(Line::Whole(line));
         }
-        let kept_bytes = line.len().min(TOO_LONG_KEPT_BYTES).min(self.line_limit);
-        Some(Line::TooLong(&line[..kept_bytes]))
+        Some(Line::TooLong(line))
     }
 }
 
 impl Cut {
-    /// Keeps the unfinished line at the end, or, where it is too long already, its beginning.
+    /// Finds whether the unfinished line at the end is too long already.
     fn wait_for_more(&mut self, line_limit: usize) {
-        if self.discarding || self.end - self.start > line_limit {
-            self.discarding = true;
-            let kept_bytes = TOO_LONG_KEPT_BYTES.min(line_limit);
-            self.end = self.end.min(self.start + kept_bytes);
-        }
+        self.discarding |= self.end - self.start > line_limit;
         self.scanned = self.end;
-        debug_assert!(self.end - self.start <= line_limit);
     }
 }
 
@@ -223,23 +234,24 @@ mod tests {
             }
             lines.extend(buffer.lines().take(per_turn).map(|line| match line {
                 Line::Whole(line) => Some(line.to_vec()),
-                Line::TooLong(start) => {
-                    let is_start = |line: &[u8]| line.starts_with(start);
-                    assert!(whole.split(|&byte| byte == b'\n').any(is_start));
-                    assert_eq!(start.len(), TOO_LONG_KEPT_BYTES.min(limit));
+                Line::TooLong(kept) => {
+                    let start = &kept[..kept.len().min(TOO_LONG_BYTES - TOO_LONG_END_BYTES)];
+                    let end = &kept[kept.len() - kept.len().min(TOO_LONG_END_BYTES)..];
+                    let is_of = |line: &[u8]| line.starts_with(start) && line.ends_with(end);
+                    assert!(whole.split(|&byte| byte == b'\n').any(is_of));
                     None
                 }
             }));
             unread = buffer.save();
             assert!(buffer.is_empty());
-            assert!(unread.bytes.len() <= limit + read_size);
+            assert!(unread.bytes.len() <= limit.max(TOO_LONG_BYTES) + read_size);
         }
     }
 
     proptest! {
         #[test]
         fn any_cutting_gives_the_same_lines(
-            input in "[ab\n]{0,200}", limit in 1usize..50, read_size in 1usize..50, per_turn in 1usize..5,
+            input in "[ab]{0,150}\n[ab\n]{0,200}", limit in 1usize..60, read_size in 1usize..50, per_turn in 1usize..5,
         ) {
             prop_assert_eq!(
                 cut(input.as_bytes(), limit, read_size, per_turn),
@@ -262,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_endless_line_only_the_beginning_is_kept() {
+    fn of_an_endless_line_only_the_beginning_and_the_end_are_kept() {
         let mut buffer = LineBuffer::new(10, 8);
         let mut unread = Unread::default();
         for _ in 0..1_000 {
@@ -274,7 +286,7 @@ mod tests {
             assert_eq!(buffer.lines().next(), None);
             assert!(!buffer.is_empty());
             unread = buffer.save();
-            assert!(unread.bytes.len() <= 10);
+            assert!(unread.bytes.len() <= TOO_LONG_BYTES);
         }
     }
 }

@@ -90,7 +90,7 @@ impl LineSession {
         while !self.is_over && !executor.is_done() {
             let answer = match lines.next() {
                 Some(Line::Whole(line)) => executor.execute(line),
-                Some(Line::TooLong(start)) => executor.answer_too_long(start),
+                Some(Line::TooLong(line)) => executor.answer_wrong_command(line),
                 None => return,
             };
             self.burst = self.burst.max(match answer {

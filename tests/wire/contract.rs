@@ -239,6 +239,23 @@ fn rule_03_everything_else_is_a_wrong_command() {
 }
 
 #[test]
+fn rule_03_a_long_line_in_capitals_is_no_http_request_line() {
+    let (server, x) = (Running::start(), "x".repeat(70_000));
+    for line in [
+        format!("PUT a {x}"),
+        format!("A {x}"),
+        format!("GET /{x} HTTP/2"),
+        format!("POST {x}HTTP/1.1"),
+    ] {
+        let mut client = server.connect();
+        client.exchange(
+            format!("{line}\nget k\n").as_bytes(),
+            &[WRONG_COMMAND, OK].concat(),
+        );
+    }
+}
+
+#[test]
 fn rule_03_an_http_request_line_ends_the_connection() {
     let long_target = "x".repeat(100_000);
     let lines = [
