@@ -268,12 +268,16 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         self.do_housework();
     }
 
+    /// Whether all connections together keep so much that they get the least shares.
+    fn keeps_much(&self) -> bool {
+        self.shared.kept_bytes >= self.config().kept_limit_bytes
+    }
+
     /// Gives fresh connections their small shares.
     fn serve_fresh(&mut self) {
-        let is_short_of_memory = self.shared.kept_bytes >= self.config().kept_limit_bytes;
         let share = self
             .ready
-            .fresh_share(&self.server.config, is_short_of_memory, self.clock);
+            .fresh_share(self.config(), self.keeps_much(), self.clock);
         for _ in 0..self.ready.fresh.len() {
             if !self.may_serve() {
                 return;
@@ -289,7 +293,9 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         if self.ready.busy.is_empty() {
             return;
         }
-        let share = self.ready.busy_share(&self.server.config, self.clock);
+        let share = self
+            .ready
+            .busy_share(self.config(), self.keeps_much(), self.clock);
         let ends_at = (self.clock)() + self.config().turn_time;
         for _ in 0..self.ready.busy.len() {
             if !self.may_serve() {

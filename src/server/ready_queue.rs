@@ -1,6 +1,7 @@
 //! Which connections get a turn, and in which order.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::turn::{Allowance, Clock};
@@ -35,41 +36,39 @@ impl ReadyQueue {
     /// The share of each connection that is fresh now; the least share if `is_least`.
     pub fn fresh_share(&self, config: &Config, is_least: bool, clock: Clock) -> Allowance {
         let ready = self.fresh.len().max(1);
-        let share = |all: usize, least: usize, most: usize| {
-            let share = if is_least { 0 } else { all / ready };
-            share.max(least).min(most)
-        };
-        Allowance::new(
-            share(
-                Config::FRESH_READ_BYTES,
-                Config::FRESH_READ_MIN_BYTES,
-                config.read_buffer_bytes,
-            ),
-            share(
-                Config::FRESH_REPLY_BYTES,
-                Config::FRESH_REPLY_MIN_BYTES,
-                config.write_buffer_bytes,
-            ),
-            config.turn_time / u32::try_from(ready).unwrap_or(u32::MAX),
-            clock,
-        )
+        let time = config.turn_time / u32::try_from(ready).unwrap_or(u32::MAX);
+        share(config, ready, is_least, time, clock)
     }
 
-    /// The share of a busy connection: one full read, and one write buffer of replies.
-    pub fn busy_share(&self, config: &Config, clock: Clock) -> Allowance {
-        Allowance::new(
-            config.read_buffer_bytes,
-            config.write_buffer_bytes,
-            config.turn_time / 4,
-            clock,
-        )
+    /// The share of a busy connection: one full read and one write buffer of replies, or the least
+    /// of both.
+    pub fn busy_share(&self, config: &Config, is_least: bool, clock: Clock) -> Allowance {
+        share(config, 1, is_least, config.turn_time / 4, clock)
     }
+}
+
+fn share(config: &Config, ready: usize, is_least: bool, time: Duration, clock: Clock) -> Allowance {
+    let part = |all: usize, least: usize, most: usize| {
+        let part = if is_least { 0 } else { all / ready };
+        part.max(least).min(most)
+    };
+    let read_bytes = part(
+        Config::FRESH_READ_BYTES,
+        Config::FRESH_READ_MIN_BYTES,
+        config.read_buffer_bytes,
+    );
+    let reply_bytes = part(
+        Config::FRESH_REPLY_BYTES,
+        Config::FRESH_REPLY_MIN_BYTES,
+        config.write_buffer_bytes,
+    );
+    Allowance::new(read_bytes, reply_bytes, time, clock)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     #[test]
     fn shares_are_small_if_many_are_fresh() {
@@ -87,8 +86,10 @@ mod tests {
         assert_eq!(share(256, false), (4 * kib, 16 * kib, time / 256));
         assert_eq!(share(10_000, false), (2 * kib, 4 * kib, time / 10_000));
         assert_eq!(share(1, true), (2 * kib, 4 * kib, time));
-        let busy = ReadyQueue::default().busy_share(&config, Instant::now);
+        let busy = ReadyQueue::default().busy_share(&config, false, Instant::now);
         assert_eq!((busy.read_bytes, busy.reply_bytes), (64 * kib, 64 * kib));
+        let least = ReadyQueue::default().busy_share(&config, true, Instant::now);
+        assert_eq!((least.read_bytes, least.reply_bytes), (2 * kib, 4 * kib));
         assert!((Duration::from_micros(100)..=time).contains(&busy.time()));
     }
 
