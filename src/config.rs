@@ -70,7 +70,7 @@ pub struct Config {
     /// one wrong command and is discarded as it comes. Default: 64 KiB.
     pub line_limit_bytes: usize,
 
-    /// Bytes read from one connection at once, 1 to 1 MiB. More makes long pipelines a little
+    /// Bytes read from one connection at once, 1 to 512 KiB. More makes long pipelines a little
     /// cheaper, up to what is executed in one turn. Default: 64 KiB.
     pub read_buffer_bytes: usize,
 
@@ -132,15 +132,19 @@ impl Config {
     /// The most that a line or the write buffer may be set to: 64 MiB.
     pub const BUFFER_MAX_BYTES: usize = 64 << 20;
 
-    /// The most that the read buffer may be set to: 1 MiB, about what is executed in one turn.
-    pub const READ_BUFFER_MAX_BYTES: usize = 1 << 20;
+    /// The most that the read buffer may be set to: 512 KiB, about what is executed in one turn.
+    pub const READ_BUFFER_MAX_BYTES: usize = 512 << 10;
 
-    /// Bytes that are read in one turn from all clients who are ready, in equal shares: some 30,000
+    /// Connections that are replied to at once, after one commit. More of them would wait for each
+    /// other.
+    pub(crate) const TURN_REPLIES: usize = 64;
+
+    /// Bytes that are read in one turn from all clients who are ready, in equal shares: some 15,000
     /// puts.
-    pub(crate) const FRESH_READ_BYTES: usize = 1 << 20;
+    pub(crate) const FRESH_READ_BYTES: usize = 512 << 10;
 
-    /// The least such share: some dozens of puts.
-    pub(crate) const FRESH_READ_MIN_BYTES: usize = 2 << 10;
+    /// The least such share: a dozen puts.
+    pub(crate) const FRESH_READ_MIN_BYTES: usize = 512;
 
     /// Bytes that are replied in one turn to all clients who are ready, in equal shares.
     pub(crate) const FRESH_REPLY_BYTES: usize = 4 << 20;

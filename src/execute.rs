@@ -11,6 +11,9 @@ use crate::turn::Turn;
 /// How much of a wrong line is logged.
 const LOGGED_BYTES: usize = 100;
 
+/// Runs of points that are formed between two looks at the clock: a few microseconds.
+const RUNS_PER_LOOK: u32 = 8;
+
 /// A put of up to this length is parsed in a fraction of a microsecond.
 const ORDINARY_LINE_BYTES: usize = 256;
 
@@ -163,18 +166,26 @@ pub struct Reply {
 
 impl Reply {
     /// Appends points until the reply is complete, or, which is a break, as many bytes are
-    /// appended as the turn allows, rounded up to a whole point.
+    /// appended as the turn allows, rounded up to a whole point, or its time is up.
     ///
     /// # Errors
     ///
     /// If the snapshot can no longer be read: the reply will never be complete.
     pub fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, SnapshotError> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes;
-        let mut run = Run::new();
+        let (mut run, mut runs) = (Run::new(), 0u32);
         while let Some(key) = self.snapshot.next_run(turn.store, &mut run)? {
             if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full_at) {
                 self.snapshot.take_back(timestamp);
                 return Ok(ControlFlow::Break(()));
+            }
+            // A million series of one point take far longer than their bytes say.
+            runs += 1;
+            if runs.is_multiple_of(RUNS_PER_LOOK) {
+                turn.allowance.look_at_clock();
+                if turn.allowance.time_is_up() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         turn.replies.extend_from_slice(response::POINTS_END);

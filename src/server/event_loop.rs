@@ -323,7 +323,8 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
         let replies = start..self.shared.replies.len();
         self.answered.push(Answered { key, replies });
-        if self.shared.replies.len() >= self.config().turn_reply_bytes {
+        let are_many = self.answered.len() >= Config::TURN_REPLIES;
+        if are_many || self.shared.replies.len() >= self.config().turn_reply_bytes {
             self.commit_and_reply();
         }
     }

@@ -81,15 +81,15 @@ mod tests {
         };
         let (kib, time) = (1 << 10, config.turn_time);
         assert_eq!(share(1, false), (64 * kib, 64 * kib, time));
-        assert_eq!(share(16, false), (64 * kib, 64 * kib, time / 16));
-        assert_eq!(share(32, false), (32 * kib, 64 * kib, time / 32));
-        assert_eq!(share(256, false), (4 * kib, 16 * kib, time / 256));
-        assert_eq!(share(10_000, false), (2 * kib, 4 * kib, time / 10_000));
-        assert_eq!(share(1, true), (2 * kib, 4 * kib, time));
+        assert_eq!(share(8, false), (64 * kib, 64 * kib, time / 8));
+        assert_eq!(share(32, false), (16 * kib, 64 * kib, time / 32));
+        assert_eq!(share(256, false), (2 * kib, 16 * kib, time / 256));
+        assert_eq!(share(10_000, false), (512, 4 * kib, time / 10_000));
+        assert_eq!(share(1, true), (512, 4 * kib, time));
         let busy = ReadyQueue::default().busy_share(&config, false, Instant::now);
         assert_eq!((busy.read_bytes, busy.reply_bytes), (64 * kib, 64 * kib));
         let least = ReadyQueue::default().busy_share(&config, true, Instant::now);
-        assert_eq!((least.read_bytes, least.reply_bytes), (2 * kib, 4 * kib));
+        assert_eq!((least.read_bytes, least.reply_bytes), (512, 4 * kib));
         assert!((Duration::from_micros(100)..=time).contains(&busy.time()));
     }
 
@@ -97,12 +97,9 @@ mod tests {
     fn a_connection_that_keeps_much_is_busy() {
         let mut queue = ReadyQueue::default();
         assert!(queue.is_empty());
-        for kept_bytes in [0, 2_048, 2_049] {
+        for kept_bytes in [0, 512, 513] {
             queue.push(kept_bytes, kept_bytes);
         }
-        assert_eq!(
-            (queue.fresh, queue.busy),
-            ([0, 2_048].into(), [2_049].into())
-        );
+        assert_eq!((queue.fresh, queue.busy), ([0, 512].into(), [513].into()));
     }
 }

@@ -140,7 +140,7 @@ fn a_long_stream_in_random_pieces_gives_the_replies_of_the_oracle() {
 fn a_long_stream_in_one_write_gives_the_replies_of_the_oracle() {
     let requests = fixed(requests(10_000));
     let expected = replies_of(Oracle::new(), &requests);
-    for read_buffer_bytes in [1, 3, 1 << 20] {
+    for read_buffer_bytes in [1, 3, Config::READ_BUFFER_MAX_BYTES] {
         let server = Running::start_with(Config {
             read_buffer_bytes,
             ..Config::default()
