@@ -29,6 +29,8 @@ pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
 /// Bytes before the chunks.
 const HEADER_BYTES: usize = 10;
 
+/// Why decoding cannot fail here. Only [`chunk`] writes blocks, in this process's memory: bytes that do
+/// not decode are a defect of ours, and to go on without them would lose their points for good.
 const NOT_CORRUPT: &str = "a sealed block is as it was written";
 
 /// An immutable block, shared by the series and the snapshots that read it.

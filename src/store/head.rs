@@ -25,6 +25,8 @@ const EXCEPTION: u64 = 1 << 52;
 /// As many bytes as nearly every point takes at most.
 const POINT_BYTES_MAX: usize = 12;
 
+/// Why reading cannot fail here. Only the head itself writes its bytes, and counts what it writes: fewer
+/// points would be a defect of ours, and would be lost for good.
 const COMPLETE: &str = "a head holds as many points as it counts";
 
 /// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind, with

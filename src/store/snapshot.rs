@@ -376,6 +376,33 @@ mod tests {
         proptest::collection::vec(step, 1..100)
     }
 
+    /// Puts to one key, one point at a time, or, where their number is even, to all keys in turn at
+    /// once.
+    fn put_both(
+        store: &mut Store,
+        naive: &mut Naive,
+        key: usize,
+        points: impl ExactSizeIterator<Item = (i64, f64)>,
+    ) {
+        let at_once = points.len().is_multiple_of(2);
+        let mut puts = Vec::new();
+        for (place, (timestamp, value)) in points.enumerate() {
+            let key = KEYS[(key + usize::from(at_once) * place) % KEYS.len()];
+            naive.put(key, timestamp, value);
+            if at_once {
+                let key = key.into();
+                puts.push(Put {
+                    key,
+                    timestamp,
+                    value,
+                });
+            } else {
+                store.put(key, timestamp, value);
+            }
+        }
+        store.put_all(&puts);
+    }
+
     proptest! {
         #[test]
         fn snapshots_hold_what_a_naive_store_held(steps in steps()) {
@@ -385,28 +412,11 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Puts { key, timestamp, step, count, value } => {
-                        // One at a time to one key, or at once to all in turn.
-                        let at_once = count % 2 == 0;
-                        let puts: Vec<(&str, i64, f64)> = (0..count)
-                            .map(|i| {
-                                let key = (key + usize::from(at_once) * i as usize) % KEYS.len();
-                                (KEYS[key], timestamp.saturating_add(i * step), value + i as f64)
-                            })
-                            .collect();
-                        for &(key, timestamp, value) in &puts {
-                            naive.put(key, timestamp, value);
-                            if !at_once {
-                                store.put(key, timestamp, value);
-                            }
-                        }
-                        if at_once {
-                            let puts = puts.into_iter().map(|(key, timestamp, value)| Put {
-                                key: key.into(),
-                                timestamp,
-                                value,
-                            });
-                            store.put_all(&puts.collect::<Vec<_>>());
-                        }
+                        let values = (0..count as usize).map(|at| {
+                            let at = at as i64;
+                            (timestamp.saturating_add(at * step), value + at as f64)
+                        });
+                        put_both(&mut store, &mut naive, key, values);
                     }
                     Step::Snapshot { key: None } => {
                         open.push((store.snapshot_all(), Vec::new(), naive.all_points()));

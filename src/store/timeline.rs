@@ -508,18 +508,27 @@ mod tests {
     fn put_all(
         points: impl IntoIterator<Item = (i64, f64)>,
     ) -> (Option<Timeline>, BTreeMap<i64, u64>) {
-        let (mut timeline, mut naive) = (None::<Timeline>, BTreeMap::new());
+        let (mut timeline, mut naive) = (None, BTreeMap::new());
         for (timestamp, value) in points {
-            let point = Point { timestamp, value };
-            match &mut timeline {
-                Some(timeline) => {
-                    timeline.put(point);
-                }
-                None => timeline = Some(Timeline::new(point, 0)),
-            }
-            naive.insert(timestamp, value.to_bits());
+            put(&mut timeline, &mut naive, timestamp, value);
         }
         (timeline, naive)
+    }
+
+    fn put(
+        timeline: &mut Option<Timeline>,
+        naive: &mut BTreeMap<i64, u64>,
+        timestamp: i64,
+        value: f64,
+    ) {
+        let point = Point { timestamp, value };
+        match timeline {
+            Some(timeline) => {
+                timeline.put(point);
+            }
+            None => *timeline = Some(Timeline::new(point, 0)),
+        }
+        naive.insert(timestamp, value.to_bits());
     }
 
     fn value() -> impl Strategy<Value = f64> {
@@ -556,14 +565,7 @@ mod tests {
             let mut held = Vec::new();
             for stretch in stretches {
                 for (timestamp, value) in stretch {
-                    let point = Point { timestamp, value };
-                    match &mut timeline {
-                        Some(timeline) => {
-                            timeline.put(point);
-                        }
-                        None => timeline = Some(Timeline::new(point, 0)),
-                    }
-                    naive.insert(timestamp, value.to_bits());
+                    put(&mut timeline, &mut naive, timestamp, value);
                 }
                 // As a snapshot holds it.
                 held.extend(timeline.clone().map(|timeline| (timeline, naive.clone())));
