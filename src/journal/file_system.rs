@@ -1,0 +1,270 @@
+//! What the journal asks of a disk: the files of one folder.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The file in a [`Folder`] that its user has locked.
+const LOCK: &str = "lock";
+
+/// Mode of files: only their owner may read them.
+const FILE_MODE: u32 = 0o600;
+
+/// The same of the folder.
+const FOLDER_MODE: u32 = 0o700;
+
+/// The files of one folder, by their names in it.
+///
+/// Any call may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be tried again. What
+/// is written, created, renamed or removed may be lost when the power fails, until it is synced.
+pub trait FileSystem: Send + 'static {
+    /// An open file, which is read or written from the beginning on.
+    type File: Send;
+
+    /// The names of all files, in no order. Those that are not UTF-8 are left out.
+    fn list(&mut self) -> io::Result<Vec<String>>;
+
+    /// Creates a file for writing, or empties the one of this name.
+    fn create(&mut self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens a file for reading.
+    fn open(&mut self, name: &str) -> io::Result<Self::File>;
+
+    /// Reads some of the next bytes into `room`, and returns how many: 0 at the end of the file.
+    fn read(&mut self, file: &mut Self::File, room: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes some of `bytes`, from the first on, and returns how many.
+    fn write(&mut self, file: &mut Self::File, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Returns when all that is written to the file is on the medium, whatever becomes of its
+    /// name. If it fails, what was written before may be lost even if the next sync succeeds.
+    fn sync(&mut self, file: &mut Self::File) -> io::Result<()>;
+
+    /// Cuts a file to so many bytes, and syncs it.
+    fn truncate(&mut self, name: &str, bytes: u64) -> io::Result<()>;
+
+    /// Gives a file another name, and removes the file that had that before.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Returns when all files that were created, renamed and removed are so on the medium.
+    fn sync_folder(&mut self) -> io::Result<()>;
+}
+
+/// A real folder, which no other process uses meanwhile.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Locked until it is closed, at the latest by the end of the process.
+    _lock: File,
+}
+
+impl Folder {
+    /// Locks a folder, which is created if there is none. Only its owner may use it then.
+    ///
+    /// # Errors
+    ///
+    /// With a text for people where the path is no folder, the folder is in use or cannot be
+    /// written to; else the system's error.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        let created = match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(explained("cannot create it", error));
+            }
+            result => result.is_ok(),
+        };
+        // The working directory may change later.
+        let path = path.canonicalize()?;
+        if created && let Some(parent) = path.parent() {
+            // Else the folder itself may be lost when the power fails.
+            File::open(parent)?.sync_all()?;
+        }
+        if !path.is_dir() {
+            return Err(io::Error::new(ErrorKind::NotADirectory, "not a folder"));
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).mode(FILE_MODE);
+        let lock = options
+            .open(path.join(LOCK))
+            .map_err(|error| explained("not writable", error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Folder { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let text = "in use by another metricd";
+                Err(io::Error::new(ErrorKind::ResourceBusy, text))
+            }
+            Err(TryLockError::Error(error)) => Err(explained("cannot lock it", error)),
+        }
+    }
+}
+
+impl FileSystem for Folder {
+    type File = File;
+
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create(&mut self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        options.mode(FILE_MODE).open(self.path.join(name))
+    }
+
+    fn open(&mut self, name: &str) -> io::Result<File> {
+        File::open(self.path.join(name))
+    }
+
+    fn read(&mut self, file: &mut File, room: &mut [u8]) -> io::Result<usize> {
+        file.read(room)
+    }
+
+    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+        file.write(bytes)
+    }
+
+    fn sync(&mut self, file: &mut File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn truncate(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_folder(&mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// The same error, with what it means to the operator before it.
+fn explained(meaning: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{meaning}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A path in the system's folder for temporary files, removed when it is dropped.
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Temporary {
+            let name = format!("metricd-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            // Left by an earlier process of this number, which was killed.
+            drop(fs::remove_dir_all(&path));
+            Temporary(path)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            // A test that fails may not have created it.
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        let metadata = fs::metadata(path).expect("it is there");
+        metadata.permissions().mode() & 0o777
+    }
+
+    /// The whole content of a file.
+    fn content(folder: &mut Folder, name: &str) -> io::Result<Vec<u8>> {
+        let mut file = folder.open(name)?;
+        let (mut content, mut room) = (Vec::new(), [0; 3]);
+        loop {
+            match folder.read(&mut file, &mut room)? {
+                0 => return Ok(content),
+                length => content.extend(&room[..length]),
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_what_was_done_to_them() -> io::Result<()> {
+        let path = Temporary::new("files");
+        let mut folder = Folder::open(&path.0)?;
+        let mut file = folder.create("a")?;
+        assert_eq!(folder.write(&mut file, b"abcdef")?, 6);
+        folder.sync(&mut file)?;
+        folder.sync_folder()?;
+        assert_eq!(content(&mut folder, "a")?, b"abcdef");
+        folder.truncate("a", 4)?;
+        folder.create("b")?;
+        folder.rename("a", "b")?;
+        assert_eq!(content(&mut folder, "b")?, b"abcd");
+        let mut names = folder.list()?;
+        names.sort();
+        assert_eq!(names, ["b", "lock"]);
+        for name in ["b", "lock"] {
+            assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
+        }
+        assert_eq!(mode(&path.0), 0o700);
+        folder.create("b")?;
+        assert_eq!(content(&mut folder, "b")?, b"");
+        folder.remove("b")?;
+        assert_eq!(folder.list()?, ["lock"]);
+        let gone = [
+            folder.open("b").err(),
+            folder.remove("b").err(),
+            folder.truncate("b", 0).err(),
+            folder.rename("b", "c").err(),
+        ];
+        for error in gone {
+            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::NotFound));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_has_one_user_at_a_time_and_keeps_its_files() -> io::Result<()> {
+        let path = Temporary::new("lock");
+        let mut folder = Folder::open(&path.0)?;
+        folder.create("a")?;
+        let error = Folder::open(&path.0).expect_err("it is in use");
+        assert_eq!(error.to_string(), "in use by another metricd");
+        drop(folder);
+        assert_eq!(content(&mut Folder::open(&path.0)?, "a")?, b"");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_folder_is_refused_and_left_alone() -> io::Result<()> {
+        let folder = Temporary::new("kinds");
+        fs::create_dir(&folder.0)?;
+        let file = folder.0.join("file");
+        fs::write(&file, "content")?;
+        fs::create_dir_all(folder.0.join("locked/lock"))?;
+        for (path, expected) in [
+            ("file", "not a folder"),
+            ("file/below", "cannot create it: Not a directory"),
+            ("none/below", "cannot create it: No such file or directory"),
+            ("locked", "not writable: Is a directory"),
+        ] {
+            let error = Folder::open(&folder.0.join(path)).expect_err(path);
+            assert!(error.to_string().starts_with(expected), "{path}: {error}");
+        }
+        assert_eq!(fs::read(&file)?, b"content");
+        Ok(())
+    }
+}

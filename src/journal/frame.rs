@@ -1,0 +1,1 @@
+//! Frames: what a file of the journal is made of.

@@ -1,0 +1,1 @@
+//! Puts as the bytes of a frame, and back.
