@@ -140,79 +140,123 @@ impl Store {
     /// In a store too large for the processor's caches this takes half the time: it waits for the
     /// memory of up to sixteen series at once, not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
+        let mut places = [NOWHERE; PUTS_AT_ONCE];
+        for puts in puts.chunks(PUTS_AT_ONCE) {
+            self.put_all_noting_places(puts, &mut places);
+        }
+    }
+
+    /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and leaves the
+    /// place of each one's series in `places`. A series that is new has the next place.
+    #[inline]
+    pub(crate) fn put_all_noting_places(
+        &mut self,
+        puts: &[Put],
+        places: &mut [usize; PUTS_AT_ONCE],
+    ) {
         if let [put] = puts {
             // There is no other memory to wait for at the same time.
-            return self.put_one(put);
+            places[0] = self.put_one(put);
+            return;
         }
-        for puts in puts.chunks(PUTS_AT_ONCE) {
-            let mut places = [NOWHERE; PUTS_AT_ONCE];
-            for (place, put) in places.iter_mut().zip(puts) {
-                *place = self.guess(self.index.hash(put.key));
+        let places = &mut places[..puts.len()];
+        for (place, put) in places.iter_mut().zip(puts) {
+            *place = self.guess(self.index.hash(put.key));
+        }
+        self.warm(
+            places
+                .iter()
+                .zip(puts)
+                .map(|(&place, put)| (place, put.timestamp)),
+        );
+        for (place, put) in places.iter_mut().zip(puts) {
+            if !self.put_at(*place, put) {
+                *place = self.put_unguessed(self.index.hash(put.key), put);
             }
-            // Where points come late, more memory is in use than the newest bytes of each series.
-            if self.series.len() > CACHED_SERIES || self.points_rewritten > 0 {
-                for (&place, put) in places.iter().zip(puts) {
-                    if let Some(series) = self.series.get(place) {
-                        series.warm(put.timestamp);
-                    }
-                }
-            }
-            for (&place, put) in places.iter().zip(puts) {
-                if !self.put_at(place, put) {
-                    self.put_unguessed(self.index.hash(put.key), put);
+        }
+    }
+
+    /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places. Points for
+    /// places that do not exist are left out.
+    #[inline]
+    pub(crate) fn put_all_at_places(&mut self, puts: &[(usize, Point)]) {
+        self.warm(puts.iter().map(|&(place, point)| (place, point.timestamp)));
+        for &(place, point) in puts {
+            self.put_if(place, point, |_| true);
+        }
+    }
+
+    /// Loads what puts into the series at these places need into the processor's cache, several at
+    /// the same time.
+    #[inline]
+    fn warm(&self, puts: impl Iterator<Item = (usize, i64)>) {
+        // Where points come late, more memory is in use than the newest bytes of each series.
+        if self.series.len() > CACHED_SERIES || self.points_rewritten > 0 {
+            for (place, timestamp) in puts {
+                if let Some(series) = self.series.get(place) {
+                    series.warm(timestamp);
                 }
             }
         }
     }
 
+    /// Returns the place of the series.
     #[inline]
-    fn put_one(&mut self, put: &Put) {
+    fn put_one(&mut self, put: &Put) -> usize {
         let hash = self.index.hash(put.key);
-        if !self.put_at(self.guess(hash), put) {
-            self.put_unguessed(hash, put);
+        let place = self.guess(hash);
+        if self.put_at(place, put) {
+            return place;
         }
+        self.put_unguessed(hash, put)
     }
 
     /// Puts into the series at this place, if it is the one that has the key.
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
+        self.put_if(place, put.point(), |series| series.has(put.key))
+    }
+
+    /// Puts into the series at this place, if there is one and it is the right one.
+    #[inline]
+    fn put_if(&mut self, place: usize, point: Point, is_right: impl Fn(&Series) -> bool) -> bool {
         if self.readers.borrow().youngest > 0 {
-            self.note(place, put);
+            self.note(place, point.timestamp, &is_right);
         }
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| series.has(put.key)) else {
+        let Some(series) = series.filter(|series| is_right(series)) else {
             return false;
         };
-        let points_rewritten = series
-            .timeline
-            .put_counted(put.point(), &mut self.series_bytes);
+        let points_rewritten = series.timeline.put_counted(point, &mut self.series_bytes);
         self.points_rewritten += points_rewritten as u64;
         true
     }
 
-    /// Notes what a put into the series at this place would change, if that has the key.
+    /// Notes what a put into the series at this place would change, if it is the right one.
     #[cold]
-    fn note(&mut self, place: usize, put: &Put) {
+    fn note(&mut self, place: usize, timestamp: i64, is_right: &dyn Fn(&Series) -> bool) {
         let readers = &mut self.readers.borrow_mut();
         let series = self.series.get_mut(place);
-        if let Some(series) = series.filter(|series| series.has(put.key)) {
-            let points_encoded = self.notes.before_put(series, place, put.timestamp, readers);
+        if let Some(series) = series.filter(|series| is_right(series)) {
+            let points_encoded = self.notes.before_put(series, place, timestamp, readers);
             self.points_rewritten += points_encoded as u64;
         }
     }
 
-    /// Puts under a key that is new, or has its hash in common with another.
+    /// Puts under a key that is new, or has its hash in common with another. Returns the place of
+    /// the series.
     #[cold]
-    fn put_unguessed(&mut self, hash: KeyHash, put: &Put) {
+    fn put_unguessed(&mut self, hash: KeyHash, put: &Put) -> usize {
         if let Some(place) = self.find(hash, put.key) {
             self.put_at(place, put);
-            return;
+            return place;
         }
         let place = self.series.len();
         self.index.insert(hash, place);
         let series = Series::new(put.key, place, put.point());
         self.series_bytes += series.allocated_bytes();
         self.series.push(series);
+        place
     }
 
     #[inline]
@@ -417,5 +461,50 @@ mod tests {
             assert!(stored.eq(timestamps), "{key}");
         }
         assert!(store.keys().eq([&one, &other]));
+    }
+
+    #[test]
+    fn places_are_those_of_the_series() {
+        let mut store = Store::new();
+        let (one, other) = keys_of_one_hash(&store);
+        let put = |key| Put {
+            key: Key::from(key),
+            ..Put::default()
+        };
+        let keys = [&*one, &*other, "third"];
+        let mut places = [NOWHERE; PUTS_AT_ONCE];
+        for (puts, expected) in [
+            (vec![0], vec![0]),
+            (vec![1, 0, 2, 1], vec![1, 0, 2, 1]),
+            (vec![2], vec![2]),
+            (vec![1], vec![1]),
+        ] {
+            let puts: Vec<Put> = puts.iter().map(|&key: &usize| put(keys[key])).collect();
+            store.put_all_noting_places(&puts, &mut places);
+            assert_eq!(places[..puts.len()], expected);
+        }
+    }
+
+    #[test]
+    fn puts_at_places_are_those_by_key() {
+        let mut store = Store::new();
+        store.put("a", 1, 1.0);
+        store.put("b", 1, 1.0);
+        let snapshot = store.snapshot("b");
+        let point = |timestamp| Point {
+            timestamp,
+            value: 2.0,
+        };
+        store.put_all_at_places(&[(1, point(1)), (0, point(2)), (2, point(3)), (1, point(4))]);
+        assert!(store.range("a", 2..).eq([point(2)]));
+        assert!(store.range("b", ..).eq([point(1), point(4)]));
+        assert_eq!(store.series_count(), 2);
+        let mut run = Run::new();
+        let key = snapshot.and_then(|mut snapshot| snapshot.next_run(&store, &mut run).ok()?);
+        assert_eq!(key, Some("b"));
+        assert!(run.points().eq([Point {
+            value: 1.0,
+            ..point(1)
+        }]));
     }
 }
