@@ -1,1 +1,416 @@
-//! Frames: what a file of the journal is made of.
+//! Frames: payloads with checksums, one after the other in a file.
+//!
+//! ```text
+//! file    8 bytes  magic: `mtrcjrnl` of a journal, `mtrcckpt` of a checkpoint
+//!         u32      version: 1
+//!         u64      number of the file, as in its name
+//!         u32      CRC-32C of these 20 bytes; of every version, the head is these 24
+//!         frames
+//!
+//! frame   u32      CRC-32C of all that follows
+//!         u32      bytes of the payload, at most 2^24
+//!         u32      unsynced: how many of the frames just before may not have been on the medium
+//!                  when this one was made; 2^32 − 1 for so many or more
+//!         u64      number, one more than that of the frame before
+//!         payload
+//! ```
+//!
+//! Numbers have their low byte first. The frames of a journal count from the number of the file,
+//! those of a checkpoint from 0.
+//!
+//! When the power fails, any part of what was not synced may be lost: the end, or some sectors in
+//! the middle. What a frame says about those before it tells this from damage to what was on the
+//! medium for good.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
+
+use super::file_system::FileSystem;
+
+/// The most bytes of a payload.
+pub const FRAME_MAX_BYTES: usize = 16 << 20;
+
+/// Bytes of a frame before its payload.
+pub const FRAME_HEAD_BYTES: usize = 20;
+
+/// Bytes of a file before its first frame.
+pub const FILE_HEAD_BYTES: usize = 24;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// Bytes of a frame's head that the checksum does not cover: its own.
+const CHECKSUM_BYTES: usize = 4;
+
+/// Read from a file at once.
+const READ_BYTES: usize = 128 << 10;
+
+/// What the frames of a file hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Records of puts.
+    Journal,
+    /// The image of a store.
+    Checkpoint,
+}
+
+impl FileKind {
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            FileKind::Journal => b"mtrcjrnl",
+            FileKind::Checkpoint => b"mtrcckpt",
+        }
+    }
+}
+
+/// What a file of this kind and number begins with.
+pub fn file_head(kind: FileKind, number: u64) -> [u8; FILE_HEAD_BYTES] {
+    let mut head = [0; FILE_HEAD_BYTES];
+    head[..8].copy_from_slice(kind.magic());
+    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    head[12..20].copy_from_slice(&number.to_le_bytes());
+    let checksum = crc32c::crc32c(&head[..20]);
+    head[20..].copy_from_slice(&checksum.to_le_bytes());
+    head
+}
+
+/// Appends room for the head of a frame, after which its payload is to be appended.
+pub fn begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+}
+
+/// Fills in the head of a frame whose payload is complete. All frames before number `synced` are
+/// on the medium; where nothing depends on that, it is 0.
+///
+/// # Panics
+///
+/// If `frame` was not [begun](begin).
+pub fn finish(frame: &mut [u8], number: u64, synced: u64) {
+    let payload_bytes = frame.len() - FRAME_HEAD_BYTES;
+    debug_assert!(payload_bytes <= FRAME_MAX_BYTES);
+    let unsynced = u32::try_from(number.saturating_sub(synced)).unwrap_or(u32::MAX);
+    frame[4..8].copy_from_slice(&(payload_bytes as u32).to_le_bytes());
+    frame[8..12].copy_from_slice(&unsynced.to_le_bytes());
+    frame[12..20].copy_from_slice(&number.to_le_bytes());
+    let checksum = crc32c::crc32c(&frame[CHECKSUM_BYTES..]);
+    frame[..4].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Why the next frame of a file cannot be read. Offsets are those of bytes in the file.
+#[derive(Debug)]
+pub enum FrameError {
+    /// The file system's error.
+    Io(io::Error),
+    /// The file is of another kind, or of none.
+    WrongKind,
+    /// The file is of another version.
+    WrongVersion(u32),
+    /// The file has the number of another.
+    WrongNumber(u64),
+    /// From this offset on there is no whole frame. At an offset within the file's head, there is
+    /// none in the file.
+    Torn {
+        /// Where the last whole frame ends.
+        offset: u64,
+    },
+    /// Bytes in the middle are no whole frame, and such follow them.
+    Damaged {
+        /// The first of these bytes.
+        offset: u64,
+        /// Where the next whole frame begins.
+        end: u64,
+        /// The damaged part was on the medium once. If not, a power failure may have left it so.
+        was_synced: bool,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Io(error) => error.fmt(f),
+            FrameError::WrongKind => f.write_str("not a file of metricd"),
+            FrameError::WrongVersion(version) => write!(
+                f,
+                "of version {version}, and this metricd reads version {VERSION}"
+            ),
+            FrameError::WrongNumber(number) => write!(f, "it is number {number:016x}"),
+            FrameError::Torn { offset } => write!(f, "incomplete from byte {offset} on"),
+            FrameError::Damaged { offset, end, .. } => {
+                write!(f, "damaged from byte {offset} to byte {end}")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for FrameError {
+    fn from(error: io::Error) -> FrameError {
+        FrameError::Io(error)
+    }
+}
+
+/// Reads the frames of one file in order.
+///
+/// It holds two frames and a little more at most, and never more than the file does.
+pub struct FrameReader<'fs, F: FileSystem> {
+    file_system: &'fs mut F,
+    name: String,
+    file: F::File,
+    kind: FileKind,
+    number: u64,
+    /// Number of the next frame; `None` until the head of the file is read.
+    next: Option<u64>,
+    /// A part of the file, of which `bytes[unread..]` are not read yet.
+    bytes: Vec<u8>,
+    unread: usize,
+    /// Offset of `bytes[0]`.
+    offset: u64,
+}
+
+/// What the head of a frame says.
+#[derive(Clone, Copy)]
+struct Head {
+    checksum: u32,
+    payload_bytes: usize,
+    /// All frames before this number were on the medium.
+    synced: u64,
+    number: u64,
+}
+
+impl Head {
+    fn read(bytes: &[u8; FRAME_HEAD_BYTES]) -> Head {
+        let number = u64_at(bytes, 12);
+        Head {
+            checksum: u32_at(bytes, 0),
+            payload_bytes: u32_at(bytes, 4) as usize,
+            synced: number.saturating_sub(u64::from(u32_at(bytes, 8))),
+            number,
+        }
+    }
+
+    fn frame_bytes(&self) -> usize {
+        FRAME_HEAD_BYTES + self.payload_bytes
+    }
+}
+
+impl<'fs, F: FileSystem> FrameReader<'fs, F> {
+    /// Opens a file of this kind and number.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system: nothing is read yet.
+    pub fn open(
+        file_system: &'fs mut F,
+        name: &str,
+        kind: FileKind,
+        number: u64,
+    ) -> io::Result<FrameReader<'fs, F>> {
+        let file = retried(|| file_system.open(name))?;
+        Ok(FrameReader {
+            file_system,
+            name: name.to_owned(),
+            file,
+            kind,
+            number,
+            next: None,
+            bytes: Vec::new(),
+            unread: 0,
+            offset: 0,
+        })
+    }
+
+    /// Offset of the next frame.
+    pub fn offset(&self) -> u64 {
+        self.offset + self.unread as u64
+    }
+
+    /// The number and the payload of the next frame, or `None` at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// See [`FrameError`]. After [`Damaged`](FrameError::Damaged), the next call goes on with the
+    /// frame past the damage. After [`Torn`](FrameError::Torn), the file is at its end.
+    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, FrameError> {
+        let next = match self.next {
+            Some(next) => next,
+            None => self.read_file_head()?,
+        };
+        if self.fill(1)? == 0 {
+            return Ok(None);
+        }
+        let Some(head) = self.whole_frame(0, next..=next)? else {
+            return Err(self.find_end_of_damage(next)?);
+        };
+        let payload = self.unread + FRAME_HEAD_BYTES..self.unread + head.frame_bytes();
+        self.unread = payload.end;
+        self.next = Some(next.wrapping_add(1));
+        Ok(Some((next, &self.bytes[payload])))
+    }
+
+    /// Checks the head of the file, and returns the number of the first frame.
+    fn read_file_head(&mut self) -> Result<u64, FrameError> {
+        let first = match self.kind {
+            FileKind::Journal => self.number,
+            FileKind::Checkpoint => 0,
+        };
+        let length = self.fill(FILE_HEAD_BYTES)?.min(FILE_HEAD_BYTES);
+        let head = &self.bytes[..length];
+        let expected = file_head(self.kind, self.number);
+        if head == expected {
+            self.unread = FILE_HEAD_BYTES;
+            self.next = Some(first);
+            return Ok(first);
+        }
+        let magic = self.kind.magic();
+        if let Some(head) = head.first_chunk::<FILE_HEAD_BYTES>()
+            && crc32c::crc32c(&head[..20]) == u32_at(head, 20)
+        {
+            return Err(if !head.starts_with(magic) {
+                FrameError::WrongKind
+            } else if u32_at(head, 8) != VERSION {
+                FrameError::WrongVersion(u32_at(head, 8))
+            } else {
+                FrameError::WrongNumber(u64_at(head, 12))
+            });
+        }
+        let is_ours = head.iter().all(|&byte| byte == 0)
+            || magic.starts_with(&head[..length.min(magic.len())]);
+        match self.find_end_of_damage(first)? {
+            FrameError::Torn { .. } if !is_ours => Err(FrameError::WrongKind),
+            error => Err(error),
+        }
+    }
+
+    /// Finds the next whole frame after bytes that are none, among which number `lost` should be,
+    /// and goes there.
+    fn find_end_of_damage(&mut self, lost: u64) -> Result<FrameError, FrameError> {
+        let offset = self.offset();
+        if let Some(head) = self.head(0)?
+            && head.payload_bytes <= FRAME_MAX_BYTES
+            && let following = lost.saturating_add(1)
+            && self
+                .whole_frame(head.frame_bytes(), following..=following)?
+                .is_some()
+        {
+            // The length is right, and what looks like a frame in the payload is none.
+            self.unread += head.frame_bytes();
+        }
+        let Some(found) = self.find_frame(offset, lost)? else {
+            return Ok(FrameError::Torn { offset });
+        };
+        let end = self.offset();
+        let mut newest = found;
+        // The first frames past the damage may have been made before it was synced.
+        while newest.synced <= lost {
+            self.unread += newest.frame_bytes();
+            match self.find_frame(offset, newest.number)? {
+                Some(found) => newest = found,
+                None => break,
+            }
+        }
+        self.go_back_to(end)?;
+        self.next = Some(found.number);
+        Ok(FrameError::Damaged {
+            offset,
+            end,
+            was_synced: newest.synced > lost,
+        })
+    }
+
+    /// Goes to the next whole frame, of number `least` or higher, if there is one. Since `start`,
+    /// where number `least` is missing at the earliest, there are no more frames than have room.
+    ///
+    /// Linear in the bytes up to there, unless most of them look like the heads of long frames.
+    fn find_frame(&mut self, start: u64, least: u64) -> Result<Option<Head>, FrameError> {
+        while self.fill(FRAME_HEAD_BYTES)? >= FRAME_HEAD_BYTES {
+            let room = (self.offset() - start) / FRAME_HEAD_BYTES as u64;
+            let found = self.whole_frame(0, least..=least.saturating_add(room))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            self.unread += 1;
+        }
+        self.unread = self.bytes.len();
+        Ok(None)
+    }
+
+    /// The head of the frame `ahead` bytes after the next one, if its number is one of these and
+    /// it is whole.
+    fn whole_frame(
+        &mut self,
+        ahead: usize,
+        numbers: RangeInclusive<u64>,
+    ) -> Result<Option<Head>, FrameError> {
+        let head = self
+            .head(ahead)?
+            .filter(|head| numbers.contains(&head.number) && head.payload_bytes <= FRAME_MAX_BYTES);
+        let Some(head) = head else {
+            return Ok(None);
+        };
+        self.fill(ahead + head.frame_bytes())?;
+        let frame = &self.bytes[self.unread + ahead..];
+        let summed = frame.get(CHECKSUM_BYTES..head.frame_bytes());
+        let is_whole = summed.is_some_and(|summed| crc32c::crc32c(summed) == head.checksum);
+        Ok(is_whole.then_some(head))
+    }
+
+    fn head(&mut self, ahead: usize) -> io::Result<Option<Head>> {
+        self.fill(ahead + FRAME_HEAD_BYTES)?;
+        let bytes = self.bytes[self.unread..].get(ahead..);
+        Ok(bytes.and_then(|bytes| bytes.first_chunk()).map(Head::read))
+    }
+
+    /// Reads until so many bytes are unread, or all, and returns how many are.
+    #[inline]
+    fn fill(&mut self, bytes: usize) -> io::Result<usize> {
+        while self.bytes.len() - self.unread < bytes {
+            if self.read_more()? == 0 {
+                break;
+            }
+        }
+        Ok(self.bytes.len() - self.unread)
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        self.bytes.drain(..self.unread);
+        self.offset += self.unread as u64;
+        self.unread = 0;
+        let length = self.bytes.len();
+        self.bytes.resize(length + READ_BYTES, 0);
+        let room = &mut self.bytes[length..];
+        let read = retried(|| self.file_system.read(&mut self.file, room));
+        self.bytes.truncate(length + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    /// Reads the file once more up to this offset.
+    fn go_back_to(&mut self, offset: u64) -> io::Result<()> {
+        self.file = retried(|| self.file_system.open(&self.name))?;
+        self.bytes.clear();
+        (self.unread, self.offset) = (0, 0);
+        while self.offset() < offset && self.fill(1)? > 0 {
+            let left = offset - self.offset();
+            let unread = self.bytes.len() - self.unread;
+            self.unread += left.min(unread as u64) as usize;
+        }
+        Ok(())
+    }
+}
+
+fn u32_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|place| bytes[at + place]))
+}
+
+fn u64_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|place| bytes[at + place]))
+}
+
+/// What `call` returns when it is not interrupted any more.
+fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
