@@ -8,7 +8,7 @@
 //!         frames
 //!
 //! frame   u32      CRC-32C of all that follows
-//!         u32      bytes of the payload, at most 2^24
+//!         u32      bytes of the payload, at most 2^27
 //!         u32      unsynced: how many of the frames just before may not have been on the medium
 //!                  when this one was made; 2^32 − 1 for so many or more
 //!         u64      number, one more than that of the frame before
@@ -28,8 +28,8 @@ use std::ops::RangeInclusive;
 
 use super::file_system::FileSystem;
 
-/// The most bytes of a payload.
-pub const FRAME_MAX_BYTES: usize = 16 << 20;
+/// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
+pub const FRAME_MAX_BYTES: usize = 128 << 20;
 
 /// Bytes of a frame before its payload.
 pub const FRAME_HEAD_BYTES: usize = 20;

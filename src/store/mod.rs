@@ -35,6 +35,7 @@ use std::rc::Rc;
 
 use self::index::{Index, KeyHash};
 use self::notes::{NOW, Notes};
+pub(crate) use self::packing::{unzigzag, zigzag};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
 use self::series::{Series, SeriesList};
@@ -43,7 +44,7 @@ pub use self::snapshot::{Snapshot, SnapshotError};
 use crate::key::Key;
 
 /// A value at a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     /// In whatever unit the clients agree on; seconds since 1970 as a rule.
     pub timestamp: i64,
