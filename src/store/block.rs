@@ -11,7 +11,7 @@
 
 use std::mem;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::chunk::{self, Header};
 use super::run::{Merged, RUN_POINTS, Run};
@@ -36,7 +36,7 @@ const NOT_CORRUPT: &str = "a sealed block is as it was written";
 /// An immutable block, shared by the series and the snapshots that read it.
 #[derive(Clone, Debug)]
 pub struct Block {
-    bytes: Rc<[u8]>,
+    bytes: Arc<[u8]>,
 }
 
 impl Block {

@@ -29,9 +29,9 @@ mod series;
 mod snapshot;
 mod timeline;
 
-use std::cell::RefCell;
+use std::fmt;
 use std::ops::{Bound, RangeBounds};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use self::index::{Index, KeyHash};
 use self::notes::{NOW, Notes};
@@ -39,7 +39,7 @@ pub(crate) use self::packing::{unzigzag, zigzag};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
 use self::series::{Series, SeriesList};
-use self::snapshot::{ALL, Readers};
+use self::snapshot::{ALL, Readers, lock};
 pub use self::snapshot::{Snapshot, SnapshotError};
 use crate::key::Key;
 
@@ -110,7 +110,15 @@ pub struct Store {
     /// How series were, for the snapshots that are open.
     notes: Notes,
     /// Shared with the snapshots.
-    readers: Rc<RefCell<Readers>>,
+    readers: Arc<Mutex<Readers>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("series_count", &self.series_count())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -221,7 +229,8 @@ impl Store {
     /// Puts into the series at this place, if there is one and it is the right one.
     #[inline]
     fn put_if(&mut self, place: usize, point: Point, is_right: impl Fn(&Series) -> bool) -> bool {
-        if self.readers.borrow().youngest > 0 {
+        // Whether there is a snapshot, which shares them.
+        if Arc::strong_count(&self.readers) > 1 {
             self.note(place, point.timestamp, &is_right);
         }
         let series = self.series.get_mut(place);
@@ -236,7 +245,7 @@ impl Store {
     /// Notes what a put into the series at this place would change, if it is the right one.
     #[cold]
     fn note(&mut self, place: usize, timestamp: i64, is_right: &dyn Fn(&Series) -> bool) {
-        let readers = &mut self.readers.borrow_mut();
+        let readers = &mut lock(&self.readers);
         let series = self.series.get_mut(place);
         if let Some(series) = series.filter(|series| is_right(series)) {
             let points_encoded = self.notes.before_put(series, place, timestamp, readers);
@@ -356,12 +365,12 @@ impl Store {
     /// keep less. What the former kept is freed bit by bit, by puts and by
     /// [`clean_up`](Self::clean_up), and may be another third of the limit meanwhile.
     pub fn set_snapshot_limit_bytes(&mut self, bytes: usize) {
-        self.readers.borrow_mut().set_limit_bytes(bytes);
+        lock(&self.readers).set_limit_bytes(bytes);
     }
 
     /// How many snapshots were cut off: whoever has some asks them where this has grown.
     pub fn snapshots_cut_off(&self) -> u64 {
-        self.readers.borrow().cut_off
+        lock(&self.readers).cut_off
     }
 
     /// Frees what only closed snapshots have kept, looking at `most` changed series or a few more,
@@ -371,7 +380,7 @@ impl Store {
     /// Closing a snapshot frees nothing itself, whatever has changed after it. To be called now and
     /// then; while it is not, puts do a part of it.
     pub fn clean_up(&mut self, most: usize) -> bool {
-        let readers = &mut self.readers.borrow_mut();
+        let readers = &mut lock(&self.readers);
         self.notes.sweep(readers, most)
     }
 }

@@ -3,11 +3,10 @@
 //! A snapshot copies nothing when it is taken. While it is open, puts take [notes](super::notes) of
 //! what they change.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
 use super::notes::MOST_BYTES;
@@ -33,7 +32,7 @@ use super::run::Run;
 #[derive(Debug)]
 pub struct Snapshot {
     /// The open snapshots of the store that it was taken of, shared with the store.
-    readers: Rc<RefCell<Readers>>,
+    readers: Arc<Mutex<Readers>>,
     /// When it was taken.
     epoch: u64,
     /// The place of its series, or [`ALL`].
@@ -82,7 +81,7 @@ impl Snapshot {
         store: &'store Store,
         run: &mut Run,
     ) -> Result<Option<&'store str>, SnapshotError> {
-        if !Rc::ptr_eq(&self.readers, &store.readers) {
+        if !Arc::ptr_eq(&self.readers, &store.readers) {
             return Err(SnapshotError::OtherStore);
         }
         if self.is_cut_off() {
@@ -113,13 +112,13 @@ impl Snapshot {
     /// Whether it can no longer be read, since what changed after it was more than
     /// [the limit](Store::set_snapshot_limit_bytes).
     pub fn is_cut_off(&self) -> bool {
-        self.epoch < self.readers.borrow().cut_off_before
+        self.epoch < lock(&self.readers).cut_off_before
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.readers.borrow_mut().close(self.epoch, self.place);
+        lock(&self.readers).close(self.epoch, self.place);
     }
 }
 
@@ -158,17 +157,24 @@ pub struct Readers {
     limit_bytes: Option<usize>,
 }
 
+/// The open snapshots of a store. Their lock is only ever contended if a snapshot is dropped by
+/// another thread than the one that has the store.
+pub fn lock(readers: &Mutex<Readers>) -> MutexGuard<'_, Readers> {
+    // Whoever panicked while it was locked does not go on with the store.
+    readers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Readers {
     /// Opens a snapshot of the series at a place, or of [`ALL`], that reads these.
-    pub fn open(readers: &Rc<RefCell<Readers>>, place: usize, unread: Range<usize>) -> Snapshot {
-        let mut open = readers.borrow_mut();
+    pub fn open(readers: &Arc<Mutex<Readers>>, place: usize, unread: Range<usize>) -> Snapshot {
+        let mut open = lock(readers);
         open.epoch += 1;
         let epoch = open.epoch;
         open.youngest = epoch;
         open.by_epoch.insert((epoch, place as u64), 0);
         open.by_place.insert((place as u64, epoch), unread.end);
         Snapshot {
-            readers: Rc::clone(readers),
+            readers: Arc::clone(readers),
             epoch,
             place,
             unread,

@@ -8,7 +8,7 @@
 
 use std::mem;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Point;
 use super::block::{Block, SHARED_BYTES};
@@ -60,7 +60,7 @@ struct Sealed {
 #[derive(Clone, Debug, Default)]
 struct Late {
     /// In as few bytes as the head, which can keep points in any order.
-    points: Option<Rc<Head>>,
+    points: Option<Arc<Head>>,
 }
 
 impl Timeline {
@@ -447,9 +447,9 @@ impl Late {
     /// Adds a point, which is likely to be of this kind. Takes all points out as soon as there are
     /// `limit` of them, which is asked for when the first one comes: it may be far away in memory.
     fn put(&mut self, point: Point, kind: Kind, limit: impl Fn() -> usize) -> Option<Late> {
-        let begin = || Rc::new(Head::unordered(kind, limit().clamp(1, RUN_POINTS)));
+        let begin = || Arc::new(Head::unordered(kind, limit().clamp(1, RUN_POINTS)));
         // Copied only if a snapshot shares them.
-        let points = Rc::make_mut(self.points.get_or_insert_with(begin));
+        let points = Arc::make_mut(self.points.get_or_insert_with(begin));
         points.reserve_exact();
         points.push(point);
         let points = self.points.take_if(|points| points.is_full());
