@@ -204,7 +204,8 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
         full_at: 1 << 30,
         allowance: &mut Allowance::new(usize::MAX, 1 << 30, time, Instant::now),
         is_answered: true,
-        has_put: false,
+        recorder: None,
+        is_postponed: false,
     });
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
+use crate::server::Admission;
 use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, SnapshotError};
 use crate::turn::Turn;
 
@@ -26,6 +27,8 @@ pub enum Answer {
     Executed,
     /// The reply is longer than the turn allows. Its first piece is appended; this is the rest.
     Begun(Reply),
+    /// The line is a put that may not be executed yet. Nothing was done: it is to be executed later.
+    Postponed,
     /// The line is an HTTP request line, and is answered as a wrong command. Nothing after it may
     /// be executed: a web page may have sent it to a local port.
     Foreign,
@@ -40,15 +43,19 @@ pub struct Executor<'lines, 'turn, 'lent> {
     /// `puts[..held]` are held back.
     puts: [Put<'lines>; PUTS_AT_ONCE],
     held: usize,
+    /// Lines up to this length may take the fast path: none while puts may not be executed.
+    plain_line_bytes: usize,
 }
 
 impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
+        let is_open = turn.admission() == Admission::Open;
         Executor {
             turn,
             puts: Default::default(),
             held: 0,
+            plain_line_bytes: if is_open { ORDINARY_LINE_BYTES } else { 0 },
         }
     }
 
@@ -63,7 +70,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// Executes a line and appends its reply, or the first piece of a long one.
     #[inline]
     pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
-        if line.len() <= ORDINARY_LINE_BYTES
+        if line.len() <= self.plain_line_bytes
             && let Some(put) = request::plain_put(line)
         {
             self.turn.allowance.count_line();
@@ -88,7 +95,17 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
         match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
-            Ok(Request::Put(put)) => self.hold_back(put),
+            Ok(Request::Put(put)) => match self.turn.admission() {
+                Admission::Open => self.hold_back(put),
+                Admission::Full => {
+                    self.turn.is_postponed = true;
+                    Answer::Postponed
+                }
+                Admission::Refused => {
+                    self.turn.replies.extend_from_slice(response::NOT_STORED);
+                    Answer::Executed
+                }
+            },
             Ok(Request::Get(_) | Request::GetAll) if !self.turn.is_answered => Answer::Executed,
             Ok(Request::Get(key)) => {
                 self.store_puts();
@@ -110,17 +127,28 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if self.held == 0 {
             return;
         }
-        let store = &mut *self.turn.store;
+        let puts = &self.puts[..self.held];
+        let (store, replies) = (&mut *self.turn.store, &mut *self.turn.replies);
         let points_rewritten = store.points_rewritten();
-        store.put_all(&self.puts[..self.held]);
+        match &mut self.turn.recorder {
+            None => store.put_all(puts),
+            Some(recorder) => {
+                let mut places = [0; PUTS_AT_ONCE];
+                store.put_all_noting_places(puts, &mut places);
+                for (&place, put) in places.iter().zip(puts) {
+                    recorder.puts.push(place, put);
+                }
+                let end = replies.len() + puts.len() * response::OK.len();
+                recorder.add_replies(replies.len()..end);
+            }
+        }
         if store.points_rewritten() != points_rewritten {
             self.turn.allowance.look_at_clock();
         }
         for _ in 0..self.held {
-            self.turn.replies.extend_from_slice(response::OK);
+            replies.extend_from_slice(response::OK);
         }
         self.held = 0;
-        self.turn.has_put = true;
     }
 
     /// Answers a line that is no request, or is too long to be one.
@@ -242,7 +270,8 @@ mod tests {
             full_at: 1 << 20,
             allowance: &mut allowance,
             is_answered: true,
-            has_put: false,
+            recorder: None,
+            is_postponed: false,
         };
         let mut executor = Executor::new(&mut turn);
         let mut count = 0;
@@ -288,7 +317,8 @@ mod tests {
                 full_at: 1 << 20,
                 allowance: &mut allowance,
                 is_answered: true,
-                has_put: false,
+                recorder: None,
+                is_postponed: false,
             };
             let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();
             let mut executor = Executor::new(&mut turn);
@@ -296,7 +326,6 @@ mod tests {
                 executor.execute(line.as_bytes());
             }
             drop(executor);
-            assert_eq!(turn.has_put, count > 0);
             assert_eq!(replies, response::OK.repeat(count));
             assert_eq!(store.point_count(), count);
         }

@@ -100,6 +100,7 @@ pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
         ..Config::default()
     })?
     .run()
+    .map(drop)
 }
 
 // Compiles and runs the README's example.

@@ -6,7 +6,7 @@ mod cli;
 mod logger;
 
 use std::io::{self, Write};
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::process::ExitCode;
 
 use log::LevelFilter;
@@ -35,10 +35,10 @@ fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {
     // First of all, so that a signal that comes during the start stops the server when it runs.
     let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
     logger::install(log_level).map_err(system("log"))?;
-    let server = Server::bind_with(config, stop_handle)?;
+    let store = Server::bind_with(config, stop_handle, Store::new())?.run()?;
     // The system takes back all memory at once, which is faster than freeing it piece by piece.
-    let mut store = ManuallyDrop::new(Store::new());
-    server.run_over(&mut store)
+    mem::forget(store);
+    Ok(())
 }
 
 /// For `map_err`: what the system refused.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::server::{Admission, Recorder};
 use crate::store::Store;
 
 /// Tells the time: [`Instant::now`], except in tests.
@@ -19,8 +20,18 @@ pub struct Turn<'turn> {
     pub allowance: &'turn mut Allowance,
     /// Replies reach the client. If not, only puts are executed.
     pub is_answered: bool,
-    /// A point was put, so the replies must wait for the commit.
-    pub has_put: bool,
+    /// Where puts are recorded, if they must be, and whether they may be executed.
+    pub recorder: Option<&'turn mut Recorder>,
+    /// The next line is a put that may not be executed yet.
+    pub is_postponed: bool,
+}
+
+impl Turn<'_> {
+    /// Whether puts may be executed.
+    pub fn admission(&self) -> Admission {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Admission::Open, |recorder| recorder.admission)
+    }
 }
 
 /// How much one connection may do in one turn, so that the others do not wait long for theirs.

@@ -1,5 +1,7 @@
 //! The bytes of replies.
 
+use std::ops::Range;
+
 use super::integer::AscendingWriter;
 use super::{NUMBER_ROOM_BYTES, write_block};
 
@@ -9,11 +11,26 @@ pub const OK: &[u8] = b"ok\n\n";
 /// The whole reply to anything that is not a request.
 pub const WRONG_COMMAND: &[u8] = b"error\nwrong command\n\n";
 
+/// The whole reply to a put that could not be made durable.
+pub const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
+
 /// The beginning of the reply to a get that finds points.
 pub const POINTS_BEGIN: &[u8] = b"ok\n";
 
 /// The end of the reply to a get that finds points.
 pub const POINTS_END: &[u8] = b"\n";
+
+/// Copies `replies`, with [`NOT_STORED`] for each [`OK`] at the places `puts`, which ascend.
+pub fn deny(replies: &[u8], puts: &[Range<usize>]) -> Vec<u8> {
+    let (mut denied, mut copied) = (Vec::new(), 0);
+    for puts in puts {
+        denied.extend_from_slice(&replies[copied..puts.start]);
+        denied.extend(NOT_STORED.repeat(puts.len() / OK.len()));
+        copied = puts.end;
+    }
+    denied.extend_from_slice(&replies[copied..]);
+    denied
+}
 
 /// Keys up to this length are copied as one block.
 const KEY_BLOCK_BYTES: usize = 32;

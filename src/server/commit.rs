@@ -1,28 +1,151 @@
 //! Between executing and replying: what makes the puts of a turn durable.
 
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::journal::record::PutRecord;
+use crate::store::Store;
+
 /// Makes puts durable before they are answered.
 ///
-/// The puts of a turn are submitted together and get one number. Committing them may take time, on
-/// another thread. Replies to puts wait for it; other replies do not.
+/// The puts of a turn are recorded as they are executed, submitted together, and get one number.
+/// Committing them may take time, on another thread. Replies to puts wait for it; other replies do
+/// not. Nothing here waits. Whenever an [`outcome`](Self::outcome), the
+/// [`admission`](Self::admission), or what [`clean_up`](Self::clean_up) or [`finish`](Self::finish)
+/// would say has changed outside a call, an event for [`COMMITTED`](super::COMMITTED) wakes the loop,
+/// which takes no turn before.
 pub trait Commit {
-    /// Submits what was put since the last call, and returns its number, which is never less than
-    /// the one before. Does not wait.
-    fn submit(&mut self) -> u64;
+    /// An empty record for the puts to come, or `None` if they need not be recorded. Asked once.
+    fn record(&mut self) -> Option<PutRecord>;
 
-    /// The highest number up to which all is committed. When it grows outside
-    /// [`submit`](Self::submit), an event for [`COMMITTED`](super::COMMITTED) wakes the loop.
-    fn committed(&self) -> u64;
+    /// Takes what was recorded since the last call, which is not nothing, and returns its number,
+    /// which is never less than the one before.
+    fn submit(&mut self, puts: &mut PutRecord) -> u64;
+
+    /// What became of the submission of this number. Outcomes come in the order of the numbers, and
+    /// one that is not pending stays as it is.
+    fn outcome(&self, number: u64) -> Outcome;
+
+    /// Whether puts may be executed now.
+    fn admission(&self) -> Admission;
+
+    /// Does a slice of its own housework, and says whether there is more to do at once. Called in
+    /// each turn.
+    fn clean_up(&mut self, store: &Store) -> bool;
+
+    /// Says whether anything must still be done before the server may end: false when all that was
+    /// put is kept. Called after each turn of a server that stops, once nothing more will be put;
+    /// begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
+    fn finish(&mut self, store: &Store) -> bool;
+
+    /// Ends, whether all is kept or not.
+    ///
+    /// # Errors
+    ///
+    /// If something that was submitted could not be kept.
+    fn close(self) -> Result<(), Error>;
+}
+
+/// What became of puts that were submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet.
+    Pending,
+    /// They are as durable as they are to be before they are answered.
+    Stored,
+    /// They could not be made durable. A restart may bring them back or not.
+    NotStored,
+}
+
+/// Whether puts may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// They may.
+    Open,
+    /// Later: too much waits to become durable.
+    Full,
+    /// No: they could not be made durable, and are answered so without being executed.
+    Refused,
+}
+
+/// What the turns of all connections have put since the last submission, and where it is answered.
+pub struct Recorder {
+    pub admission: Admission,
+    pub puts: PutRecord,
+    /// Where replies to puts are in those of the turn: ascending, and with other bytes between them.
+    replies: Vec<Range<usize>>,
+}
+
+impl Recorder {
+    pub fn new(puts: PutRecord) -> Recorder {
+        Recorder {
+            admission: Admission::Open,
+            puts,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Notes where replies to puts were appended.
+    #[inline]
+    pub fn add_replies(&mut self, replies: Range<usize>) {
+        match self.replies.last_mut() {
+            Some(last) if last.end == replies.start => last.end = replies.end,
+            _ => self.replies.push(replies),
+        }
+    }
+
+    /// Where replies to puts are within the `replies` of one connection, from whose start on they
+    /// are counted.
+    pub fn replies_within(&self, replies: &Range<usize>) -> Box<[Range<usize>]> {
+        let first = self
+            .replies
+            .partition_point(|puts| puts.end <= replies.start);
+        let within = |puts: &Range<usize>| {
+            // Those of the connections before and after may adjoin.
+            let (start, end) = (puts.start.max(replies.start), puts.end.min(replies.end));
+            start - replies.start..end - replies.start
+        };
+        let puts = self.replies[first..].iter();
+        puts.take_while(|puts| puts.start < replies.end)
+            .map(within)
+            .collect()
+    }
+
+    /// Forgets where replies are, since all of them are taken.
+    pub fn forget_replies(&mut self) {
+        self.replies.clear();
+    }
 }
 
 /// Points live in memory only: a put is committed once it is stored.
 pub struct InMemory;
 
 impl Commit for InMemory {
-    fn submit(&mut self) -> u64 {
+    fn record(&mut self) -> Option<PutRecord> {
+        None
+    }
+
+    fn submit(&mut self, _puts: &mut PutRecord) -> u64 {
         0
     }
 
-    fn committed(&self) -> u64 {
-        0
+    fn outcome(&self, _number: u64) -> Outcome {
+        Outcome::Stored
+    }
+
+    fn admission(&self) -> Admission {
+        Admission::Open
+    }
+
+    fn clean_up(&mut self, _store: &Store) -> bool {
+        false
+    }
+
+    fn finish(&mut self, _store: &Store) -> bool {
+        false
+    }
+
+    fn close(self) -> Result<(), Error> {
+        Ok(())
     }
 }

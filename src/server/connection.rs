@@ -5,6 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 
+use super::commit::Recorder;
 use super::line_buffer::{LineBuffer, Unread};
 use super::write_buffer::{self, WriteBuffer};
 use crate::config::{Config, Protocol};
@@ -30,8 +31,8 @@ pub struct Connection<S> {
     expects_short_reads: bool,
     /// More may be waiting to be read, and belongs to the same burst.
     more_to_come: bool,
-    /// A point was put, and its reply is not written yet, not even in part.
-    has_put: bool,
+    /// The first line that is left is a put that may not be executed yet.
+    is_postponed: bool,
     /// More was written at once than is sure to have reached the client. What it sends after that
     /// says nothing about it: it may pipeline.
     may_be_fetching: bool,
@@ -47,10 +48,12 @@ pub trait Stream: Read + Write {
 }
 
 /// What all connections share, and each borrows for its turn.
-pub struct Shared<'store> {
-    pub store: &'store mut Store,
+pub struct Shared {
+    pub store: Store,
     /// The replies formed since the last commit, of one connection after the other.
     pub replies: Vec<u8>,
+    /// What was put since then, if it must be recorded.
+    pub recorder: Option<Recorder>,
     input: LineBuffer,
     /// Bytes of input and replies that all connections together keep between their turns.
     pub kept_bytes: usize,
@@ -102,16 +105,19 @@ pub enum Next {
     AwaitRead,
     /// Nothing, until the socket is writable.
     AwaitWrite,
+    /// Nothing, until puts may be executed.
+    AwaitAdmission,
     /// Another turn, without waiting for an event: there is more to do.
     Again,
     /// The connection is over.
     Close,
 }
 
-impl<'store> Shared<'store> {
-    pub fn new(store: &'store mut Store, config: &Config) -> Shared<'store> {
+impl Shared {
+    pub fn new(store: Store, recorder: Option<Recorder>, config: &Config) -> Shared {
         Shared {
             store,
+            recorder,
             replies: Vec::new(),
             input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
             kept_bytes: 0,
@@ -130,7 +136,7 @@ impl<S: Stream> Connection<S> {
             input: Input::Endless,
             expects_short_reads: false,
             more_to_come: false,
-            has_put: false,
+            is_postponed: false,
             may_be_fetching: false,
         }
     }
@@ -162,11 +168,6 @@ impl<S: Stream> Connection<S> {
     /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
     pub fn is_cut_off(&self) -> bool {
         self.session.is_cut_off()
-    }
-
-    /// Whether a point was put whose reply must wait for the commit.
-    pub fn has_put(&self) -> bool {
-        self.has_put
     }
 
     /// Bytes of input and replies that are kept between turns.
@@ -229,16 +230,17 @@ impl<S: Stream> Connection<S> {
     #[inline]
     fn execute_session(&mut self, shared: &mut Shared, allowance: &mut Allowance, full_at: usize) {
         let mut turn = Turn {
-            store: shared.store,
+            store: &mut shared.store,
             replies: &mut shared.replies,
             full_at,
             allowance,
             is_answered: self.state < State::Unanswered,
-            has_put: false,
+            recorder: shared.recorder.as_mut(),
+            is_postponed: false,
         };
         self.session
             .execute(&mut shared.input, &mut turn, self.more_to_come);
-        self.has_put |= turn.has_put;
+        self.is_postponed = turn.is_postponed;
         if self.session.is_over() {
             self.input = Input::Ended;
             self.advance(State::Closing);
@@ -271,16 +273,15 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The second half of a turn: writes `replies`, whose puts must be committed. If work is left and
-    /// they are shorter than `piece_bytes`, they are held back, to be written with those of the next
-    /// turn.
+    /// The second half of a turn: writes `replies`, whose puts must be committed. If work is left that
+    /// can be done at once, and they are shorter than `piece_bytes`, they are held back, to be written
+    /// with those of the next turn.
     pub fn reply(&mut self, replies: &[u8], piece_bytes: usize) {
         if self.state >= State::Unanswered {
             self.session.abandon_reply();
-        } else if self.has_work() && replies.len() < piece_bytes {
+        } else if self.has_work() && !self.is_postponed && replies.len() < piece_bytes {
             self.output = Output::Held(WriteBuffer::new(replies));
         } else {
-            self.has_put = false;
             match write_buffer::write(&mut self.stream, replies) {
                 Ok(written) if written < replies.len() => {
                     self.output = Output::Blocked(WriteBuffer::new(&replies[written..]));
@@ -295,7 +296,6 @@ impl<S: Stream> Connection<S> {
     fn fail_write(&mut self, error: &io::Error) {
         log::debug!("cannot write replies: {error}");
         self.session.abandon_reply();
-        self.has_put = false;
         self.more_to_come = true;
         self.advance(State::Unanswered);
     }
@@ -314,6 +314,8 @@ impl<S: Stream> Connection<S> {
             Next::Close
         } else if matches!(self.output, Output::Blocked(_)) {
             Next::AwaitWrite
+        } else if self.is_postponed {
+            Next::AwaitAdmission
         } else if self.more_to_come || self.owes() {
             Next::Again
         } else {
@@ -434,7 +436,7 @@ mod tests {
 
     /// What a loop has beside its connections, with an allowance for all turns alike.
     struct Desk {
-        store: Store,
+        shared: Shared,
         config: Config,
         reply_bytes: usize,
     }
@@ -448,15 +450,16 @@ mod tests {
         write_buffer_bytes: usize,
         reply_bytes: usize,
     ) -> Desk {
+        let config = Config {
+            line_limit_bytes: 40,
+            read_buffer_bytes,
+            write_buffer_bytes,
+            turn_time: Duration::from_secs(1_000),
+            ..Config::default()
+        };
         Desk {
-            store: Store::new(),
-            config: Config {
-                line_limit_bytes: 40,
-                read_buffer_bytes,
-                write_buffer_bytes,
-                turn_time: Duration::from_secs(1_000),
-                ..Config::default()
-            },
+            shared: Shared::new(Store::new(), None, &config),
+            config,
             reply_bytes,
         }
     }
@@ -465,16 +468,16 @@ mod tests {
         /// A turn whose commit takes no time.
         fn turn(&mut self, desk: &mut Desk) -> Next {
             let write_buffer_bytes = desk.config.write_buffer_bytes;
-            let mut shared = Shared::new(&mut desk.store, &desk.config);
             let mut allowance = Allowance::new(
                 desk.config.read_buffer_bytes,
                 desk.reply_bytes,
                 desk.config.turn_time,
                 Instant::now,
             );
-            self.execute(&mut shared, &mut allowance);
-            if !shared.replies.is_empty() {
-                self.reply(&shared.replies, write_buffer_bytes);
+            self.execute(&mut desk.shared, &mut allowance);
+            let replies = mem::take(&mut desk.shared.replies);
+            if !replies.is_empty() {
+                self.reply(&replies, write_buffer_bytes);
             }
             self.next()
         }
@@ -519,7 +522,7 @@ mod tests {
                         return None;
                     }
                 }
-                Next::AwaitRead | Next::AwaitWrite | Next::Again => {}
+                Next::AwaitRead | Next::AwaitWrite | Next::AwaitAdmission | Next::Again => {}
             }
             if let Some(piece) = arriving.pop_front() {
                 *is_announced = true;
@@ -577,16 +580,16 @@ mod tests {
     fn it_is_known_whose_replies_wait_and_what_is_kept() {
         let mut desk = narrow_desk(64 << 10, 64 << 10, 1);
         let mut connection = sending(b"put a 1 1\nget a\n");
-        assert!(!connection.owes() && !connection.has_put());
+        assert!(!connection.owes());
         assert_eq!(connection.turn(&mut desk), Next::Again);
         // The put is answered, which waits for the get.
-        assert!(connection.owes() && connection.has_put());
+        assert!(connection.owes());
         assert_eq!(connection.kept_bytes(), "ok\n\nget a\n".len());
         // Its point, then its end.
         assert_eq!(connection.turn(&mut desk), Next::Again);
         connection.stream.writes = [Step::Bytes(1), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
-        assert!(connection.owes() && !connection.has_put());
+        assert!(connection.owes());
         assert_eq!(connection.kept_bytes(), "k\n\nok\na 1.0 1\n\n".len());
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
         assert!(!connection.owes() && connection.kept_bytes() == 0);
@@ -673,7 +676,7 @@ mod tests {
     fn a_reply_longer_than_the_buffer_comes_in_bounded_pieces() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..20_000 {
-            desk.store.put("k", timestamp, 0.5);
+            desk.shared.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(b"get k\nget none\n");
         let mut turns = 0;
@@ -682,8 +685,8 @@ mod tests {
             assert_eq!(connection.stream.write_calls, turns);
             assert!(connection.stream.output.len() <= turns * ((64 << 10) + 40));
             // What is put meanwhile is no part of it.
-            desk.store.put("k", 20_000 + turns as i64, 0.5);
-            desk.store.put("k", turns as i64, 1.5);
+            desk.shared.store.put("k", 20_000 + turns as i64, 0.5);
+            desk.shared.store.put("k", turns as i64, 1.5);
         }
         assert!(turns > 2);
         let expected: String = (0..20_000)
@@ -703,26 +706,26 @@ mod tests {
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
         connection.stream.input.extend(b"put late 1 1\n");
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
-        assert_eq!(all_points(&desk.store).len(), 3);
+        assert_eq!(all_points(&desk.shared.store).len(), 3);
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
         assert_eq!(
             connection.stream.output,
             [SESSION_REPLIES, response::OK].concat()
         );
-        assert_eq!(all_points(&desk.store).len(), 4);
+        assert_eq!(all_points(&desk.shared.store).len(), 4);
     }
 
     #[test]
     fn a_client_that_does_not_read_a_reply_that_is_cut_off_is_not_waited_for() {
         let mut desk = desk(64 << 10);
-        desk.store.set_snapshot_limit_bytes(0);
+        desk.shared.store.set_snapshot_limit_bytes(0);
         for timestamp in 0..20_000 {
-            desk.store.put("k", timestamp, 0.5);
+            desk.shared.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(b"get k\n");
         connection.stream.writes = [Step::WouldBlock, Step::Bytes(1), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
-        desk.store.put("k", 0, 1.5);
+        desk.shared.store.put("k", 0, 1.5);
         assert!(connection.is_cut_off());
         assert_eq!(connection.turn(&mut desk), Next::Close);
     }
@@ -753,7 +756,7 @@ mod tests {
     fn of_a_client_that_is_gone_only_puts_are_executed() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..20_000 {
-            desk.store.put("k", timestamp, 0.5);
+            desk.shared.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(&[&b"get k\n".repeat(1_000)[..], b"put k 1 20000\n"].concat());
         connection.stream.ends = true;
@@ -763,7 +766,7 @@ mod tests {
             turns += 1;
         }
         assert!(turns < 10, "{turns} turns for replies to nobody");
-        assert_eq!(desk.store.point_count(), 20_001);
+        assert_eq!(desk.shared.store.point_count(), 20_001);
     }
 
     #[test]
@@ -772,7 +775,7 @@ mod tests {
         let expected = {
             let mut desk = desk(64 << 10);
             assert_eq!(drive(&mut sending(&input), &mut desk), None);
-            all_points(&desk.store)
+            all_points(&desk.shared.store)
         };
         for taken in 0..SESSION_REPLIES.len() {
             let mut desk = desk(16);
@@ -780,7 +783,11 @@ mod tests {
             connection.stream.ends = true;
             connection.stream.writes = [Step::Bytes(taken.max(1)), Step::Error].into();
             assert_eq!(drive(&mut connection, &mut desk), Some(Next::Close));
-            assert_eq!(all_points(&desk.store), expected, "{taken} bytes taken");
+            assert_eq!(
+                all_points(&desk.shared.store),
+                expected,
+                "{taken} bytes taken"
+            );
         }
     }
 
@@ -815,7 +822,7 @@ mod tests {
     fn a_closing_connection_waits_for_the_end_of_a_client_that_may_be_reading() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..1_000 {
-            desk.store.put("k", timestamp, 0.5);
+            desk.shared.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(b"get k\n");
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
@@ -842,7 +849,7 @@ mod tests {
     fn what_arrives_while_long_replies_are_written_is_read() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..4_000 {
-            desk.store.put("k", timestamp, 0.5);
+            desk.shared.store.put("k", timestamp, 0.5);
         }
         let mut connection = sending(&b"get k\n".repeat(4));
         // Two replies a turn: the second turn ends with no line left and a full buffer.

@@ -14,12 +14,13 @@ use slab::Slab;
 use socket2::SockRef;
 
 use super::acceptor::Accepted;
-use super::commit::Commit;
+use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next, Shared, Stream};
 use super::ready_queue::ReadyQueue;
 use super::{COMMITTED, LISTENERS, STOP, Server, stop};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
+use crate::protocol::response;
 use crate::store::Store;
 use crate::turn::{Allowance, Clock};
 
@@ -34,9 +35,9 @@ const READ_INTEREST: Interest = Interest::READABLE;
 ///
 /// It waits for events, and then takes a turn: all connections that are ready execute, what they
 /// put is committed, all get their replies. A slice of cleaning up ends the turn.
-pub struct EventLoop<'store, C> {
+pub struct EventLoop<C> {
     server: Server,
-    shared: Shared<'store>,
+    shared: Shared,
     commit: C,
     clock: Clock,
     clients: Slab<Client>,
@@ -45,11 +46,13 @@ pub struct EventLoop<'store, C> {
     answered: Vec<Answered>,
     /// Replies that wait for a commit, in the order of the commits.
     waiting: VecDeque<Waiting>,
-    /// The sum of their bytes.
-    waiting_bytes: usize,
+    /// Keys of connections whose next line is a put that may not be executed yet, in the order in
+    /// which they came to it.
+    postponed: Vec<usize>,
     /// Keys of connections that are over. They leave the slab at the end of the turn, when all
     /// events are handled, so that no event is taken for one of a later connection of the same key.
     closed: Vec<usize>,
+    stop_requests: usize,
     stopping: Option<Stopping>,
     has_housework: bool,
     /// How many snapshots were cut off at the last look.
@@ -74,7 +77,12 @@ enum Standing {
     /// It is in the ready queue.
     Ready,
     /// It has executed, and waits for the commit and its replies.
-    Answered,
+    Answered {
+        /// An event has come since.
+        is_ready: bool,
+    },
+    /// It waits until puts may be executed.
+    Postponed,
     /// It is over, and in the list of those to remove.
     Closed,
 }
@@ -85,11 +93,13 @@ struct Answered {
     replies: Range<usize>,
 }
 
-/// Replies that wait for the commit of this number.
+/// Replies of a connection that wait for the commit of this number.
 struct Waiting {
     number: u64,
     key: usize,
     replies: Box<[u8]>,
+    /// Which of them are replies to puts.
+    puts: Box<[Range<usize>]>,
 }
 
 /// A server that was asked to stop.
@@ -99,13 +109,17 @@ struct Stopping {
     /// Until when to wait for clients that may still be fetching their replies, once no client is
     /// owed anything.
     lingers_until: Option<Instant>,
+    /// This time is over.
+    has_lingered: bool,
 }
 
-impl<'store, C: Commit> EventLoop<'store, C> {
-    pub fn new(server: Server, store: &'store mut Store, commit: C, clock: Clock) -> Self {
+impl<C: Commit> EventLoop<C> {
+    pub fn new(mut server: Server, mut commit: C, clock: Clock) -> Self {
+        let mut store = mem::take(&mut server.store);
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
+        let recorder = commit.record().map(Recorder::new);
         EventLoop {
-            shared: Shared::new(store, &server.config),
+            shared: Shared::new(store, recorder, &server.config),
             server,
             commit,
             clock,
@@ -113,8 +127,9 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             ready: ReadyQueue::default(),
             answered: Vec::new(),
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            postponed: Vec::new(),
             closed: Vec::new(),
+            stop_requests: 0,
             stopping: None,
             has_housework: false,
             snapshots_cut_off: 0,
@@ -122,50 +137,54 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         }
     }
 
-    /// Takes turns until the server is stopped.
-    pub fn run(mut self) -> Result<(), Error> {
+    /// Takes turns until the server is stopped, and hands back the store.
+    pub fn run(mut self) -> Result<Store, Error> {
         let mut events = Events::with_capacity(self.config().events_per_turn);
         for address in self.server.local_addrs() {
             log::info!("listening on {address}");
         }
-        let mut stop_requests = 0;
-        while stop_requests < 2 && !self.is_stopped() {
-            self.wait(&mut events)?;
-            stop_requests += self.handle_events(&events);
-            if stop_requests > 0 && self.stopping.is_none() {
-                self.begin_stopping();
-            }
-            self.accept();
-            self.turn();
+        while !self.is_stopped() {
+            let timeout = self.timeout();
+            self.wait_and_turn(&mut events, timeout)?;
         }
         let owed = count_owed(&self.clients);
         if owed > 0 {
             log::warn!("{owed} clients did not take all of their replies");
         }
+        self.commit.close()?;
         log::info!("stopped");
-        Ok(())
+        Ok(self.shared.store)
     }
 
     fn config(&self) -> &Config {
         &self.server.config
     }
 
-    fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
-        let timeout = self.timeout();
+    fn wait_and_turn(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
         match self.server.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(Error::system("wait for events")(error))
+                return Err(Error::system("wait for events")(error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.handle_events(events);
+        if self.stop_requests > 0 && self.stopping.is_none() {
+            self.begin_stopping();
+        }
+        self.accept();
+        self.turn();
+        Ok(())
     }
 
     /// How long the loop may wait for events: not at all while there is something to do, else until
     /// the next timer is due. Without a timer it is `None`, so that an idle server makes no system
     /// calls.
     fn timeout(&self) -> Option<Duration> {
-        let may_serve = self.may_serve() && !self.ready.is_empty();
-        if may_serve || self.has_housework || self.server.acceptor.is_waiting() {
+        if !self.ready.is_empty() || self.has_housework || self.server.acceptor.is_waiting() {
             return Some(Duration::ZERO);
         }
         let stopping = self.stopping.as_ref();
@@ -178,24 +197,17 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         Some(due.saturating_duration_since((self.clock)()))
     }
 
-    /// Whether more may be executed before what is executed is committed.
-    fn may_serve(&self) -> bool {
-        self.waiting_bytes < self.config().turn_reply_bytes
-    }
-
-    /// Queues the connections that have events, and returns how many requests to stop there were.
-    /// Events are hints only: a turn tries to read or write, and finds out.
-    fn handle_events(&mut self, events: &Events) -> usize {
-        let mut stop_requests = 0;
+    /// Queues the connections that have events, and counts the requests to stop. Events are hints
+    /// only: a turn tries to read or write, and finds out.
+    fn handle_events(&mut self, events: &Events) {
         for event in events {
             match event.token() {
                 LISTENERS => self.server.acceptor.wake(),
-                STOP => stop_requests += stop::take_requests(&mut self.server.stop_requests),
+                STOP => self.stop_requests += stop::take_requests(&mut self.server.stop_requests),
                 COMMITTED => {}
                 Token(key) => self.handle_event(key, event),
             }
         }
-        stop_requests
     }
 
     fn handle_event(&mut self, key: usize, event: &Event) {
@@ -207,16 +219,36 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         if is_end || event.is_priority() {
             client.connection.expect_short_reads();
         }
-        self.make_ready(key);
+        match &mut client.standing {
+            Standing::Idle => self.make_ready(key),
+            Standing::Answered { is_ready } => *is_ready = true,
+            Standing::Ready | Standing::Postponed | Standing::Closed => {}
+        }
     }
 
-    /// Queues a connection that waits for an event.
+    /// Queues a connection that is in no queue.
     fn make_ready(&mut self, key: usize) {
         let client = &mut self.clients[key];
-        if client.standing == Standing::Idle {
-            client.standing = Standing::Ready;
-            let kept_bytes = client.connection.kept_bytes();
-            self.ready.push(key, kept_bytes);
+        client.standing = Standing::Ready;
+        self.ready.push(key, client.connection.kept_bytes());
+    }
+
+    /// Queues the connections that wait for an event and of which this is true.
+    fn make_all_ready(&mut self, mut is_due: impl FnMut(&mut Client) -> bool) {
+        for (key, client) in &mut self.clients {
+            if is_due(client) && client.standing == Standing::Idle {
+                client.standing = Standing::Ready;
+                self.ready.busy.push_back(key);
+            }
+        }
+    }
+
+    /// Queues the connections whose puts had to wait, if these may be executed now.
+    fn readmit(&mut self) {
+        if !self.postponed.is_empty() && self.commit.admission() != Admission::Full {
+            for key in mem::take(&mut self.postponed) {
+                self.make_ready(key);
+            }
         }
     }
 
@@ -260,10 +292,21 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     /// All execute, commit, all get their replies; then a slice of cleaning up.
     fn turn(&mut self) {
         self.reply_to_committed();
-        self.serve_fresh();
+        self.readmit();
+        let share = self
+            .ready
+            .fresh_share(self.config(), self.keeps_much(), self.clock);
+        self.serve_all(|ready| &mut ready.fresh, share, None);
         self.commit_and_reply();
-        self.serve_busy();
-        self.commit_and_reply();
+        // At least one of those that are busy, and more while there is time.
+        if !self.ready.busy.is_empty() {
+            let share = self
+                .ready
+                .busy_share(self.config(), self.keeps_much(), self.clock);
+            let ends_at = (self.clock)() + self.config().turn_time;
+            self.serve_all(|ready| &mut ready.busy, share, Some(ends_at));
+            self.commit_and_reply();
+        }
         self.remove_closed();
         self.do_housework();
     }
@@ -273,38 +316,18 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         self.shared.kept_bytes >= self.config().kept_limit_bytes
     }
 
-    /// Gives fresh connections their small shares.
-    fn serve_fresh(&mut self) {
-        let share = self
-            .ready
-            .fresh_share(self.config(), self.keeps_much(), self.clock);
-        for _ in 0..self.ready.fresh.len() {
-            if !self.may_serve() {
-                return;
-            }
-            if let Some(key) = self.ready.fresh.pop_front() {
+    /// Gives each connection of a queue its share, until the time is over.
+    fn serve_all(
+        &mut self,
+        queue: fn(&mut ReadyQueue) -> &mut VecDeque<usize>,
+        share: Allowance,
+        ends_at: Option<Instant>,
+    ) {
+        for _ in 0..queue(&mut self.ready).len() {
+            if let Some(key) = queue(&mut self.ready).pop_front() {
                 self.serve(key, share.clone());
             }
-        }
-    }
-
-    /// Gives busy connections their large shares: at least one of them, and more while there is time.
-    fn serve_busy(&mut self) {
-        if self.ready.busy.is_empty() {
-            return;
-        }
-        let share = self
-            .ready
-            .busy_share(self.config(), self.keeps_much(), self.clock);
-        let ends_at = (self.clock)() + self.config().turn_time;
-        for _ in 0..self.ready.busy.len() {
-            if !self.may_serve() {
-                return;
-            }
-            if let Some(key) = self.ready.busy.pop_front() {
-                self.serve(key, share.clone());
-            }
-            if (self.clock)() >= ends_at {
+            if ends_at.is_some_and(|ends_at| (self.clock)() >= ends_at) {
                 return;
             }
         }
@@ -315,8 +338,11 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         let client = &mut self.clients[key];
         let start = self.shared.replies.len();
         self.shared.kept_bytes -= client.connection.kept_bytes();
+        if let Some(recorder) = &mut self.shared.recorder {
+            recorder.admission = self.commit.admission();
+        }
         client.connection.execute(&mut self.shared, &mut allowance);
-        client.standing = Standing::Answered;
+        client.standing = Standing::Answered { is_ready: false };
         if self.shared.replies.len() == start {
             self.end_turn(key);
             return;
@@ -332,43 +358,56 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     /// Submits what was put, and writes all replies, except those that must wait until it is
     /// committed.
     fn commit_and_reply(&mut self) {
-        if self.answered.is_empty() {
-            return;
-        }
-        let number = self.commit.submit();
-        let is_committed = self.commit.committed() >= number;
+        let number = match &mut self.shared.recorder {
+            Some(recorder) if !recorder.puts.is_empty() => self.commit.submit(&mut recorder.puts),
+            // Then there are no replies to puts.
+            _ => 0,
+        };
         let mut answered = mem::take(&mut self.answered);
         let mut all = mem::take(&mut self.shared.replies);
         for Answered { key, replies } in answered.drain(..) {
+            let recorder = self.shared.recorder.as_ref();
+            let puts =
+                recorder.map_or(Box::default(), |recorder| recorder.replies_within(&replies));
             let replies = &all[replies];
-            if is_committed || !self.clients[key].connection.has_put() {
+            if puts.is_empty() {
                 self.reply(key, replies);
             } else {
-                self.waiting_bytes += replies.len();
+                let connection = &self.clients[key].connection;
+                self.shared.kept_bytes += connection.kept_bytes() + replies.len();
                 self.waiting.push_back(Waiting {
                     number,
                     key,
                     replies: replies.into(),
+                    puts,
                 });
             }
         }
         // The next turn reuses their memory.
         all.clear();
         (self.answered, self.shared.replies) = (answered, all);
+        if let Some(recorder) = &mut self.shared.recorder {
+            recorder.forget_replies();
+        }
     }
 
-    /// Writes the replies that waited for a commit which is done.
+    /// Writes the replies that waited for a commit which is done, or has failed.
     fn reply_to_committed(&mut self) {
-        let committed = self.commit.committed();
         while let Some(waiting) = self.waiting.pop_front() {
-            if waiting.number > committed {
+            let outcome = self.commit.outcome(waiting.number);
+            if outcome == Outcome::Pending {
                 self.waiting.push_front(waiting);
                 return;
             }
-            self.waiting_bytes -= waiting.replies.len();
-            self.reply(waiting.key, &waiting.replies);
-            // Events that came in the meantime were ignored.
-            self.make_ready(waiting.key);
+            let Waiting {
+                key, mut replies, ..
+            } = waiting;
+            let connection = &self.clients[key].connection;
+            self.shared.kept_bytes -= connection.kept_bytes() + replies.len();
+            if outcome == Outcome::NotStored {
+                replies = response::deny(&replies, &waiting.puts).into();
+            }
+            self.reply(key, &replies);
         }
     }
 
@@ -382,24 +421,30 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     fn end_turn(&mut self, key: usize) {
         let client = &mut self.clients[key];
         let next = client.connection.next();
-        let registry = self.server.poll.registry();
+        self.shared.kept_bytes += client.connection.kept_bytes();
+        let has_event = client.standing == Standing::Answered { is_ready: true };
         client.standing = Standing::Idle;
-        let is_over = match next {
-            Next::AwaitRead => client.set_interest(READ_INTEREST, key, registry).is_err(),
+        let registry = self.server.poll.registry();
+        let is_watched = match next {
+            Next::AwaitRead => client.set_interest(READ_INTEREST, key, registry).is_ok(),
             Next::AwaitWrite => client
                 .set_interest(Interest::WRITABLE, key, registry)
-                .is_err(),
+                .is_ok(),
+            Next::AwaitAdmission => {
+                client.standing = Standing::Postponed;
+                return self.postponed.push(key);
+            }
             Next::Again => {
                 client.standing = Standing::Ready;
-                self.ready.busy.push_back(key);
-                false
+                return self.ready.busy.push_back(key);
             }
-            Next::Close => true,
+            Next::Close => false,
         };
-        self.shared.kept_bytes += client.connection.kept_bytes();
-        if is_over {
+        if !is_watched {
             client.standing = Standing::Closed;
             self.closed.push(key);
+        } else if has_event {
+            self.make_ready(key);
         }
     }
 
@@ -419,6 +464,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     fn do_housework(&mut self) {
         let slice = self.config().housework_notes;
         self.has_housework = self.shared.store.clean_up(slice);
+        self.has_housework |= self.commit.clean_up(&self.shared.store);
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
@@ -430,12 +476,7 @@ impl<'store, C: Commit> EventLoop<'store, C> {
             log::warn!("slow readers are cut off: what is kept for them is at its limit");
         }
         // Those that wait for their clients would not notice.
-        for (key, client) in &mut self.clients {
-            if client.standing == Standing::Idle && client.connection.is_cut_off() {
-                client.standing = Standing::Ready;
-                self.ready.busy.push_back(key);
-            }
-        }
+        self.make_all_ready(|client| client.connection.is_cut_off());
     }
 
     /// Stops accepting, and closes each connection after one more read, when what was read is
@@ -443,20 +484,19 @@ impl<'store, C: Commit> EventLoop<'store, C> {
     fn begin_stopping(&mut self) {
         log::info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
-        for (key, client) in &mut self.clients {
+        self.make_all_ready(|client| {
             client.connection.begin_closing();
-            if client.standing == Standing::Idle {
-                client.standing = Standing::Ready;
-                self.ready.busy.push_back(key);
-            }
-        }
+            true
+        });
         self.stopping = Some(Stopping {
             deadline: (self.clock)().checked_add(self.config().stop_timeout),
             lingers_until: None,
+            has_lingered: false,
         });
     }
 
-    /// Whether the server is stopping, and has nothing more to wait for.
+    /// Whether the server is stopping, and has nothing more to wait for: neither clients nor what is
+    /// to be kept of their puts.
     fn is_stopped(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else {
             return false;
@@ -465,18 +505,23 @@ impl<'store, C: Commit> EventLoop<'store, C> {
         let linger = self.server.config.linger;
         let now = (self.clock)();
         stopping.lingers_until = match stopping.lingers_until {
-            _ if owed > 0 => None,
+            _ if owed > 0 || stopping.has_lingered => None,
             None => now.checked_add(linger),
             lingers_until => lingers_until,
         };
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        self.clients.is_empty() || is_due(stopping.deadline) || is_due(stopping.lingers_until)
+        stopping.has_lingered |= is_due(stopping.lingers_until);
+        let are_gone = self.clients.is_empty() || stopping.has_lingered;
+        let is_kept = owed == 0 && !self.commit.finish(&self.shared.store);
+        self.stop_requests > 1 || is_due(stopping.deadline) || are_gone && is_kept
     }
 }
 
 /// How many clients have requests to be executed or replies to be written.
 fn count_owed(clients: &Slab<Client>) -> usize {
-    let owes = |client: &Client| client.standing == Standing::Answered || client.connection.owes();
+    let owes = |client: &Client| {
+        matches!(client.standing, Standing::Answered { .. }) || client.connection.owes()
+    };
     clients.iter().filter(|(_, client)| owes(client)).count()
 }
 
@@ -514,190 +559,5 @@ impl Client {
         }
         self.interest = interest;
         registry.reregister(self.connection.stream(), Token(key), interest)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::response::OK;
-    use mio::Waker;
-    use std::io::{ErrorKind, Read, Write};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-    use std::thread;
-
-    /// A commit that is done when the test says so.
-    #[derive(Clone)]
-    struct Slow {
-        submitted: Arc<AtomicU64>,
-        committed: Arc<AtomicU64>,
-        waker: Arc<Waker>,
-    }
-
-    impl Commit for Slow {
-        fn submit(&mut self) -> u64 {
-            self.submitted.fetch_add(1, SeqCst) + 1
-        }
-
-        fn committed(&self) -> u64 {
-            self.committed.load(SeqCst)
-        }
-    }
-
-    impl Slow {
-        /// Waits until more commits than these are submitted.
-        fn wait_for_submitted(&self, commits: u64) {
-            while self.submitted.load(SeqCst) <= commits {
-                thread::yield_now();
-            }
-        }
-
-        fn finish(&self) {
-            self.committed.store(self.submitted.load(SeqCst), SeqCst);
-            self.waker.wake().expect("the server runs");
-        }
-    }
-
-    struct Client(std::net::TcpStream);
-
-    impl Client {
-        fn connect(address: std::net::SocketAddr) -> Client {
-            let stream = std::net::TcpStream::connect(address).expect("listens");
-            let deadline = Some(Duration::from_secs(20));
-            stream.set_read_timeout(deadline).expect("takes a timeout");
-            Client(stream)
-        }
-
-        fn send(&mut self, requests: &[u8]) {
-            self.0.write_all(requests).expect("is read");
-        }
-
-        #[track_caller]
-        fn expect(&mut self, replies: &[u8]) {
-            let mut received = vec![0; replies.len()];
-            self.0.read_exact(&mut received).expect("replies in time");
-            assert_eq!(
-                received.escape_ascii().to_string(),
-                replies.escape_ascii().to_string()
-            );
-        }
-
-        /// Asks again until this is the reply.
-        fn ask_until(&mut self, request: &[u8], reply: &[u8]) {
-            loop {
-                self.send(request);
-                let mut received = Vec::new();
-                while !received.ends_with(b"\n\n") {
-                    let mut byte = [0];
-                    self.0.read_exact(&mut byte).expect("replies in time");
-                    received.extend(byte);
-                }
-                if received == reply {
-                    return;
-                }
-            }
-        }
-
-        fn has_nothing(&self) -> bool {
-            self.0.set_nonblocking(true).expect("takes the mode");
-            let peeked = self.0.peek(&mut [0]).map_err(|error| error.kind());
-            self.0.set_nonblocking(false).expect("takes the mode");
-            peeked == Err(ErrorKind::WouldBlock)
-        }
-    }
-
-    /// Runs `test` beside a server whose commits take as long as it says.
-    fn with_slow_commits<T>(
-        config: Config,
-        test: impl FnOnce(std::net::SocketAddr, &Slow) -> T,
-    ) -> T {
-        let listen = vec!["127.0.0.1:0".into()];
-        let server = Server::bind(Config { listen, ..config }).expect("binds");
-        let (address, stop) = (server.local_addrs()[0], server.stop_handle());
-        let waker = Waker::new(server.poll.registry(), COMMITTED).expect("a waker");
-        let commit = Slow {
-            submitted: Arc::default(),
-            committed: Arc::default(),
-            waker: Arc::new(waker),
-        };
-        thread::scope(|scope| {
-            let of_server = commit.clone();
-            let run = || EventLoop::new(server, &mut Store::new(), of_server, Instant::now).run();
-            let running = scope.spawn(run);
-            let result = test(address, &commit);
-            stop.stop();
-            commit.finish();
-            running.join().expect("does not panic").expect("stops");
-            result
-        })
-    }
-
-    #[test]
-    fn replies_to_puts_wait_for_their_commit_and_others_go_on() {
-        with_slow_commits(Config::default(), |address, commit| {
-            let [mut one, mut other, mut reader] = [(); 3].map(|()| Client::connect(address));
-            one.send(b"put k 1 1\n");
-            // The point is stored, and other clients read it.
-            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\n\n");
-            one.send(b"get k\nput k 2 2\n");
-            other.send(b"put other 1 1\n");
-            reader.ask_until(b"get other\n", b"ok\nother 1.0 1\n\n");
-            assert!(one.has_nothing() && other.has_nothing());
-            commit.finish();
-            one.expect(OK);
-            other.expect(OK);
-            // What was sent in the meantime is executed now, and its put waits again.
-            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\nk 2.0 2\n\n");
-            assert!(one.has_nothing());
-            commit.finish();
-            one.expect(&[b"ok\nk 1.0 1\n\n", OK].concat());
-            one.send(b"get other\n");
-            one.expect(b"ok\nother 1.0 1\n\n");
-        });
-    }
-
-    #[test]
-    fn what_waits_unsent_is_limited() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let stream = TcpStream::connect(address).expect("listens");
-        limit_unsent(&stream, 5_000).expect("takes the limit");
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().ok(), Some(5_000));
-    }
-
-    #[test]
-    fn what_waits_for_a_commit_is_bounded() {
-        let config = Config {
-            turn_reply_bytes: 3 * OK.len(),
-            ..Config::default()
-        };
-        with_slow_commits(config, |address, commit| {
-            let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(address)).collect();
-            for client in &mut clients {
-                client.send(b"put k 1 1\n");
-            }
-            // Of ten, three are executed for each commit.
-            for commits in 0..4 {
-                commit.wait_for_submitted(commits);
-                commit.finish();
-            }
-            for client in &mut clients {
-                client.expect(OK);
-            }
-            assert!((4..=10).contains(&commit.submitted.load(SeqCst)));
-        });
-    }
-
-    #[test]
-    fn replies_that_wait_for_a_commit_are_written_by_a_stopping_server() {
-        let mut client = with_slow_commits(Config::default(), |address, _| {
-            let [mut client, mut reader] = [(); 2].map(|()| Client::connect(address));
-            client.send(b"put k 1 1\n");
-            reader.ask_until(b"get k\n", b"ok\nk 1.0 1\n\n");
-            client
-        });
-        client.expect(OK);
     }
 }

@@ -171,6 +171,14 @@ impl LineBuffer {
     }
 }
 
+impl Lines<'_> {
+    /// Puts back the line that was cut last, which is whole: it comes again.
+    pub fn put_back(&mut self, line: &[u8]) {
+        self.cut.start -= line.len() + 1;
+        self.cut.scanned = self.cut.start;
+    }
+}
+
 impl<'buffer> Iterator for Lines<'buffer> {
     type Item = Line<'buffer>;
 

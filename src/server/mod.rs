@@ -17,6 +17,7 @@ use mio::{Interest, Poll, Token};
 
 use self::acceptor::Acceptor;
 use self::commit::InMemory;
+pub use self::commit::{Admission, Recorder};
 use self::event_loop::EventLoop;
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::stop::StopHandle;
@@ -58,6 +59,7 @@ pub struct Server {
     acceptor: Acceptor,
     stop_handle: StopHandle,
     stop_requests: UnixStream,
+    store: Store,
 }
 
 impl Server {
@@ -69,16 +71,33 @@ impl Server {
     /// refuses another resource. The error says which, and why.
     pub fn bind(config: Config) -> Result<Server, Error> {
         let stop_handle = StopHandle::new().map_err(Error::system("create a stop handle"))?;
-        Server::bind_with(config, stop_handle)
+        Server::bind_with(config, stop_handle, Store::new())
     }
 
     /// Like [`bind`](Self::bind), but with a stop handle that exists already, so that no request to
-    /// stop is lost while the server is being bound. Each handle is for one server only.
+    /// stop is lost while the server is being bound, and over a store that may hold points already.
+    /// Each handle is for one server only.
+    ///
+    /// ```
+    /// let mut store = metricd::Store::new();
+    /// store.put("palm.cpu", 1_150_864_247, 23.7);
+    /// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
+    /// let stop_handle = metricd::StopHandle::new().expect("there are descriptors left");
+    /// let server = metricd::Server::bind_with(config, stop_handle, store)?;
+    /// # server.stop_handle().stop();
+    /// let store = server.run()?;
+    /// assert_eq!(store.point_count(), 1);
+    /// # Ok::<(), metricd::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// Those of [`bind`](Self::bind).
-    pub fn bind_with(config: Config, stop_handle: StopHandle) -> Result<Server, Error> {
+    pub fn bind_with(
+        config: Config,
+        stop_handle: StopHandle,
+        store: Store,
+    ) -> Result<Server, Error> {
         config.check()?;
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
         let mut stop_requests = stop_handle
@@ -94,6 +113,7 @@ impl Server {
             acceptor,
             stop_handle,
             stop_requests,
+            store,
         })
     }
 
@@ -108,33 +128,13 @@ impl Server {
         self.stop_handle.clone()
     }
 
-    /// Serves clients on this thread until it is stopped, from a new store.
+    /// Serves clients on this thread until it is stopped, and hands back the store with what they have
+    /// put.
     ///
     /// # Errors
     ///
     /// If the system refuses to wait for events.
-    pub fn run(self) -> Result<(), Error> {
-        self.run_over(&mut Store::new())
-    }
-
-    /// Serves clients on this thread until it is stopped, from `store`, which may hold points
-    /// already. What clients have put is in it when this returns.
-    ///
-    /// ```
-    /// let mut store = metricd::Store::new();
-    /// store.put("palm.cpu", 1_150_864_247, 23.7);
-    /// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
-    /// let server = metricd::Server::bind(config)?;
-    /// # server.stop_handle().stop();
-    /// server.run_over(&mut store)?;
-    /// assert_eq!(store.point_count(), 1);
-    /// # Ok::<(), metricd::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`run`](Self::run).
-    pub fn run_over(self, store: &mut Store) -> Result<(), Error> {
-        EventLoop::new(self, store, InMemory, Instant::now).run()
+    pub fn run(self) -> Result<Store, Error> {
+        EventLoop::new(self, InMemory, Instant::now).run()
     }
 }

@@ -55,7 +55,7 @@ impl Running {
             started
                 .send((server.local_addrs().to_vec(), handle))
                 .expect("the test waits for it");
-            server.run()
+            server.run().map(drop)
         });
         let (addresses, stop) = start.recv_timeout(DEADLINE).expect("the server starts");
         Running {

@@ -329,7 +329,9 @@ fn a_store_that_is_handed_in_is_served_and_keeps_what_is_put() {
     store.put("old", 2, 0.5);
     // Each run goes on with the store of the run before.
     for run in 0..3 {
-        let server = Server::bind(listening_on("127.0.0.1:0")).expect("binds");
+        let stop = StopHandle::new().expect("there are descriptors left");
+        let config = listening_on("127.0.0.1:0");
+        let server = Server::bind_with(config, stop, store).expect("binds");
         let (address, stop) = (server.local_addrs()[0], StopOnDrop(server.stop_handle()));
         let client = thread::spawn(move || {
             let _stop = stop;
@@ -342,7 +344,7 @@ fn a_store_that_is_handed_in_is_served_and_keeps_what_is_put() {
                 &OK.repeat(2),
             );
         });
-        server.run_over(&mut store).expect("stops in order");
+        store = server.run().expect("stops in order");
         client.join().expect("is served");
         assert_eq!(store.keys().collect::<Vec<_>>(), ["old", "new"]);
         assert_eq!(points(&store, "old"), [point(1, 0.5), point(2, 7.5)]);
@@ -570,7 +572,7 @@ fn stop_works_from_any_thread_and_at_any_time() {
         // Before the server runs.
         before.stop();
         ended
-            .send(server.run().map_err(|error| error.to_string()))
+            .send(server.run().map(drop).map_err(|error| error.to_string()))
             .expect("the test waits for it");
     });
     assert_eq!(end.recv_timeout(DEADLINE), Ok(Ok(())));
