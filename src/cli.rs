@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
-use metricd::{Config, Error, Listen};
+use metricd::{Config, Error, Listen, SyncPolicy};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -41,6 +41,9 @@ Usage: metricd [OPTION]...
 
   --listen HOST:PORT      address to listen on, [::1]:PORT too; up to 1024 times
                           [default: 127.0.0.1:8888]
+  --data DIR              keep points in this folder, not in memory alone
+  --sync WHEN             force them to disk: always, never or SECONDS apart [1]
+  --salvage               start without what is damaged in the folder
   --connection-limit N    connections served at once; others wait [10000]
   --line-limit BYTES      longest line; a longer one is a wrong command [65536]
   --read-buffer BYTES     read from one client at once [65536]
@@ -65,7 +68,7 @@ const VERSION: &str = concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n");
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut config = Config::default();
     let mut log_level = LevelFilter::Info;
-    let mut listen = Vec::new();
+    let (mut listen, mut needs_data) = (Vec::new(), None);
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         let Long(option) = argument else {
@@ -78,6 +81,20 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             "listen" => {
                 let takes = "HOST:PORT or [IPV6]:PORT";
                 listen.push(value(&mut parser, option, takes, address)?);
+            }
+            "data" => {
+                let path = parser.value().ok().filter(|path| !path.is_empty());
+                let path = path.ok_or_else(|| wrong_value(option, None, "a folder"))?;
+                config.data = Some(path.into());
+            }
+            "sync" => {
+                let takes = "always, never or seconds, of which 0.001 are the least";
+                config.sync = value(&mut parser, option, takes, sync_policy)?;
+                needs_data = Some("--sync");
+            }
+            "salvage" => {
+                config.salvage = true;
+                needs_data = Some("--salvage");
             }
             "stop-timeout" => {
                 let seconds: usize = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
@@ -95,6 +112,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 *number = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
             }
         }
+    }
+    if let (None, Some(option)) = (&config.data, needs_data) {
+        return Err(format!("{option} needs --data DIR").into());
     }
     if !listen.is_empty() {
         config.listen = listen;
@@ -139,6 +159,18 @@ pub fn message(error: &Error) -> String {
     let option = field.strip_suffix("_bytes").unwrap_or(field);
     let rest = message.strip_prefix(field).unwrap_or_default();
     format!("--{}{rest}", option.replace('_', "-"))
+}
+
+/// When to sync, in words or in seconds.
+fn sync_policy(text: &str) -> Option<SyncPolicy> {
+    match text {
+        "always" => Some(SyncPolicy::Always),
+        "never" => Some(SyncPolicy::Never),
+        _ => {
+            let interval = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            (interval >= Duration::from_millis(1)).then_some(SyncPolicy::Every(interval))
+        }
+    }
 }
 
 /// Checks the form of an address. Whether its host exists shows when the server is bound.

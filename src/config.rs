@@ -1,5 +1,6 @@
 //! Every option and limit of the server, each with its unit, default and reason.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -41,6 +42,18 @@ impl<Address: Into<String>> From<Address> for Listen {
     }
 }
 
+/// When what is put is forced to the disk, so that it outlives a loss of power. A put is answered
+/// after it is written to the journal, with each of them, and so outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before it is answered.
+    Always,
+    /// When the system does it by itself.
+    Never,
+    /// At most so long after it was written. At least 1 ms.
+    Every(Duration),
+}
+
 /// What a [`Server`](crate::Server) is bound from.
 ///
 /// Each field has a default that suits a small machine; a program changes what it must and
@@ -61,6 +74,25 @@ impl<Address: Into<String>> From<Address> for Listen {
 pub struct Config {
     /// Addresses to listen on, 1 to 1,024. Default: the line protocol on `127.0.0.1:8888`.
     pub listen: Vec<Listen>,
+
+    /// The folder in which points are kept; it is created if there is none. Without it, they live in
+    /// memory alone. Default: none.
+    pub data: Option<PathBuf>,
+
+    /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
+    pub sync: SyncPolicy,
+
+    /// Start without the damaged parts of what is in the folder, which are kept under other names,
+    /// and do not refuse to start. Default: false.
+    pub salvage: bool,
+
+    /// Bytes of the journal past which a checkpoint is written that replaces it, at least 1. If the
+    /// last checkpoint is longer, that is the limit. Default: 64 MiB.
+    pub journal_limit_bytes: usize,
+
+    /// Bytes of what is put that may wait to be written to the journal, at least 1. Past it, puts are
+    /// not executed until some of it is written. Default: 8 MiB.
+    pub unjournaled_limit_bytes: usize,
 
     /// Connections served at once, at least 1. Further clients wait in the system's accept
     /// queue until one closes. Default: 10,000, which bounds what clients that stall can hold.
@@ -157,8 +189,12 @@ impl Config {
 
     /// Says which field is out of its range, and what the range is.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let accept_retry_ms = usize::try_from(self.accept_retry.as_millis());
         let any = usize::MAX;
+        let ms = |duration: Duration| usize::try_from(duration.as_millis()).unwrap_or(any);
+        let sync_ms = match self.sync {
+            SyncPolicy::Every(interval) => ms(interval),
+            SyncPolicy::Always | SyncPolicy::Never => any,
+        };
         let (line, read, write) = (
             (1, Self::BUFFER_MAX_BYTES),
             (1, Self::READ_BUFFER_MAX_BYTES),
@@ -166,12 +202,19 @@ impl Config {
         );
         for (field, value, (least, most)) in [
             ("listen", self.listen.len(), (1, 1_024)),
+            ("sync", sync_ms, (1, any)),
+            ("journal_limit_bytes", self.journal_limit_bytes, (1, any)),
+            (
+                "unjournaled_limit_bytes",
+                self.unjournaled_limit_bytes,
+                (1, any),
+            ),
             ("connection_limit", self.connection_limit, (1, any)),
             ("line_limit_bytes", self.line_limit_bytes, line),
             ("read_buffer_bytes", self.read_buffer_bytes, read),
             ("write_buffer_bytes", self.write_buffer_bytes, write),
             ("accepts_per_turn", self.accepts_per_turn, (1, any)),
-            ("accept_retry", accept_retry_ms.unwrap_or(any), (1, any)),
+            ("accept_retry", ms(self.accept_retry), (1, any)),
             ("events_per_turn", self.events_per_turn, (1, 65_536)),
             ("turn_reply_bytes", self.turn_reply_bytes, (1, any)),
             ("unsent_limit_bytes", self.unsent_limit_bytes, (4_096, any)),
@@ -194,6 +237,11 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: vec!["127.0.0.1:8888".into()],
+            data: None,
+            sync: SyncPolicy::Every(Duration::from_secs(1)),
+            salvage: false,
+            journal_limit_bytes: 64 << 20,
+            unjournaled_limit_bytes: 8 << 20,
             connection_limit: 10_000,
             line_limit_bytes: 64 << 10,
             read_buffer_bytes: 64 << 10,

@@ -62,7 +62,7 @@ mod session;
 mod store;
 mod turn;
 
-pub use config::{Config, Listen, Protocol};
+pub use config::{Config, Listen, Protocol, SyncPolicy};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};

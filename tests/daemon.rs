@@ -27,8 +27,11 @@ use support::{
 
 const METRICD: &str = env!("CARGO_BIN_EXE_metricd");
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 16] = [
     "--listen",
+    "--data",
+    "--sync",
+    "--salvage",
     "--connection-limit",
     "--line-limit",
     "--read-buffer",
@@ -599,6 +602,15 @@ fn bad_usage_is_one_line_and_status_2() {
             &["--connection-limit", "99999999999999999999"],
             "99999999999999999999",
         ),
+        (&["--data"], "--data"),
+        (&["--data", ""], "--data"),
+        (&["--data", "d", "--sync"], "--sync"),
+        (&["--data", "d", "--sync", "often"], "--sync"),
+        (&["--data", "d", "--sync", "-1"], "--sync"),
+        (&["--data", "d", "--sync", "inf"], "--sync"),
+        (&["--sync", "1"], "--sync"),
+        (&["--salvage"], "--salvage"),
+        (&["--data", "d", "--salvage=no"], "--salvage"),
         (&["--line-limit"], "--line-limit"),
         (&["--line-limit", "x"], "--line-limit"),
         (&["--line-limit", "0"], "line-limit"),
@@ -647,6 +659,10 @@ fn bad_usage_says_what_is_taken() {
         (&["--line-limit", "0"], "1"),
         (&["--write-buffer", "1"], "65536"),
         (&["--events-per-turn", "65537"], "65536"),
+        (&["--data"], "a folder"),
+        (&["--sync", "1"], "--data DIR"),
+        (&["--sync", "0"], "always"),
+        (&["--sync", "0.0009"], "0.001"),
         (&["--nonsense"], "--help"),
     ];
     for (options, taken) in cases {

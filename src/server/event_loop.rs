@@ -504,13 +504,13 @@ impl<C: Commit> EventLoop<C> {
         let owed = count_owed(&self.clients);
         let linger = self.server.config.linger;
         let now = (self.clock)();
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        stopping.has_lingered |= is_due(stopping.lingers_until);
         stopping.lingers_until = match stopping.lingers_until {
             _ if owed > 0 || stopping.has_lingered => None,
             None => now.checked_add(linger),
             lingers_until => lingers_until,
         };
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        stopping.has_lingered |= is_due(stopping.lingers_until);
         let are_gone = self.clients.is_empty() || stopping.has_lingered;
         let is_kept = owed == 0 && !self.commit.finish(&self.shared.store);
         self.stop_requests > 1 || is_due(stopping.deadline) || are_gone && is_kept
@@ -559,5 +559,580 @@ impl Client {
         }
         self.interest = interest;
         registry.reregister(self.connection.stream(), Token(key), interest)
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::record::PutRecord;
+    use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
+    use mio::Waker;
+    use std::io::{ErrorKind, Read, Write};
+    use std::sync::{Arc, Mutex, MutexGuard};
+    use std::thread;
+
+    /// A commit that does what the test says.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Story>>);
+
+    struct Story {
+        outcomes: Vec<Outcome>,
+        /// The puts of each submission.
+        submitted: Vec<usize>,
+        admission: Admission,
+        /// What is still to be done before the end.
+        unfinished: bool,
+        turns: usize,
+    }
+
+    impl Default for Story {
+        fn default() -> Story {
+            Story {
+                outcomes: Vec::new(),
+                submitted: Vec::new(),
+                admission: Admission::Open,
+                unfinished: false,
+                turns: 0,
+            }
+        }
+    }
+
+    impl Told {
+        fn story(&self) -> MutexGuard<'_, Story> {
+            self.0.lock().expect("no test panics while it is locked")
+        }
+
+        /// Decides the first submission that is pending.
+        fn decide(&self, outcome: Outcome) {
+            self.story().outcomes.push(outcome);
+        }
+
+        fn pending(&self) -> usize {
+            let story = self.story();
+            story.submitted.len() - story.outcomes.len()
+        }
+    }
+
+    impl Commit for Told {
+        fn record(&mut self) -> Option<PutRecord> {
+            Some(PutRecord::default())
+        }
+
+        fn submit(&mut self, puts: &mut PutRecord) -> u64 {
+            assert!(!puts.is_empty());
+            let mut story = self.story();
+            story.submitted.push(puts.len());
+            puts.take();
+            story.submitted.len() as u64 - 1
+        }
+
+        fn outcome(&self, number: u64) -> Outcome {
+            let outcome = self.story().outcomes.get(number as usize).copied();
+            outcome.unwrap_or(Outcome::Pending)
+        }
+
+        fn admission(&self) -> Admission {
+            self.story().admission
+        }
+
+        fn clean_up(&mut self, _store: &Store) -> bool {
+            self.story().turns += 1;
+            false
+        }
+
+        fn finish(&mut self, _store: &Store) -> bool {
+            self.story().unfinished
+        }
+
+        fn close(self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// A server whose loop takes a step when the test says so.
+    struct House {
+        event_loop: EventLoop<Told>,
+        told: Told,
+    }
+
+    impl House {
+        fn new(config: Config) -> House {
+            let listen = vec!["127.0.0.1:0".into()];
+            let server = Server::bind(Config { listen, ..config }).expect("binds");
+            let told = Told::default();
+            House {
+                event_loop: EventLoop::new(server, told.clone(), Instant::now),
+                told,
+            }
+        }
+
+        fn connect(&mut self) -> Client {
+            let address = self.event_loop.server.local_addrs()[0];
+            let stream = std::net::TcpStream::connect(address).expect("listens");
+            stream.set_nonblocking(true).expect("takes the mode");
+            // What is sent is there at once.
+            stream.set_nodelay(true).expect("takes the mode");
+            self.settle();
+            Client(stream)
+        }
+
+        /// Takes turns until there is nothing to do, and the loop would wait.
+        fn settle(&mut self) {
+            let mut events = Events::with_capacity(64);
+            for _ in 0..1_000 {
+                let loop_ = &mut self.event_loop;
+                if loop_.is_stopped() {
+                    return;
+                }
+                loop_
+                    .wait_and_turn(&mut events, Some(Duration::ZERO))
+                    .expect("takes a turn");
+                if events.is_empty() && loop_.timeout() != Some(Duration::ZERO) {
+                    return self.check();
+                }
+            }
+            panic!("the loop spins");
+        }
+
+        /// Compares what is counted with what there is.
+        fn check(&self) {
+            let EventLoop {
+                clients,
+                waiting,
+                shared,
+                ..
+            } = &self.event_loop;
+            let kept = clients
+                .iter()
+                .map(|(_, client)| client.connection.kept_bytes());
+            let waiting = waiting.iter().map(|waiting| waiting.replies.len());
+            assert_eq!(shared.kept_bytes, kept.chain(waiting).sum::<usize>());
+        }
+
+        /// Sends requests, and has them executed as far as they can be.
+        fn send(&mut self, client: &mut Client, requests: &[u8]) {
+            client.0.write_all(requests).expect("is read");
+            self.settle();
+        }
+
+        fn decide(&mut self, outcome: Outcome) {
+            self.told.decide(outcome);
+            self.settle();
+        }
+
+        fn admit(&mut self, admission: Admission) {
+            self.told.story().admission = admission;
+            self.settle();
+        }
+
+        fn point_count(&self) -> usize {
+            self.event_loop.shared.store.point_count()
+        }
+
+        fn stop(&mut self) {
+            self.event_loop.server.stop_handle().stop();
+            self.settle();
+        }
+    }
+
+    struct Client(std::net::TcpStream);
+
+    impl Client {
+        /// What has arrived by now.
+        fn received(&mut self) -> String {
+            let mut received = Vec::new();
+            match self.0.read_to_end(&mut received) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            received.escape_ascii().to_string()
+        }
+
+        #[track_caller]
+        fn expect(&mut self, replies: &[u8]) {
+            assert_eq!(self.received(), replies.escape_ascii().to_string());
+        }
+    }
+
+    const GET_REPLY: &[u8] = b"ok\nk 1.0 1\n\n";
+
+    #[test]
+    fn replies_to_puts_wait_for_their_commit_and_others_go_on() {
+        let mut house = House::new(Config::default());
+        let [mut one, mut other, mut reader] = [(); 3].map(|()| house.connect());
+        house.send(&mut one, b"put k 1 1\n");
+        // The point is stored, and other clients read it.
+        house.send(&mut reader, b"get k\n");
+        reader.expect(GET_REPLY);
+        house.send(&mut one, b"get k\nput k 2 2\n");
+        house.send(&mut other, b"put other 1 1\n");
+        house.send(&mut reader, b"get other\n");
+        reader.expect(b"ok\nother 1.0 1\n\n");
+        one.expect(b"");
+        other.expect(b"");
+        house.decide(Outcome::Stored);
+        // What was sent in the meantime is executed now, and its put waits again.
+        one.expect(OK);
+        other.expect(b"");
+        house.send(&mut reader, b"get k\n");
+        reader.expect(b"ok\nk 1.0 1\nk 2.0 2\n\n");
+        house.decide(Outcome::Stored);
+        other.expect(OK);
+        one.expect(b"");
+        house.decide(Outcome::Stored);
+        one.expect(&[GET_REPLY, OK].concat());
+        assert_eq!(house.told.story().submitted, [1, 1, 1]);
+    }
+
+    #[test]
+    fn puts_that_could_not_be_made_durable_are_answered_so_and_others_as_ever() {
+        const STORED: Outcome = Outcome::Stored;
+        const FAILED: Outcome = Outcome::NotStored;
+        // What is sent at once, the outcomes, all replies. With no time, a get ends the turn.
+        type Case = (
+            &'static [u8],
+            &'static [Outcome],
+            &'static [&'static [u8]],
+            Duration,
+        );
+        let (long, none) = (Duration::from_secs(1_000), Duration::ZERO);
+        let pipelined = b"put k 1 1\nget k\nput k 1 1\nget none\n";
+        let table: &[Case] = &[
+            (pipelined, &[STORED], &[OK, GET_REPLY, OK, OK], long),
+            (
+                pipelined,
+                &[FAILED],
+                &[NOT_STORED, GET_REPLY, NOT_STORED, OK],
+                long,
+            ),
+            (pipelined, &[STORED, STORED], &[OK, GET_REPLY, OK, OK], none),
+            (
+                pipelined,
+                &[STORED, FAILED],
+                &[OK, GET_REPLY, NOT_STORED, OK],
+                none,
+            ),
+            (
+                pipelined,
+                &[FAILED, STORED],
+                &[NOT_STORED, GET_REPLY, OK, OK],
+                none,
+            ),
+            (
+                b"put k 1 1\nput k 1 1\n",
+                &[FAILED],
+                &[NOT_STORED, NOT_STORED],
+                long,
+            ),
+            (
+                b"get none\nput k 1 1\nx\n",
+                &[FAILED],
+                &[OK, NOT_STORED, WRONG_COMMAND],
+                long,
+            ),
+            (b"get none\nget none\n", &[], &[OK, OK], long),
+        ];
+        for &(requests, outcomes, replies, turn_time) in table {
+            let mut house = House::new(Config {
+                turn_time,
+                ..Config::default()
+            });
+            let mut client = house.connect();
+            house.send(&mut client, requests);
+            for &outcome in outcomes {
+                client.expect(b"");
+                assert_eq!(house.told.pending(), 1);
+                house.decide(outcome);
+            }
+            client.expect(&replies.concat());
+            assert_eq!(house.told.pending(), 0);
+        }
+    }
+
+    #[test]
+    fn of_many_connections_each_gets_the_outcome_of_its_own_puts() {
+        let mut house = House::new(Config::default());
+        let mut clients: Vec<Client> = (0..200).map(|_| house.connect()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let request: &[u8] = [&b"put k 1 1\n"[..], b"get none\n"][number % 2];
+            client.0.write_all(request).expect("is read");
+        }
+        house.settle();
+        let submissions = house.told.pending();
+        assert!((2..200).contains(&submissions), "{submissions}");
+        assert_eq!(house.told.story().submitted.iter().sum::<usize>(), 100);
+        house.decide(Outcome::NotStored);
+        for _ in 1..submissions {
+            house.decide(Outcome::Stored);
+        }
+        let failed = house.told.story().submitted[0];
+        let replies: Vec<String> = clients.iter_mut().map(Client::received).collect();
+        let denied = NOT_STORED.escape_ascii().to_string();
+        assert_eq!(
+            replies.iter().filter(|reply| **reply == denied).count(),
+            failed
+        );
+        let ok = OK.escape_ascii().to_string();
+        assert_eq!(
+            replies.iter().filter(|reply| **reply == ok).count(),
+            200 - failed
+        );
+    }
+
+    #[test]
+    fn a_long_reply_after_puts_waits_for_them_and_then_goes_on() {
+        let mut house = House::new(Config::default());
+        for timestamp in 0..20_000 {
+            house.event_loop.shared.store.put("k", timestamp, 0.5);
+        }
+        let mut client = house.connect();
+        house.send(&mut client, b"put other 1 1\nget k\n");
+        client.expect(b"");
+        house.decide(Outcome::NotStored);
+        let mut received = client.received();
+        while !received.ends_with("k 0.5 19999\\n\\n") {
+            house.settle();
+            received += &client.received();
+        }
+        let denied = NOT_STORED.escape_ascii().to_string();
+        assert!(received.starts_with(&(denied + "ok\\nk 0.5 0\\n")));
+    }
+
+    #[test]
+    fn puts_without_replies_are_submitted() {
+        let mut house = House::new(Config::default());
+        let mut client = house.connect();
+        // What a session does that gives no replies.
+        let shared = &mut house.event_loop.shared;
+        let put = crate::store::Put {
+            key: "k".into(),
+            ..Default::default()
+        };
+        let recorder = shared.recorder.as_mut().expect("it records");
+        recorder.puts.push(0, &put);
+        house.send(&mut client, b"get none\n");
+        assert_eq!(house.told.story().submitted, [1]);
+        client.expect(OK);
+    }
+
+    #[test]
+    fn puts_of_a_client_that_is_gone_are_submitted() {
+        let mut house = House::new(Config::default());
+        let mut client = house.connect();
+        house.send(&mut client, b"put k 1 1\n");
+        client
+            .0
+            .write_all(b"put k 2 2\nput k 3 3\n")
+            .expect("is read");
+        // Closed with a reply unread or to come, it is reset.
+        drop(client);
+        house.settle();
+        house.decide(Outcome::Stored);
+        while house.told.pending() > 0 {
+            house.decide(Outcome::NotStored);
+        }
+        assert_eq!(house.event_loop.clients.len(), 0);
+        let submitted: usize = house.told.story().submitted.iter().sum();
+        assert_eq!((house.point_count(), submitted), (3, 3));
+    }
+
+    #[test]
+    fn refused_puts_are_not_executed() {
+        let mut house = House::new(Config::default());
+        house.event_loop.shared.store.put("k", 1, 1.0);
+        let mut client = house.connect();
+        house.admit(Admission::Refused);
+        house.send(&mut client, b"put k 2 2\nget k\nput  k 3 3\nput k x\n");
+        client.expect(&[NOT_STORED, GET_REPLY, NOT_STORED, WRONG_COMMAND].concat());
+        assert_eq!((house.point_count(), house.told.pending()), (1, 0));
+        house.admit(Admission::Open);
+        house.send(&mut client, b"put k 1 1\n");
+        house.decide(Outcome::Stored);
+        client.expect(OK);
+    }
+
+    #[test]
+    fn puts_wait_while_too_much_waits_for_the_disk_and_gets_do_not() {
+        for (next, reply, points) in [
+            (Admission::Open, OK, 3),
+            (Admission::Refused, NOT_STORED, 1),
+        ] {
+            let mut house = House::new(Config::default());
+            house.event_loop.shared.store.put("k", 1, 1.0);
+            let [mut one, mut other, mut reader] = [(); 3].map(|()| house.connect());
+            house.admit(Admission::Full);
+            house.send(&mut one, b"get k\nx\nput k 2 2\nput k 3 3\nget none\n");
+            // All that was formed has left.
+            one.expect(&[GET_REPLY, WRONG_COMMAND].concat());
+            house.send(&mut other, b"put k 2 2\n");
+            for _ in 0..3 {
+                house.send(&mut one, b"get none\n");
+                house.send(&mut reader, b"get none\nget k\n");
+                reader.expect(&[OK, GET_REPLY].concat());
+            }
+            one.expect(b"");
+            // Neither of them is read from, nor makes the loop turn.
+            assert_eq!(house.event_loop.timeout(), None);
+            assert_eq!(house.event_loop.shared.kept_bytes, 29 + 10);
+            assert_eq!(house.point_count(), 1);
+            house.admit(next);
+            while house.told.pending() > 0 {
+                house.decide(Outcome::Stored);
+            }
+            one.expect(&[reply, reply, &OK.repeat(4)].concat());
+            other.expect(reply);
+            assert_eq!(house.point_count(), points);
+            let submitted: usize = house.told.story().submitted.iter().sum();
+            assert_eq!(submitted, 3 * usize::from(points == 3));
+        }
+    }
+
+    #[test]
+    fn a_disk_that_stands_still_does_not_make_the_loop_turn() {
+        let mut house = House::new(Config::default());
+        let mut clients: Vec<Client> = (0..20).map(|_| house.connect()).collect();
+        for client in &mut clients[..10] {
+            house.send(client, &b"put k 1 1\nget none\n".repeat(100));
+        }
+        house.admit(Admission::Full);
+        for client in &mut clients[10..] {
+            house.send(client, &b"put k 1 1\nget none\n".repeat(100));
+        }
+        let turns = house.told.story().turns;
+        assert_eq!(house.event_loop.timeout(), None);
+        for client in &mut clients {
+            house.send(client, b"put k 1 1\n");
+        }
+        // One for each event and one to see that there are no more.
+        assert!(house.told.story().turns <= turns + 2 * clients.len());
+        assert_eq!(house.event_loop.timeout(), None);
+        house.admit(Admission::Open);
+        while house.told.pending() > 0 {
+            house.decide(Outcome::Stored);
+        }
+        for client in &mut clients {
+            client.expect(&OK.repeat(201));
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_commit_does_not_keep_gets_from_being_served() {
+        let mut house = House::new(Config {
+            turn_reply_bytes: 3 * OK.len(),
+            kept_limit_bytes: 3 * OK.len(),
+            ..Config::default()
+        });
+        let mut clients: Vec<Client> = (0..10).map(|_| house.connect()).collect();
+        for client in &mut clients {
+            house.send(client, b"put k 1 1\n");
+        }
+        assert!(house.event_loop.keeps_much());
+        let mut reader = house.connect();
+        house.send(&mut reader, b"get k\n");
+        reader.expect(GET_REPLY);
+        while house.told.pending() > 0 {
+            house.decide(Outcome::Stored);
+        }
+        for client in &mut clients {
+            client.expect(OK);
+        }
+        assert_eq!(house.event_loop.shared.kept_bytes, 0);
+    }
+
+    #[test]
+    fn a_server_that_stops_waits_for_its_commits() {
+        let config = || Config {
+            linger: Duration::ZERO,
+            ..Config::default()
+        };
+        for (outcome, reply) in [(Outcome::Stored, OK), (Outcome::NotStored, NOT_STORED)] {
+            let mut house = House::new(config());
+            let mut client = house.connect();
+            house.send(&mut client, b"put k 1 1\n");
+            house.told.story().unfinished = true;
+            house.stop();
+            assert!(!house.event_loop.is_stopped());
+            house.decide(outcome);
+            client.expect(reply);
+            house.settle();
+            assert!(!house.event_loop.is_stopped());
+            assert_ne!(house.event_loop.timeout(), Some(Duration::ZERO));
+            house.told.story().unfinished = false;
+            assert!(house.event_loop.is_stopped());
+        }
+        // Nothing that is not executed is answered.
+        let mut house = House::new(config());
+        let mut client = house.connect();
+        house.admit(Admission::Full);
+        house.send(&mut client, b"put k 1 1\nput k 2 2\n");
+        house.stop();
+        assert!(!house.event_loop.is_stopped());
+        assert_eq!(count_owed(&house.event_loop.clients), 1);
+        assert_ne!(house.event_loop.timeout(), Some(Duration::ZERO));
+        house.event_loop.server.stop_handle().stop();
+        house.settle();
+        assert!(house.event_loop.is_stopped());
+        client.expect(b"");
+    }
+
+    #[test]
+    fn clients_that_linger_and_what_is_to_be_kept_are_waited_for_at_the_same_time() {
+        let mut house = House::new(Config {
+            linger: Duration::ZERO,
+            ..Config::default()
+        });
+        for timestamp in 0..1_000 {
+            house.event_loop.shared.store.put("k", timestamp, 0.5);
+        }
+        let mut client = house.connect();
+        house.send(&mut client, b"get k\n");
+        house.told.story().unfinished = true;
+        house.stop();
+        for _ in 0..3 {
+            assert!(!house.event_loop.is_stopped());
+            house.settle();
+        }
+        assert_eq!(house.event_loop.clients.len(), 1, "it lingers");
+        let timeout = house.event_loop.timeout();
+        assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
+        house.told.story().unfinished = false;
+        assert!(house.event_loop.is_stopped());
+    }
+
+    #[test]
+    fn the_end_of_a_commit_wakes_the_loop() {
+        let listen = vec!["127.0.0.1:0".into()];
+        let config = Config {
+            listen,
+            ..Config::default()
+        };
+        let server = Server::bind(config).expect("binds");
+        let (address, stop) = (server.local_addrs()[0], server.stop_handle());
+        let waker = Waker::new(server.poll.registry(), COMMITTED).expect("a waker");
+        let told = Told::default();
+        let commit = told.clone();
+        let running = thread::spawn(move || EventLoop::new(server, commit, Instant::now).run());
+        let mut client = std::net::TcpStream::connect(address).expect("listens");
+        client.write_all(b"put k 1 1\n").expect("is read");
+        while told.pending() == 0 {
+            thread::yield_now();
+        }
+        told.decide(Outcome::Stored);
+        waker.wake().expect("the server runs");
+        let mut reply = [0; OK.len()];
+        client.read_exact(&mut reply).expect("is answered");
+        stop.stop();
+        let store = running.join().expect("does not panic").expect("stops");
+        assert_eq!((&reply[..], store.point_count()), (OK, 1));
+    }
+
+    #[test]
+    fn what_waits_unsent_is_limited() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).expect("listens");
+        limit_unsent(&stream, 5_000).expect("takes the limit");
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().ok(), Some(5_000));
     }
 }
