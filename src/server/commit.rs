@@ -15,8 +15,9 @@ use crate::store::Store;
 /// would say has changed outside a call, an event for [`COMMITTED`](super::COMMITTED) wakes the loop,
 /// which takes no turn before.
 pub trait Commit {
-    /// An empty record for the puts to come, or `None` if they need not be recorded. Asked once.
-    fn record(&mut self) -> Option<PutRecord>;
+    /// An empty record for the puts to come into `store`, or `None` if they need not be recorded.
+    /// Asked once, before all else.
+    fn record(&mut self, store: &Store) -> Option<PutRecord>;
 
     /// Takes what was recorded since the last call, which is not nothing, and returns its number,
     /// which is never less than the one before.
@@ -121,7 +122,7 @@ impl Recorder {
 pub struct InMemory;
 
 impl Commit for InMemory {
-    fn record(&mut self) -> Option<PutRecord> {
+    fn record(&mut self, _store: &Store) -> Option<PutRecord> {
         None
     }
 

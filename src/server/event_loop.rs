@@ -117,7 +117,7 @@ impl<C: Commit> EventLoop<C> {
     pub fn new(mut server: Server, mut commit: C, clock: Clock) -> Self {
         let mut store = mem::take(&mut server.store);
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
-        let recorder = commit.record().map(Recorder::new);
+        let recorder = commit.record(&store).map(Recorder::new);
         EventLoop {
             shared: Shared::new(store, recorder, &server.config),
             server,
@@ -564,8 +564,10 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::PutRecord;
+    use crate::journal::frame::FRAME_HEAD_BYTES;
+    use crate::journal::record::{self, PutRecord};
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
+    use crate::server::StopHandle;
     use mio::Waker;
     use std::io::{ErrorKind, Read, Write};
     use std::sync::{Arc, Mutex, MutexGuard};
@@ -577,8 +579,9 @@ mod tests {
 
     struct Story {
         outcomes: Vec<Outcome>,
-        /// The puts of each submission.
+        /// How many puts each submission had.
         submitted: Vec<usize>,
+        replayed: Store,
         admission: Admission,
         /// What is still to be done before the end.
         unfinished: bool,
@@ -590,6 +593,7 @@ mod tests {
             Story {
                 outcomes: Vec::new(),
                 submitted: Vec::new(),
+                replayed: Store::new(),
                 admission: Admission::Open,
                 unfinished: false,
                 turns: 0,
@@ -614,15 +618,21 @@ mod tests {
     }
 
     impl Commit for Told {
-        fn record(&mut self) -> Option<PutRecord> {
-            Some(PutRecord::default())
+        fn record(&mut self, store: &Store) -> Option<PutRecord> {
+            for key in store.keys() {
+                self.story().replayed.put(key, 0, 0.0);
+            }
+            Some(PutRecord::new(store.series_count()))
         }
 
         fn submit(&mut self, puts: &mut PutRecord) -> u64 {
             assert!(!puts.is_empty());
-            let mut story = self.story();
-            story.submitted.push(puts.len());
-            puts.take();
+            let (mut story, mut count) = (self.story(), 0);
+            while !puts.is_empty() {
+                let payload = &puts.take()[FRAME_HEAD_BYTES..];
+                count += record::read(payload, &mut story.replayed).expect("puts");
+            }
+            story.submitted.push(count);
             story.submitted.len() as u64 - 1
         }
 
@@ -657,8 +667,19 @@ mod tests {
 
     impl House {
         fn new(config: Config) -> House {
+            House::holding(0, config)
+        }
+
+        /// A house whose store has a series `k` of so many points.
+        fn holding(points: i64, config: Config) -> House {
             let listen = vec!["127.0.0.1:0".into()];
-            let server = Server::bind(Config { listen, ..config }).expect("binds");
+            let (config, stop) = (Config { listen, ..config }, StopHandle::new());
+            let mut store = Store::new();
+            for timestamp in 1..=points {
+                store.put("k", timestamp, 1.0);
+            }
+            let stop = stop.expect("there are descriptors left");
+            let server = Server::bind_with(config, stop, store).expect("binds");
             let told = Told::default();
             House {
                 event_loop: EventLoop::new(server, told.clone(), Instant::now),
@@ -881,21 +902,18 @@ mod tests {
 
     #[test]
     fn a_long_reply_after_puts_waits_for_them_and_then_goes_on() {
-        let mut house = House::new(Config::default());
-        for timestamp in 0..20_000 {
-            house.event_loop.shared.store.put("k", timestamp, 0.5);
-        }
+        let mut house = House::holding(20_000, Config::default());
         let mut client = house.connect();
         house.send(&mut client, b"put other 1 1\nget k\n");
         client.expect(b"");
         house.decide(Outcome::NotStored);
         let mut received = client.received();
-        while !received.ends_with("k 0.5 19999\\n\\n") {
+        while !received.ends_with("k 1.0 20000\\n\\n") {
             house.settle();
             received += &client.received();
         }
         let denied = NOT_STORED.escape_ascii().to_string();
-        assert!(received.starts_with(&(denied + "ok\\nk 0.5 0\\n")));
+        assert!(received.starts_with(&(denied + "ok\\nk 1.0 1\\n")));
     }
 
     #[test]
@@ -938,8 +956,7 @@ mod tests {
 
     #[test]
     fn refused_puts_are_not_executed() {
-        let mut house = House::new(Config::default());
-        house.event_loop.shared.store.put("k", 1, 1.0);
+        let mut house = House::holding(1, Config::default());
         let mut client = house.connect();
         house.admit(Admission::Refused);
         house.send(&mut client, b"put k 2 2\nget k\nput  k 3 3\nput k x\n");
@@ -957,8 +974,7 @@ mod tests {
             (Admission::Open, OK, 3),
             (Admission::Refused, NOT_STORED, 1),
         ] {
-            let mut house = House::new(Config::default());
-            house.event_loop.shared.store.put("k", 1, 1.0);
+            let mut house = House::holding(1, Config::default());
             let [mut one, mut other, mut reader] = [(); 3].map(|()| house.connect());
             house.admit(Admission::Full);
             house.send(&mut one, b"get k\nx\nput k 2 2\nput k 3 3\nget none\n");
@@ -1077,13 +1093,11 @@ mod tests {
 
     #[test]
     fn clients_that_linger_and_what_is_to_be_kept_are_waited_for_at_the_same_time() {
-        let mut house = House::new(Config {
+        let config = Config {
             linger: Duration::ZERO,
             ..Config::default()
-        });
-        for timestamp in 0..1_000 {
-            house.event_loop.shared.store.put("k", timestamp, 0.5);
-        }
+        };
+        let mut house = House::holding(1_000, config);
         let mut client = house.connect();
         house.send(&mut client, b"get k\n");
         house.told.story().unfinished = true;
