@@ -17,7 +17,8 @@ use super::acceptor::Accepted;
 use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next, Shared, Stream};
 use super::ready_queue::ReadyQueue;
-use super::{COMMITTED, LISTENERS, STOP, Server, stop};
+use super::stop::{self, Stopping};
+use super::{COMMITTED, LISTENERS, STOP, Server};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::protocol::response;
@@ -102,15 +103,10 @@ struct Waiting {
     puts: Box<[Range<usize>]>,
 }
 
-/// A server that was asked to stop.
-struct Stopping {
-    /// Until when to wait for clients that are owed something; `None` means without limit.
-    deadline: Option<Instant>,
-    /// Until when to wait for clients that may still be fetching their replies, once no client is
-    /// owed anything.
-    lingers_until: Option<Instant>,
-    /// This time is over.
-    has_lingered: bool,
+impl Waiting {
+    fn kept_bytes(&self) -> usize {
+        self.replies.len() + size_of_val(&*self.puts)
+    }
 }
 
 impl<C: Commit> EventLoop<C> {
@@ -184,17 +180,25 @@ impl<C: Commit> EventLoop<C> {
     /// the next timer is due. Without a timer it is `None`, so that an idle server makes no system
     /// calls.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.has_housework || self.server.acceptor.is_waiting() {
+        let acceptor = &self.server.acceptor;
+        let has_work = !self.ready.is_empty() || self.has_housework || acceptor.is_waiting();
+        if has_work || self.may_reply() || self.may_readmit() {
             return Some(Duration::ZERO);
         }
-        let stopping = self.stopping.as_ref();
-        let timers = [
-            self.server.acceptor.retry_at(),
-            stopping.and_then(|stopping| stopping.deadline),
-            stopping.and_then(|stopping| stopping.lingers_until),
-        ];
-        let due = timers.into_iter().flatten().min()?;
+        let stopping = self.stopping.as_ref().and_then(Stopping::due);
+        let due = acceptor.retry_at().into_iter().chain(stopping).min()?;
         Some(due.saturating_duration_since((self.clock)()))
+    }
+
+    /// Whether the first replies that wait for a commit wait no longer.
+    fn may_reply(&self) -> bool {
+        let first = self.waiting.front();
+        first.is_some_and(|waiting| self.commit.outcome(waiting.number) != Outcome::Pending)
+    }
+
+    /// Whether puts that had to wait may be executed.
+    fn may_readmit(&self) -> bool {
+        !self.postponed.is_empty() && self.commit.admission() != Admission::Full
     }
 
     /// Queues the connections that have events, and counts the requests to stop. Events are hints
@@ -243,15 +247,6 @@ impl<C: Commit> EventLoop<C> {
         }
     }
 
-    /// Queues the connections whose puts had to wait, if these may be executed now.
-    fn readmit(&mut self) {
-        if !self.postponed.is_empty() && self.commit.admission() != Admission::Full {
-            for key in mem::take(&mut self.postponed) {
-                self.make_ready(key);
-            }
-        }
-    }
-
     fn accept(&mut self) {
         let acceptor = &self.server.acceptor;
         if !acceptor.is_waiting() && acceptor.retry_at().is_none() {
@@ -292,7 +287,11 @@ impl<C: Commit> EventLoop<C> {
     /// All execute, commit, all get their replies; then a slice of cleaning up.
     fn turn(&mut self) {
         self.reply_to_committed();
-        self.readmit();
+        if self.may_readmit() {
+            for key in mem::take(&mut self.postponed) {
+                self.make_ready(key);
+            }
+        }
         let share = self
             .ready
             .fresh_share(self.config(), self.keeps_much(), self.clock);
@@ -372,16 +371,18 @@ impl<C: Commit> EventLoop<C> {
             let replies = &all[replies];
             if puts.is_empty() {
                 self.reply(key, replies);
-            } else {
-                let connection = &self.clients[key].connection;
-                self.shared.kept_bytes += connection.kept_bytes() + replies.len();
-                self.waiting.push_back(Waiting {
-                    number,
-                    key,
-                    replies: replies.into(),
-                    puts,
-                });
+                continue;
             }
+            let replies = replies.into();
+            let waiting = Waiting {
+                number,
+                key,
+                replies,
+                puts,
+            };
+            let kept_bytes = self.clients[key].connection.kept_bytes();
+            self.shared.kept_bytes += kept_bytes + waiting.kept_bytes();
+            self.waiting.push_back(waiting);
         }
         // The next turn reuses their memory.
         all.clear();
@@ -391,23 +392,24 @@ impl<C: Commit> EventLoop<C> {
         }
     }
 
-    /// Writes the replies that waited for a commit which is done, or has failed.
+    /// Writes replies that waited for a commit which is done, or has failed: no more at once than
+    /// after a commit that takes no time.
     fn reply_to_committed(&mut self) {
-        while let Some(waiting) = self.waiting.pop_front() {
-            let outcome = self.commit.outcome(waiting.number);
-            if outcome == Outcome::Pending {
-                self.waiting.push_front(waiting);
+        for _ in 0..Config::TURN_REPLIES {
+            if !self.may_reply() {
                 return;
             }
-            let Waiting {
-                key, mut replies, ..
-            } = waiting;
-            let connection = &self.clients[key].connection;
-            self.shared.kept_bytes -= connection.kept_bytes() + replies.len();
-            if outcome == Outcome::NotStored {
-                replies = response::deny(&replies, &waiting.puts).into();
+            if let Some(waiting) = self.waiting.pop_front() {
+                let kept_bytes = self.clients[waiting.key].connection.kept_bytes();
+                self.shared.kept_bytes -= kept_bytes + waiting.kept_bytes();
+                match self.commit.outcome(waiting.number) {
+                    Outcome::NotStored => {
+                        let denied = response::deny(&waiting.replies, &waiting.puts);
+                        self.reply(waiting.key, &denied);
+                    }
+                    _ => self.reply(waiting.key, &waiting.replies),
+                }
             }
-            self.reply(key, &replies);
         }
     }
 
@@ -488,11 +490,7 @@ impl<C: Commit> EventLoop<C> {
             client.connection.begin_closing();
             true
         });
-        self.stopping = Some(Stopping {
-            deadline: (self.clock)().checked_add(self.config().stop_timeout),
-            lingers_until: None,
-            has_lingered: false,
-        });
+        self.stopping = Some(Stopping::new((self.clock)(), self.config()));
     }
 
     /// Whether the server is stopping, and has nothing more to wait for: neither clients nor what is
@@ -502,18 +500,11 @@ impl<C: Commit> EventLoop<C> {
             return false;
         };
         let owed = count_owed(&self.clients);
-        let linger = self.server.config.linger;
         let now = (self.clock)();
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        stopping.has_lingered |= is_due(stopping.lingers_until);
-        stopping.lingers_until = match stopping.lingers_until {
-            _ if owed > 0 || stopping.has_lingered => None,
-            None => now.checked_add(linger),
-            lingers_until => lingers_until,
-        };
-        let are_gone = self.clients.is_empty() || stopping.has_lingered;
+        let waits = stopping.waits_for(self.clients.len(), owed, now);
+        // Once nobody is owed anything, nothing more is put.
         let is_kept = owed == 0 && !self.commit.finish(&self.shared.store);
-        self.stop_requests > 1 || is_due(stopping.deadline) || are_gone && is_kept
+        self.stop_requests > 1 || stopping.is_overdue(now) || is_kept && !waits
     }
 }
 
@@ -726,7 +717,7 @@ mod tests {
             let kept = clients
                 .iter()
                 .map(|(_, client)| client.connection.kept_bytes());
-            let waiting = waiting.iter().map(|waiting| waiting.replies.len());
+            let waiting = waiting.iter().map(Waiting::kept_bytes);
             assert_eq!(shared.kept_bytes, kept.chain(waiting).sum::<usize>());
         }
 

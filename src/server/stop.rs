@@ -4,6 +4,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
 
 /// Stops a [`Server`](crate::Server) from any thread, or from a signal handler.
 ///
@@ -81,4 +84,49 @@ pub fn take_requests(receiver: &mut mio::net::UnixStream) -> usize {
         total += count;
     }
     total
+}
+
+/// A server that was asked to stop, and how long it waits for its clients.
+pub struct Stopping {
+    /// Until when to wait for clients that are owed something; `None` means without limit.
+    deadline: Option<Instant>,
+    linger: Duration,
+    /// Until when to wait for clients that may still be fetching their replies, while no client is
+    /// owed anything.
+    lingers_until: Option<Instant>,
+    /// This time is over.
+    has_lingered: bool,
+}
+
+impl Stopping {
+    /// A server that is asked now.
+    pub fn new(now: Instant, config: &Config) -> Stopping {
+        Stopping {
+            deadline: now.checked_add(config.stop_timeout),
+            linger: config.linger,
+            lingers_until: None,
+            has_lingered: false,
+        }
+    }
+
+    /// When to look again, whatever happens.
+    pub fn due(&self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.lingers_until).min()
+    }
+
+    /// Whether the time to stop is over.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Whether to wait for so many clients, of which so many are owed something.
+    pub fn waits_for(&mut self, clients: usize, owed: usize, now: Instant) -> bool {
+        self.has_lingered |= self.lingers_until.is_some_and(|until| until <= now);
+        self.lingers_until = match self.lingers_until {
+            _ if owed > 0 || self.has_lingered => None,
+            None => now.checked_add(self.linger),
+            lingers_until => lingers_until,
+        };
+        clients > 0 && !self.has_lingered
+    }
 }
