@@ -186,6 +186,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_kept_on_disk() {
+        let parsed = |options: &str| match parse(options.split(' ').map(OsString::from)) {
+            Ok(Command::Serve { config, .. }) => (config.data, config.sync, config.salvage),
+            other => panic!("{options}: {other:?}"),
+        };
+        let data = Some("some/folder".into());
+        let every = |ms| SyncPolicy::Every(Duration::from_millis(ms));
+        for (options, sync, salvage) in [
+            ("--data some/folder", every(1_000), false),
+            (
+                "--sync always --data some/folder",
+                SyncPolicy::Always,
+                false,
+            ),
+            ("--data=some/folder --sync never", SyncPolicy::Never, false),
+            ("--data some/folder --sync 2.5", every(2_500), false),
+            ("--data some/folder --sync .001 --salvage", every(1), true),
+        ] {
+            assert_eq!(parsed(options), (data.clone(), sync, salvage), "{options}");
+        }
+    }
+
+    #[test]
     fn help_tells_the_defaults() {
         let mut config = Config::default();
         let listen = config.listen[0].address.clone();

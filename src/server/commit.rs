@@ -150,3 +150,32 @@ impl Commit for InMemory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_to_puts_are_found_within_those_of_each_connection() {
+        let mut recorder = Recorder::new(PutRecord::new(0));
+        // The second and the third adjoin.
+        for replies in [4..8, 20..24, 24..32, 40..44] {
+            recorder.add_replies(replies);
+        }
+        assert_eq!(recorder.replies.len(), 3);
+        for (replies, expected) in [
+            (0..4, vec![]),
+            (0..10, vec![4..8]),
+            (4..8, vec![0..4]),
+            (8..20, vec![]),
+            (0..24, vec![4..8, 20..24]),
+            (24..50, vec![0..8, 16..20]),
+            (28..32, vec![0..4]),
+            (44..50, vec![]),
+        ] {
+            assert_eq!(*recorder.replies_within(&replies), expected, "{replies:?}");
+        }
+        recorder.forget_replies();
+        assert!(recorder.replies_within(&(0..50)).is_empty());
+    }
+}

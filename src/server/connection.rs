@@ -355,7 +355,9 @@ impl<S: Stream> Connection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::record::PutRecord;
     use crate::protocol::response;
+    use crate::server::commit::Admission;
     use proptest::prelude::*;
     use std::cell::Cell;
     use std::collections::VecDeque;
@@ -439,6 +441,10 @@ mod tests {
         shared: Shared,
         config: Config,
         reply_bytes: usize,
+        /// Of each turn to come, whether puts must wait in it. After these they need not.
+        are_full: VecDeque<bool>,
+        /// Whether what is put cannot be made durable.
+        fails: bool,
     }
 
     fn desk(read_buffer_bytes: usize) -> Desk {
@@ -458,9 +464,15 @@ mod tests {
             ..Config::default()
         };
         Desk {
-            shared: Shared::new(Store::new(), None, &config),
+            shared: Shared::new(
+                Store::new(),
+                Some(Recorder::new(PutRecord::new(0))),
+                &config,
+            ),
             config,
             reply_bytes,
+            are_full: VecDeque::new(),
+            fails: false,
         }
     }
 
@@ -474,8 +486,21 @@ mod tests {
                 desk.config.turn_time,
                 Instant::now,
             );
+            let recorder = desk.shared.recorder.as_mut().expect("it records");
+            let is_full = desk.are_full.pop_front().unwrap_or(false);
+            recorder.admission = if is_full {
+                Admission::Full
+            } else {
+                Admission::Open
+            };
             self.execute(&mut desk.shared, &mut allowance);
-            let replies = mem::take(&mut desk.shared.replies);
+            let mut replies = mem::take(&mut desk.shared.replies);
+            let recorder = desk.shared.recorder.as_mut().expect("it records");
+            let puts = recorder.replies_within(&(0..replies.len()));
+            recorder.forget_replies();
+            if desk.fails {
+                replies = response::deny(&replies, &puts);
+            }
             if !replies.is_empty() {
                 self.reply(&replies, write_buffer_bytes);
             }
@@ -537,6 +562,24 @@ mod tests {
         let mut connection = sending(input);
         assert_eq!(drive(&mut connection, &mut desk(64 << 10)), None);
         connection.stream.output
+    }
+
+    /// The same, of lines that come one by one. Those to puts say that they are not stored if `fails`.
+    fn line_by_line(input: &[u8], fails: bool) -> Vec<u8> {
+        let (mut connection, mut desk) = (sending(b""), desk(64 << 10));
+        let mut replies = Vec::new();
+        for line in input.split_inclusive(|&byte| byte == b'\n') {
+            connection.stream.input.extend(line);
+            assert_eq!(drive(&mut connection, &mut desk), None);
+            let reply = mem::take(&mut connection.stream.output);
+            let is_put = line.starts_with(b"put") && reply == response::OK;
+            replies.extend(if fails && is_put {
+                response::NOT_STORED
+            } else {
+                &reply
+            });
+        }
+        replies
     }
 
     fn all_points(store: &Store) -> Vec<(String, i64)> {
@@ -888,10 +931,12 @@ mod tests {
         fn any_cutting_of_input_and_output_gives_the_same_replies(
             pieces in proptest::collection::vec(lines(), 1..8), reads in steps(), writes in steps(),
             read_buffer in 1usize..50, write_buffer in 8usize..200, reply_bytes in 8usize..200,
-            has_time: bool, ends: bool,
+            has_time: bool, ends: bool, fails: bool,
+            are_full in proptest::collection::vec(any::<bool>(), 0..40),
         ) {
-            let expected = replies(&pieces.concat());
+            let expected = line_by_line(&pieces.concat(), fails);
             let mut desk = narrow_desk(read_buffer, write_buffer, reply_bytes);
+            (desk.are_full, desk.fails) = (are_full.into(), fails);
             if !has_time {
                 desk.config.turn_time = Duration::ZERO;
             }
