@@ -11,7 +11,7 @@ use metricd::{Config, Error, Listen, SyncPolicy};
 #[derive(Debug, PartialEq)]
 pub enum Command {
     Serve {
-        config: Config,
+        config: Box<Config>,
         log_level: LevelFilter,
     },
     /// Print this on standard output and exit.
@@ -119,6 +119,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
     if !listen.is_empty() {
         config.listen = listen;
     }
+    let config = Box::new(config);
     Ok(Command::Serve { config, log_level })
 }
 

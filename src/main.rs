@@ -22,7 +22,7 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => print(text),
-        Ok(Command::Serve { config, log_level }) => match serve(config, log_level) {
+        Ok(Command::Serve { config, log_level }) => match serve(*config, log_level) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::message(&error)),
             Err(error) => fail(CANNOT_RUN, &error.to_string()),
