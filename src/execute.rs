@@ -23,12 +23,10 @@ pub enum Answer {
     /// The line is blank: nothing was appended.
     Blank,
     /// The line is executed. Its whole reply is appended, or will be when the puts that are held
-    /// back are stored.
+    /// back are stored. Or it [is postponed](Executor::is_postponed).
     Executed,
     /// The reply is longer than the turn allows. Its first piece is appended; this is the rest.
     Begun(Reply),
-    /// The line is a put that may not be executed yet. Nothing was done: it is to be executed later.
-    Postponed,
     /// The line is an HTTP request line, and is answered as a wrong command. Nothing after it may
     /// be executed: a web page may have sent it to a local port.
     Foreign,
@@ -67,6 +65,12 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         reply_bytes >= self.turn.full_at || self.turn.allowance.time_is_up()
     }
 
+    /// Whether the last line was a put that may not be executed yet. It was not, the turn is used up,
+    /// and the line is to come again.
+    pub fn is_postponed(&self) -> bool {
+        self.turn.is_postponed
+    }
+
     /// Executes a line and appends its reply, or the first piece of a long one.
     #[inline]
     pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
@@ -99,7 +103,8 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
                 Admission::Open => self.hold_back(put),
                 Admission::Full => {
                     self.turn.is_postponed = true;
-                    Answer::Postponed
+                    self.turn.full_at = 0;
+                    Answer::Executed
                 }
                 Admission::Refused => {
                     self.turn.replies.extend_from_slice(response::NOT_STORED);

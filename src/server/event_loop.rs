@@ -318,7 +318,7 @@ impl<C: Commit> EventLoop<C> {
     /// Gives each connection of a queue its share, until the time is over.
     fn serve_all(
         &mut self,
-        queue: fn(&mut ReadyQueue) -> &mut VecDeque<usize>,
+        queue: impl Fn(&mut ReadyQueue) -> &mut VecDeque<usize>,
         share: Allowance,
         ends_at: Option<Instant>,
     ) {

@@ -173,8 +173,10 @@ impl LineBuffer {
 
 impl Lines<'_> {
     /// Puts back the line that was cut last, which is whole: it comes again.
-    pub fn put_back(&mut self, line: &[u8]) {
-        self.cut.start -= line.len() + 1;
+    pub fn put_back(&mut self) {
+        // The lines before it end in newlines.
+        let before = &self.bytes[..self.cut.start - 1];
+        self.cut.start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         self.cut.scanned = self.cut.start;
     }
 }

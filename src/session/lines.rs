@@ -89,10 +89,7 @@ impl LineSession {
         let mut lines = input.lines();
         while !self.is_over && !executor.is_done() {
             let answer = match lines.next() {
-                Some(Line::Whole(line)) => match executor.execute(line) {
-                    Answer::Postponed => return lines.put_back(line),
-                    answer => answer,
-                },
+                Some(Line::Whole(line)) => executor.execute(line),
                 Some(Line::TooLong(line)) => executor.answer_wrong_command(line),
                 None => return,
             };
@@ -101,13 +98,16 @@ impl LineSession {
                 _ => Burst::Request,
             });
             match answer {
-                Answer::Blank | Answer::Executed | Answer::Postponed => {}
+                Answer::Blank | Answer::Executed => {}
                 Answer::Begun(reply) => {
                     self.reply = Some(Box::new(reply));
                     return;
                 }
                 Answer::Foreign => self.is_over = true,
             }
+        }
+        if executor.is_postponed() {
+            lines.put_back();
         }
     }
 
