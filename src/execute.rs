@@ -138,11 +138,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         match &mut self.turn.recorder {
             None => store.put_all(puts),
             Some(recorder) => {
-                let mut places = [0; PUTS_AT_ONCE];
-                store.put_all_noting_places(puts, &mut places);
-                for (&place, put) in places.iter().zip(puts) {
-                    recorder.puts.push(place, put);
-                }
+                recorder.put_all(store, puts);
                 let end = replies.len() + puts.len() * response::OK.len();
                 recorder.add_replies(replies.len()..end);
             }

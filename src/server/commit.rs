@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::journal::record::PutRecord;
-use crate::store::Store;
+use crate::store::{PUTS_AT_ONCE, Put, Store};
 
 /// Makes puts durable before they are answered.
 ///
@@ -88,8 +88,19 @@ impl Recorder {
         }
     }
 
-    /// Notes where replies to puts were appended.
-    #[inline]
+    /// Stores at most [`PUTS_AT_ONCE`] points, and records them.
+    // Not among the code of those who need not record.
+    #[inline(never)]
+    pub fn put_all(&mut self, store: &mut Store, puts: &[Put]) {
+        let mut places = [0; PUTS_AT_ONCE];
+        store.put_all_noting_places(puts, &mut places);
+        for (&place, put) in places.iter().zip(puts) {
+            self.puts.push(place, put);
+        }
+    }
+
+    /// Notes where replies to puts are appended.
+    #[inline(never)]
     pub fn add_replies(&mut self, replies: Range<usize>) {
         match self.replies.last_mut() {
             Some(last) if last.end == replies.start => last.end = replies.end,

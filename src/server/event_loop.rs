@@ -231,6 +231,7 @@ impl<C: Commit> EventLoop<C> {
     }
 
     /// Queues a connection that is in no queue.
+    #[inline]
     fn make_ready(&mut self, key: usize) {
         let client = &mut self.clients[key];
         client.standing = Standing::Ready;
