@@ -127,7 +127,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     }
 
     /// Stores and answers the puts that are held back.
-    #[inline(always)]
+    #[inline]
     fn store_puts(&mut self) {
         if self.held == 0 {
             return;
