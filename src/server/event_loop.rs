@@ -577,6 +577,8 @@ mod tests {
         admission: Admission,
         /// What is still to be done before the end.
         unfinished: bool,
+        /// It was asked whether there is.
+        is_finishing: bool,
         turns: usize,
     }
 
@@ -588,6 +590,7 @@ mod tests {
                 replayed: Store::new(),
                 admission: Admission::Open,
                 unfinished: false,
+                is_finishing: false,
                 turns: 0,
             }
         }
@@ -643,7 +646,9 @@ mod tests {
         }
 
         fn finish(&mut self, _store: &Store) -> bool {
-            self.story().unfinished
+            let mut story = self.story();
+            story.is_finishing = true;
+            story.unfinished
         }
 
         fn close(self) -> Result<(), Error> {
@@ -865,19 +870,21 @@ mod tests {
     #[test]
     fn of_many_connections_each_gets_the_outcome_of_its_own_puts() {
         let mut house = House::new(Config::default());
-        let mut clients: Vec<Client> = (0..200).map(|_| house.connect()).collect();
+        let mut clients: Vec<Client> = (0..250).map(|_| house.connect()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
-            let request: &[u8] = [&b"put k 1 1\n"[..], b"get none\n"][number % 2];
+            let request: &[u8] = [&b"get none\n"[..], b"put k 1 1\n"][usize::from(number >= 50)];
             client.0.write_all(request).expect("is read");
         }
         house.settle();
         let submissions = house.told.pending();
-        assert!((2..200).contains(&submissions), "{submissions}");
-        assert_eq!(house.told.story().submitted.iter().sum::<usize>(), 100);
+        assert!((3..200).contains(&submissions), "{submissions}");
+        assert_eq!(house.told.story().submitted.iter().sum::<usize>(), 200);
         house.decide(Outcome::NotStored);
         for _ in 1..submissions {
-            house.decide(Outcome::Stored);
+            house.told.decide(Outcome::Stored);
         }
+        // More than are replied to in one turn.
+        house.settle();
         let failed = house.told.story().submitted[0];
         let replies: Vec<String> = clients.iter_mut().map(Client::received).collect();
         let denied = NOT_STORED.escape_ascii().to_string();
@@ -888,7 +895,7 @@ mod tests {
         let ok = OK.escape_ascii().to_string();
         assert_eq!(
             replies.iter().filter(|reply| **reply == ok).count(),
-            200 - failed
+            250 - failed
         );
     }
 
@@ -1060,6 +1067,7 @@ mod tests {
             house.told.story().unfinished = true;
             house.stop();
             assert!(!house.event_loop.is_stopped());
+            assert!(!house.told.story().is_finishing, "more may be put");
             house.decide(outcome);
             client.expect(reply);
             house.settle();
