@@ -271,15 +271,14 @@ impl<C: Commit> EventLoop<C> {
         stream.set_nodelay(true)?;
         limit_unsent(&stream, self.config().unsent_limit_bytes)?;
         let entry = self.clients.vacant_entry();
-        let interest = READ_INTEREST;
         self.server
             .poll
             .registry()
-            .register(&mut stream, Token(entry.key()), interest)?;
+            .register(&mut stream, Token(entry.key()), READ_INTEREST)?;
         log::debug!("connection {} opened", entry.key());
         entry.insert(Client {
             connection: Connection::new(stream, protocol),
-            interest,
+            interest: READ_INTEREST,
             standing: Standing::Idle,
         });
         Ok(())
@@ -367,8 +366,7 @@ impl<C: Commit> EventLoop<C> {
         let mut all = mem::take(&mut self.shared.replies);
         for Answered { key, replies } in answered.drain(..) {
             let recorder = self.shared.recorder.as_ref();
-            let puts =
-                recorder.map_or(Box::default(), |recorder| recorder.replies_within(&replies));
+            let puts = recorder.map_or_else(Box::default, |all| all.replies_within(&replies));
             let replies = &all[replies];
             if puts.is_empty() {
                 self.reply(key, replies);
