@@ -275,6 +275,7 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
         }
         let is_ours = head.iter().all(|&byte| byte == 0)
             || magic.starts_with(&head[..length.min(magic.len())]);
+        self.next = Some(first);
         match self.find_end_of_damage(first)? {
             FrameError::Torn { .. } if !is_ours => Err(FrameError::WrongKind),
             error => Err(error),
@@ -286,7 +287,7 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
     fn find_end_of_damage(&mut self, lost: u64) -> Result<FrameError, FrameError> {
         let offset = self.offset();
         if let Some(head) = self.head(0)?
-            && head.payload_bytes <= FRAME_MAX_BYTES
+            && (head.number == lost && head.payload_bytes <= FRAME_MAX_BYTES)
             && let following = lost.saturating_add(1)
             && self
                 .whole_frame(head.frame_bytes(), following..=following)?
@@ -412,5 +413,300 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::{Fault, Simulated};
+    use super::*;
+    use proptest::prelude::*;
+
+    const NUMBER: u64 = 0x1234;
+
+    fn frame(number: u64, payload: &[u8], synced: u64) -> Vec<u8> {
+        let mut frame = Vec::new();
+        begin(&mut frame);
+        frame.extend_from_slice(payload);
+        finish(&mut frame, number, synced);
+        frame
+    }
+
+    /// A journal of these payloads, each of which says that all before it are synced, and where
+    /// each of its parts begins and the last one ends.
+    fn journal(payloads: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = file_head(FileKind::Journal, NUMBER).to_vec();
+        let mut starts = vec![0];
+        for (number, payload) in (NUMBER..).zip(payloads) {
+            starts.push(bytes.len());
+            bytes.extend(frame(number, payload, number));
+        }
+        starts.push(bytes.len());
+        (bytes, starts)
+    }
+
+    /// What a reader returns, one after the other.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Read {
+        Frame(u64, Vec<u8>),
+        Torn(u64),
+        Damaged(u64, u64, bool),
+        Wrong(String),
+    }
+
+    fn read_from(disk: &mut Simulated) -> Vec<Read> {
+        let mut reader =
+            FrameReader::open(disk, "file", FileKind::Journal, NUMBER).expect("no fault");
+        let mut all = Vec::new();
+        loop {
+            all.push(match reader.next() {
+                Ok(None) => return all,
+                Ok(Some((number, payload))) => Read::Frame(number, payload.to_vec()),
+                Err(FrameError::Torn { offset }) => Read::Torn(offset),
+                Err(FrameError::Damaged {
+                    offset,
+                    end,
+                    was_synced,
+                }) => Read::Damaged(offset, end, was_synced),
+                Err(error) => {
+                    all.push(Read::Wrong(error.to_string()));
+                    return all;
+                }
+            });
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Vec<Read> {
+        let mut disk = Simulated::new();
+        disk.set_content("file", bytes);
+        read_from(&mut disk)
+    }
+
+    fn frames(payloads: &[Vec<u8>]) -> Vec<Read> {
+        let frame = |(number, payload): (u64, &Vec<u8>)| Read::Frame(number, payload.clone());
+        (NUMBER..).zip(payloads).map(frame).collect()
+    }
+
+    fn some_payloads() -> Vec<Vec<u8>> {
+        [3, 0, 70, 1].map(|bytes| vec![7; bytes]).to_vec()
+    }
+
+    #[test]
+    fn the_format_is_as_documented() {
+        let mut bytes = b"mtrcckpt\x01\0\0\0\x05\0\0\0\0\0\0\0".to_vec();
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        assert_eq!(file_head(FileKind::Checkpoint, 5)[..], bytes);
+        let summed = b"\x03\0\0\0\x02\0\0\0\x09\0\0\0\0\0\0\0abc";
+        let expected = [&crc32c::crc32c(summed).to_le_bytes()[..], summed].concat();
+        assert_eq!(frame(9, b"abc", 7), expected);
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_back_as_they_were(
+            payloads in proptest::collection::vec((0usize..3_000, any::<u8>()), 0..20),
+            interrupted in 1u64..6,
+        ) {
+            let payloads: Vec<Vec<u8>> = payloads.iter().map(|&(bytes, byte)| vec![byte; bytes]).collect();
+            let mut disk = Simulated::new();
+            disk.set_content("file", &journal(&payloads).0);
+            disk.fail_from(1, Fault::Short);
+            disk.fail_at(interrupted, Fault::Interrupted);
+            prop_assert_eq!(read_from(&mut disk), frames(&payloads));
+        }
+
+        #[test]
+        fn any_bytes_are_read_to_an_end(
+            start in 0usize..200,
+            bytes in proptest::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..300),
+        ) {
+            let (mut file, _) = journal(&some_payloads());
+            file.truncate(start);
+            file.extend_from_slice(&bytes);
+            prop_assert!(read(&file).len() <= file.len() / FRAME_HEAD_BYTES + 2);
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_is_damage_to_its_part() {
+        let payloads = some_payloads();
+        let (bytes, starts) = journal(&payloads);
+        let frames = frames(&payloads);
+        for place in 0..bytes.len() {
+            let part = starts.partition_point(|&start| start <= place) - 1;
+            let (start, end) = (starts[part] as u64, starts[part + 1] as u64);
+            let mut expected = frames[..part.saturating_sub(1)].to_vec();
+            expected.push(match part {
+                // What was synced is said by frames after the one that follows.
+                0..=3 => Read::Damaged(start, end, true),
+                _ => Read::Torn(start),
+            });
+            expected.extend_from_slice(&frames[part..]);
+            for flipped in [1, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[place] ^= flipped;
+                assert_eq!(read(&bytes), expected, "byte {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_file_is_torn_where_its_last_whole_frame_ends() {
+        let payloads = some_payloads();
+        let (bytes, starts) = journal(&payloads);
+        for length in 0..bytes.len() {
+            let part = starts.partition_point(|&start| start <= length) - 1;
+            let mut expected = frames(&payloads[..part.saturating_sub(1)]);
+            if length != starts[part] || length == 0 {
+                expected.push(Read::Torn(starts[part] as u64));
+            }
+            assert_eq!(read(&bytes[..length]), expected, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn tails_without_a_whole_frame_are_torn() {
+        let payloads = some_payloads();
+        let (bytes, _) = journal(&payloads);
+        let next = NUMBER + 4;
+        let garbage: Vec<u8> = (0..5_000u32)
+            .map(|place| (place * place >> 3) as u8)
+            .collect();
+        let long = [
+            &(1u32 << 26).to_le_bytes()[..],
+            &[0; 4],
+            &next.to_le_bytes(),
+            &[0; 99],
+        ]
+        .concat();
+        for (name, tail) in [
+            ("zeros", vec![0; 3_000]),
+            ("garbage", garbage.clone()),
+            ("one byte", vec![1]),
+            ("half a frame", frame(next, &[7; 500], 0)[..300].to_vec()),
+            (
+                "half a frame and zeros",
+                [&frame(next, &[7; 500], 0)[..300], &[0; 512]].concat(),
+            ),
+            ("an earlier number", frame(NUMBER + 3, b"a", 0)),
+            ("a number too high", frame(next + 1, b"a", 0)),
+            (
+                "a number too high for the garbage before it",
+                [&garbage[..100], &frame(next + 6, b"a", 0)].concat(),
+            ),
+            ("a frame said to be long", [&[0; 4][..], &long].concat()),
+        ] {
+            let expected = [frames(&payloads), vec![Read::Torn(bytes.len() as u64)]].concat();
+            assert_eq!(read(&[&bytes[..], &tail].concat()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn damage_before_a_whole_frame_is_told_from_what_was_not_synced() {
+        let payloads = some_payloads();
+        let (bytes, _) = journal(&payloads);
+        let lost = NUMBER + 4;
+        let start = bytes.len() as u64;
+        for (name, damaged) in [
+            ("zeros", vec![0; 100]),
+            ("half a frame", frame(lost, &[7; 500], 0)[..300].to_vec()),
+            ("a frame of another number", frame(3, b"abc", 0)),
+        ] {
+            for (synced, was_synced) in [
+                ([lost, lost, lost], false),
+                ([0, 0, 0], false),
+                ([lost, lost, lost + 1], true),
+                ([lost + 1, lost + 1, lost + 1], true),
+            ] {
+                let mut file = [&bytes[..], &damaged].concat();
+                let mut expected = frames(&payloads);
+                expected.push(Read::Damaged(start, file.len() as u64, was_synced));
+                for (number, synced) in (lost + 1..).zip(synced) {
+                    file.extend(frame(number, b"later", synced));
+                    expected.push(Read::Frame(number, b"later".to_vec()));
+                }
+                assert_eq!(read(&file), expected, "{name}, {synced:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_damaged_parts_are_told_one_by_one() {
+        let payloads = vec![vec![7; 50]; 6];
+        let (mut bytes, starts) = journal(&payloads);
+        for part in [2, 5] {
+            bytes[starts[part] + 30] = 0;
+        }
+        let mut expected = frames(&payloads);
+        for part in [2, 5] {
+            let (start, end) = (starts[part] as u64, starts[part + 1] as u64);
+            expected[part - 1] = Read::Damaged(start, end, true);
+        }
+        assert_eq!(read(&bytes), expected);
+    }
+
+    #[test]
+    fn a_payload_that_holds_a_frame_is_not_searched_if_its_length_is_right() {
+        let inner = frame(NUMBER + 1, b"inner", 0);
+        let payloads = [vec![1], [&[0; 9][..], &inner].concat(), vec![2]];
+        let (mut bytes, starts) = journal(&payloads);
+        bytes[starts[2] + FRAME_HEAD_BYTES] = 1;
+        let mut expected = frames(&payloads);
+        expected[1] = Read::Damaged(starts[2] as u64, starts[3] as u64, true);
+        assert_eq!(read(&bytes), expected);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_version_or_number_is_refused() {
+        let mut newer = file_head(FileKind::Journal, NUMBER);
+        newer[8] = 2;
+        let checksum = crc32c::crc32c(&newer[..20]);
+        newer[20..].copy_from_slice(&checksum.to_le_bytes());
+        for (bytes, expected) in [
+            (&newer[..], "of version 2, and this metricd reads version 1"),
+            (
+                &file_head(FileKind::Checkpoint, NUMBER),
+                "not a file of metricd",
+            ),
+            (
+                &file_head(FileKind::Journal, 0xab),
+                "it is number 00000000000000ab",
+            ),
+            (
+                b"a text of somebody else, longer than a head",
+                "not a file of metricd",
+            ),
+            (b"a text", "not a file of metricd"),
+        ] {
+            assert_eq!(read(bytes), [Read::Wrong(expected.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn memory_is_for_bytes_that_are_there() {
+        let long = frame(NUMBER, &vec![7; 300_000], 0);
+        let mut file = file_head(FileKind::Journal, NUMBER).to_vec();
+        file.extend(&long);
+        // Says that it is as long as a frame can be.
+        let mut next = frame(NUMBER + 1, &[7; 9], 0);
+        next[4..8].copy_from_slice(&(FRAME_MAX_BYTES as u32).to_le_bytes());
+        file.extend(&next);
+        let mut disk = Simulated::new();
+        disk.set_content("file", &file);
+        let mut reader =
+            FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER).expect("no fault");
+        assert!(reader.next().is_ok());
+        assert!(matches!(reader.next(), Err(FrameError::Torn { .. })));
+        assert!(reader.bytes.capacity() < 1 << 20);
+
+        file.truncate(FILE_HEAD_BYTES + long.len());
+        file.resize(2 << 20, 1);
+        disk.set_content("file", &file);
+        let mut reader =
+            FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER).expect("no fault");
+        assert!(reader.next().is_ok());
+        assert!(matches!(reader.next(), Err(FrameError::Torn { .. })));
+        assert!(reader.bytes.capacity() < 1 << 20);
     }
 }
