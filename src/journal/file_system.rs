@@ -16,7 +16,7 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// The files of one folder, by their names in it.
 ///
-/// Any call may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be tried again. What
+/// Any call may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be [tried again](retried). What
 /// is written, created, renamed or removed may be lost when the power fails, until it is synced.
 pub trait FileSystem: Send + 'static {
     /// An open file, which is read or written from the beginning on.
@@ -52,6 +52,16 @@ pub trait FileSystem: Send + 'static {
 
     /// Returns when all files that were created, renamed and removed are so on the medium.
     fn sync_folder(&mut self) -> io::Result<()>;
+}
+
+/// What `call` returns when it is not interrupted any more.
+pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// A real folder, which no other process uses meanwhile.

@@ -23,10 +23,10 @@
 //! medium for good.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::RangeInclusive;
 
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, retried};
 
 /// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
 pub const FRAME_MAX_BYTES: usize = 128 << 20;
@@ -404,16 +404,6 @@ fn u32_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u32 {
 
 fn u64_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|place| bytes[at + place]))
-}
-
-/// What `call` returns when it is not interrupted any more.
-fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }
 
 #[cfg(test)]
