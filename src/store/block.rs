@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! byte  0 … 7    timestamp of the first point, the low bits first
-//!       8, 9     points
-//!      10 …      chunks, by ascending timestamp
+//!       8, 9     how many points there are, the low bits first: 1 to 1,280
+//!      10 …      chunks up to the end, by ascending timestamp: see chunk.rs
 //! ```
 //!
-//! Only this file writes these bytes, so that bytes that cannot be decoded are a defect of the
-//! store itself: it panics, rather than lose points silently.
+//! Only this file writes these bytes, and checks them when they come from an [image](super::image).
+//! So bytes that cannot be decoded are a defect of the store itself: it panics, rather than lose
+//! points silently.
 
 use std::mem;
 use std::ops::Range;
@@ -19,6 +20,9 @@ use super::run::{Merged, RUN_POINTS, Run};
 /// The most points of a block.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
 
+/// The most points of a block with all late ones that may be merged into it.
+const MERGED_POINTS: usize = BLOCK_POINTS + RUN_POINTS;
+
 /// The most points of a chunk that is rewritten: with late points that come next, it is still read
 /// as one run.
 const REWRITTEN_POINTS: usize = RUN_POINTS;
@@ -29,8 +33,9 @@ pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
 /// Bytes before the chunks.
 const HEADER_BYTES: usize = 10;
 
-/// Why decoding cannot fail here. Only [`chunk`] writes blocks, in this process's memory: bytes that do
-/// not decode are a defect of ours, and to go on without them would lose their points for good.
+/// Why decoding cannot fail here. Blocks are written by [`chunk`] in this process's memory, or were
+/// checked when they were read: bytes that do not decode are a defect of ours, and to go on without
+/// them would lose their points for good.
 const NOT_CORRUPT: &str = "a sealed block is as it was written";
 
 /// An immutable block, shared by the series and the snapshots that read it.
@@ -47,11 +52,43 @@ impl Block {
         Block::of_bytes(&bytes)
     }
 
+    /// A block of bytes from elsewhere, which may be any, and the timestamp of its last point.
+    /// `None` if they are no block that this store could have written: one that decodes to as many
+    /// points as it says, by ascending timestamp. Decodes into `run` what it has to.
+    ///
+    /// Allocates nothing but the block.
+    pub fn read(bytes: &[u8], run: &mut Run) -> Option<(Block, i64)> {
+        let (base, rest) = bytes.split_first_chunk()?;
+        let base = i64::from_le_bytes(*base);
+        let (count, mut rest) = rest.split_first_chunk()?;
+        let count = usize::from(u16::from_le_bytes(*count));
+        let (mut found, mut last) = (0, None);
+        while !rest.is_empty() {
+            let header = Header::read(&mut rest, base)?;
+            let is_next = match last {
+                Some(last) => header.first_timestamp > last,
+                None => header.first_timestamp == base,
+            };
+            if !is_next {
+                return None;
+            }
+            last = Some(header.check(rest, run)?);
+            rest = &rest[header.packed_bytes()..];
+            found += header.count;
+        }
+        let is_whole = found == count && count <= MERGED_POINTS;
+        Some((Block::of_bytes(bytes), last.filter(|_| is_whole)?))
+    }
+
     /// The points of this block and, after them, those of `run`.
     pub fn and_run(&self, run: &Run) -> Block {
         let mut bytes = self.bytes.to_vec();
         push_chunk(&mut bytes, run);
         Block::of_bytes(&bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Timestamp of the first point.

@@ -43,7 +43,7 @@ use super::packing::{
     pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
 };
 use super::run::{Kind, RUN_POINTS, Run, is_exception};
-use crate::decimal::DECIMALS_MAX;
+use crate::decimal::{DECIMALS_MAX, DIGITS_LIMIT};
 
 const HIGH_BIT: u8 = 0x80;
 const NEXT_BIT: u8 = 0x40;
@@ -480,6 +480,56 @@ impl Header {
         timestamps
             .is_sorted_by(|one, next| one < next)
             .then_some(())
+    }
+
+    /// As [`decode`](Self::decode), and `None` also if a value is out of the range of digits and no
+    /// exception: of bytes from elsewhere.
+    pub fn decode_checked(&self, bytes: &[u8], run: &mut Run) -> Option<()> {
+        self.decode(bytes, run)?;
+        let values = run.values().iter();
+        let is_sound = self.kind == Kind::Bits
+            || values.filter(|&&value| is_exception(value)).count() == self.exceptions;
+        is_sound.then_some(())
+    }
+
+    /// The last timestamp, if [`decode_checked`](Self::decode_checked) would decode these bytes.
+    /// Decodes into `run` only what the header leaves open.
+    pub fn check(&self, bytes: &[u8], run: &mut Run) -> Option<i64> {
+        if bytes.len() < self.packed_bytes() {
+            return None;
+        }
+        if !self.has_sound_values() {
+            self.decode_checked(bytes, run)?;
+            return run.timestamps().last().copied();
+        }
+        if let (Order::Steps, 0) = (self.order, self.timestamps.width) {
+            return self.last_in_step();
+        }
+        let (timestamps, _) = run.reset(self.count, self.kind, 0);
+        self.decode_timestamps(bytes, timestamps);
+        let is_ascending = timestamps.is_sorted_by(|one, next| one < next);
+        timestamps.last().copied().filter(|_| is_ascending)
+    }
+
+    /// Whether the header alone shows that the values are sound: any bits of doubles are; digits
+    /// are where no sum of differences can leave their range.
+    fn has_sound_values(&self) -> bool {
+        let Kind::Digits { .. } = self.kind else {
+            return true;
+        };
+        let least = i128::from(self.values.least);
+        let most = least + ((1 << self.values.width) - 1);
+        let farthest = least.abs().max(most.abs()) * (self.count as i128 - 1);
+        let first = i128::from(self.first_value).abs();
+        self.exceptions == 0 && first + farthest < i128::from(DIGITS_LIMIT)
+    }
+
+    /// The last timestamp of a series in step, if its timestamps ascend.
+    fn last_in_step(&self) -> Option<i64> {
+        let steps = self.count as i64 - 1;
+        let range = self.timestamps.least.checked_mul(steps)?;
+        let last = self.first_timestamp.checked_add(range)?;
+        (steps == 0 || self.timestamps.least > 0).then_some(last)
     }
 
     #[cold]

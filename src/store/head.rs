@@ -59,6 +59,14 @@ impl Head {
         head
     }
 
+    /// A head of the points of a run, which is full at `limit` points: 1 to [`RUN_POINTS`].
+    pub fn of_run(run: &Run, limit: usize) -> Head {
+        let mut head = Head::unordered(run.kind(), limit);
+        head.is_ordered = true;
+        head.refill(run);
+        head
+    }
+
     /// A head of no points, which takes points in any order. They are likely to be of this kind.
     pub fn unordered(kind: Kind, limit: usize) -> Head {
         Head {

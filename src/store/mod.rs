@@ -20,6 +20,8 @@ mod block;
 mod chunk;
 mod extents;
 mod head;
+#[cfg_attr(not(test), expect(dead_code))]
+mod image;
 mod index;
 mod notes;
 mod packing;
@@ -41,6 +43,7 @@ pub use self::run::Run;
 use self::series::{Series, SeriesList};
 use self::snapshot::{ALL, Readers, lock};
 pub use self::snapshot::{Snapshot, SnapshotError};
+use self::timeline::Timeline;
 use crate::key::Key;
 
 /// A value at a time.
@@ -261,9 +264,13 @@ impl Store {
             self.put_at(place, put);
             return place;
         }
-        let place = self.series.len();
-        self.index.insert(hash, place);
-        let series = Series::new(put.key, place, put.point());
+        let timeline = Timeline::new(put.point(), self.series.len());
+        self.add(hash, Series::new(put.key.into(), timeline));
+    }
+
+    /// Adds a series whose key is new.
+    fn add(&mut self, hash: KeyHash, series: Series) {
+        self.index.insert(hash, self.series.len());
         self.series_bytes += series.allocated_bytes();
         self.series.push(series);
         place

@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use super::Point;
 use super::notes::NONE;
 use super::segmented_vec::SegmentedVec;
 use super::timeline::Timeline;
@@ -24,11 +23,12 @@ pub struct Series {
 pub type SeriesList = SegmentedVec<Series>;
 
 impl Series {
-    pub fn new(key: Key, place: usize, point: Point) -> Series {
+    pub fn new(key: Box<str>, timeline: Timeline) -> Series {
+        let note = NONE;
         Series {
-            key: key.into(),
-            timeline: Timeline::new(point, place),
-            note: NONE,
+            key,
+            timeline,
+            note,
         }
     }
 

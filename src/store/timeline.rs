@@ -66,11 +66,34 @@ struct Late {
 impl Timeline {
     /// A timeline of one point, of the series at this place.
     pub fn new(point: Point, place: usize) -> Timeline {
-        // Series that began together would all be sealed in the same moment.
-        let first_run_points = RUN_POINTS - place % (RUN_POINTS / 2);
         Timeline {
-            head: Head::new(point, first_run_points),
+            head: Head::new(point, first_head_points(place)),
             history: None,
+        }
+    }
+
+    /// A timeline of blocks, by ascending timestamp, up to the timestamp `sealed_to`, and at least
+    /// one newer point; of the series at this place. Leaves `blocks` empty.
+    pub fn of_parts(
+        blocks: &mut Vec<Block>,
+        sealed_to: i64,
+        newest: &Run,
+        place: usize,
+    ) -> Timeline {
+        let sealed: Vec<Sealed> = blocks.drain(..).map(Sealed::new).collect();
+        let head_points = match sealed[..] {
+            [] => first_head_points(place),
+            _ => RUN_POINTS,
+        };
+        let late = Late::default();
+        let history = History {
+            sealed,
+            sealed_to,
+            late,
+        };
+        Timeline {
+            head: Head::of_run(newest, head_points),
+            history: (!history.sealed.is_empty()).then(|| history.into()),
         }
     }
 
@@ -188,6 +211,48 @@ impl Timeline {
         run.len() + late.len()
     }
 
+    /// The next sealed points after `after`, with late ones that fall into them: the blocks, and
+    /// the timestamp up to which these are all points. `None` where no point after it is sealed.
+    ///
+    /// Encodes at most the points of one block, and of most blocks none.
+    pub fn next_blocks(&self, after: Option<i64>) -> Option<(Vec<Block>, i64)> {
+        let history = self.history.as_deref()?;
+        let is_past = after.is_some_and(|after| after >= history.sealed_to);
+        if history.sealed.is_empty() || is_past {
+            return None;
+        }
+        let place = after.map_or(0, |after| history.place_of(after + 1));
+        let (sealed, to) = (&history.sealed[place], history.end_of(place));
+        let is_begun = after.is_some_and(|after| sealed.first_timestamp <= after);
+        let blocks = match is_begun {
+            true => sealed.blocks_after(after, to),
+            false => sealed.whole_blocks(),
+        };
+        Some((blocks, to))
+    }
+
+    /// Decodes the points that are not sealed, with late ones: the newest, and a block of those
+    /// before them if there are too many for a run.
+    pub fn newest(&self, run: &mut Run) -> Option<Block> {
+        self.head.decode(run);
+        let late = &self.history.as_ref()?.late;
+        if late.is_empty() {
+            return None;
+        }
+        let (late, head) = (late.in_order(), run.clone());
+        let (mut block, mut is_first) = (None, true);
+        let mut each = |next: &Run| {
+            if !mem::take(&mut is_first) {
+                block = Some(Block::of_run(run));
+            }
+            run.clone_from(next);
+        };
+        let mut merged = Merged::new(head.kind(), RUN_POINTS, &mut each);
+        merged.merge(&head, &late, 0..late.len());
+        merged.finish();
+        block
+    }
+
     /// Decodes the next points after `after` and up to `until`, and says whether there are any.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let history = self.history.as_deref();
@@ -273,7 +338,6 @@ impl Timeline {
             return self.extent_of_head(history.sealed_to + 1);
         }
         let place = history.place_of(timestamp);
-        let next = history.sealed.get(place + 1);
         let sealed = history.sealed[place].clone();
         let extent = Extent {
             from: if place == 0 {
@@ -281,7 +345,7 @@ impl Timeline {
             } else {
                 sealed.first_timestamp
             },
-            to: next.map_or(history.sealed_to, |next| next.first_timestamp - 1),
+            to: history.end_of(place),
             points: Points::Sealed(sealed),
         };
         (extent, 0)
@@ -302,6 +366,12 @@ impl Timeline {
         let to = i64::MAX;
         (Extent { from, to, points }, run.len())
     }
+}
+
+/// How many points make the first head of the series at this place full. Series that began together
+/// would otherwise all be sealed in the same moment.
+fn first_head_points(place: usize) -> usize {
+    RUN_POINTS - place % (RUN_POINTS / 2)
 }
 
 /// The points that were stored between two timestamps at one moment.
@@ -400,6 +470,12 @@ impl History {
         after.saturating_sub(1)
     }
 
+    /// The last timestamp that falls into the block at this place.
+    fn end_of(&self, place: usize) -> i64 {
+        let next = self.sealed.get(place + 1);
+        next.map_or(self.sealed_to, |next| next.first_timestamp - 1)
+    }
+
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         let start = after.map_or(0, |after| self.place_of(after));
         let mut within = self.sealed[start..]
@@ -427,6 +503,30 @@ impl Sealed {
             block,
             late: Late::default(),
         }
+    }
+
+    /// All points, the late ones merged in.
+    fn whole_blocks(&self) -> Vec<Block> {
+        let is_as_it_was = || vec![self.block.clone()];
+        if self.late.is_empty() {
+            return is_as_it_was();
+        }
+        let merged = self.block.merged(&self.late.in_order());
+        merged.map_or_else(is_as_it_was, |(blocks, _)| blocks)
+    }
+
+    /// The points after `after` and up to `until`, the late ones merged in: a block, if there are
+    /// any.
+    fn blocks_after(&self, mut after: Option<i64>, until: i64) -> Vec<Block> {
+        let (mut run, mut rest) = (Run::new(), None::<Block>);
+        while self.next_run(after, until, &mut run) {
+            rest = Some(match rest {
+                Some(block) => block.and_run(&run),
+                None => Block::of_run(&run),
+            });
+            after = run.timestamps().last().copied();
+        }
+        rest.into_iter().collect()
     }
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {

@@ -1,0 +1,611 @@
+//! The whole store as bytes, in pieces, and back.
+//!
+//! A piece is a sequence of whole entries:
+//!
+//! ```text
+//! byte  0      what it is: 0, 1 or 2
+//!       1 …    length of what follows, in bytes                        varint
+//!       …      0: the key of the next series, UTF-8
+//!              1: a block of its points: see block.rs
+//!              2: its newest points: a chunk as chunk.rs has it, in a block that begins at 0
+//! ```
+//!
+//! A series is one entry 0, any number of entries 1, and one entry 2, which ends it. Series come in
+//! the order in which they were first put, and each key once. The timestamps of a series ascend
+//! from entry to entry. A series may begin in one piece and end in a later one. A varint has seven
+//! bits of the number in each byte, the lowest first, and the high bit set in all bytes but the last
+//! (LEB128).
+//!
+//! Puts may go on between two pieces. The image has every point that was stored before the first
+//! piece and not put again since; of what is put meanwhile it may have some.
+
+use std::fmt;
+
+use super::Store;
+use super::block::Block;
+use super::chunk::{self, Header};
+use super::index::KeyHash;
+use super::packing::{read_varint, write_varint};
+use super::run::Run;
+use super::series::Series;
+use super::timeline::Timeline;
+
+const SERIES: u8 = 0;
+const BLOCK: u8 = 1;
+const NEWEST: u8 = 2;
+
+/// The timestamp from which that of the first of the newest points is counted.
+const NEWEST_BASE: i64 = 0;
+
+/// Where the next piece of an image begins.
+#[derive(Debug, Default)]
+pub(crate) struct ImageCursor {
+    /// How many series there were at the first piece.
+    series_count: Option<usize>,
+    /// Place of the series that comes next or has begun.
+    place: usize,
+    /// Timestamp up to which that is written, if it has begun.
+    written_to: Option<i64>,
+    /// How many points are written.
+    points: u64,
+}
+
+impl ImageCursor {
+    /// How many series, and points of all series, are written.
+    pub(crate) fn written(&self) -> (u64, u64) {
+        (self.place as u64, self.points)
+    }
+}
+
+impl Store {
+    /// Appends the next piece of the store's image, and says whether there is more.
+    ///
+    /// A piece has about `bytes` bytes: it may be longer by one block of points, and is shorter only
+    /// if it is the last.
+    pub(crate) fn append_image(
+        &self,
+        cursor: &mut ImageCursor,
+        bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let series_count = *cursor.series_count.get_or_insert(self.series.len());
+        let end = out.len().saturating_add(bytes);
+        let (mut run, mut chunk) = (Run::new(), Vec::new());
+        while cursor.place < series_count {
+            let Some(series) = self.series.get(cursor.place) else {
+                break;
+            };
+            cursor.append_part(series, &mut run, &mut chunk, out);
+            if out.len() >= end {
+                break;
+            }
+        }
+        cursor.place < series_count
+    }
+}
+
+impl ImageCursor {
+    /// Appends the next block of a series, or its newest points, after its key if that is due.
+    fn append_part(
+        &mut self,
+        series: &Series,
+        run: &mut Run,
+        chunk: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        if self.written_to.is_none() {
+            append_entry(out, SERIES, series.key.as_bytes());
+        }
+        let blocks = series.timeline.next_blocks(self.written_to);
+        self.written_to = blocks.as_ref().map(|&(_, to)| to);
+        let mut append_block = |block: Block| {
+            self.points += block.point_count() as u64;
+            append_entry(out, BLOCK, block.as_bytes());
+        };
+        match blocks {
+            Some((blocks, _)) => blocks.into_iter().for_each(append_block),
+            None => {
+                series
+                    .timeline
+                    .newest(run)
+                    .into_iter()
+                    .for_each(&mut append_block);
+                chunk.clear();
+                chunk::encode(chunk, run, NEWEST_BASE);
+                append_entry(out, NEWEST, chunk);
+                self.points += run.len() as u64;
+                self.place += 1;
+            }
+        }
+    }
+}
+
+fn append_entry(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    out.push(kind);
+    write_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Makes a store of the pieces of its image.
+///
+/// These may be any bytes: what they hold is checked, and memory is taken in proportion to them.
+#[derive(Default)]
+pub(crate) struct ImageReader {
+    store: Store,
+    /// The series that has begun, and not ended yet.
+    begun: Option<(KeyHash, Box<str>)>,
+    /// Its blocks, by ascending timestamp.
+    blocks: Vec<Block>,
+    /// Timestamp of the last point of the last of them.
+    last: Option<i64>,
+    /// Room to decode a part of it.
+    run: Run,
+}
+
+impl ImageReader {
+    pub(crate) fn new() -> ImageReader {
+        ImageReader::default()
+    }
+
+    /// Takes in the next piece.
+    ///
+    /// # Errors
+    ///
+    /// If no image continues like this. Then this reader is of no more use.
+    pub(crate) fn take_in(&mut self, mut piece: &[u8]) -> Result<(), Corrupt> {
+        while let Some(&kind) = piece.split_off_first() {
+            let length = read_varint(&mut piece).and_then(|length| length.try_into().ok());
+            let bytes = length.and_then(|length: usize| piece.split_off(..length));
+            let bytes = bytes.ok_or(Corrupt("an entry is cut short"))?;
+            match kind {
+                SERIES => self.begin_series(bytes)?,
+                BLOCK => self.take_block(bytes)?,
+                NEWEST => self.end_series(bytes)?,
+                _ => return Err(Corrupt("an entry is of no known kind")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The store, after the last piece.
+    ///
+    /// # Errors
+    ///
+    /// If pieces are missing.
+    pub(crate) fn finish(self) -> Result<Store, Corrupt> {
+        match self.begun {
+            Some(_) => Err(UNENDED),
+            None => Ok(self.store),
+        }
+    }
+
+    fn begin_series(&mut self, key: &[u8]) -> Result<(), Corrupt> {
+        if self.begun.is_some() {
+            return Err(UNENDED);
+        }
+        let key = str::from_utf8(key).map_err(|_| Corrupt("a key is not UTF-8"))?;
+        let hash = self.store.index.hash(key.into());
+        if self.store.find(hash, key.into()).is_some() {
+            return Err(Corrupt("there are two series of one key"));
+        }
+        self.begun = Some((hash, key.into()));
+        Ok(())
+    }
+
+    fn take_block(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        if self.begun.is_none() {
+            return Err(UNBEGUN);
+        }
+        let read = Block::read(bytes, &mut self.run);
+        let (block, last) = read.ok_or(Corrupt("a block does not decode"))?;
+        self.check_order(block.first_timestamp())?;
+        self.last = Some(last);
+        self.blocks.push(block);
+        Ok(())
+    }
+
+    fn end_series(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
+        let (hash, key) = self.begun.take().ok_or(UNBEGUN)?;
+        let header = Header::read(&mut bytes, NEWEST_BASE);
+        let header = header.filter(|header| bytes.len() == header.packed_bytes());
+        let decoded = header.and_then(|header| header.decode_checked(bytes, &mut self.run));
+        decoded.ok_or(Corrupt("the newest points of a series do not decode"))?;
+        self.check_order(self.run.timestamps()[0])?;
+        let sealed_to = self.last.take().unwrap_or_default();
+        let place = self.store.series.len();
+        let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
+        self.store.add(hash, Series::new(key, timeline));
+        Ok(())
+    }
+
+    /// Whether points may follow those before them, by the timestamp of their first.
+    fn check_order(&self, first: i64) -> Result<(), Corrupt> {
+        match self.last {
+            Some(last) if first <= last => Err(Corrupt("timestamps do not ascend")),
+            _ => Ok(()),
+        }
+    }
+}
+
+const UNBEGUN: Corrupt = Corrupt("there are points before a key");
+const UNENDED: Corrupt = Corrupt("a series is without its newest points");
+
+/// What is wrong with bytes that are no image of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt(&'static str);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Put = (usize, i64, f64);
+
+    /// A key, the empty one among them.
+    fn key(series: usize) -> String {
+        "ключ".chars().cycle().take(series).collect()
+    }
+
+    fn put_all(store: &mut Store, puts: &[Put]) {
+        for &(series, timestamp, value) in puts {
+            store.put(&key(series), timestamp, value);
+        }
+    }
+
+    /// All points in the order of a client's `get *`.
+    fn points(store: &Store) -> Vec<(&str, i64, u64)> {
+        let of_key = |key| {
+            let points = store.range(key, ..);
+            points.map(move |point| (key, point.timestamp, point.value.to_bits()))
+        };
+        store.keys().flat_map(of_key).collect()
+    }
+
+    /// What the store has allocated, counted one by one.
+    fn counted_bytes(store: &Store) -> usize {
+        let series = store.series.iter().map(Series::allocated_bytes);
+        store.index.allocated_bytes() + store.series.allocated_bytes() + series.sum::<usize>()
+    }
+
+    /// The pieces of an image, and what `between` puts after each of them but the last.
+    fn pieces(
+        store: &mut Store,
+        mut bytes: impl FnMut() -> usize,
+        mut between: impl FnMut(&mut Store),
+    ) -> Vec<Vec<u8>> {
+        let (mut cursor, mut pieces) = (ImageCursor::default(), Vec::new());
+        loop {
+            let mut piece = Vec::new();
+            let is_more = store.append_image(&mut cursor, bytes(), &mut piece);
+            pieces.push(piece);
+            if !is_more {
+                return pieces;
+            }
+            between(store);
+        }
+    }
+
+    fn image(store: &mut Store) -> Vec<u8> {
+        pieces(store, || usize::MAX, |_| ()).concat()
+    }
+
+    fn load(pieces: &[impl AsRef<[u8]>]) -> Result<Store, Corrupt> {
+        let mut reader = ImageReader::new();
+        for piece in pieces {
+            reader.take_in(piece.as_ref())?;
+        }
+        reader.finish()
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            12 => (-10_000i64..10_000).prop_map(|digits| digits as f64 / 100.0),
+            1 => any::<u64>().prop_map(f64::from_bits),
+            1 => prop_oneof![Just(-0.0), Just(f64::NAN), Just(f64::INFINITY), Just(999_999_999_999_999.0)],
+        ]
+    }
+
+    fn values() -> impl Strategy<Value = Vec<f64>> {
+        prop_oneof![
+            3 => proptest::collection::vec(value(), 1..400),
+            2 => proptest::collection::vec((0i64..100).prop_map(|digits| digits as f64 / 10.0), 1..1_500),
+            1 => proptest::collection::vec(any::<f64>(), 1..400),
+        ]
+    }
+
+    /// Puts into a series: forwards, backwards, at one timestamp, at random.
+    fn stretch() -> impl Strategy<Value = Vec<Put>> {
+        let first = prop_oneof![
+            6 => 0i64..6_000,
+            1 => any::<i64>(),
+            1 => prop_oneof![Just(i64::MIN), Just(i64::MAX - 200)],
+        ];
+        let in_step = (first, -2i64..5).prop_map(|(first, step)| {
+            (0..1_500)
+                .map(|at| first.saturating_add(step * at))
+                .collect::<Vec<i64>>()
+        });
+        let random = proptest::collection::vec(0i64..6_000, 1_500);
+        let timestamps = prop_oneof![3 => in_step.boxed(), 1 => random.boxed()];
+        (0usize..5, timestamps, values()).prop_map(|(series, timestamps, values)| {
+            let points = timestamps.into_iter().zip(values);
+            points
+                .map(|(timestamp, value)| (series, timestamp, value))
+                .collect()
+        })
+    }
+
+    fn stretches(most: usize) -> impl Strategy<Value = Vec<Vec<Put>>> {
+        proptest::collection::vec(stretch(), 1..most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, ..ProptestConfig::default() })]
+        #[test]
+        fn a_loaded_store_is_as_the_one_that_was_written(
+            before in stretches(12),
+            meanwhile in stretches(8),
+            after in stretches(4),
+            sizes in proptest::collection::vec(prop_oneof![0usize..500, 0usize..5_000], 1..8),
+        ) {
+            let mut store = Store::new();
+            put_all(&mut store, &before.concat());
+            let at_first: BTreeMap<(String, i64), u64> =
+                points(&store).into_iter().map(|(key, at, bits)| ((key.into(), at), bits)).collect();
+            let (mut sizes, mut left) = (sizes.iter().cycle(), meanwhile.chunks(1));
+            let mut recorded = Vec::new();
+            let size = || *sizes.next().expect("it does not end");
+            let pieces = pieces(&mut store, size, |store| {
+                let puts = left.next().map(|stretches| stretches.concat()).unwrap_or_default();
+                put_all(store, &puts);
+                recorded.extend(puts);
+            });
+
+            let mut loaded = load(&pieces).expect("an image");
+            prop_assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+            let put: BTreeMap<(String, i64), BTreeSet<u64>> =
+                recorded.iter().fold(BTreeMap::new(), |mut put, &(series, at, value)| {
+                    put.entry((key(series), at)).or_default().insert(value.to_bits());
+                    put
+                });
+            let found: BTreeMap<(String, i64), u64> =
+                points(&loaded).into_iter().map(|(key, at, bits)| ((key.into(), at), bits)).collect();
+            for (point, bits) in &found {
+                let is_put = put.get(point).is_some_and(|put| put.contains(bits));
+                prop_assert!(is_put || at_first.get(point) == Some(bits), "{:?}", point);
+            }
+            prop_assert!(at_first.keys().all(|point| found.contains_key(point)));
+            prop_assert!(loaded.keys().eq(store.keys().take(loaded.series_count())));
+
+            put_all(&mut loaded, &recorded);
+            prop_assert!(points(&loaded) == points(&store));
+            for puts in after {
+                put_all(&mut loaded, &puts);
+                put_all(&mut store, &puts);
+                prop_assert!(points(&loaded) == points(&store));
+                prop_assert_eq!(loaded.point_count(), store.point_count());
+                prop_assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+            }
+        }
+    }
+
+    /// A store of few bytes that has something of everything.
+    fn small_store() -> Store {
+        let mut store = Store::new();
+        let walk = |at: i64| (at * 7_919 % 101) as f64 / 100.0;
+        let point = |at: i64| match at {
+            120..160 => (10 * at, walk(at) / 3.0),
+            99 => (10 * at, f64::NAN),
+            _ => (10 * at + i64::from(at > 200) * (at % 3), walk(at)),
+        };
+        for (series, count) in [(0, 1), (1, 170), (2, 3), (3, 340), (4, 100)] {
+            let puts: Vec<Put> = (0..count)
+                .map(|at| (series, point(at).0, point(at).1))
+                .collect();
+            put_all(&mut store, &puts);
+        }
+        put_all(&mut store, &[(3, 1_005, 5.5), (4, 989, 5.5), (4, 15, -0.0)]);
+        store
+    }
+
+    /// Any store can be read whole and put into.
+    fn use_all(store: &mut Store) {
+        let bytes = points(store).len();
+        assert!(bytes >= store.series_count());
+        assert_eq!(store.allocated_bytes(), counted_bytes(store));
+        for key in store.keys().map(String::from).collect::<Vec<String>>() {
+            for at in 0..20 {
+                store.put(&key, 37 * at, 0.25);
+            }
+        }
+        assert_eq!(points(store).len(), store.point_count());
+    }
+
+    #[test]
+    fn what_is_cut_short_is_a_prefix_or_corrupt() {
+        let mut store = small_store();
+        let image = image(&mut store);
+        let mut found = BTreeSet::new();
+        for end in 0..image.len() {
+            if let Ok(mut loaded) = load(&[&image[..end]]) {
+                assert!(points(&store).starts_with(&points(&loaded)));
+                found.insert(loaded.series_count());
+                use_all(&mut loaded);
+            }
+        }
+        assert!(found.into_iter().eq(0..store.series_count()));
+    }
+
+    #[test]
+    fn flipped_bits_give_a_store_or_an_error() {
+        let mut bytes = image(&mut small_store());
+        let mut loaded = 0;
+        for place in 0..bytes.len() {
+            for flipped in [1, 1 << (place % 8), 0x80, 0xff] {
+                bytes[place] ^= flipped;
+                if let Ok(mut store) = load(&[&bytes]) {
+                    loaded += 1;
+                    use_all(&mut store);
+                }
+                bytes[place] ^= flipped;
+            }
+        }
+        assert!((1..4 * bytes.len()).contains(&loaded), "{loaded}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_store_or_an_error(
+            spliced in proptest::collection::vec((any::<u16>(), 0usize..12, proptest::collection::vec(any::<u8>(), 0..12)), 1..4),
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut image = image(&mut small_store());
+            for (at, length, bytes) in spliced {
+                let start = usize::from(at) % image.len();
+                let end = image.len().min(start + length);
+                image.splice(start..end, bytes);
+            }
+            for bytes in [image, bytes] {
+                if let Ok(mut store) = load(&[&bytes]) {
+                    use_all(&mut store);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_store_writes_is_corrupt() {
+        let entry = |kind, bytes: &[u8]| {
+            let mut out = Vec::new();
+            append_entry(&mut out, kind, bytes);
+            out
+        };
+        let run = |timestamps: std::ops::Range<i64>| {
+            let point = |timestamp| crate::store::Point {
+                timestamp,
+                value: 0.5,
+            };
+            Run::of_points(&timestamps.map(point).collect::<Vec<_>>())
+        };
+        let block = |timestamps| entry(BLOCK, Block::of_run(&run(timestamps)).as_bytes());
+        let newest = |timestamps| {
+            let mut out = Vec::new();
+            chunk::encode(&mut out, &run(timestamps), NEWEST_BASE);
+            out
+        };
+        let end = |timestamps| entry(NEWEST, &newest(timestamps));
+        let begin = |key: &str| entry(SERIES, key.as_bytes());
+        let with = |kind, mut bytes: Vec<u8>, place: usize, byte| {
+            bytes.splice(place.min(bytes.len()).., [byte]);
+            entry(kind, &bytes)
+        };
+        let of_count = |count: u8| {
+            let mut bytes = Block::of_run(&run(0..9)).as_bytes().to_vec();
+            bytes[8] = count;
+            entry(BLOCK, &bytes)
+        };
+        let table: [(Vec<Vec<u8>>, Option<&str>); 18] = [
+            (vec![], None),
+            (vec![begin("k"), end(0..9)], None),
+            (
+                vec![begin(""), block(0..9), block(9..20), end(20..21)],
+                None,
+            ),
+            (
+                vec![begin("k")],
+                Some("a series is without its newest points"),
+            ),
+            (
+                vec![begin("k"), block(0..9)],
+                Some("a series is without its newest points"),
+            ),
+            (
+                vec![begin("k"), begin("l")],
+                Some("a series is without its newest points"),
+            ),
+            (vec![block(0..9)], Some("there are points before a key")),
+            (vec![end(0..9)], Some("there are points before a key")),
+            (
+                vec![begin("k"), end(0..9), begin("k")],
+                Some("there are two series of one key"),
+            ),
+            (vec![entry(SERIES, &[0xff])], Some("a key is not UTF-8")),
+            (
+                vec![begin("k"), block(0..9), block(8..20)],
+                Some("timestamps do not ascend"),
+            ),
+            (
+                vec![begin("k"), block(0..9), end(8..20)],
+                Some("timestamps do not ascend"),
+            ),
+            (vec![entry(3, &[])], Some("an entry is of no known kind")),
+            (vec![vec![SERIES, 2, b'k']], Some("an entry is cut short")),
+            (vec![vec![SERIES]], Some("an entry is cut short")),
+            (
+                vec![begin("k"), of_count(8)],
+                Some("a block does not decode"),
+            ),
+            (
+                vec![begin("k"), entry(BLOCK, &[0; 10])],
+                Some("a block does not decode"),
+            ),
+            (
+                vec![begin("k"), with(NEWEST, newest(0..9), usize::MAX, 0)],
+                Some("the newest points of a series do not decode"),
+            ),
+        ];
+        for (pieces, expected) in table {
+            let corrupt = load(&pieces).err().map(|corrupt| corrupt.to_string());
+            assert_eq!(corrupt.as_deref(), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_loaded_store_takes_no_more_memory() {
+        let walk = |series: usize, at: i64| ((series as i64 + at) * 7_919 % 101) as f64 / 100.0;
+        for (series, points) in [(5, 20_000), (100, 500), (5_000, 12), (20_000, 1)] {
+            let mut store = Store::new();
+            for at in 0..points {
+                for series in 0..series {
+                    store.put(&format!("host{series:06}.cpu"), 10 * at, walk(series, at));
+                }
+            }
+            let pieces = pieces(&mut store, || 64 << 10, |_| ());
+            let loaded = load(&pieces).expect("an image");
+            assert_eq!(loaded.point_count(), store.point_count());
+            assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+            let ratio = loaded.allocated_bytes() as f64 / store.allocated_bytes() as f64;
+            assert!(
+                (0.95..1.03).contains(&ratio),
+                "{series} × {points}: {ratio}"
+            );
+        }
+    }
+
+    #[test]
+    fn pieces_are_of_the_size_asked_for() {
+        let mut store = small_store();
+        let whole = image(&mut store);
+        for bytes in [0, 1, 100, 1_000, 10_000] {
+            let mut cursor = ImageCursor::default();
+            let (mut out, mut start) = (vec![7; 3], 3);
+            while store.append_image(&mut cursor, bytes, &mut out) {
+                let length = out.len() - start;
+                assert!(length >= bytes.max(1) && length < bytes + 3_000, "{length}");
+                start = out.len();
+            }
+            assert!(out[3..] == whole);
+            assert_eq!(cursor.written(), (5, store.point_count() as u64));
+            assert!(!store.append_image(&mut cursor, bytes, &mut out));
+        }
+    }
+}
