@@ -55,6 +55,16 @@ struct Sealed {
     late: Late,
 }
 
+/// Some of the sealed points, as blocks.
+pub struct NextBlocks {
+    /// By ascending timestamp.
+    pub blocks: Vec<Block>,
+    /// The timestamp up to which these are all points.
+    pub to: i64,
+    /// How many points were encoded, 10 to 150 ns each.
+    pub points_encoded: usize,
+}
+
 /// Points that came late and are not merged yet, in the order in which they came: a point replaces
 /// those at its timestamp that came before it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -211,11 +221,11 @@ impl Timeline {
         run.len() + late.len()
     }
 
-    /// The next sealed points after `after`, with late ones that fall into them: the blocks, and
-    /// the timestamp up to which these are all points. `None` where no point after it is sealed.
+    /// The next sealed points after `after`, with late ones that fall into them. `None` if no
+    /// point after it is sealed.
     ///
     /// Encodes at most the points of one block, and of most blocks none.
-    pub fn next_blocks(&self, after: Option<i64>) -> Option<(Vec<Block>, i64)> {
+    pub fn next_blocks(&self, after: Option<i64>) -> Option<NextBlocks> {
         let history = self.history.as_deref()?;
         let is_past = after.is_some_and(|after| after >= history.sealed_to);
         if history.sealed.is_empty() || is_past {
@@ -224,11 +234,15 @@ impl Timeline {
         let place = after.map_or(0, |after| history.place_of(after + 1));
         let (sealed, to) = (&history.sealed[place], history.end_of(place));
         let is_begun = after.is_some_and(|after| sealed.first_timestamp <= after);
-        let blocks = match is_begun {
-            true => sealed.blocks_after(after, to),
-            false => sealed.whole_blocks(),
+        let (blocks, points_encoded) = match is_begun {
+            true => sealed.rest(after, to),
+            false => sealed.whole(),
         };
-        Some((blocks, to))
+        Some(NextBlocks {
+            blocks,
+            to,
+            points_encoded,
+        })
     }
 
     /// Decodes the points that are not sealed, with late ones: the newest, and a block of those
@@ -505,28 +519,27 @@ impl Sealed {
         }
     }
 
-    /// All points, the late ones merged in.
-    fn whole_blocks(&self) -> Vec<Block> {
-        let is_as_it_was = || vec![self.block.clone()];
-        if self.late.is_empty() {
-            return is_as_it_was();
-        }
-        let merged = self.block.merged(&self.late.in_order());
-        merged.map_or_else(is_as_it_was, |(blocks, _)| blocks)
+    /// All points, the late ones merged in, and how many points were encoded for that.
+    fn whole(&self) -> (Vec<Block>, usize) {
+        let merged = match self.late.is_empty() {
+            true => None,
+            false => self.block.merged(&self.late.in_order()),
+        };
+        merged.unwrap_or_else(|| (vec![self.block.clone()], 0))
     }
 
-    /// The points after `after` and up to `until`, the late ones merged in: a block, if there are
-    /// any.
-    fn blocks_after(&self, mut after: Option<i64>, until: i64) -> Vec<Block> {
-        let (mut run, mut rest) = (Run::new(), None::<Block>);
+    /// The same of the points after `after` and up to `until`: one block, if there are any.
+    fn rest(&self, mut after: Option<i64>, until: i64) -> (Vec<Block>, usize) {
+        let (mut run, mut rest, mut points_encoded) = (Run::new(), None::<Block>, 0);
         while self.next_run(after, until, &mut run) {
+            points_encoded += run.len();
             rest = Some(match rest {
                 Some(block) => block.and_run(&run),
                 None => Block::of_run(&run),
             });
             after = run.timestamps().last().copied();
         }
-        rest.into_iter().collect()
+        (rest.into_iter().collect(), points_encoded)
     }
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
