@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! byte  0      points − 1                    0 to 159
-//!       1      timestamps: width             high bit: differences of differences
-//!       2      values: kind and width        high bit: bits of doubles
-//!       3      decimals, or, of doubles, shift   high bit: there is a unit; next one: a line;
-//!                                            of digits, the one after: there are exceptions
+//!       1      timestamps: width, 0 to 64    high bit: differences of differences
+//!       2      values: width, 0 to 64        high bit: bits of doubles; else digits
+//!       3      decimals, 0 to 15, of digits; high bit: there is a unit; next one: a line, and
+//!              shift, 0 to 63, of doubles    no differences of differences; of digits, the one
+//!                                            after: there are exceptions
 //!       4 …    first timestamp, what it is above the block's         varint
 //!              first difference, or step of the line, if so          zigzag varint
 //!              least of what is packed of the timestamps             zigzag varint
@@ -17,8 +18,17 @@
 //!              the line, less the least, by the unit, `width` bits each
 //!       …      digits: each difference less the least, `width` bits each;
 //!              doubles: each XOR with the one before, shifted right, `width` bits each
-//!       …      exceptions: the place in a byte, the bits of the double in eight
+//!       …      exceptions by ascending place: the place in a byte, the bits of the double in
+//!              eight, the low ones first
 //! ```
+//!
+//! A varint has seven bits of the number a byte, the low ones first, and the high bit set in all
+//! bytes but the last (LEB128). Zigzag puts signed integers in the order 0, −1, 1, −2, 2. What is
+//! packed begins in the lowest bit of a byte; the timestamps, and the values, each fill up their
+//! last byte with zeros. Of timestamps, all but those that the header tells are packed: the first,
+//! and with differences of differences the second. The distance of a timestamp is that from the
+//! line at its place. Of values, all but the first are packed. Digits are the value times
+//! 10^decimals, below 10^15 in magnitude.
 //!
 //! Differences of differences of timestamps, and XOR of the doubles, are those of Gorilla
 //! (Pelkonen and others, "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015,
@@ -696,6 +706,34 @@ mod tests {
             // A byte less is no chunk.
             if header.packed_bytes() > 0 {
                 prop_assert_eq!(header.decode(&rest[..header.packed_bytes() - 1], &mut run), None);
+            }
+        }
+
+        /// What is checked without being decoded is what would decode.
+        #[test]
+        fn what_is_sound_decodes(
+            points in points(),
+            digits in (prop_oneof![Just(0), 1 - DIGITS_LIMIT..DIGITS_LIMIT], 0i64..3),
+            changes in proptest::collection::vec((0usize..24, any::<u8>()), 0..3),
+        ) {
+            let mut chunk = Vec::new();
+            let mut run = Run::of_points(&points);
+            if digits.0 != 0 {
+                let range = 0..points.len() as i64;
+                run.clear(Kind::INTEGERS);
+                range.for_each(|at| run.push(at, (digits.0 + digits.1 * at).min(DIGITS_LIMIT - 1)));
+            }
+            encode(&mut chunk, &run, 7);
+            for (place, byte) in changes {
+                if let Some(changed) = chunk.get_mut(place) {
+                    *changed = byte;
+                }
+            }
+            let mut rest = &chunk[..];
+            if let Some(header) = Header::read(&mut rest, 7) {
+                let decoded = header.decode_checked(rest, &mut run);
+                let last = decoded.and_then(|()| run.timestamps().last().copied());
+                prop_assert_eq!(header.check(rest, &mut run), last);
             }
         }
 
