@@ -50,14 +50,13 @@ pub fn value_of(digits: i64, decimals: u8) -> f64 {
 /// them. Never for −0.0, infinities and NaN.
 #[inline]
 pub fn digits_of(value: f64, decimals: u8) -> Option<i64> {
-    // Adding and subtracting this rounds to an integer whatever is far below it.
+    // Doubles from 2^52 to 2^53 are the integers, and so are their bits from there on: adding this
+    // rounds to an integer. What is far from it in magnitude has other high bits.
     const ROUNDS: f64 = 3.0 * (1u64 << 51) as f64;
-    let scaled = value * SCALES[usize::from(decimals)];
-    if scaled.abs() >= DIGITS_LIMIT as f64 || scaled.is_nan() {
-        return None;
-    }
-    let digits = ((scaled + ROUNDS) - ROUNDS) as i64;
-    (value_of(digits, decimals).to_bits() == value.to_bits()).then_some(digits)
+    let rounded = value * SCALES[usize::from(decimals)] + ROUNDS;
+    let digits = (rounded.to_bits() as i64).wrapping_sub(ROUNDS.to_bits() as i64);
+    let is_read_back = || value_of(digits, decimals).to_bits() == value.to_bits();
+    (digits.unsigned_abs() < DIGITS_LIMIT as u64 && is_read_back()).then_some(digits)
 }
 
 /// The fewest decimals, from `least` up, with which `value` has digits.

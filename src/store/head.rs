@@ -143,7 +143,7 @@ impl Head {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, timestamp: i64, value: i64) {
         let change = self.step_to(timestamp);
         match self.kind {
@@ -181,7 +181,7 @@ impl Head {
         change
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_difference(&mut self, difference: u64, change: i64) {
         write_varint(&mut self.bytes, difference << 1 | u64::from(change != 0));
         if change != 0 {

@@ -14,8 +14,21 @@ pub fn unzigzag(value: u64) -> i64 {
 
 /// Appends `value` seven bits a byte, the low ones first, the high bit set in all but the last
 /// (LEB128).
-#[inline]
-pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+#[inline(always)]
+pub fn write_varint(out: &mut Vec<u8>, value: u64) {
+    if value < 1 << 14 && out.capacity() - out.len() >= 2 {
+        // Whether it takes one byte or two is often hard to predict, so there is no branch for it.
+        let is_long = value >= 0x80;
+        let length = out.len() + 1 + usize::from(is_long);
+        out.extend_from_slice(&[value as u8 | u8::from(is_long) << 7, (value >> 7) as u8]);
+        out.truncate(length);
+    } else {
+        write_long_varint(out, value);
+    }
+}
+
+/// The same of a number of any length.
+fn write_long_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -163,7 +163,9 @@ impl Timeline {
     /// Seals the points of the head, so that it is not full any more.
     #[cold]
     fn make_room(&mut self) {
-        if let Some(history) = &mut self.history {
+        if let Some(history) = &mut self.history
+            && !history.late.is_empty()
+        {
             let late = mem::take(&mut history.late);
             self.rewrite_head(&late);
         }
