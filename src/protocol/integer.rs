@@ -18,15 +18,9 @@ const READ_DIGITS_MAX: usize = 4_300;
 /// ```
 #[inline]
 pub fn parse(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = split_sign(text);
-    let magnitude = match parse_short(digits) {
-        Some(magnitude) => magnitude,
-        None => parse_long(digits)?,
-    };
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
+    match parse_short(text) {
+        Some(magnitude) => Some(magnitude as i64),
+        None => parse_any(text),
     }
 }
 
@@ -42,7 +36,7 @@ pub(super) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
 
 /// The fast path: up to eighteen digits, which always fit, and nothing else. `None` says nothing
 /// about the text.
-#[inline]
+#[inline(always)]
 fn parse_short(text: &[u8]) -> Option<u64> {
     let (mut magnitude, rest) = match text.split_first_chunk() {
         Some((eight, rest)) => (parse_eight_digits(*eight)?, rest),
@@ -64,7 +58,7 @@ fn parse_short(text: &[u8]) -> Option<u64> {
 /// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the
 /// number (Daniel Lemire, "Quickly parsing eight digits", 2018).
 #[inline]
-fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
+pub(super) fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     let text = u64::from_le_bytes(text);
     // The high nibble of a digit is 3, and still is after 6 is added.
     const HIGH_NIBBLES: u64 = 0xf0f0_f0f0_f0f0_f0f0;
@@ -78,13 +72,21 @@ fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     Some((10_000 * fours + (fours >> 32)) & 0xffff_ffff)
 }
 
-/// Digits with underscores, or so many that they may not fit.
+/// Digits with a sign or underscores, or so many that they may not fit.
 #[cold]
-fn parse_long(text: &[u8]) -> Option<u64> {
+fn parse_any(text: &[u8]) -> Option<i64> {
+    let (negative, text) = split_sign(text);
     let digits = text.iter().filter(|&&byte| byte != b'_').count();
-    let is_read = digits <= READ_DIGITS_MAX && underscores_stand_between_digits(text);
+    if digits > READ_DIGITS_MAX || !underscores_stand_between_digits(text) {
+        return None;
+    }
     // `u64::MAX` stands for larger numbers too, and all these are too large with either sign.
-    is_read.then(|| parse_saturating(text))?
+    let magnitude = parse_saturating(text)?;
+    if negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        i64::try_from(magnitude).ok()
+    }
 }
 
 /// Reads ASCII digits. A number that does not fit is `u64::MAX`. Ignores underscores, wherever they
