@@ -103,6 +103,11 @@ impl Head {
         self.length >= self.limit
     }
 
+    /// Whether the next point makes it full.
+    pub fn is_full_with_next(&self) -> bool {
+        self.length + 1 >= self.limit
+    }
+
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()

@@ -240,7 +240,7 @@ impl Store {
         let Some(series) = series.filter(|series| is_right(series)) else {
             return false;
         };
-        let points_rewritten = series.timeline.put_counted(point, &mut self.series_bytes);
+        let points_rewritten = series.timeline.put(point, &mut self.series_bytes);
         self.points_rewritten += points_rewritten as u64;
         true
     }
@@ -264,8 +264,10 @@ impl Store {
             self.put_at(place, put);
             return place;
         }
-        let timeline = Timeline::new(put.point(), self.series.len());
+        let place = self.series.len();
+        let timeline = Timeline::new(put.point(), place);
         self.add(hash, Series::new(put.key.into(), timeline));
+        place
     }
 
     /// Adds a series whose key is new.
@@ -273,7 +275,6 @@ impl Store {
         self.index.insert(hash, self.series.len());
         self.series_bytes += series.allocated_bytes();
         self.series.push(series);
-        place
     }
 
     #[inline]

@@ -119,29 +119,20 @@ impl Timeline {
             return self.head.newest_byte();
         }
         let history = self.history.as_ref()?;
-        let late = match history.sealed.get(history.place_of(timestamp)) {
-            Some(sealed) if timestamp <= history.sealed_to => &sealed.late,
-            _ => &history.late,
+        let late = match history.block_at(timestamp) {
+            Some(place) => &history.sealed[place].late,
+            None => &history.late,
         };
         late.points.as_ref()?.newest_byte()
     }
 
     /// Stores a point, and returns how many points were rewritten for it: none if it is the
-    /// newest, else, now and then, those of the head or of a part of a block.
+    /// newest, else, now and then, those of the head or of a part of a block. Keeps count of the
+    /// bytes that are allocated.
     #[inline]
-    pub fn put(&mut self, point: Point) -> usize {
-        if point.timestamp > self.last_timestamp() {
-            self.put_newest(point);
-            return 0;
-        }
-        self.put_late(point)
-    }
-
-    /// Stores a point as [`put`](Self::put) does, and keeps count of the bytes that are allocated.
-    #[inline]
-    pub fn put_counted(&mut self, point: Point, bytes: &mut usize) -> usize {
+    pub fn put(&mut self, point: Point, bytes: &mut usize) -> usize {
         if point.timestamp <= self.last_timestamp() || self.head.is_full() {
-            return self.put_and_compare(point, bytes);
+            return self.put_late_or_seal(point, bytes);
         }
         let before = self.head.allocated_bytes();
         self.head.push(point);
@@ -150,14 +141,6 @@ impl Timeline {
             *bytes = *bytes + after - before;
         }
         0
-    }
-
-    #[inline]
-    fn put_newest(&mut self, point: Point) {
-        if self.head.is_full() {
-            self.make_room();
-        }
-        self.head.push(point);
     }
 
     /// Seals the points of the head, so that it is not full any more.
@@ -190,10 +173,10 @@ impl Timeline {
     fn put_late(&mut self, point: Point) -> usize {
         let kind = self.head.kind();
         let history = self.history.get_or_insert_default();
-        if point.timestamp <= history.sealed_to && !history.sealed.is_empty() {
-            return history.put_sealed(point, kind);
+        if let Some(place) = history.block_at(point.timestamp) {
+            return history.put_sealed(place, point, kind);
         }
-        let limit = || self.head.len().saturating_sub(SHORT_HEAD_POINTS) / HEAD_POINTS_PER_LATE;
+        let limit = self.head.len().saturating_sub(SHORT_HEAD_POINTS) / HEAD_POINTS_PER_LATE;
         match history.late.put(point, kind, limit) {
             Some(late) => self.rewrite_head(&late),
             None => 0,
@@ -319,18 +302,45 @@ impl Timeline {
             + of_blocks.sum::<usize>()
     }
 
-    /// Stores a point that may change a block, and compares the bytes before and after: of the
-    /// block that the point falls into, and of what it is replaced or followed by.
+    /// Stores a point that is not simply the next one of the head.
     #[cold]
-    fn put_and_compare(&mut self, point: Point, bytes: &mut usize) -> usize {
+    fn put_late_or_seal(&mut self, point: Point, bytes: &mut usize) -> usize {
+        if let Some(points) = self.open_late(point.timestamp) {
+            let before = points.allocated_bytes();
+            points.reserve_exact();
+            points.push(point);
+            *bytes = *bytes + points.allocated_bytes() - before;
+            return 0;
+        }
+        // Compares the bytes of the block that the point falls into, and of what it is replaced
+        // or followed by.
         let history = self.history.as_ref();
         let first = history.map_or(0, |history| history.place_of(point.timestamp));
         let after = self.sealed().len().saturating_sub(first + 1);
         let before = self.bytes_of_blocks(first..self.sealed().len() - after);
-        let points_rewritten = self.put(point);
+        let points_rewritten = if point.timestamp > self.last_timestamp() {
+            self.make_room();
+            self.head.push(point);
+            0
+        } else {
+            self.put_late(point)
+        };
         *bytes += self.bytes_of_blocks(first..self.sealed().len() - after);
         *bytes -= before;
         points_rewritten
+    }
+
+    /// Late points that one at this timestamp goes to, if nothing else has to be done for it.
+    fn open_late(&mut self, timestamp: i64) -> Option<&mut Head> {
+        let history = self.history.as_mut()?;
+        let late = match history.block_at(timestamp) {
+            Some(place) => history.sealed[place].late_at(timestamp),
+            None if timestamp <= self.head.last_timestamp() => &mut history.late,
+            None => return None,
+        };
+        // The last one that it takes is the first to be rewritten.
+        let points = Arc::get_mut(late.points.as_mut()?);
+        points.filter(|points| !points.is_full_with_next())
     }
 
     fn sealed(&self) -> &[Sealed] {
@@ -343,17 +353,13 @@ impl Timeline {
     /// A block is shared. Of the head a block is made: how many points that took to encode comes
     /// with it.
     pub fn extent_at(&self, timestamp: i64) -> (Extent, usize) {
-        let Some(history) = self
-            .history
-            .as_ref()
-            .filter(|history| !history.sealed.is_empty())
-        else {
+        let history = self.history.as_ref();
+        let Some(history) = history.filter(|history| !history.sealed.is_empty()) else {
             return self.extent_of_head(i64::MIN);
         };
-        if timestamp > history.sealed_to {
+        let Some(place) = history.block_at(timestamp) else {
             return self.extent_of_head(history.sealed_to + 1);
-        }
-        let place = history.place_of(timestamp);
+        };
         let sealed = history.sealed[place].clone();
         let extent = Extent {
             from: if place == 0 {
@@ -459,13 +465,12 @@ impl History {
         }
     }
 
-    /// Stores a point that is older than the head, and returns how many points were rewritten.
-    fn put_sealed(&mut self, point: Point, kind: Kind) -> usize {
-        let index = self.place_of(point.timestamp);
-        let sealed = &mut self.sealed[index];
-        sealed.first_timestamp = sealed.first_timestamp.min(point.timestamp);
-        let limit = || sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
-        let Some(late) = sealed.late.put(point, kind, limit) else {
+    /// Stores a point that falls into the block at this place, and returns how many points were
+    /// rewritten.
+    fn put_sealed(&mut self, place: usize, point: Point, kind: Kind) -> usize {
+        let sealed = &mut self.sealed[place];
+        let limit = sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
+        let Some(late) = sealed.late_at(point.timestamp).put(point, kind, limit) else {
             return 0;
         };
         let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order()) else {
@@ -473,8 +478,15 @@ impl History {
         };
         self.sealed.reserve_exact(blocks.len() - 1);
         let blocks = blocks.into_iter().map(Sealed::new);
-        self.sealed.splice(index..=index, blocks);
+        self.sealed.splice(place..=place, blocks);
         rewritten
+    }
+
+    /// The place of the block that a timestamp falls into; `None` if it falls into the head.
+    #[inline]
+    fn block_at(&self, timestamp: i64) -> Option<usize> {
+        let is_sealed = timestamp <= self.sealed_to && !self.sealed.is_empty();
+        is_sealed.then(|| self.place_of(timestamp))
     }
 
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
@@ -544,6 +556,12 @@ impl Sealed {
         (rest.into_iter().collect(), points_encoded)
     }
 
+    /// Where a late point at this timestamp goes.
+    fn late_at(&mut self, timestamp: i64) -> &mut Late {
+        self.first_timestamp = self.first_timestamp.min(timestamp);
+        &mut self.late
+    }
+
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         if !self.block.next_run(after, until, run) {
             run.clear(Kind::Bits);
@@ -559,10 +577,10 @@ impl Late {
         self.points.is_none()
     }
 
-    /// Adds a point, which is likely to be of this kind. Takes all points out as soon as there are
-    /// `limit` of them, which is asked for when the first one comes: it may be far away in memory.
-    fn put(&mut self, point: Point, kind: Kind, limit: impl Fn() -> usize) -> Option<Late> {
-        let begin = || Arc::new(Head::unordered(kind, limit().clamp(1, RUN_POINTS)));
+    /// Adds a point. The first one says how many there may be and of what kind they are likely to
+    /// be: as soon as there are so many, takes all out.
+    fn put(&mut self, point: Point, kind: Kind, limit: usize) -> Option<Late> {
+        let begin = || Arc::new(Head::unordered(kind, limit.clamp(1, RUN_POINTS)));
         // Copied only if a snapshot shares them.
         let points = Arc::make_mut(self.points.get_or_insert_with(begin));
         points.reserve_exact();
@@ -620,6 +638,14 @@ mod tests {
         points
     }
 
+    /// Puts a point, and checks that the bytes are counted right.
+    fn put_counted(timeline: &mut Timeline, point: Point) -> usize {
+        let mut bytes = timeline.allocated_bytes();
+        let rewritten = timeline.put(point, &mut bytes);
+        assert_eq!(bytes, timeline.allocated_bytes());
+        rewritten
+    }
+
     fn put_all(
         points: impl IntoIterator<Item = (i64, f64)>,
     ) -> (Option<Timeline>, BTreeMap<i64, u64>) {
@@ -639,7 +665,7 @@ mod tests {
         let point = Point { timestamp, value };
         match timeline {
             Some(timeline) => {
-                timeline.put(point);
+                put_counted(timeline, point);
             }
             None => *timeline = Some(Timeline::new(point, 0)),
         }
@@ -698,7 +724,7 @@ mod tests {
         let points = |timestamps: std::ops::Range<i64>| timestamps.map(|at| (10 * at, value(at)));
         let mut timeline = put_all(points(0..2_000)).0.expect("points were put");
         let before = (read(&timeline, usize::MAX), timeline.point_count());
-        let mut put = |(timestamp, value)| timeline.put(Point { timestamp, value });
+        let mut put = |(timestamp, value)| put_counted(&mut timeline, Point { timestamp, value });
         assert_eq!(points(0..2_000).map(&mut put).sum::<usize>(), 0);
         assert_eq!(
             (0..1_000)
@@ -740,7 +766,7 @@ mod tests {
                 .skip(1)
                 .filter(|&point| {
                     let before = timeline.head.len();
-                    timeline.put(point);
+                    put_counted(&mut timeline, point);
                     timeline.head.len() <= before
                 })
                 .map(|point| point.timestamp)
