@@ -1,5 +1,6 @@
 //! Why a server cannot start or cannot go on.
 
+use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Why a server could not be bound, or why it ended before it was stopped.
@@ -33,6 +34,15 @@ pub enum Error {
         /// The address as it was given.
         address: String,
         /// The system's error.
+        source: io::Error,
+    },
+    /// Points are to be kept in a folder, and the store that was handed in holds others already.
+    FilledStore,
+    /// Points cannot be kept in a folder, or cannot be read from it.
+    Data {
+        /// [`Config::data`](crate::Config::data).
+        path: PathBuf,
+        /// Which file it is, and what is wrong.
         source: io::Error,
     },
     /// The system refused something that the server needs.
@@ -73,6 +83,12 @@ impl fmt::Display for Error {
                 write!(f, "cannot resolve {address}: {source}")
             }
             Error::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Error::FilledStore => {
+                f.write_str("the store is not empty: a folder is read into an empty one")
+            }
+            Error::Data { path, source } => {
+                write!(f, "cannot keep points in {}: {source}", path.display())
+            }
             Error::System { doing, source } => write!(f, "cannot {doing}: {source}"),
         }
     }
@@ -81,9 +97,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Config { .. } => None,
+            Error::Config { .. } | Error::FilledStore => None,
             Error::Resolve { source, .. }
             | Error::Listen { source, .. }
+            | Error::Data { source, .. }
             | Error::System { source, .. } => Some(source),
         }
     }

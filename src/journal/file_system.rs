@@ -25,6 +25,9 @@ pub trait FileSystem: Send + 'static {
     /// The names of all files, in no order. Those that are not UTF-8 are left out.
     fn list(&mut self) -> io::Result<Vec<String>>;
 
+    /// How many bytes a file has.
+    fn size(&mut self, name: &str) -> io::Result<u64>;
+
     /// Creates a file for writing, or empties the one of this name.
     fn create(&mut self, name: &str) -> io::Result<Self::File>;
 
@@ -69,7 +72,7 @@ pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub struct Folder {
     path: PathBuf,
     /// Locked until it is closed, at the latest by the end of the process.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -101,12 +104,25 @@ impl Folder {
             .open(path.join(LOCK))
             .map_err(|error| explained("not writable", error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Folder { path, _lock: lock }),
+            Ok(()) => Ok(Folder {
+                path,
+                _lock: Some(lock),
+            }),
             Err(TryLockError::WouldBlock) => {
                 let text = "in use by another metricd";
                 Err(io::Error::new(ErrorKind::ResourceBusy, text))
             }
             Err(TryLockError::Error(error)) => Err(explained("cannot lock it", error)),
+        }
+    }
+}
+
+impl Folder {
+    /// A folder that exists, for files that nobody else changes.
+    pub fn unlocked(path: &Path) -> Folder {
+        Folder {
+            path: path.into(),
+            _lock: None,
         }
     }
 }
@@ -120,6 +136,10 @@ impl FileSystem for Folder {
             names.extend(entry?.file_name().into_string());
         }
         Ok(names)
+    }
+
+    fn size(&mut self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path.join(name))?.len())
     }
 
     fn create(&mut self, name: &str) -> io::Result<File> {

@@ -1,7 +1,253 @@
-//! What makes puts durable, and brings them back: a journal of frames, and checkpoints.
+//! What makes puts durable, and brings them back.
+//!
+//! ```text
+//! put ─ record ─ frame ─ journal thread ─ file ─ sync        (what was put since the checkpoint)
+//! store ─ image ─ frame ─ journal thread ─ file ─ sync       (the checkpoint)
+//! start: checkpoint ─ image ─ store ◀─ record ─ frame ─ journal
+//! ```
+//!
+//! The loop records what is put, and hands it over as a frame at the end of the turn. It makes no
+//! call that may wait for a disk: the journal thread does, and says when a frame is stored. When the
+//! journal has become longer than what it stands for, the loop hands over an image of the store too,
+//! piece by piece.
+//!
+//! # A checkpoint is exact though puts go on
+//!
+//! Its pieces are read from the store while points are put, so some hold points that are newer than
+//! its beginning. The journal goes on in a new file when it begins. A start replays that file over
+//! it: each series and timestamp that was put to since the beginning ends with the value that was
+//! put last, and all others are as they were. Before the checkpoint gets its name, the journal is
+//! synced up to the newest put that a piece can hold. So no snapshot is needed, and no memory but
+//! that of a piece.
 
-pub mod file_system;
+mod checkpoint;
+mod file_system;
+mod files;
 pub mod frame;
 pub mod record;
+mod recovery;
 #[cfg(test)]
-pub mod simulated;
+mod simulated;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use self::checkpoint::{PIECE_BYTES, Pieces};
+use self::file_system::{FileSystem, Folder};
+use self::record::PutRecord;
+use self::writer::{Checkpoint, Message, Shared, Step, Writer};
+use crate::config::Config;
+use crate::error::Error;
+use crate::server::{Admission, Commit, Outcome};
+use crate::store::Store;
+
+/// A journal of so many bytes is replayed in no time: there is no last checkpoint when the server stops.
+const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
+
+/// The loop's end of a journal.
+pub struct Journal {
+    messages: Sender<Message>,
+    shared: Shared,
+    /// How the journal thread ended.
+    end: Receiver<io::Result<()>>,
+    /// Number of the newest frame that was handed over.
+    submitted: u64,
+    /// Bytes of all frames that were handed over.
+    submitted_bytes: u64,
+    /// How many of these may wait for the disk.
+    limit_bytes: u64,
+    /// Steps of checkpoints that were asked for.
+    steps: u64,
+    /// The pieces of the checkpoint that is being written.
+    pieces: Option<Pieces>,
+    /// About the bytes of each.
+    piece_bytes: usize,
+    /// No last checkpoint is to be begun any more.
+    is_finished: bool,
+}
+
+/// A folder that was read at the start, and that puts are to be written to.
+pub struct Opened<F: FileSystem = Folder> {
+    writer: Writer<F>,
+    /// [`Config::unjournaled_limit_bytes`].
+    limit_bytes: u64,
+}
+
+/// Takes a folder into use, and reads all points from it.
+///
+/// # Errors
+///
+/// If the folder or a file in it cannot be used. Nothing is changed then.
+pub fn open(path: &Path, config: &Config) -> Result<(Store, Opened), Error> {
+    let error = |source| Error::Data {
+        path: path.into(),
+        source,
+    };
+    let mut folder = Folder::open(path).map_err(error)?;
+    let mut found = recovery::recover(&mut folder, config.salvage).map_err(error)?;
+    let limit_bytes = config.journal_limit_bytes as u64;
+    let writer = Writer::new(folder, config.sync, limit_bytes, &found).map_err(error)?;
+    let opened = Opened {
+        writer,
+        limit_bytes: config.unjournaled_limit_bytes as u64,
+    };
+    Ok((mem::take(&mut found.store), opened))
+}
+
+impl<F: FileSystem> fmt::Debug for Opened<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+impl<F: FileSystem> Opened<F> {
+    /// Starts the journal thread. It wakes the loop with `wake` when there is something new.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread.
+    pub fn start(mut self, wake: impl Fn() + Send + 'static) -> io::Result<Journal> {
+        let shared = self.writer.progress(wake);
+        let (messages, received) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
+        thread::Builder::new()
+            .name("metricd-journal".into())
+            .spawn(move || {
+                // Fails if nobody waits for the end any more.
+                let _unheard = ended.send(self.writer.run(&received));
+            })?;
+        Ok(Journal::new(messages, shared, end, self.limit_bytes))
+    }
+}
+
+impl Journal {
+    fn new(
+        messages: Sender<Message>,
+        shared: Shared,
+        end: Receiver<io::Result<()>>,
+        limit_bytes: u64,
+    ) -> Journal {
+        Journal {
+            messages,
+            submitted: shared.with(|progress| progress.settled),
+            shared,
+            end,
+            submitted_bytes: 0,
+            limit_bytes,
+            steps: 0,
+            pieces: None,
+            piece_bytes: PIECE_BYTES,
+            is_finished: false,
+        }
+    }
+
+    fn send(&self, message: Message) {
+        // Fails only if the thread has ended, which it does when this end is closed.
+        let _unsent = self.messages.send(message);
+    }
+
+    fn send_step(&mut self, step: Step) {
+        self.steps += 1;
+        self.send(Message::Checkpoint(step));
+    }
+
+    fn begin_checkpoint(&mut self, store: &Store) {
+        let number = self.submitted + 1;
+        self.send_step(Step::Begin { number });
+        self.pieces = Some(Pieces::new(self.piece_bytes));
+        // At once, since series that are new from now on are not for this checkpoint.
+        self.send_piece(store);
+    }
+
+    fn send_piece(&mut self, store: &Store) {
+        if let Some(pieces) = &mut self.pieces {
+            let piece = pieces.next(store);
+            if piece.is_last {
+                self.pieces = None;
+            }
+            self.send_step(Step::Write(piece));
+        }
+    }
+}
+
+impl Commit for Journal {
+    fn record(&mut self, store: &Store) -> Option<PutRecord> {
+        Some(PutRecord::new(store.series_count()))
+    }
+
+    fn submit(&mut self, puts: &mut PutRecord) -> u64 {
+        while !puts.is_empty() {
+            self.submitted += 1;
+            let (number, bytes) = (self.submitted, puts.take());
+            self.submitted_bytes += bytes.len() as u64;
+            self.send(Message::Frame { number, bytes });
+        }
+        self.submitted
+    }
+
+    fn outcome(&self, number: u64) -> Outcome {
+        self.shared.with(|progress| match &progress.not_stored {
+            _ if number > progress.settled => Outcome::Pending,
+            Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
+            _ => Outcome::Stored,
+        })
+    }
+
+    fn admission(&self) -> Admission {
+        let waits_for = |settled_bytes| self.submitted_bytes - settled_bytes;
+        self.shared.with(|progress| {
+            if progress.is_failing {
+                Admission::Refused
+            } else if waits_for(progress.settled_bytes) >= self.limit_bytes {
+                Admission::Full
+            } else {
+                Admission::Open
+            }
+        })
+    }
+
+    fn clean_up(&mut self, store: &Store) -> bool {
+        let (is_done, checkpoint, is_settled) = self.shared.with(|progress| {
+            let is_settled = progress.settled == self.submitted || !progress.is_failing;
+            (progress.steps == self.steps, progress.checkpoint, is_settled)
+        });
+        // One step at a time: so there is one piece in memory. The thread wakes the loop for the next.
+        match checkpoint {
+            _ if !is_done => {}
+            Checkpoint::Running => self.send_piece(store),
+            // What is refused now must not be put after the beginning.
+            Checkpoint::Due if is_settled => self.begin_checkpoint(store),
+            Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
+        }
+        false
+    }
+
+    fn finish(&mut self, store: &Store) -> bool {
+        let (journal_bytes, is_failing) = self
+            .shared
+            .with(|progress| (progress.journal_bytes, progress.is_failing));
+        if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
+            self.clean_up(store);
+        } else if journal_bytes > SHORT_JOURNAL_BYTES && !is_failing {
+            self.begin_checkpoint(store);
+        }
+        self.shared.with(|progress| {
+            progress.settled < self.submitted || progress.steps < self.steps
+        }) || self.pieces.is_some()
+    }
+
+    fn close(self, wait: Duration) -> Result<(), Error> {
+        drop(self.messages);
+        let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
+        let result = self.end.recv_timeout(wait).map_err(|_| silence());
+        result.flatten().map_err(Error::system("write the journal"))
+    }
+}

@@ -220,6 +220,12 @@ impl FileSystem for Simulated {
         course.end(disk.names.keys().cloned().collect())
     }
 
+    fn size(&mut self, name: &str) -> io::Result<u64> {
+        let (disk, course) = self.begin(false)?;
+        course.check()?;
+        course.end(disk.files[disk.find(name)?].written.len() as u64)
+    }
+
     fn create(&mut self, name: &str) -> io::Result<SimulatedFile> {
         let (mut disk, course) = self.begin(true)?;
         course.check()?;

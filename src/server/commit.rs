@@ -1,6 +1,7 @@
 //! Between executing and replying: what makes the puts of a turn durable.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::journal::record::PutRecord;
@@ -39,12 +40,12 @@ pub trait Commit {
     /// begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
     fn finish(&mut self, store: &Store) -> bool;
 
-    /// Ends, whether all is kept or not.
+    /// Ends, whether all is kept or not, and waits for that so long at most.
     ///
     /// # Errors
     ///
-    /// If something that was submitted could not be kept.
-    fn close(self) -> Result<(), Error>;
+    /// If something that was submitted could not be kept, or it is not known.
+    fn close(self, wait: Duration) -> Result<(), Error>;
 }
 
 /// What became of puts that were submitted.
@@ -159,7 +160,7 @@ impl Commit for InMemory {
         false
     }
 
-    fn close(self) -> Result<(), Error> {
+    fn close(self, _wait: Duration) -> Result<(), Error> {
         Ok(())
     }
 }

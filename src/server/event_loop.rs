@@ -32,6 +32,9 @@ const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const READ_INTEREST: Interest = Interest::READABLE;
 
+/// How long a commit may take to end when there is no time left: less than anyone notices.
+const CLOSE_WAIT: Duration = Duration::from_millis(50);
+
 /// A server that runs.
 ///
 /// It waits for events, and then takes a turn: all connections that are ready execute, what they
@@ -147,7 +150,9 @@ impl<C: Commit> EventLoop<C> {
         if owed > 0 {
             log::warn!("{owed} clients did not take all of their replies");
         }
-        self.commit.close()?;
+        let stopping = self.stopping.as_ref().filter(|_| self.stop_requests < 2);
+        let wait = stopping.map_or(Duration::ZERO, |stopping| stopping.time_left((self.clock)()));
+        self.commit.close(wait.max(CLOSE_WAIT))?;
         log::info!("stopped");
         Ok(self.shared.store)
     }
@@ -649,7 +654,7 @@ mod tests {
             story.unfinished
         }
 
-        fn close(self) -> Result<(), Error> {
+        fn close(self, _wait: Duration) -> Result<(), Error> {
             Ok(())
         }
     }

@@ -13,16 +13,17 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::net::UnixStream;
-use mio::{Interest, Poll, Token};
+use mio::{Interest, Poll, Token, Waker};
 
 use self::acceptor::Acceptor;
 use self::commit::InMemory;
-pub use self::commit::{Admission, Recorder};
+pub use self::commit::{Admission, Commit, Outcome, Recorder};
 use self::event_loop::EventLoop;
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::stop::StopHandle;
 use crate::config::Config;
 use crate::error::Error;
+use crate::journal;
 use crate::store::Store;
 
 /// Token of the listening sockets; those of connections are their keys in the slab.
@@ -60,6 +61,8 @@ pub struct Server {
     stop_handle: StopHandle,
     stop_requests: UnixStream,
     store: Store,
+    /// Where what is put is to be kept.
+    journal: Option<journal::Opened>,
 }
 
 impl Server {
@@ -99,6 +102,14 @@ impl Server {
         store: Store,
     ) -> Result<Server, Error> {
         config.check()?;
+        let (store, journal) = match &config.data {
+            Some(path) if store.series_count() == 0 => {
+                let (store, opened) = journal::open(path, &config)?;
+                (store, Some(opened))
+            }
+            Some(_) => return Err(Error::FilledStore),
+            None => (store, None),
+        };
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
         let mut stop_requests = stop_handle
             .receiver()
@@ -116,6 +127,7 @@ impl Server {
             stop_handle,
             stop_requests,
             store,
+            journal,
         })
     }
 
@@ -136,7 +148,18 @@ impl Server {
     /// # Errors
     ///
     /// If the system refuses to wait for events.
-    pub fn run(self) -> Result<Store, Error> {
-        EventLoop::new(self, InMemory, Instant::now).run()
+    pub fn run(mut self) -> Result<Store, Error> {
+        let Some(opened) = self.journal.take() else {
+            return EventLoop::new(self, InMemory, Instant::now).run();
+        };
+        let waker = Waker::new(self.poll.registry(), COMMITTED);
+        let waker = waker.map_err(Error::system("create a waker"))?;
+        let wake = move || {
+            // Fails only if there are so many wakes that one more would change nothing.
+            let _redundant = waker.wake();
+        };
+        let journal = opened.start(wake);
+        let journal = journal.map_err(Error::system("start a thread"))?;
+        EventLoop::new(self, journal, Instant::now).run()
     }
 }

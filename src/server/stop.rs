@@ -114,6 +114,12 @@ impl Stopping {
         self.deadline.into_iter().chain(self.lingers_until).min()
     }
 
+    /// How much of the time to stop is left.
+    pub fn time_left(&self, now: Instant) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(now);
+        self.deadline.map_or(Duration::MAX, left)
+    }
+
     /// Whether the time to stop is over.
     pub fn is_overdue(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)

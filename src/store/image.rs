@@ -50,15 +50,6 @@ pub(crate) struct ImageCursor {
     place: usize,
     /// Timestamp up to which that is written, if it has begun.
     written_to: Option<i64>,
-    /// How many points are written.
-    points: u64,
-}
-
-impl ImageCursor {
-    /// How many series, and points of all series, are written.
-    pub(crate) fn written(&self) -> (u64, u64) {
-        (self.place as u64, self.points)
-    }
 }
 
 impl Store {
@@ -103,25 +94,19 @@ impl ImageCursor {
         }
         if let Some(next) = series.timeline.next_blocks(self.written_to) {
             for block in &next.blocks {
-                self.append_block(block, out);
+                append_entry(out, BLOCK, block.as_bytes());
             }
             self.written_to = Some(next.to);
             return next.points_encoded;
         }
         if let Some(block) = series.timeline.newest(run) {
-            self.append_block(&block, out);
+            append_entry(out, BLOCK, block.as_bytes());
         }
         chunk.clear();
         chunk::encode(chunk, run, NEWEST_BASE);
         append_entry(out, NEWEST, chunk);
-        self.points += run.len() as u64;
         (self.place, self.written_to) = (self.place + 1, None);
         run.len()
-    }
-
-    fn append_block(&mut self, block: &Block, out: &mut Vec<u8>) {
-        append_entry(out, BLOCK, block.as_bytes());
-        self.points += block.point_count() as u64;
     }
 }
 
@@ -145,13 +130,11 @@ pub(crate) struct ImageReader {
     last: Option<i64>,
     /// Room to decode a part of it.
     run: Run,
+    /// How many points were taken in.
+    points: u64,
 }
 
 impl ImageReader {
-    pub(crate) fn new() -> ImageReader {
-        ImageReader::default()
-    }
-
     /// Takes in the next piece.
     ///
     /// # Errors
@@ -172,16 +155,19 @@ impl ImageReader {
         Ok(())
     }
 
-    /// The store, after the last piece.
-    ///
-    /// # Errors
-    ///
-    /// If pieces are missing.
-    pub(crate) fn finish(self) -> Result<Store, Corrupt> {
-        match self.begun {
-            Some(_) => Err(UNENDED),
-            None => Ok(self.store),
-        }
+    /// How many points were taken in.
+    pub(crate) fn points(&self) -> u64 {
+        self.points
+    }
+
+    /// Whether the last series has ended.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.begun.is_none()
+    }
+
+    /// The store of the series that have ended.
+    pub(crate) fn into_store(self) -> Store {
+        self.store
     }
 
     fn begin_series(&mut self, key: &[u8]) -> Result<(), Corrupt> {
@@ -205,6 +191,7 @@ impl ImageReader {
         let (block, last) = read.ok_or(Corrupt("a block does not decode"))?;
         self.check_order(block.first_timestamp())?;
         self.last = Some(last);
+        self.points += block.point_count() as u64;
         self.blocks.push(block);
         Ok(())
     }
@@ -216,6 +203,7 @@ impl ImageReader {
         let decoded = header.and_then(|header| header.decode_checked(bytes, &mut self.run));
         decoded.ok_or(Corrupt("the newest points of a series do not decode"))?;
         self.check_order(self.run.timestamps()[0])?;
+        self.points += self.run.len() as u64;
         let sealed_to = self.last.take().unwrap_or_default();
         let place = self.store.series.len();
         let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
@@ -304,11 +292,14 @@ mod tests {
     }
 
     fn load(pieces: &[impl AsRef<[u8]>]) -> Result<Store, Corrupt> {
-        let mut reader = ImageReader::new();
+        let mut reader = ImageReader::default();
         for piece in pieces {
             reader.take_in(piece.as_ref())?;
         }
-        reader.finish()
+        if !reader.is_complete() {
+            return Err(UNENDED);
+        }
+        Ok(reader.into_store())
     }
 
     fn value() -> impl Strategy<Value = f64> {
@@ -609,7 +600,6 @@ mod tests {
                 start = out.len();
             }
             assert!(out[3..] == whole);
-            assert_eq!(cursor.written(), (5, store.point_count() as u64));
             assert!(!store.append_image(&mut cursor, bytes, &mut out));
         }
     }

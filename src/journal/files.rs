@@ -1,0 +1,85 @@
+//! The files of a journal: their names, and how they are made and removed.
+//!
+//! ```text
+//! journal-000000000000002a       frames of puts, of which the first has this number
+//! checkpoint-000000000000002a    all points as they were before this frame, some as they were later
+//! checkpoint.tmp                 a checkpoint that is not complete
+//! ```
+//!
+//! Numbers are hexadecimal, of 16 digits. Other files are left alone.
+
+use std::io::{self, ErrorKind};
+
+use super::file_system::FileSystem;
+use super::frame::{self, FileKind};
+
+/// A checkpoint that is being written. A start removes what it finds of it.
+pub const PARTIAL: &str = "checkpoint.tmp";
+
+impl FileKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            FileKind::Journal => "journal-",
+            FileKind::Checkpoint => "checkpoint-",
+        }
+    }
+
+    /// The name of the file of a number.
+    pub fn name(self, number: u64) -> String {
+        format!("{}{number:016x}", self.prefix())
+    }
+
+    /// The number of a file, if its name is that of one of this kind.
+    pub fn number(self, name: &str) -> Option<u64> {
+        let digits = name.strip_prefix(self.prefix())?;
+        let number = u64::from_str_radix(digits, 16).ok()?;
+        (self.name(number) == name).then_some(number)
+    }
+}
+
+/// Creates a file and writes its head.
+pub fn create<F: FileSystem>(
+    folder: &mut F,
+    name: &str,
+    kind: FileKind,
+    number: u64,
+) -> io::Result<F::File> {
+    let mut file = folder.create(name)?;
+    write_all(folder, &mut file, &frame::file_head(kind, number))?;
+    Ok(file)
+}
+
+/// Writes all bytes, in as many calls as it takes.
+pub fn write_all<F: FileSystem>(
+    folder: &mut F,
+    file: &mut F::File,
+    mut bytes: &[u8],
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match folder.write(file, bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of all files of a kind, ascending.
+pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<u64>> {
+    let names = folder.list()?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| kind.number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Removes all files that a complete checkpoint of this number makes unnecessary.
+pub fn remove_before<F: FileSystem>(folder: &mut F, number: u64) -> io::Result<()> {
+    for kind in [FileKind::Journal, FileKind::Checkpoint] {
+        for old in numbers(folder, kind)?.into_iter().take_while(|&old| old < number) {
+            folder.remove(&kind.name(old))?;
+        }
+    }
+    Ok(())
+}

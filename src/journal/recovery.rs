@@ -1,0 +1,254 @@
+//! The start: from files back to a store.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::checkpoint::{self, END};
+use super::file_system::FileSystem;
+use super::files::{self, PARTIAL};
+use super::frame::{FileKind, FrameError, FrameReader};
+use super::record;
+use crate::store::{ImageReader, Store};
+
+/// How often the progress of a long start is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a start has found.
+pub struct Recovered {
+    pub store: Store,
+    /// Number of the first frame to write.
+    pub next: u64,
+    /// Bytes of the journal, all of which a further start would read.
+    pub journal_bytes: u64,
+    /// Bytes of the checkpoint before it.
+    pub checkpoint_bytes: u64,
+}
+
+/// Reads the newest checkpoint of a folder and the journal after it. Changes nothing, unless it is to
+/// salvage what can be read of damaged files: then a checkpoint of that is written, and they get
+/// other names.
+///
+/// Where the power failed, frames that were not synced may be missing at the end: they and those after
+/// them were not promised to survive, and are left out.
+///
+/// # Errors
+///
+/// With the name of the file, if one cannot be read or is damaged.
+pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
+    let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
+    let mut journals = files::numbers(folder, FileKind::Journal)?;
+    journals.retain(|&number| checkpoint.is_none_or(|checkpoint| number >= checkpoint));
+    let mut loading = Loading {
+        next: 1,
+        times: Some((Instant::now(), Instant::now())),
+        ..Loading::default()
+    };
+    for (kind, number) in checkpoint
+        .iter()
+        .map(|&number| (FileKind::Checkpoint, number))
+        .chain(journals.iter().map(|&number| (FileKind::Journal, number)))
+    {
+        loading.total_bytes += folder.size(&kind.name(number))?;
+    }
+    if let Some(number) = checkpoint {
+        loading.read_checkpoint(folder, &FileKind::Checkpoint.name(number), number)?;
+        loading.next = number;
+    }
+    let checkpoint_bytes = loading.bytes;
+    for &number in &journals {
+        loading.read_journal(folder, number)?;
+    }
+    let mut recovered = Recovered {
+        next: loading.next,
+        journal_bytes: loading.bytes - checkpoint_bytes,
+        checkpoint_bytes,
+        store: Store::new(),
+    };
+    if salvages && !loading.damages.is_empty() {
+        // Past the numbers of all files, so that this checkpoint takes the place of all of them.
+        recovered.next = recovered.next.max(journals.last().map_or(0, |last| last + 1));
+        recovered.journal_bytes = 0;
+        loading.salvage(folder, recovered.next)?;
+    }
+    recovered.store = loading.finish()?;
+    if folder.list()?.iter().any(|name| name == PARTIAL) {
+        folder.remove(PARTIAL)?;
+    }
+    Ok(recovered)
+}
+
+/// What is read so far.
+#[derive(Default)]
+pub struct Loading {
+    store: Store,
+    /// Number of the next frame of the journal.
+    next: u64,
+    /// How many points and puts were read.
+    points: u64,
+    /// Bytes of the files that are read, …
+    bytes: u64,
+    /// … and of those that are to be.
+    total_bytes: u64,
+    damages: Vec<Damage>,
+    /// When the start began, and when its progress was last logged.
+    times: Option<(Instant, Instant)>,
+}
+
+/// A place from which on a file cannot be read.
+struct Damage {
+    file: String,
+    offset: u64,
+    what: String,
+    /// Points and puts that were read before it.
+    points_before: u64,
+}
+
+impl Loading {
+    /// Reads a checkpoint; where it is damaged, the series before that.
+    pub fn read_checkpoint<F: FileSystem>(
+        &mut self,
+        folder: &mut F,
+        name: &str,
+        number: u64,
+    ) -> io::Result<()> {
+        let mut reader = FrameReader::open(folder, name, FileKind::Checkpoint, number)?;
+        let (mut image, mut has_ended) = (ImageReader::default(), false);
+        let damage = loop {
+            let offset = reader.offset();
+            let what = match reader.next() {
+                Ok(None) if has_ended => break None,
+                Ok(None) => "it is incomplete".into(),
+                Ok(Some((_, END))) if image.is_complete() && !has_ended => {
+                    has_ended = true;
+                    continue;
+                }
+                Ok(Some((_, piece))) => match image.take_in(piece) {
+                    Ok(()) => {
+                        self.points = image.points();
+                        self.log_progress(offset);
+                        continue;
+                    }
+                    Err(corrupt) => corrupt.to_string(),
+                },
+                Err(error) => damage_of(name, error)?,
+            };
+            break Some((offset, what));
+        };
+        self.bytes = reader.offset();
+        self.store = image.into_store();
+        if let Some((offset, what)) = damage {
+            self.damaged(name, offset, what);
+        }
+        Ok(())
+    }
+
+    /// Replays a file of the journal, without what is damaged.
+    fn read_journal<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
+        let name = FileKind::Journal.name(number);
+        let mut reader = FrameReader::open(folder, &name, FileKind::Journal, number)?;
+        loop {
+            let offset = reader.offset();
+            match reader.next() {
+                Ok(None) => break,
+                Ok(Some((frame, payload))) => {
+                    if frame != self.next {
+                        let missing = format!("frames {} to {} are missing", self.next, frame - 1);
+                        self.damaged(&name, offset, missing);
+                    }
+                    self.next = frame + 1;
+                    self.log_progress(offset);
+                    match record::read(payload, &mut self.store) {
+                        Ok(puts) => self.points += puts as u64,
+                        Err(corrupt) => self.damaged(&name, offset, corrupt.to_string()),
+                    }
+                }
+                // The power failed, and what was not synced is lost in part.
+                Err(error @ (FrameError::Torn { .. } | FrameError::Damaged { was_synced: false, .. })) => {
+                    log::warn!("{name}: {error}: left out, since it was not synced");
+                    break;
+                }
+                Err(error) => {
+                    let what = damage_of(&name, error)?;
+                    self.damaged(&name, offset, what);
+                }
+            }
+        }
+        self.bytes += reader.offset();
+        Ok(())
+    }
+
+    fn damaged(&mut self, file: &str, offset: u64, what: String) {
+        self.damages.push(Damage {
+            file: file.into(),
+            offset,
+            what,
+            points_before: self.points,
+        });
+    }
+
+    /// Writes what was read as a checkpoint, and gives other names to the files that are damaged.
+    fn salvage<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
+        let name = FileKind::Checkpoint.name(number);
+        checkpoint::write(folder, &name, number, &self.store)?;
+        let mut damages = mem::take(&mut self.damages);
+        for damage in &damages {
+            log::warn!("{damage}: left out; {} points are read", self.points);
+        }
+        damages.dedup_by(|one, next| one.file == next.file);
+        for Damage { file, .. } in damages {
+            folder.rename(&file, &format!("damaged-{file}"))?;
+        }
+        folder.sync_folder()?;
+        files::remove_before(folder, number)
+    }
+
+    /// The store, unless a file is damaged.
+    pub fn finish(self) -> io::Result<Store> {
+        let Some(first) = self.damages.first() else {
+            return Ok(self.store);
+        };
+        let (before, after) = (first.points_before, self.points - first.points_before);
+        let message = format!(
+            "{first}; {before} points before it can be read, and {after} after it"
+        );
+        Err(io::Error::new(ErrorKind::InvalidData, message))
+    }
+
+    /// Logs now and then how far the start has come.
+    fn log_progress(&mut self, read_bytes: u64) {
+        let Some((began_at, logged_at)) = &mut self.times else { return };
+        let now = Instant::now();
+        if now.duration_since(*logged_at) >= LOG_INTERVAL {
+            *logged_at = now;
+            let share = 100 * (self.bytes + read_bytes) / self.total_bytes.max(1);
+            let rate = self.points as f64 / now.duration_since(*began_at).as_secs_f64();
+            log::info!("loading: {} points, {share} %, {rate:.0} points/s", self.points);
+        }
+    }
+}
+
+/// What is wrong with the bytes of a file.
+///
+/// # Errors
+///
+/// If it is not the bytes of this file that are wrong: the file system's error, or that it is another
+/// file, or of a newer version.
+fn damage_of(name: &str, error: FrameError) -> io::Result<String> {
+    match error {
+        FrameError::Torn { .. } | FrameError::Damaged { .. } => Ok(error.to_string()),
+        FrameError::Io(error) => Err(error),
+        FrameError::WrongKind | FrameError::WrongVersion(_) | FrameError::WrongNumber(_) => {
+            let message = format!("{name} is {error}");
+            Err(io::Error::new(ErrorKind::InvalidData, message))
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Damage { file, offset, what, .. } = self;
+        write!(f, "{file} cannot be read at byte {offset}: {what}")
+    }
+}

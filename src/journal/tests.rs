@@ -1,0 +1,294 @@
+//! The journal as a whole, over a disk that fails or loses power at each of its calls.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use super::Journal;
+use super::file_system::FileSystem;
+use super::record::PutRecord;
+use super::recovery;
+use super::simulated::{Fault, Simulated};
+use super::writer::{Message, Writer};
+use crate::config::SyncPolicy;
+use crate::server::{Admission, Commit, Outcome};
+use crate::store::{PUTS_AT_ONCE, Put, Store};
+
+/// A key, a timestamp, and the bits of a value.
+type Executed = (String, i64, u64);
+
+const POLICIES: [SyncPolicy; 3] = [
+    SyncPolicy::Always,
+    SyncPolicy::Never,
+    SyncPolicy::Every(Duration::from_millis(250)),
+];
+
+/// So small that there is a checkpoint every few turns.
+const JOURNAL_LIMIT_BYTES: u64 = 400;
+
+/// So small that a checkpoint takes several turns.
+const PIECE_BYTES: usize = 100;
+
+/// Turns of a life.
+const TURNS: u64 = 40;
+
+/// A store with a journal, in which the test takes the turns of the loop and of the journal thread.
+struct Life {
+    journal: Journal,
+    writer: Writer<Simulated>,
+    messages: Receiver<Message>,
+    store: Store,
+    record: PutRecord,
+    now: Instant,
+    /// All that was put, in order.
+    executed: Vec<Executed>,
+    /// How many of these were executed when each frame was submitted.
+    submitted: BTreeMap<u64, usize>,
+    /// How many of these are promised to survive the end of the process.
+    stored: usize,
+    /// How many of these are on the medium.
+    synced: usize,
+}
+
+impl Life {
+    /// Starts from what a disk has; `executed` was put before.
+    fn start(
+        mut disk: Simulated,
+        policy: SyncPolicy,
+        executed: Vec<Executed>,
+        now: Instant,
+    ) -> io::Result<Life> {
+        let found = recovery::recover(&mut disk, false)?;
+        let mut writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &found)?;
+        let (sender, messages) = mpsc::channel();
+        let (_, end) = mpsc::channel();
+        let mut journal = Journal::new(sender, writer.progress(|| ()), end, u64::MAX);
+        journal.piece_bytes = PIECE_BYTES;
+        let record = journal.record(&found.store).expect("a journal records");
+        Ok(Life {
+            journal,
+            writer,
+            messages,
+            store: found.store,
+            record,
+            now,
+            stored: executed.len(),
+            synced: executed.len(),
+            submitted: BTreeMap::new(),
+            executed,
+        })
+    }
+
+    fn put(&mut self, key: &str, timestamp: i64, value: f64) {
+        let put = Put {
+            key: key.into(),
+            timestamp,
+            value,
+        };
+        let mut places = [0; PUTS_AT_ONCE];
+        self.store.put_all_noting_places(&[put], &mut places);
+        self.record.push(places[0], &put);
+        self.executed.push((key.into(), timestamp, value.to_bits()));
+    }
+
+    /// One turn of the loop, in which each of these is put if puts are taken, and one of the thread.
+    fn turn(&mut self, puts: &[(String, i64, f64)]) {
+        self.work();
+        if self.journal.admission() == Admission::Open {
+            for (key, timestamp, value) in puts {
+                self.put(key, *timestamp, *value);
+            }
+        }
+        if !self.record.is_empty() {
+            let number = self.journal.submit(&mut self.record);
+            self.submitted.insert(number, self.executed.len());
+        }
+        self.work();
+        let synced = self.writer.synced().unwrap_or(0);
+        if let Some((_, &executed)) = self.submitted.range(..=synced).next_back() {
+            self.synced = executed;
+        }
+        for (&number, &executed) in &self.submitted {
+            if self.journal.outcome(number) == Outcome::Stored {
+                self.stored = executed;
+            }
+        }
+        self.journal.clean_up(&self.store);
+        self.now += Duration::from_millis(100);
+    }
+
+    /// Takes turns until the way back from a failure must have been found.
+    fn recover(&mut self) {
+        for _ in 0..100 {
+            self.turn(&[]);
+        }
+    }
+
+    /// Puts a point more, and takes turns until it must be synced.
+    fn put_and_commit(&mut self, case: &str) {
+        assert_eq!(self.journal.admission(), Admission::Open, "{case}");
+        for turn in 0..5 {
+            self.turn(&[("last".into(), turn, 1.5)][..usize::from(turn == 0)]);
+        }
+    }
+
+    fn work(&mut self) {
+        self.writer.work(self.messages.try_iter(), self.now);
+    }
+
+}
+
+/// Puts of a turn: into a few series, some new, mostly in order.
+fn puts(turn: u64) -> Vec<(String, i64, f64)> {
+    let mut random = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let put = |_| {
+        let series = next(3 + turn / 4);
+        let late = if next(4) == 0 { next(20) } else { 0 };
+        let value = match next(10) {
+            0 => f64::from_bits(next(u64::MAX)),
+            digits => digits as f64 / 10.0,
+        };
+        (format!("series {series}"), (10 * turn - late.min(turn)) as i64, value)
+    };
+    (0..turn % 5).map(put).collect()
+}
+
+/// All points of a store, by series in their order.
+fn points(store: &Store) -> Vec<(String, BTreeMap<i64, u64>)> {
+    let points = |key: &str| store.range(key, ..).map(|point| (point.timestamp, point.value.to_bits())).collect();
+    store.keys().map(|key| (key.to_owned(), points(key))).collect()
+}
+
+/// How many of the first puts a store holds: exactly these, and `least` at least.
+fn prefix(store: &Store, executed: &[Executed], least: usize) -> Option<usize> {
+    let found = points(store);
+    let mut expected: Vec<(String, BTreeMap<i64, u64>)> = Vec::new();
+    for count in 0..=executed.len() {
+        if count >= least && expected == found {
+            return Some(count);
+        }
+        let Some((key, timestamp, bits)) = executed.get(count) else {
+            break;
+        };
+        let place = expected.iter().position(|(other, _)| other == key);
+        let place = place.unwrap_or_else(|| {
+            expected.push((key.clone(), BTreeMap::new()));
+            expected.len() - 1
+        });
+        expected[place].1.insert(*timestamp, *bits);
+    }
+    None
+}
+
+const FAULTS: [Fault; 4] = [
+    Fault::Error,
+    Fault::NoSpace,
+    Fault::Short,
+    Fault::Interrupted,
+];
+
+/// How many losses of power are tried at each call.
+fn seeds() -> u64 {
+    let seeds = std::env::var("METRICD_POWER_LOSSES");
+    seeds.map_or(2, |seeds| seeds.parse().expect("a number"))
+}
+
+/// A life of all turns on a disk, from its start on.
+fn live(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
+    let mut life = Life::start(disk.clone(), policy, Vec::new(), Instant::now())?;
+    for turn in 0..TURNS {
+        life.turn(&puts(turn));
+    }
+    Ok(life)
+}
+
+/// How many calls a life makes of which none fails.
+fn calls(policy: SyncPolicy) -> u64 {
+    let disk = Simulated::new();
+    let life = live(&disk, policy).expect("a disk without faults");
+    assert_eq!(life.stored, life.executed.len());
+    let names = disk.clone().list().expect("a disk without faults");
+    assert!(names.iter().any(|name| name.starts_with("checkpoint-")));
+    disk.calls()
+}
+
+/// The store that a start finds holds a prefix of what was put, and all that was promised.
+fn check(disk: Simulated, life: Option<&Life>, promised: usize, case: &str) {
+    let executed = life.map_or(&[][..], |life| &life.executed);
+    match Life::start(disk, SyncPolicy::Always, Vec::new(), Instant::now()) {
+        Ok(found) => assert!(prefix(&found.store, executed, promised).is_some(), "{case}"),
+        Err(error) => panic!("{case}: {error}"),
+    }
+}
+
+#[test]
+fn what_was_promised_survives_a_loss_of_power_at_each_call() {
+    for policy in POLICIES {
+        for call in 1..=calls(policy) {
+            let disk = Simulated::new();
+            disk.cut_power_at(call);
+            let life = live(&disk, policy).ok();
+            let promised = life.as_ref().map_or(0, |life| match policy {
+                SyncPolicy::Always => life.stored,
+                SyncPolicy::Never | SyncPolicy::Every(_) => life.synced,
+            });
+            for seed in 0..seeds() {
+                let case = format!("{policy:?}, call {call}, seed {seed}");
+                check(disk.after_power_loss(seed), life.as_ref(), promised, &case);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_survives_the_end_of_the_process_after_each_fault() {
+    for policy in POLICIES {
+        for call in 1..=calls(policy) {
+            for fault in FAULTS {
+                let disk = Simulated::new();
+                disk.fail_from(call, fault);
+                let life = live(&disk, policy).ok();
+                let promised = life.as_ref().map_or(0, |life| life.stored);
+                disk.repair();
+                let case = format!("{policy:?}, {fault:?} from call {call} on");
+                check(disk, life.as_ref(), promised, &case);
+            }
+        }
+    }
+}
+
+#[test]
+fn puts_are_stored_again_after_each_fault() {
+    for policy in POLICIES {
+        for call in 1..=calls(policy) {
+            for fault in FAULTS {
+                let case = format!("{policy:?}, {fault:?} at call {call}");
+                let disk = Simulated::new();
+                disk.fail_at(call, fault);
+                // A start that fails says so.
+                let Ok(mut life) = live(&disk, policy) else {
+                    continue;
+                };
+                disk.repair();
+                life.recover();
+                life.put_and_commit(&case);
+                assert_eq!(life.stored, life.executed.len(), "{case}");
+                let promised = life.executed.len();
+                check(disk.clone(), Some(&life), promised, &case);
+                // All is synced, as far as the policy says.
+                let promised = match policy {
+                    SyncPolicy::Never => life.synced,
+                    SyncPolicy::Always | SyncPolicy::Every(_) => promised,
+                };
+                check(disk.after_power_loss(call), Some(&life), promised, &case);
+            }
+        }
+    }
+}

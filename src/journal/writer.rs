@@ -1,0 +1,418 @@
+//! What the journal thread does: it writes frames, syncs them, and writes checkpoints.
+//!
+//! ```text
+//! asked for:  frame 7   frame 8   begin 9   piece   frame 9   piece   end
+//! on disk:    journal-1 … 7 8     journal-9         9 ─────────────────────────▶
+//!                                 checkpoint.tmp ── piece ──── piece ─ end ─▶ checkpoint-9
+//! ```
+//!
+//! A write or a sync that fails ends the file that it was for. What the system has kept of it is not
+//! known, and a later sync that succeeds says nothing about it. From then on puts are refused, until a
+//! checkpoint of all that is in memory is on the disk.
+
+use std::io;
+use std::mem;
+use std::ops::RangeInclusive;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::checkpoint::Piece;
+use super::file_system::FileSystem;
+use super::files::{self, PARTIAL};
+use super::frame::{self, FileKind};
+use super::recovery::Recovered;
+use crate::config::SyncPolicy;
+
+/// How long to wait after a failure before the next attempt.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the loop asks for.
+pub enum Message {
+    /// Write this frame of puts, whose head is not filled in.
+    Frame { number: u64, bytes: Vec<u8> },
+    /// Do the next step of a checkpoint.
+    Checkpoint(Step),
+}
+
+/// A step of a checkpoint.
+pub enum Step {
+    /// Begin it, and a new journal file, of which the next frame, with this number, is the first.
+    Begin { number: u64 },
+    /// Write this piece; after the last one it is complete.
+    Write(Piece),
+}
+
+/// What the writer tells the loop.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Frames up to this number are stored, or never will be.
+    pub settled: u64,
+    /// Frames that were not stored, of those that the loop may still ask about.
+    pub not_stored: Option<RangeInclusive<u64>>,
+    /// Bytes of frames that are settled.
+    pub settled_bytes: u64,
+    /// Steps of checkpoints that are done.
+    pub steps: u64,
+    pub checkpoint: Checkpoint,
+    /// The disk fails: puts are refused.
+    pub is_failing: bool,
+    /// Bytes of the journal that a start would have to replay.
+    pub journal_bytes: u64,
+}
+
+/// Whether there is to be a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// No.
+    #[default]
+    Idle,
+    /// It is due: the loop may begin one.
+    Due,
+    /// The loop sends its pieces.
+    Running,
+}
+
+/// The progress, shared with the loop.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Arc<Mutex<Progress>>);
+
+impl Shared {
+    /// Looks at the progress, or changes it.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Progress) -> T) -> T {
+        // Nobody panics while holding the lock.
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes the files of one folder.
+pub struct Writer<F: FileSystem> {
+    folder: F,
+    shared: Shared,
+    /// Wakes the loop.
+    wake: Box<dyn Fn() + Send>,
+    policy: SyncPolicy,
+    /// `None` while the disk fails.
+    journal: Option<Journal<F::File>>,
+    /// The checkpoint that is being written.
+    partial: Option<Partial<F::File>>,
+    /// Bytes of the journal at which a checkpoint is due, unless the last one was larger.
+    limit_bytes: u64,
+    /// Bytes of the journal since the last checkpoint.
+    journal_bytes: u64,
+    /// Bytes of the last checkpoint.
+    checkpoint_bytes: u64,
+    /// When a checkpoint may be begun again.
+    retry_at: Option<Instant>,
+    /// Why the disk fails.
+    failure: Option<io::Error>,
+}
+
+/// The journal file that frames are appended to.
+struct Journal<File> {
+    file: File,
+    /// Number of the newest frame that is written.
+    written: u64,
+    /// Number of the newest frame that is synced.
+    synced: u64,
+    /// When the oldest frame was written that is not synced.
+    unsynced_since: Option<Instant>,
+}
+
+/// A checkpoint that is not complete.
+struct Partial<File> {
+    file: File,
+    /// Number of the frame that the replay begins with.
+    number: u64,
+    pieces: u64,
+    bytes: u64,
+    /// Bytes of the journal that will not be needed any more.
+    journal_bytes: u64,
+    /// If the disk fails: what to append to when the checkpoint is complete.
+    journal: Option<Journal<File>>,
+}
+
+impl<F: FileSystem> Writer<F> {
+    /// A writer to a new journal file, which goes on from what a start has found.
+    pub fn new(
+        mut folder: F,
+        policy: SyncPolicy,
+        limit_bytes: u64,
+        found: &Recovered,
+    ) -> io::Result<Writer<F>> {
+        let journal = Journal::create(&mut folder, found.next)?;
+        let shared = Shared::default();
+        shared.with(|progress| progress.settled = found.next - 1);
+        Ok(Writer {
+            folder,
+            shared,
+            wake: Box::new(|| ()),
+            policy,
+            journal: Some(journal),
+            partial: None,
+            limit_bytes,
+            journal_bytes: found.journal_bytes,
+            checkpoint_bytes: found.checkpoint_bytes,
+            retry_at: None,
+            failure: None,
+        })
+    }
+
+    /// The progress, for the loop, which is woken with `wake` when there is some.
+    pub fn progress(&mut self, wake: impl Fn() + Send + 'static) -> Shared {
+        self.wake = Box::new(wake);
+        self.shared.clone()
+    }
+
+    /// Does what the loop asks for, and wakes it after that, until the other end of the channel is
+    /// closed. Returns an error if something that was put is not synced then.
+    pub fn run(mut self, messages: &Receiver<Message>) -> io::Result<()> {
+        loop {
+            let first = match self.due() {
+                None => messages.recv().map_err(RecvTimeoutError::from),
+                Some(due) => messages.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            if let Err(RecvTimeoutError::Disconnected) = first {
+                return self.close(Instant::now());
+            }
+            self.work(first.into_iter().chain(messages.try_iter()), Instant::now());
+        }
+    }
+
+    /// Number of the newest frame that is synced, unless the disk fails.
+    #[cfg(test)]
+    pub fn synced(&self) -> Option<u64> {
+        self.journal.as_ref().map(|journal| journal.synced)
+    }
+
+    /// When there is something to do, message or not.
+    fn due(&self) -> Option<Instant> {
+        let unsynced_since = self.journal.as_ref().and_then(|journal| journal.unsynced_since);
+        let sync_at = match self.policy {
+            SyncPolicy::Every(interval) => unsynced_since.and_then(|since| since.checked_add(interval)),
+            SyncPolicy::Always | SyncPolicy::Never => None,
+        };
+        sync_at.into_iter().chain(self.retry_at).min()
+    }
+
+    /// Does what is asked for, then what is due.
+    pub fn work(&mut self, messages: impl Iterator<Item = Message>, now: Instant) {
+        let (mut frames, mut steps) = (Frames::default(), 0);
+        for message in messages {
+            match message {
+                Message::Frame { number, bytes } => {
+                    let synced = self.journal.as_ref().map_or(0, |journal| journal.synced + 1);
+                    frames.add(number, synced, bytes);
+                }
+                Message::Checkpoint(step) => {
+                    self.write_frames(mem::take(&mut frames), now);
+                    if let Err(error) = self.take_step(step, now) {
+                        self.abandon_checkpoint(&error, now);
+                    }
+                    steps += 1;
+                }
+            }
+        }
+        self.write_frames(frames, now);
+        if self.due().is_some_and(|due| due <= now) {
+            self.retry_at.take_if(|retry_at| *retry_at <= now);
+            self.sync_journal(now);
+        }
+        self.report(steps);
+    }
+
+    /// Writes frames, syncs them if each is to be synced, and tells what became of them.
+    fn write_frames(&mut self, frames: Frames, now: Instant) {
+        let Some(numbers) = frames.numbers else {
+            return;
+        };
+        let is_stored = self.append(&frames.bytes, *numbers.end(), now);
+        self.shared.with(|progress| {
+            progress.settled = *numbers.end();
+            progress.settled_bytes += frames.bytes.len() as u64;
+            if !is_stored {
+                let before = progress.not_stored.take();
+                let before = before.filter(|before| before.end() + 1 == *numbers.start());
+                let first = before.map_or(*numbers.start(), |before| *before.start());
+                progress.not_stored = Some(first..=*numbers.end());
+            }
+        });
+        (self.wake)();
+    }
+
+    fn append(&mut self, bytes: &[u8], last: u64, now: Instant) -> bool {
+        let Some(journal) = &mut self.journal else {
+            return false;
+        };
+        if let Err(error) = files::write_all(&mut self.folder, &mut journal.file, bytes) {
+            self.fail(error, now);
+            return false;
+        }
+        self.journal_bytes += bytes.len() as u64;
+        journal.written = last;
+        journal.unsynced_since.get_or_insert(now);
+        self.policy != SyncPolicy::Always || self.sync_journal(now)
+    }
+
+    /// Syncs what is written to the journal; false if the disk fails.
+    fn sync_journal(&mut self, now: Instant) -> bool {
+        let Some(journal) = &mut self.journal else {
+            return false;
+        };
+        if journal.unsynced_since.take().is_none() {
+            return true;
+        }
+        if let Err(error) = self.folder.sync(&mut journal.file) {
+            self.fail(error, now);
+            return false;
+        }
+        journal.synced = journal.written;
+        true
+    }
+
+    /// Refuses puts from now on. A checkpoint that is being written could hold some that are refused.
+    fn fail(&mut self, error: io::Error, now: Instant) {
+        log::error!("puts are refused until the disk works again: cannot write the journal: {error}");
+        self.journal = None;
+        self.partial = None;
+        self.retry_at = now.checked_add(RETRY);
+        self.failure = Some(error);
+    }
+
+    fn take_step(&mut self, step: Step, now: Instant) -> io::Result<()> {
+        match step {
+            Step::Begin { number } => self.begin_checkpoint(number, now),
+            Step::Write(Piece { bytes, is_last }) => {
+                self.write_piece(bytes)?;
+                if is_last {
+                    self.end_checkpoint(now)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_checkpoint(&mut self, number: u64, now: Instant) -> io::Result<()> {
+        // What is in the old file must not be missing if the new one survives.
+        if self.failure.is_none() && !self.sync_journal(now) {
+            return Err(io::Error::other("the journal is not synced"));
+        }
+        let mut journal = Some(Journal::create(&mut self.folder, number)?);
+        if self.failure.is_none() {
+            self.journal = journal.take();
+        }
+        let file = files::create(&mut self.folder, PARTIAL, FileKind::Checkpoint, number)?;
+        self.partial = Some(Partial {
+            file,
+            number,
+            pieces: 0,
+            bytes: 0,
+            journal_bytes: self.journal_bytes,
+            journal,
+        });
+        Ok(())
+    }
+
+    /// Writes a piece, unless the checkpoint was abandoned.
+    fn write_piece(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
+        let Some(partial) = &mut self.partial else {
+            return Ok(());
+        };
+        frame::finish(&mut bytes, partial.pieces, 0);
+        partial.pieces += 1;
+        files::write_all(&mut self.folder, &mut partial.file, &bytes)?;
+        partial.bytes += bytes.len() as u64;
+        // Little by little, since frames wait for it.
+        self.folder.sync(&mut partial.file)
+    }
+
+    /// Gives a complete checkpoint its name, and removes what it makes unnecessary.
+    fn end_checkpoint(&mut self, now: Instant) -> io::Result<()> {
+        // Its pieces may hold puts of all frames that are written by now.
+        self.sync_journal(now);
+        let Some(partial) = self.partial.take() else {
+            return Ok(());
+        };
+        let name = FileKind::Checkpoint.name(partial.number);
+        self.folder.rename(PARTIAL, &name)?;
+        self.folder.sync_folder()?;
+        self.checkpoint_bytes = partial.bytes;
+        self.journal_bytes -= partial.journal_bytes;
+        if self.failure.take().is_some() {
+            self.journal = partial.journal;
+            log::warn!("the disk works again: puts are stored");
+        }
+        if let Err(error) = files::remove_before(&mut self.folder, partial.number) {
+            log::debug!("cannot remove an old file, the next checkpoint will: {error}");
+        }
+        Ok(())
+    }
+
+    /// Gives up a checkpoint. Another one is due a little later.
+    fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
+        if self.failure.is_none() {
+            log::warn!("cannot write a checkpoint, the journal grows: {error}");
+        }
+        self.partial = None;
+        self.retry_at = now.checked_add(RETRY);
+    }
+
+    /// Tells the loop how far all is.
+    fn report(&self, steps: u64) {
+        let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
+        let is_failing = self.failure.is_some();
+        let is_due = is_failing || self.journal_bytes > limit_bytes;
+        self.shared.with(|progress| {
+            progress.steps += steps;
+            progress.is_failing = is_failing;
+            progress.journal_bytes = self.journal_bytes;
+            progress.checkpoint = match self.partial {
+                Some(_) => Checkpoint::Running,
+                None if is_due && self.retry_at.is_none() => Checkpoint::Due,
+                None => Checkpoint::Idle,
+            };
+        });
+        (self.wake)();
+    }
+
+    /// Syncs the journal for the last time.
+    pub fn close(mut self, now: Instant) -> io::Result<()> {
+        self.sync_journal(now);
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+impl<File> Journal<File> {
+    /// Creates a journal file, and returns when it is sure to be found after the power fails.
+    fn create<F: FileSystem<File = File>>(folder: &mut F, number: u64) -> io::Result<Journal<File>> {
+        let mut file = files::create(folder, &FileKind::Journal.name(number), FileKind::Journal, number)?;
+        folder.sync(&mut file)?;
+        folder.sync_folder()?;
+        Ok(Journal {
+            file,
+            written: number - 1,
+            synced: number - 1,
+            unsynced_since: None,
+        })
+    }
+}
+
+/// Frames that are written at once.
+#[derive(Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    numbers: Option<RangeInclusive<u64>>,
+}
+
+impl Frames {
+    fn add(&mut self, number: u64, synced: u64, mut frame: Vec<u8>) {
+        frame::finish(&mut frame, number, synced);
+        let first = self.numbers.as_ref().map_or(number, |numbers| *numbers.start());
+        self.numbers = Some(first..=number);
+        if self.bytes.is_empty() {
+            self.bytes = frame;
+        } else {
+            self.bytes.extend_from_slice(&frame);
+        }
+    }
+}
