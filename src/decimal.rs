@@ -24,15 +24,9 @@ pub const POWERS_OF_TEN: [u64; 17] = {
 };
 
 /// The same as doubles.
-const SCALES: [f64; POWERS_OF_TEN.len()] = {
-    let mut scales = [0.0; POWERS_OF_TEN.len()];
-    let mut exponent = 0;
-    while exponent < scales.len() {
-        scales[exponent] = POWERS_OF_TEN[exponent] as f64;
-        exponent += 1;
-    }
-    scales
-};
+const SCALES: [f64; POWERS_OF_TEN.len()] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+];
 
 /// The double nearest to `digits` ÷ 10^`decimals`, correctly rounded: the division of two exact
 /// doubles rounds once (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990,

@@ -21,14 +21,10 @@ use crate::config::Config;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopHandle {
-    pair: Arc<Pair>,
-}
-
-/// Each byte written to `requests` is one request to stop, and is read from `received`.
-#[derive(Debug)]
-struct Pair {
-    requests: UnixStream,
-    received: UnixStream,
+    /// Each byte written here is one request to stop.
+    requests: Arc<UnixStream>,
+    /// The other end, from which it is read.
+    received: Arc<UnixStream>,
 }
 
 impl StopHandle {
@@ -43,8 +39,10 @@ impl StopHandle {
         let (requests, received) = UnixStream::pair()?;
         requests.set_nonblocking(true)?;
         received.set_nonblocking(true)?;
-        let pair = Arc::new(Pair { requests, received });
-        Ok(StopHandle { pair })
+        Ok(StopHandle {
+            requests: Arc::new(requests),
+            received: Arc::new(received),
+        })
     }
 
     /// Asks the server to stop. It accepts no more clients, reads once more from each client that
@@ -55,7 +53,7 @@ impl StopHandle {
     /// Never blocks. Does nothing if the server has ended.
     pub fn stop(&self) {
         // Fails if the socket is full of requests: one more would change nothing.
-        let _redundant = (&self.pair.requests).write(&[1]);
+        let _redundant = (&*self.requests).write(&[1]);
     }
 
     /// A descriptor for a signal handler: each byte written to it has the effect of
@@ -65,12 +63,12 @@ impl StopHandle {
     ///
     /// If the system has no descriptor left.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.pair.requests.try_clone()?.into())
+        Ok(self.requests.try_clone()?.into())
     }
 
     /// The server's end.
     pub(super) fn receiver(&self) -> io::Result<mio::net::UnixStream> {
-        let received = self.pair.received.try_clone()?;
+        let received = self.received.try_clone()?;
         Ok(mio::net::UnixStream::from_std(received))
     }
 }
