@@ -1,14 +1,17 @@
 //! Doubles as Python's `float()` reads them and as its `repr()` prints them.
 
+use lexical_parse_float::FromLexical;
+
 use super::integer::{self, EIGHT_DIGITS, eight_digits};
-use super::{long_decimal, write_block};
+use super::{without_underscores, write_block};
 use crate::decimal::{POWERS_OF_TEN, value_of};
 
 /// Reads what `float(text)` reads: sign, decimal point, exponent, `inf`, `infinity` and `nan` in
 /// any case, single underscores between ASCII digits.
 ///
 /// Rounds to nearest, ties to even. Overflow gives an infinity, underflow gives zero, and every
-/// NaN is the same NaN. `None` for anything else. Linear; allocates nothing.
+/// NaN is the same NaN. `None` for anything else. Linear. Allocates nothing, except for a copy of a
+/// text that has underscores.
 ///
 /// ```
 /// # use metricd::internals::float::parse;
@@ -22,22 +25,18 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 }
 
 fn parse_any(text: &[u8]) -> Option<f64> {
-    // Nineteen significant digits fit 64 bits, and the standard library reads them quickly.
-    let significant = text.iter().skip_while(|byte| !matches!(byte, b'1'..=b'9'));
-    let digits = significant.filter(|byte| byte.is_ascii_digit());
-    let is_long = text.len() > 19 && digits.count() > 19;
-    if is_long || memchr::memchr(b'_', text).is_some() {
-        return long_decimal::parse(text);
-    }
-    // The standard library's grammar is Python's, except for the underscores.
-    let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
+    // The crate's grammar is Python's, except for the underscores.
+    let value = f64::from_lexical(&without_underscores(text)?).ok()?;
     Some(if value.is_nan() { f64::NAN } else { value })
 }
 
 /// The fast path: plain decimals of up to fifteen digits. `None` says nothing about the text.
 #[inline]
 fn parse_plain(text: &[u8]) -> Option<f64> {
-    let (negative, text) = integer::split_sign(text);
+    let (negative, text) = match text.strip_prefix(b"-") {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
     // Fifteen digits and the point.
     if text.len() > 16 {
         return None;
@@ -184,6 +183,81 @@ mod tests {
         written(|room| write(room, value))
     }
 
+    /// The digits of the halfway point between a finite double and the next one, times 10^1075.
+    fn halfway_after(below: f64) -> String {
+        let unit = if below == f64::MAX {
+            2f64.powi(971)
+        } else {
+            below.next_up() - below
+        };
+        // A double has at most 309 digits before the point and 1,074 after it.
+        let digits = |value: f64| format!("{value:01400.1074}").replace('.', "").into_bytes();
+        let mut carry = 0;
+        let digits = digits(below).into_iter().zip(digits(unit)).rev();
+        let mut halfway: Vec<u8> = digits
+            .map(|(below, unit)| {
+                carry += 5 * u32::from(2 * (below - b'0') + unit - b'0');
+                let digit = b'0' + (carry % 10) as u8;
+                carry /= 10;
+                digit
+            })
+            .collect();
+        halfway.reverse();
+        let halfway = String::from_utf8(halfway).unwrap();
+        halfway.trim_start_matches('0').into()
+    }
+
+    #[track_caller]
+    fn check(text: &str) {
+        let expected = text.parse().ok();
+        assert!(same(parse(text.as_bytes()), expected), "{text}");
+        assert!(
+            same(parse(underscored(text).as_bytes()), expected),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn halfway_points_at_the_edges_of_the_doubles() {
+        let least_normal = f64::MIN_POSITIVE;
+        for below in [
+            0.0,
+            f64::from_bits(1),
+            least_normal.next_down(),
+            least_normal,
+            f64::MAX,
+        ] {
+            let halfway = halfway_after(below);
+            let even = if below.to_bits() % 2 == 0 {
+                below
+            } else {
+                below.next_up()
+            };
+            for zeros in [0, 1, 766, 767, 768, 769, 5_000] {
+                let zeros = "0".repeat(zeros);
+                let text = format!("{halfway}.{zeros}e-1075");
+                assert_eq!(parse(text.as_bytes()), Some(even), "{text}");
+                let text = format!("{halfway}.{zeros}1e-1075");
+                assert_eq!(parse(text.as_bytes()), Some(below.next_up()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number() {
+        for text in [
+            "", "+", ".", "e1", ".e1", "1e", "1e+", "1e1.", "1e1e1", "1.1.1", "+-1", "1 ", "0x1",
+            "infi", "nan0",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+        for text in [
+            "_1", "1_", "1__1", "1_.1", "1._1", "1_e1", "1e_1", "-_1", "i_nf",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn printed_and_read_again(bits: u64) {
@@ -217,6 +291,23 @@ mod tests {
         fn the_same_as_the_standard_library_reads(text in "[+-]?[0-9]{0,25}[.]?[0-9]{0,25}(e[+-]?[0-9]{0,4})?") {
             prop_assert!(same(parse(text.as_bytes()), text.parse().ok()), "{}", text);
             prop_assert!(same(parse(underscored(&text).as_bytes()), text.parse().ok()), "{}", underscored(&text));
+        }
+
+        #[test]
+        fn near_halfway_points(bits in 0..f64::MAX.to_bits(), length in 1usize..800, last in "[0-9]{0,3}", negative: bool) {
+            let mut digits = halfway_after(f64::from_bits(bits));
+            let length = length.min(digits.len());
+            let cut = digits.len() - length;
+            digits.truncate(length);
+            let exponent = cut as i64 - last.len() as i64 - 1_075;
+            let sign = if negative { "-" } else { "" };
+            check(&format!("{sign}{digits}{last}e{exponent}"));
+        }
+
+        #[test]
+        fn any_text_of_the_characters_of_numbers(text in "[-+.eE0-9]{0,8}", long in "[-+]?[0-9]{0,900}[.]?[0-9]{0,900}(e[-+]?[0-9]{1,25})?") {
+            check(&text);
+            check(&long);
         }
     }
 }

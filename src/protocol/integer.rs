@@ -1,6 +1,6 @@
 //! Integers as Python's `int()` reads them, and in decimal.
 
-use super::write_block;
+use super::{without_underscores, write_block};
 
 /// CPython does not read integers of more digits (`sys.int_info.default_max_str_digits`), leading
 /// zeros included. Here only leading zeros can make so many.
@@ -8,7 +8,8 @@ const READ_DIGITS_MAX: usize = 4_300;
 
 /// Reads what `int(text)` reads: a sign, ASCII digits, single underscores between digits.
 ///
-/// `None` for anything else, and for what does not fit 64 bits. Linear; allocates nothing.
+/// `None` for anything else, and for what does not fit 64 bits. Linear. Allocates nothing, except
+/// for a copy of a text that has underscores.
 ///
 /// ```
 /// # use metricd::internals::integer::parse;
@@ -18,26 +19,13 @@ const READ_DIGITS_MAX: usize = 4_300;
 /// ```
 #[inline]
 pub fn parse(text: &[u8]) -> Option<i64> {
-    match parse_short(text) {
-        Some(magnitude) => Some(magnitude as i64),
-        None => parse_any(text),
-    }
-}
-
-/// Whether there is a minus sign, and what follows the sign, if any.
-#[inline]
-pub(super) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
-    match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    }
+    parse_short(text).or_else(|| parse_any(text))
 }
 
 /// The fast path: up to eighteen digits, which always fit, and nothing else. `None` says nothing
 /// about the text.
 #[inline(always)]
-fn parse_short(text: &[u8]) -> Option<u64> {
+fn parse_short(text: &[u8]) -> Option<i64> {
     let (mut magnitude, rest) = match text.split_first_chunk() {
         Some((eight, rest)) => (parse_eight_digits(*eight)?, rest),
         None => (0, text),
@@ -52,7 +40,7 @@ fn parse_short(text: &[u8]) -> Option<u64> {
         }
         magnitude = 10 * magnitude + u64::from(digit);
     }
-    Some(magnitude)
+    Some(magnitude as i64)
 }
 
 /// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the
@@ -72,41 +60,13 @@ pub(super) fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     Some((10_000 * fours + (fours >> 32)) & 0xffff_ffff)
 }
 
-/// Digits with a sign or underscores, or so many that they may not fit.
 #[cold]
 fn parse_any(text: &[u8]) -> Option<i64> {
-    let (negative, text) = split_sign(text);
-    let digits = text.iter().filter(|&&byte| byte != b'_').count();
-    if digits > READ_DIGITS_MAX || !underscores_stand_between_digits(text) {
-        return None;
-    }
-    // `u64::MAX` stands for larger numbers too, and all these are too large with either sign.
-    let magnitude = parse_saturating(text)?;
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
-}
-
-/// Reads ASCII digits. A number that does not fit is `u64::MAX`. Ignores underscores, wherever they
-/// are. `None` for an empty text, and for any other character.
-pub(super) fn parse_saturating(text: &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for byte in text.iter().filter(|&&byte| byte != b'_') {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number = number.saturating_mul(10).saturating_add(digit);
-    }
-    (!text.is_empty()).then_some(number)
-}
-
-/// Whether each underscore has an ASCII digit on either side, which is Python's rule for both
-/// kinds of number.
-pub(super) fn underscores_stand_between_digits(text: &[u8]) -> bool {
-    let is_bad = |three: &[u8]| {
-        three[1] == b'_' && !(three[0].is_ascii_digit() && three[2].is_ascii_digit())
-    };
-    text.first() != Some(&b'_') && text.last() != Some(&b'_') && !text.windows(3).any(is_bad)
+    // The grammar of the standard library is Python's, except for the underscores.
+    let text = without_underscores(text)?;
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let is_read = digits <= READ_DIGITS_MAX;
+    is_read.then(|| str::from_utf8(&text).ok()?.parse().ok())?
 }
 
 /// Writes the decimal digits of `value`, after a minus sign if it is negative, and returns the

@@ -5,15 +5,30 @@
 //! They copy whole blocks of a fixed length, even if only a part of a block counts, since a copy
 //! of a variable length costs a call. So the slice must be longer than what is written.
 
+use std::borrow::Cow;
+
 pub mod float;
 pub mod integer;
-mod long_decimal;
 pub mod request;
 pub mod response;
 
 /// The room that a number needs: the longest takes 24 bytes, and a block of eight may reach past
 /// its end.
 pub const NUMBER_ROOM_BYTES: usize = 32;
+
+/// `text` without its underscores. `None` unless each of them has an ASCII digit on either side,
+/// which is Python's rule for both kinds of number.
+fn without_underscores(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if memchr::memchr(b'_', text).is_none() {
+        return Some(text.into());
+    }
+    let is_bad = |three: &[u8]| {
+        three[1] == b'_' && !(three[0].is_ascii_digit() && three[2].is_ascii_digit())
+    };
+    let is_at_end = text.starts_with(b"_") || text.ends_with(b"_");
+    let kept = text.iter().copied().filter(|&byte| byte != b'_');
+    (!is_at_end && !text.windows(3).any(is_bad)).then(|| kept.collect())
+}
 
 /// Writes a block to the front of `room`.
 ///
