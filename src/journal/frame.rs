@@ -561,7 +561,7 @@ mod tests {
         let (bytes, _) = journal(&payloads);
         let next = NUMBER + 4;
         let garbage: Vec<u8> = (0..5_000u32)
-            .map(|place| (place * place >> 3) as u8)
+            .map(|place| ((place * place) >> 3) as u8)
             .collect();
         let long = [
             &(1u32 << 26).to_le_bytes()[..],

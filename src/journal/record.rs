@@ -115,11 +115,10 @@ impl PutRecord {
         self.before.timestamp = put.timestamp;
         self.before.form = form;
 
-        let start = self.frame.len();
-        self.frame.extend_from_slice(&[0; RECORD_MAX_BYTES]);
-        self.frame[start] =
+        let mut record = [0; RECORD_MAX_BYTES];
+        record[0] =
             (value_bytes - 1) as u8 | u8::from(has_form) << 3 | place_code << 4 | time_code << 6;
-        let mut end = start + 1;
+        let mut length = 1;
         for (field, bytes) in [
             (
                 place as u64 | (key_bytes as u64) << 32,
@@ -129,9 +128,12 @@ impl PutRecord {
             (u64::from(form), usize::from(has_form)),
             (value, value_bytes as usize),
         ] {
-            self.frame[end..end + 8].copy_from_slice(&field.to_le_bytes());
-            end += bytes;
+            // Eight bytes each time, of which the next field overwrites those that are too many.
+            record[length..length + 8].copy_from_slice(&field.to_le_bytes());
+            length += bytes;
         }
+        let end = self.frame.len() + length;
+        self.frame.extend_from_slice(&record);
         self.frame.truncate(end);
         if is_new {
             self.frame.extend_from_slice(put.key.as_bytes());
