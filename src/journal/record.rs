@@ -451,4 +451,74 @@ mod tests {
             }
         }
     }
+
+    /// A put at time 0 of the value 0 into a new series.
+    fn new_series(place: u8, key: &[u8]) -> Vec<u8> {
+        [&[0x30, place, 0, 0, 0, key.len() as u8, 0, 0, 0, 0], key].concat()
+    }
+
+    #[test]
+    fn records_that_cannot_be_are_refused_and_those_before_are_stored() {
+        let first = [0x10, 0, 0, 7];
+        for (name, wrong) in [
+            ("an unknown place", vec![0x10, 2, 0, 0]),
+            ("a new series of a known place", new_series(1, b"c")),
+            ("a new series past the next place", new_series(3, b"c")),
+            ("a key that is known", new_series(2, b"b")),
+            ("a key that is not UTF-8", new_series(2, b"\xff")),
+            ("a key cut off", new_series(2, b"cd")[..11].to_vec()),
+            ("an unknown form", vec![0x08 | 0x10, 0, 0, 17, 0]),
+            ("a value cut off", vec![0x12, 0, 0, 1, 1]),
+        ] {
+            let mut store = Store::new();
+            store.put("a", 0, 0.0);
+            store.put("b", 0, 0.0);
+            let payload = [&first[..], &wrong].concat();
+            let expected = WrongRecord { offset: 4, puts: 1 };
+            assert_eq!(read(&payload, &mut store), Err(expected), "{name}");
+            assert!(
+                store.range("a", ..).map(|point| point.value).eq([-4.0]),
+                "{name}"
+            );
+            assert!(store.keys().eq(["a", "b"]), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_format_is_as_documented() {
+        let mut record = PutRecord::new(1);
+        let put = |key, timestamp, value| Put {
+            key: Key::from(key),
+            timestamp,
+            value,
+        };
+        record.push(1, &put("ab", 100, 0.5));
+        record.push(0, &put("", 100, -0.0));
+        record.push(1, &put("ab", 99, 2.5));
+        let expected = [
+            &[0x78, 1, 0, 0, 0, 2, 0, 0, 0, 200, 0, 1, 10, b'a', b'b'][..],
+            &[0x1f, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0x80],
+            &[0x48, 1, 0, 1, 40],
+        ];
+        assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected.concat());
+        assert_eq!((record.is_empty(), record.len()), (true, 0));
+    }
+
+    #[test]
+    fn a_long_record_is_several_frames() {
+        let key = "k".repeat(FRAME_FULL_BYTES / 2);
+        let keys: Vec<String> = (0..5).map(|number| format!("{key}{number}")).collect();
+        let puts: Vec<Put> = keys
+            .iter()
+            .map(|key| Put {
+                key: Key::from(&**key),
+                ..Put::default()
+            })
+            .collect();
+        let (mut store, mut replayed) = (Store::new(), Store::new());
+        let payloads = record(&mut store, &puts, 5);
+        let counts = payloads.iter().map(|payload| read(payload, &mut replayed));
+        assert_eq!(counts.collect::<Vec<_>>(), [Ok(2), Ok(2), Ok(1)]);
+        assert_eq!(content(&store), content(&replayed));
+    }
 }
