@@ -110,8 +110,12 @@ impl Store {
 
 fn folder_of(path: &Path) -> io::Result<(Folder, String)> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path has no name"))?;
+    let name =
+        name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path has no name"))?;
     // Of a name alone, the parent is empty.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    Ok((Folder::unlocked(parent.unwrap_or(Path::new("."))), name.to_owned()))
+    Ok((
+        Folder::unlocked(parent.unwrap_or(Path::new("."))),
+        name.to_owned(),
+    ))
 }

@@ -77,7 +77,10 @@ pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<
 /// Removes all files that a complete checkpoint of this number makes unnecessary.
 pub fn remove_before<F: FileSystem>(folder: &mut F, number: u64) -> io::Result<()> {
     for kind in [FileKind::Journal, FileKind::Checkpoint] {
-        for old in numbers(folder, kind)?.into_iter().take_while(|&old| old < number) {
+        for old in numbers(folder, kind)?
+            .into_iter()
+            .take_while(|&old| old < number)
+        {
             folder.remove(&kind.name(old))?;
         }
     }

@@ -217,7 +217,11 @@ impl Commit for Journal {
     fn clean_up(&mut self, store: &Store) -> bool {
         let (is_done, checkpoint, is_settled) = self.shared.with(|progress| {
             let is_settled = progress.settled == self.submitted || !progress.is_failing;
-            (progress.steps == self.steps, progress.checkpoint, is_settled)
+            (
+                progress.steps == self.steps,
+                progress.checkpoint,
+                is_settled,
+            )
         });
         // One step at a time: so there is one piece in memory. The thread wakes the loop for the next.
         match checkpoint {
@@ -239,12 +243,12 @@ impl Commit for Journal {
         } else if journal_bytes > SHORT_JOURNAL_BYTES && !is_failing {
             self.begin_checkpoint(store);
         }
-        self.shared.with(|progress| {
-            progress.settled < self.submitted || progress.steps < self.steps
-        }) || self.pieces.is_some()
+        self.shared
+            .with(|progress| progress.settled < self.submitted || progress.steps < self.steps)
+            || self.pieces.is_some()
     }
 
-    fn close(self, wait: Duration) -> Result<(), Error> {
+    fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {
         drop(self.messages);
         let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
         let result = self.end.recv_timeout(wait).map_err(|_| silence());

@@ -68,7 +68,9 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
     };
     if salvages && !loading.damages.is_empty() {
         // Past the numbers of all files, so that this checkpoint takes the place of all of them.
-        recovered.next = recovered.next.max(journals.last().map_or(0, |last| last + 1));
+        recovered.next = recovered
+            .next
+            .max(journals.last().map_or(0, |last| last + 1));
         recovered.journal_bytes = 0;
         loading.salvage(folder, recovered.next)?;
     }
@@ -165,7 +167,12 @@ impl Loading {
                     }
                 }
                 // The power failed, and what was not synced is lost in part.
-                Err(error @ (FrameError::Torn { .. } | FrameError::Damaged { was_synced: false, .. })) => {
+                Err(
+                    error @ (FrameError::Torn { .. }
+                    | FrameError::Damaged {
+                        was_synced: false, ..
+                    }),
+                ) => {
                     log::warn!("{name}: {error}: left out, since it was not synced");
                     break;
                 }
@@ -210,21 +217,25 @@ impl Loading {
             return Ok(self.store);
         };
         let (before, after) = (first.points_before, self.points - first.points_before);
-        let message = format!(
-            "{first}; {before} points before it can be read, and {after} after it"
-        );
+        let message =
+            format!("{first}; {before} points before it can be read, and {after} after it");
         Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 
     /// Logs now and then how far the start has come.
     fn log_progress(&mut self, read_bytes: u64) {
-        let Some((began_at, logged_at)) = &mut self.times else { return };
+        let Some((began_at, logged_at)) = &mut self.times else {
+            return;
+        };
         let now = Instant::now();
         if now.duration_since(*logged_at) >= LOG_INTERVAL {
             *logged_at = now;
             let share = 100 * (self.bytes + read_bytes) / self.total_bytes.max(1);
             let rate = self.points as f64 / now.duration_since(*began_at).as_secs_f64();
-            log::info!("loading: {} points, {share} %, {rate:.0} points/s", self.points);
+            log::info!(
+                "loading: {} points, {share} %, {rate:.0} points/s",
+                self.points
+            );
         }
     }
 }
@@ -248,7 +259,9 @@ fn damage_of(name: &str, error: FrameError) -> io::Result<String> {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { file, offset, what, .. } = self;
+        let Damage {
+            file, offset, what, ..
+        } = self;
         write!(f, "{file} cannot be read at byte {offset}: {what}")
     }
 }

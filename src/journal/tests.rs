@@ -136,7 +136,6 @@ impl Life {
     fn work(&mut self) {
         self.writer.work(self.messages.try_iter(), self.now);
     }
-
 }
 
 /// Puts of a turn: into a few series, some new, mostly in order.
@@ -155,15 +154,27 @@ fn puts(turn: u64) -> Vec<(String, i64, f64)> {
             0 => f64::from_bits(next(u64::MAX)),
             digits => digits as f64 / 10.0,
         };
-        (format!("series {series}"), (10 * turn - late.min(turn)) as i64, value)
+        (
+            format!("series {series}"),
+            (10 * turn - late.min(turn)) as i64,
+            value,
+        )
     };
     (0..turn % 5).map(put).collect()
 }
 
 /// All points of a store, by series in their order.
 fn points(store: &Store) -> Vec<(String, BTreeMap<i64, u64>)> {
-    let points = |key: &str| store.range(key, ..).map(|point| (point.timestamp, point.value.to_bits())).collect();
-    store.keys().map(|key| (key.to_owned(), points(key))).collect()
+    let points = |key: &str| {
+        store
+            .range(key, ..)
+            .map(|point| (point.timestamp, point.value.to_bits()))
+            .collect()
+    };
+    store
+        .keys()
+        .map(|key| (key.to_owned(), points(key)))
+        .collect()
 }
 
 /// How many of the first puts a store holds: exactly these, and `least` at least.

@@ -187,9 +187,14 @@ impl<F: FileSystem> Writer<F> {
 
     /// When there is something to do, message or not.
     fn due(&self) -> Option<Instant> {
-        let unsynced_since = self.journal.as_ref().and_then(|journal| journal.unsynced_since);
+        let unsynced_since = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.unsynced_since);
         let sync_at = match self.policy {
-            SyncPolicy::Every(interval) => unsynced_since.and_then(|since| since.checked_add(interval)),
+            SyncPolicy::Every(interval) => {
+                unsynced_since.and_then(|since| since.checked_add(interval))
+            }
             SyncPolicy::Always | SyncPolicy::Never => None,
         };
         sync_at.into_iter().chain(self.retry_at).min()
@@ -201,7 +206,10 @@ impl<F: FileSystem> Writer<F> {
         for message in messages {
             match message {
                 Message::Frame { number, bytes } => {
-                    let synced = self.journal.as_ref().map_or(0, |journal| journal.synced + 1);
+                    let synced = self
+                        .journal
+                        .as_ref()
+                        .map_or(0, |journal| journal.synced + 1);
                     frames.add(number, synced, bytes);
                 }
                 Message::Checkpoint(step) => {
@@ -272,7 +280,9 @@ impl<F: FileSystem> Writer<F> {
 
     /// Refuses puts from now on. A checkpoint that is being written could hold some that are refused.
     fn fail(&mut self, error: io::Error, now: Instant) {
-        log::error!("puts are refused until the disk works again: cannot write the journal: {error}");
+        log::error!(
+            "puts are refused until the disk works again: cannot write the journal: {error}"
+        );
         self.journal = None;
         self.partial = None;
         self.retry_at = now.checked_add(RETRY);
@@ -384,8 +394,16 @@ impl<F: FileSystem> Writer<F> {
 
 impl<File> Journal<File> {
     /// Creates a journal file, and returns when it is sure to be found after the power fails.
-    fn create<F: FileSystem<File = File>>(folder: &mut F, number: u64) -> io::Result<Journal<File>> {
-        let mut file = files::create(folder, &FileKind::Journal.name(number), FileKind::Journal, number)?;
+    fn create<F: FileSystem<File = File>>(
+        folder: &mut F,
+        number: u64,
+    ) -> io::Result<Journal<File>> {
+        let mut file = files::create(
+            folder,
+            &FileKind::Journal.name(number),
+            FileKind::Journal,
+            number,
+        )?;
         folder.sync(&mut file)?;
         folder.sync_folder()?;
         Ok(Journal {
@@ -407,7 +425,10 @@ struct Frames {
 impl Frames {
     fn add(&mut self, number: u64, synced: u64, mut frame: Vec<u8>) {
         frame::finish(&mut frame, number, synced);
-        let first = self.numbers.as_ref().map_or(number, |numbers| *numbers.start());
+        let first = self
+            .numbers
+            .as_ref()
+            .map_or(number, |numbers| *numbers.start());
         self.numbers = Some(first..=number);
         if self.bytes.is_empty() {
             self.bytes = frame;

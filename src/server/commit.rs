@@ -45,7 +45,7 @@ pub trait Commit {
     /// # Errors
     ///
     /// If something that was submitted could not be kept, or it is not known.
-    fn close(self, wait: Duration) -> Result<(), Error>;
+    fn close(self: Box<Self>, wait: Duration) -> Result<(), Error>;
 }
 
 /// What became of puts that were submitted.
@@ -160,7 +160,7 @@ impl Commit for InMemory {
         false
     }
 
-    fn close(self, _wait: Duration) -> Result<(), Error> {
+    fn close(self: Box<Self>, _wait: Duration) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -39,10 +39,10 @@ const CLOSE_WAIT: Duration = Duration::from_millis(50);
 ///
 /// It waits for events, and then takes a turn: all connections that are ready execute, what they
 /// put is committed, all get their replies. A slice of cleaning up ends the turn.
-pub struct EventLoop<C> {
+pub struct EventLoop {
     server: Server,
     shared: Shared,
-    commit: C,
+    commit: Box<dyn Commit>,
     clock: Clock,
     clients: Slab<Client>,
     ready: ReadyQueue,
@@ -112,8 +112,8 @@ impl Waiting {
     }
 }
 
-impl<C: Commit> EventLoop<C> {
-    pub fn new(mut server: Server, mut commit: C, clock: Clock) -> Self {
+impl EventLoop {
+    pub fn new(mut server: Server, mut commit: Box<dyn Commit>, clock: Clock) -> Self {
         let mut store = mem::take(&mut server.store);
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
         let recorder = commit.record(&store).map(Recorder::new);
@@ -151,7 +151,9 @@ impl<C: Commit> EventLoop<C> {
             log::warn!("{owed} clients did not take all of their replies");
         }
         let stopping = self.stopping.as_ref().filter(|_| self.stop_requests < 2);
-        let wait = stopping.map_or(Duration::ZERO, |stopping| stopping.time_left((self.clock)()));
+        let wait = stopping.map_or(Duration::ZERO, |stopping| {
+            stopping.time_left((self.clock)())
+        });
         self.commit.close(wait.max(CLOSE_WAIT))?;
         log::info!("stopped");
         Ok(self.shared.store)
@@ -654,14 +656,14 @@ mod tests {
             story.unfinished
         }
 
-        fn close(self, _wait: Duration) -> Result<(), Error> {
+        fn close(self: Box<Self>, _wait: Duration) -> Result<(), Error> {
             Ok(())
         }
     }
 
     /// A server whose loop takes a step when the test says so.
     struct House {
-        event_loop: EventLoop<Told>,
+        event_loop: EventLoop,
         told: Told,
     }
 
@@ -682,7 +684,7 @@ mod tests {
             let server = Server::bind_with(config, stop, store).expect("binds");
             let told = Told::default();
             House {
-                event_loop: EventLoop::new(server, told.clone(), Instant::now),
+                event_loop: EventLoop::new(server, Box::new(told.clone()), Instant::now),
                 told,
             }
         }
@@ -1128,7 +1130,8 @@ mod tests {
         let waker = Waker::new(server.poll.registry(), COMMITTED).expect("a waker");
         let told = Told::default();
         let commit = told.clone();
-        let running = thread::spawn(move || EventLoop::new(server, commit, Instant::now).run());
+        let running =
+            thread::spawn(move || EventLoop::new(server, Box::new(commit), Instant::now).run());
         let mut client = std::net::TcpStream::connect(address).expect("listens");
         client.write_all(b"put k 1 1\n").expect("is read");
         while told.pending() == 0 {

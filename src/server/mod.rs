@@ -150,7 +150,7 @@ impl Server {
     /// If the system refuses to wait for events.
     pub fn run(mut self) -> Result<Store, Error> {
         let Some(opened) = self.journal.take() else {
-            return EventLoop::new(self, InMemory, Instant::now).run();
+            return EventLoop::new(self, Box::new(InMemory), Instant::now).run();
         };
         let waker = Waker::new(self.poll.registry(), COMMITTED);
         let waker = waker.map_err(Error::system("create a waker"))?;
@@ -160,6 +160,6 @@ impl Server {
         };
         let journal = opened.start(wake);
         let journal = journal.map_err(Error::system("start a thread"))?;
-        EventLoop::new(self, journal, Instant::now).run()
+        EventLoop::new(self, Box::new(journal), Instant::now).run()
     }
 }

@@ -34,9 +34,9 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
 
+pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
 use self::notes::{NOW, Notes};
-pub(crate) use self::image::{ImageCursor, ImageReader};
 pub(crate) use self::packing::{unzigzag, zigzag};
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
