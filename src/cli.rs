@@ -88,7 +88,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 config.data = Some(path.into());
             }
             "sync" => {
-                let takes = "always, never or seconds, of which 0.001 are the least";
+                let takes = "always, never or a number of SECONDS";
                 config.sync = value(&mut parser, option, takes, sync_policy)?;
                 needs_data = Some("--sync");
             }
@@ -168,8 +168,8 @@ fn sync_policy(text: &str) -> Option<SyncPolicy> {
         "always" => Some(SyncPolicy::Always),
         "never" => Some(SyncPolicy::Never),
         _ => {
-            let interval = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-            (interval >= Duration::from_millis(1)).then_some(SyncPolicy::Every(interval))
+            let seconds = text.parse().ok().filter(|&seconds| seconds > 0)?;
+            Some(SyncPolicy::Every(Duration::from_secs(seconds)))
         }
     }
 }
@@ -202,8 +202,8 @@ mod tests {
                 false,
             ),
             ("--data=some/folder --sync never", SyncPolicy::Never, false),
-            ("--data some/folder --sync 2.5", every(2_500), false),
-            ("--data some/folder --sync .001 --salvage", every(1), true),
+            ("--data some/folder --sync 25", every(25_000), false),
+            ("--data some/folder --sync 1 --salvage", every(1_000), true),
         ] {
             assert_eq!(parsed(options), (data.clone(), sync, salvage), "{options}");
         }

@@ -20,6 +20,7 @@
 //! synced up to the newest put that a piece can hold. So no snapshot is needed, and no memory but
 //! that of a piece.
 
+mod channel;
 mod checkpoint;
 mod file_system;
 mod files;
@@ -33,17 +34,17 @@ mod tests;
 mod writer;
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use self::channel::{Channel, Checkpoint, Message, Step};
 use self::checkpoint::{PIECE_BYTES, Pieces};
 use self::file_system::{FileSystem, Folder};
 use self::record::PutRecord;
-use self::writer::{Checkpoint, Message, Shared, Step, Writer};
+use self::writer::Writer;
 use crate::config::Config;
 use crate::error::Error;
 use crate::server::{Admission, Commit, Outcome};
@@ -54,10 +55,7 @@ const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
 
 /// The loop's end of a journal.
 pub struct Journal {
-    messages: Sender<Message>,
-    shared: Shared,
-    /// How the journal thread ended.
-    end: Receiver<io::Result<()>>,
+    channel: Channel,
     /// Number of the newest frame that was handed over.
     submitted: u64,
     /// Bytes of all frames that were handed over.
@@ -114,32 +112,21 @@ impl<F: FileSystem> Opened<F> {
     /// # Errors
     ///
     /// If the system starts no thread.
-    pub fn start(mut self, wake: impl Fn() + Send + 'static) -> io::Result<Journal> {
-        let shared = self.writer.progress(wake);
-        let (messages, received) = mpsc::channel();
-        let (ended, end) = mpsc::channel();
+    pub fn start(self, wake: impl Fn() + Send + 'static) -> io::Result<Journal> {
+        let channel = self.writer.channel();
+        channel.set_wake(wake);
         thread::Builder::new()
             .name("metricd-journal".into())
-            .spawn(move || {
-                // Fails if nobody waits for the end any more.
-                let _unheard = ended.send(self.writer.run(&received));
-            })?;
-        Ok(Journal::new(messages, shared, end, self.limit_bytes))
+            .spawn(move || self.writer.run())?;
+        Ok(Journal::new(channel, self.limit_bytes))
     }
 }
 
 impl Journal {
-    fn new(
-        messages: Sender<Message>,
-        shared: Shared,
-        end: Receiver<io::Result<()>>,
-        limit_bytes: u64,
-    ) -> Journal {
+    fn new(channel: Channel, limit_bytes: u64) -> Journal {
         Journal {
-            messages,
-            submitted: shared.with(|progress| progress.settled),
-            shared,
-            end,
+            submitted: channel.progress(|progress| progress.settled),
+            channel,
             submitted_bytes: 0,
             limit_bytes,
             steps: 0,
@@ -149,14 +136,9 @@ impl Journal {
         }
     }
 
-    fn send(&self, message: Message) {
-        // Fails only if the thread has ended, which it does when this end is closed.
-        let _unsent = self.messages.send(message);
-    }
-
     fn send_step(&mut self, step: Step) {
         self.steps += 1;
-        self.send(Message::Checkpoint(step));
+        self.channel.send(Message::Checkpoint(step));
     }
 
     fn begin_checkpoint(&mut self, store: &Store) {
@@ -188,22 +170,23 @@ impl Commit for Journal {
             self.submitted += 1;
             let (number, bytes) = (self.submitted, puts.take());
             self.submitted_bytes += bytes.len() as u64;
-            self.send(Message::Frame { number, bytes });
+            self.channel.send(Message::Frame { number, bytes });
         }
         self.submitted
     }
 
     fn outcome(&self, number: u64) -> Outcome {
-        self.shared.with(|progress| match &progress.not_stored {
-            _ if number > progress.settled => Outcome::Pending,
-            Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
-            _ => Outcome::Stored,
-        })
+        self.channel
+            .progress(|progress| match &progress.not_stored {
+                _ if number > progress.settled => Outcome::Pending,
+                Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
+                _ => Outcome::Stored,
+            })
     }
 
     fn admission(&self) -> Admission {
         let waits_for = |settled_bytes| self.submitted_bytes - settled_bytes;
-        self.shared.with(|progress| {
+        self.channel.progress(|progress| {
             if progress.is_failing {
                 Admission::Refused
             } else if waits_for(progress.settled_bytes) >= self.limit_bytes {
@@ -215,7 +198,7 @@ impl Commit for Journal {
     }
 
     fn clean_up(&mut self, store: &Store) -> bool {
-        let (is_done, checkpoint, is_settled) = self.shared.with(|progress| {
+        let (is_done, checkpoint, is_settled) = self.channel.progress(|progress| {
             let is_settled = progress.settled == self.submitted || !progress.is_failing;
             (
                 progress.steps == self.steps,
@@ -236,22 +219,20 @@ impl Commit for Journal {
 
     fn finish(&mut self, store: &Store) -> bool {
         let (journal_bytes, is_failing) = self
-            .shared
-            .with(|progress| (progress.journal_bytes, progress.is_failing));
+            .channel
+            .progress(|progress| (progress.journal_bytes, progress.is_failing));
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store);
         } else if journal_bytes > SHORT_JOURNAL_BYTES && !is_failing {
             self.begin_checkpoint(store);
         }
-        self.shared
-            .with(|progress| progress.settled < self.submitted || progress.steps < self.steps)
+        self.channel
+            .progress(|progress| progress.settled < self.submitted || progress.steps < self.steps)
             || self.pieces.is_some()
     }
 
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {
-        drop(self.messages);
-        let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
-        let result = self.end.recv_timeout(wait).map_err(|_| silence());
-        result.flatten().map_err(Error::system("write the journal"))
+        let end = self.channel.close(wait);
+        end.map_err(Error::system("write the journal"))
     }
 }

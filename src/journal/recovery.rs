@@ -231,9 +231,10 @@ impl Loading {
         if now.duration_since(*logged_at) >= LOG_INTERVAL {
             *logged_at = now;
             let share = 100 * (self.bytes + read_bytes) / self.total_bytes.max(1);
-            let rate = self.points as f64 / now.duration_since(*began_at).as_secs_f64();
+            let seconds = now.duration_since(*began_at).as_secs().max(1);
+            let rate = self.points / seconds;
             log::info!(
-                "loading: {} points, {share} %, {rate:.0} points/s",
+                "loading: {} points, {share} %, {rate} points/s",
                 self.points
             );
         }

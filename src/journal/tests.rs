@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use super::Journal;
@@ -10,7 +9,7 @@ use super::file_system::FileSystem;
 use super::record::PutRecord;
 use super::recovery;
 use super::simulated::{Fault, Simulated};
-use super::writer::{Message, Writer};
+use super::writer::Writer;
 use crate::config::SyncPolicy;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Put, Store};
@@ -37,7 +36,6 @@ const TURNS: u64 = 40;
 struct Life {
     journal: Journal,
     writer: Writer<Simulated>,
-    messages: Receiver<Message>,
     store: Store,
     record: PutRecord,
     now: Instant,
@@ -60,16 +58,13 @@ impl Life {
         now: Instant,
     ) -> io::Result<Life> {
         let found = recovery::recover(&mut disk, false)?;
-        let mut writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &found)?;
-        let (sender, messages) = mpsc::channel();
-        let (_, end) = mpsc::channel();
-        let mut journal = Journal::new(sender, writer.progress(|| ()), end, u64::MAX);
+        let writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &found)?;
+        let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
         let record = journal.record(&found.store).expect("a journal records");
         Ok(Life {
             journal,
             writer,
-            messages,
             store: found.store,
             record,
             now,
@@ -134,7 +129,7 @@ impl Life {
     }
 
     fn work(&mut self) {
-        self.writer.work(self.messages.try_iter(), self.now);
+        self.writer.work(self.journal.channel.take(), self.now);
     }
 }
 

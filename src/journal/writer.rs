@@ -13,10 +13,9 @@
 use std::io;
 use std::mem;
 use std::ops::RangeInclusive;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
@@ -27,70 +26,10 @@ use crate::config::SyncPolicy;
 /// How long to wait after a failure before the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What the loop asks for.
-pub enum Message {
-    /// Write this frame of puts, whose head is not filled in.
-    Frame { number: u64, bytes: Vec<u8> },
-    /// Do the next step of a checkpoint.
-    Checkpoint(Step),
-}
-
-/// A step of a checkpoint.
-pub enum Step {
-    /// Begin it, and a new journal file, of which the next frame, with this number, is the first.
-    Begin { number: u64 },
-    /// Write this piece; after the last one it is complete.
-    Write(Piece),
-}
-
-/// What the writer tells the loop.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Frames up to this number are stored, or never will be.
-    pub settled: u64,
-    /// Frames that were not stored, of those that the loop may still ask about.
-    pub not_stored: Option<RangeInclusive<u64>>,
-    /// Bytes of frames that are settled.
-    pub settled_bytes: u64,
-    /// Steps of checkpoints that are done.
-    pub steps: u64,
-    pub checkpoint: Checkpoint,
-    /// The disk fails: puts are refused.
-    pub is_failing: bool,
-    /// Bytes of the journal that a start would have to replay.
-    pub journal_bytes: u64,
-}
-
-/// Whether there is to be a checkpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// No.
-    #[default]
-    Idle,
-    /// It is due: the loop may begin one.
-    Due,
-    /// The loop sends its pieces.
-    Running,
-}
-
-/// The progress, shared with the loop.
-#[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<Mutex<Progress>>);
-
-impl Shared {
-    /// Looks at the progress, or changes it.
-    pub fn with<T>(&self, look: impl FnOnce(&mut Progress) -> T) -> T {
-        // Nobody panics while holding the lock.
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// Writes the files of one folder.
 pub struct Writer<F: FileSystem> {
     folder: F,
-    shared: Shared,
-    /// Wakes the loop.
-    wake: Box<dyn Fn() + Send>,
+    channel: Channel,
     policy: SyncPolicy,
     /// `None` while the disk fails.
     journal: Option<Journal<F::File>>,
@@ -141,12 +80,11 @@ impl<F: FileSystem> Writer<F> {
         found: &Recovered,
     ) -> io::Result<Writer<F>> {
         let journal = Journal::create(&mut folder, found.next)?;
-        let shared = Shared::default();
-        shared.with(|progress| progress.settled = found.next - 1);
+        let channel = Channel::default();
+        channel.report(|progress| progress.settled = found.next - 1);
         Ok(Writer {
             folder,
-            shared,
-            wake: Box::new(|| ()),
+            channel,
             policy,
             journal: Some(journal),
             partial: None,
@@ -158,25 +96,18 @@ impl<F: FileSystem> Writer<F> {
         })
     }
 
-    /// The progress, for the loop, which is woken with `wake` when there is some.
-    pub fn progress(&mut self, wake: impl Fn() + Send + 'static) -> Shared {
-        self.wake = Box::new(wake);
-        self.shared.clone()
+    /// The loop's end of the channel.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
-    /// Does what the loop asks for, and wakes it after that, until the other end of the channel is
-    /// closed. Returns an error if something that was put is not synced then.
-    pub fn run(mut self, messages: &Receiver<Message>) -> io::Result<()> {
-        loop {
-            let first = match self.due() {
-                None => messages.recv().map_err(RecvTimeoutError::from),
-                Some(due) => messages.recv_timeout(due.saturating_duration_since(Instant::now())),
-            };
-            if let Err(RecvTimeoutError::Disconnected) = first {
-                return self.close(Instant::now());
-            }
-            self.work(first.into_iter().chain(messages.try_iter()), Instant::now());
+    /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
+    pub fn run(mut self) {
+        while let Some(messages) = self.channel.receive(self.due()) {
+            self.work(messages, Instant::now());
         }
+        let channel = self.channel.clone();
+        channel.end(self.close(Instant::now()));
     }
 
     /// Number of the newest frame that is synced, unless the disk fails.
@@ -201,7 +132,7 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Does what is asked for, then what is due.
-    pub fn work(&mut self, messages: impl Iterator<Item = Message>, now: Instant) {
+    pub fn work(&mut self, messages: Vec<Message>, now: Instant) {
         let (mut frames, mut steps) = (Frames::default(), 0);
         for message in messages {
             match message {
@@ -235,7 +166,7 @@ impl<F: FileSystem> Writer<F> {
             return;
         };
         let is_stored = self.append(&frames.bytes, *numbers.end(), now);
-        self.shared.with(|progress| {
+        self.channel.report(|progress| {
             progress.settled = *numbers.end();
             progress.settled_bytes += frames.bytes.len() as u64;
             if !is_stored {
@@ -245,7 +176,6 @@ impl<F: FileSystem> Writer<F> {
                 progress.not_stored = Some(first..=*numbers.end());
             }
         });
-        (self.wake)();
     }
 
     fn append(&mut self, bytes: &[u8], last: u64, now: Instant) -> bool {
@@ -372,7 +302,7 @@ impl<F: FileSystem> Writer<F> {
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();
         let is_due = is_failing || self.journal_bytes > limit_bytes;
-        self.shared.with(|progress| {
+        self.channel.report(|progress| {
             progress.steps += steps;
             progress.is_failing = is_failing;
             progress.journal_bytes = self.journal_bytes;
@@ -382,7 +312,6 @@ impl<F: FileSystem> Writer<F> {
                 None => Checkpoint::Idle,
             };
         });
-        (self.wake)();
     }
 
     /// Syncs the journal for the last time.
