@@ -4,6 +4,10 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+// Reads from /proc what a process uses.
+#[cfg(all(feature = "daemon", target_os = "linux"))]
+pub mod process;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
