@@ -1,0 +1,1241 @@
+//! `--data`: what was acknowledged outlives the process, whatever ends it, and what an operator runs
+//! into meanwhile. Real processes and real files, seen from outside.
+//!
+//! More kills at random moments than usual:
+//! `METRICD_KILLS=300 cargo test --release --test durability -- --nocapture kill_9`
+
+#![cfg(all(feature = "daemon", target_os = "linux"))]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use metricd::{Config, Server, SyncPolicy};
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use support::process::{Daemon, METRICD, Process, through_shell};
+use support::{Client, DEADLINE, OK, again, assert_same, show};
+
+const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
+
+/// Clients that put at the same time, and how many puts each sends before it waits for the replies.
+const DEPTHS: [usize; 4] = [1, 1, 20, 100];
+const CLIENTS: i64 = DEPTHS.len() as i64;
+
+/// Series that all of them put to. The points of each client have timestamps of their own.
+const SHARED: usize = 5;
+
+/// A folder for one test, which is removed unless the test fails.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let name = format!("durability-{}-{name}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Folder(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The names of all files, ascending.
+    fn names(&self) -> Vec<String> {
+        self.content().into_keys().collect()
+    }
+
+    /// The files, each with its bytes.
+    fn content(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.path()).expect("a folder");
+        let entries = entries.map(|entry| entry.expect("an entry"));
+        // A file may be removed just now, and what is no file has no bytes.
+        let bytes = |path| fs::read(path).unwrap_or_default();
+        entries
+            .map(|entry| {
+                let name = entry.file_name().into_string().expect("a name");
+                (name, bytes(entry.path()))
+            })
+            .collect()
+    }
+
+    /// The only file that has bytes of the journal, or of a checkpoint.
+    #[track_caller]
+    fn only(&self, kind: &str) -> PathBuf {
+        let content = self.content();
+        let mut files = content.iter().filter(|(name, bytes)| {
+            name.starts_with(kind) && !name.ends_with(".tmp") && bytes.len() > FILE_HEAD_BYTES
+        });
+        let name = files.next().expect("a file").0;
+        assert!(files.next().is_none(), "{:?}", content.keys());
+        self.path().join(name)
+    }
+
+    /// Starts the program with this folder.
+    #[track_caller]
+    fn start(&self, options: &[&str]) -> (Daemon, Vec<String>) {
+        start(self.metricd().args(options))
+    }
+
+    fn metricd(&self) -> Command {
+        let mut command = Command::new(METRICD);
+        command.args(["--listen", "127.0.0.1:0", "--data"]);
+        command.arg(self.path());
+        command
+    }
+
+    /// A process of this test that serves the same folder, with checkpoints after so many bytes.
+    fn server_with_limit(&self, journal_limit_bytes: usize, sync: &str) -> Command {
+        let mut command = Command::new(env::current_exe().expect("the path of the tests"));
+        command
+            .args(["--exact", "a_server_with_a_small_journal", "--nocapture"])
+            .env(ENV_FOLDER, self.path())
+            .env(ENV_LIMIT, journal_limit_bytes.to_string())
+            .env(ENV_SYNC, sync);
+        command
+    }
+
+    /// Expects that a start says one line with this text, ends with status 1, and changes no file.
+    #[track_caller]
+    fn check_refused(&self, options: &[&str], text: &str) -> String {
+        let before = self.content();
+        let line = check_refused(self.metricd().args(options), text);
+        assert!(before == self.content(), "{line}: a file has changed");
+        line
+    }
+
+    /// All points, as a server says that starts with this folder.
+    #[track_caller]
+    fn points(&self) -> String {
+        let (daemon, _) = self.start(&[]);
+        let points = get_all(daemon.address);
+        daemon.process.kill();
+        points
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the folder is left for you: {}", self.path().display());
+        } else {
+            // A test may have removed it.
+            fs::remove_dir_all(self.path()).ok();
+        }
+    }
+}
+
+/// Bytes of a file of the journal before its first frame.
+const FILE_HEAD_BYTES: usize = 24;
+
+/// Expects that a process says one line with this text, and ends with status 1.
+#[track_caller]
+fn check_refused(command: &mut Command, text: &str) -> String {
+    let process = Process::spawn(command);
+    let line = process.log_line().expect("says why not");
+    assert!(
+        line.starts_with("metricd: ") && line.contains(text),
+        "{line}"
+    );
+    let end = process.end();
+    assert_eq!((end.code, end.stderr.len()), (Some(1), 0), "{line} {end:?}");
+    line
+}
+
+/// Starts a process, and returns it when it listens, with the lines that it logged before.
+#[track_caller]
+fn start(command: &mut Command) -> (Daemon, Vec<String>) {
+    let process = Process::spawn(command);
+    let mut said = Vec::new();
+    loop {
+        let Some(line) = process.log_line() else {
+            panic!("it ends, and says {said:?}");
+        };
+        match line.rsplit_once("listening on ") {
+            Some((_, address)) => {
+                let address = address.parse().expect("an address");
+                return (Daemon { process, address }, said);
+            }
+            None => said.push(line),
+        }
+    }
+}
+
+const ENV_FOLDER: &str = "METRICD_TEST_FOLDER";
+const ENV_LIMIT: &str = "METRICD_TEST_JOURNAL_LIMIT";
+const ENV_SYNC: &str = "METRICD_TEST_SYNC";
+
+/// No test: the server of a test that runs this in a process of its own, which is killed. The program
+/// has no option for the limit of the journal.
+#[test]
+fn a_server_with_a_small_journal() {
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record) {
+            eprintln!("{}", record.args());
+        }
+        fn flush(&self) {}
+    }
+    let Some(folder) = env::var_os(ENV_FOLDER) else {
+        return;
+    };
+    log::set_logger(&Logger).expect("the first logger");
+    log::set_max_level(log::LevelFilter::Info);
+    let limit = env::var(ENV_LIMIT).expect("a limit");
+    let config = Config {
+        listen: vec!["127.0.0.1:0".into()],
+        data: Some(folder.into()),
+        sync: match env::var(ENV_SYNC).expect("a policy").as_str() {
+            "always" => SyncPolicy::Always,
+            "never" => SyncPolicy::Never,
+            seconds => {
+                SyncPolicy::Every(Duration::from_secs_f64(seconds.parse().expect("seconds")))
+            }
+        },
+        journal_limit_bytes: limit.parse().expect("a number"),
+        ..Config::default()
+    };
+    Server::bind(config).expect("starts").run().expect("runs");
+}
+
+/// The reply to `get *`.
+#[track_caller]
+fn get_all(address: SocketAddr) -> String {
+    let mut client = Client::connect(address);
+    client.send(b"get *\n");
+    String::from_utf8(client.finish()).expect("UTF-8")
+}
+
+/// Random numbers, the same for each seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ bits >> 31) % end as u64) as usize
+    }
+
+    /// Lets others run for a random time.
+    fn pause(&mut self, most: usize) {
+        for _ in 0..self.below(most) {
+            thread::yield_now();
+        }
+    }
+}
+
+/// A series and a timestamp.
+type Place = (String, i64);
+
+/// Points of one client, with the number of the put that each is from.
+type Points = BTreeMap<Place, u64>;
+
+/// A client that puts, and what it knows. No two of its puts have the same value, and no other client
+/// puts at its timestamps.
+struct Writer {
+    client: i64,
+    random: Random,
+    /// What has survived the last kill.
+    points: Points,
+    /// What was put since, in order, with ascending numbers.
+    sent: Vec<(Place, u64)>,
+    /// How many of these are acknowledged, at least.
+    acknowledged: usize,
+    puts: u64,
+    series: usize,
+    clock: usize,
+}
+
+impl Writer {
+    fn new(client: i64) -> Writer {
+        Writer {
+            client,
+            random: Random(client as u64),
+            points: Points::new(),
+            sent: Vec::new(),
+            acknowledged: 0,
+            puts: 0,
+            series: 0,
+            clock: 0,
+        }
+    }
+
+    /// The next put: into a new series now and then, most of them in order, some late, some to where
+    /// there is a point already.
+    fn next_line(&mut self) -> String {
+        let place = match self.random.below(10) {
+            0 if !self.sent.is_empty() => {
+                let earlier = self.random.below(self.sent.len());
+                self.sent[earlier].0.clone()
+            }
+            _ => self.next_place(),
+        };
+        self.puts += 1;
+        let (whole, hundredths) = (self.puts / 100, self.puts % 100);
+        let line = format!("put {} {whole}.{hundredths:02} {}\n", place.0, place.1);
+        self.sent.push((place, self.puts));
+        line
+    }
+
+    fn next_place(&mut self) -> Place {
+        let key = match self.random.below(100) {
+            0..=30 if self.series > 0 => format!("shared.{}", self.random.below(SHARED)),
+            31..=97 if self.series > 0 => {
+                let number = 1 + self.random.below(self.series);
+                self.own_key(number)
+            }
+            _ => {
+                self.series += 1;
+                self.own_key(self.series)
+            }
+        };
+        let step = match self.random.below(10) {
+            0 => self.random.below(self.clock + 1),
+            _ => self.clock + 1,
+        };
+        self.clock = self.clock.max(step);
+        (key, step as i64 * CLIENTS + self.client)
+    }
+
+    fn own_key(&self, number: usize) -> String {
+        self.own_key_prefix() + &number.to_string()
+    }
+
+    fn own_key_prefix(&self) -> String {
+        format!("own.{}.", self.client)
+    }
+
+    /// Puts until the connection breaks, and tells how many are acknowledged. Any other reply is a
+    /// defect.
+    fn put(&mut self, address: SocketAddr, depth: usize, acknowledged: &Sender<usize>) {
+        let Ok(stream) = TcpStream::connect(address) else {
+            return;
+        };
+        let mut stream = Client::from(stream).stream;
+        let mut room = OK.repeat(depth);
+        loop {
+            let lines: String = (0..depth).map(|_| self.next_line()).collect();
+            if stream.write_all(lines.as_bytes()).is_err() {
+                return;
+            }
+            let mut received = 0;
+            while received < room.len() {
+                match again(|| stream.read(&mut room[received..])) {
+                    Ok(0) => return,
+                    Ok(count) => received += count,
+                    Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                    Err(error) => panic!("{error}"),
+                }
+                let expected = OK.repeat(depth);
+                assert_same(&room[..received], &expected[..received]);
+                let before = self.sent.len() - depth;
+                self.acknowledged = before + received / OK.len();
+            }
+            // Nobody listens any more when the process is killed.
+            acknowledged.send(depth).ok();
+        }
+    }
+
+    /// Checks what there is of its points after a restart: the puts up to one, which is the newest
+    /// acknowledged one or a later one, and nothing else.
+    fn check_and_go_on(&mut self, found: &Points) {
+        let newest = found.values().max().copied().unwrap_or(0);
+        let is_newer = |(_, number): &(Place, u64)| *number <= newest;
+        let survived = self.sent.iter().take_while(|put| is_newer(put)).count();
+        for (place, number) in self.sent.drain(..survived.max(self.acknowledged)) {
+            self.points.insert(place, number);
+        }
+        self.sent.clear();
+        self.acknowledged = 0;
+        // Series that are lost again are new again.
+        let prefix = self.own_key_prefix();
+        let own = self
+            .points
+            .keys()
+            .filter_map(|(key, _)| key.strip_prefix(&prefix));
+        let numbers = own.map(|number| number.parse().expect("a number"));
+        self.series = numbers.max().unwrap_or(0);
+        let differing = |(place, number): &(&Place, &u64)| found.get(place) != Some(number);
+        let missing: Vec<_> = self.points.iter().filter(differing).collect();
+        let differing = |(place, number): &(&Place, &u64)| self.points.get(place) != Some(number);
+        let wrong: Vec<_> = found.iter().filter(differing).collect();
+        assert!(
+            missing.is_empty() && wrong.is_empty(),
+            "client {}: {} points are missing: {:?} …; {} are wrong: {:?} …",
+            self.client,
+            missing.len(),
+            &missing[..missing.len().min(5)],
+            wrong.len(),
+            &wrong[..wrong.len().min(5)],
+        );
+    }
+}
+
+/// The keys of a reply to `get *`, in order.
+fn keys_of(reply: &str) -> Vec<&str> {
+    let mut keys = Vec::new();
+    for (key, ..) in points_of(reply) {
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The lines of a reply to a get: key, timestamp, value.
+fn points_of(reply: &str) -> impl Iterator<Item = (&str, i64, &str)> {
+    let lines = reply
+        .strip_prefix("ok\n")
+        .and_then(|rest| rest.strip_suffix('\n'));
+    lines.expect("a whole reply").lines().map(|line| {
+        let mut words = line.split(' ');
+        let mut word = || words.next().expect("a word");
+        let (key, value, timestamp) = (word(), word(), word());
+        (key, timestamp.parse().expect("a timestamp"), value)
+    })
+}
+
+/// What all clients together know.
+struct Model {
+    writers: Vec<Writer>,
+    /// The series that were there after the last restart, in order.
+    order: Vec<String>,
+    /// The series in the last reply to a get since, which may be of puts that are not acknowledged.
+    seen: Vec<String>,
+}
+
+impl Model {
+    fn new() -> Model {
+        Model {
+            writers: (0..CLIENTS).map(Writer::new).collect(),
+            order: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Checks what a server holds after a restart.
+    fn check(&mut self, address: SocketAddr) {
+        let reply = get_all(address);
+        let mut points = vec![Points::new(); self.writers.len()];
+        let mut before = ("", 0);
+        for (key, timestamp, value) in points_of(&reply) {
+            assert!(
+                before.0 != key || before.1 < timestamp,
+                "{before:?}, {timestamp}"
+            );
+            before = (key, timestamp);
+            let number = (value.parse::<f64>().expect("a value") * 100.0).round() as u64;
+            let client = timestamp.rem_euclid(CLIENTS) as usize;
+            points[client].insert((key.to_owned(), timestamp), number);
+        }
+        for (writer, points) in self.writers.iter_mut().zip(&points) {
+            writer.check_and_go_on(points);
+        }
+        self.check_order(&keys_of(&reply));
+    }
+
+    /// Checks that series come in the order in which each was first put.
+    fn check_order(&mut self, keys: &[&str]) {
+        let distinct: BTreeSet<&str> = keys.iter().copied().collect();
+        assert_eq!(distinct.len(), keys.len(), "a series in two places");
+        assert!(
+            keys.len() >= self.order.len() && keys.iter().zip(&self.order).all(|(a, b)| a == b)
+        );
+        let is_as_seen = keys.iter().zip(&self.seen).all(|(a, b)| a == b);
+        assert!(
+            is_as_seen,
+            "another order than before: {keys:?}, {:?}",
+            self.seen
+        );
+        for client in 0..self.writers.len() {
+            let prefix = self.writers[client].own_key_prefix();
+            let own = keys.iter().filter_map(|key| key.strip_prefix(&prefix));
+            let numbers: Vec<usize> = own
+                .map(|number| number.parse().expect("a number"))
+                .collect();
+            assert!(
+                numbers.is_sorted(),
+                "series of client {client}: {numbers:?}"
+            );
+        }
+        self.order = keys.iter().map(|&key| key.into()).collect();
+        self.seen.clear();
+    }
+
+    /// Lets all clients put, and one get, until `end` has ended the server. It is called with a
+    /// channel that says how many puts are acknowledged.
+    fn load<T>(&mut self, address: SocketAddr, end: impl FnOnce(&mpsc::Receiver<usize>) -> T) -> T {
+        let (sender, acknowledged) = mpsc::channel();
+        thread::scope(|scope| {
+            for (writer, depth) in self.writers.iter_mut().zip(DEPTHS) {
+                let sender = sender.clone();
+                scope.spawn(move || writer.put(address, depth, &sender));
+            }
+            drop(sender);
+            let seen = &mut self.seen;
+            scope.spawn(move || *seen = last_keys(address));
+            end(&acknowledged)
+        })
+    }
+}
+
+/// Asks for all points again and again until the connection breaks, and returns the series of the last
+/// whole reply.
+fn last_keys(address: SocketAddr) -> Vec<String> {
+    let mut last = String::new();
+    let Ok(stream) = TcpStream::connect(address) else {
+        return Vec::new();
+    };
+    let mut stream = Client::from(stream).stream;
+    let mut room = vec![0; 1 << 20];
+    let mut reply = Vec::new();
+    while stream.write_all(b"get *\n").is_ok() {
+        reply.clear();
+        while !reply.ends_with(b"\n\n") {
+            match again(|| stream.read(&mut room)) {
+                Ok(count) if count > 0 => reply.extend_from_slice(&room[..count]),
+                _ => break,
+            }
+        }
+        if !reply.ends_with(b"\n\n") {
+            break;
+        }
+        last = String::from_utf8(reply.clone()).expect("UTF-8");
+    }
+    match last.as_str() {
+        "" | "ok\n\n" => Vec::new(),
+        reply => keys_of(reply).into_iter().map(String::from).collect(),
+    }
+}
+
+/// Waits until so many more puts are acknowledged.
+#[track_caller]
+fn wait_for_puts(acknowledged: &mpsc::Receiver<usize>, count: usize) {
+    let mut missing = count;
+    while missing > 0 {
+        let more = acknowledged
+            .recv_timeout(DEADLINE)
+            .expect("puts are acknowledged");
+        missing = missing.saturating_sub(more);
+    }
+}
+
+/// How often to kill a server, for each of the three values of `--sync`.
+fn kills() -> usize {
+    let kills = env::var("METRICD_KILLS").map(|kills| kills.parse().expect("a number"));
+    kills.unwrap_or(24usize).div_ceil(3)
+}
+
+/// Journal bytes after which the servers of every second start write a checkpoint.
+const SMALL_JOURNAL_BYTES: usize = 8 << 10;
+
+/// Kills servers at random moments of a load, all with the same folder, and checks after each restart
+/// what is there.
+#[track_caller]
+fn check_kills(name: &str, sync: &str) {
+    let (mut random, mut in_checkpoint) = (Random(name.len() as u64), 0);
+    let mut folder = Folder::new(name);
+    let mut model = Model::new();
+    for kill in 0..kills() {
+        if kill % 20 == 0 {
+            // Else each start would have more to read.
+            folder = Folder::new(&format!("{name}-{kill}"));
+            model = Model::new();
+        }
+        // Servers with many checkpoints, and the program itself, take turns.
+        let has_checkpoints = kill % 4 != 3;
+        let mut command = match has_checkpoints {
+            true => folder.server_with_limit(SMALL_JOURNAL_BYTES, sync),
+            false => folder.metricd(),
+        };
+        if !has_checkpoints {
+            command.args(["--sync", sync]);
+        }
+        if random.below(3) == 0 {
+            // One that is killed while it starts.
+            let process = Process::spawn(&mut command);
+            random.pause(3_000);
+            process.kill();
+        }
+        let (daemon, _) = start(&mut command);
+        if !has_checkpoints {
+            assert!(!folder.path().join("checkpoint.tmp").exists());
+        }
+        if kill % 20 > 0 {
+            model.check(daemon.address);
+        }
+        model.load(daemon.address, |acknowledged| {
+            wait_for_puts(acknowledged, 200 + random.below(2_000));
+            if has_checkpoints && kill % 2 == 0 {
+                wait_for_checkpoint(&folder, acknowledged);
+            }
+            random.pause(200);
+            daemon.process.kill();
+        });
+        in_checkpoint += usize::from(folder.path().join("checkpoint.tmp").exists());
+    }
+    let (daemon, _) = folder.start(&[]);
+    assert!(!folder.path().join("checkpoint.tmp").exists());
+    model.check(daemon.address);
+    daemon.process.kill();
+    eprintln!(
+        "{} kills, {in_checkpoint} of them during a checkpoint",
+        kills()
+    );
+    assert!(in_checkpoint > 0, "no kill during a checkpoint");
+}
+
+/// Waits until a checkpoint is being written, while puts go on.
+#[track_caller]
+fn wait_for_checkpoint(folder: &Folder, acknowledged: &mpsc::Receiver<usize>) {
+    let (partial, start) = (folder.path().join("checkpoint.tmp"), Instant::now());
+    while !partial.exists() {
+        assert!(start.elapsed() < DEADLINE, "no checkpoint");
+        // As long as puts are acknowledged, so that a server that stands still is noticed.
+        wait_for_puts(acknowledged, 1);
+    }
+}
+
+#[test]
+fn kill_9_loses_nothing_acknowledged_with_sync_always() {
+    check_kills("kills-always", "always");
+}
+
+#[test]
+fn kill_9_loses_nothing_acknowledged_with_sync_never() {
+    check_kills("kills-never", "never");
+}
+
+#[test]
+fn kill_9_loses_nothing_acknowledged_with_sync_by_the_second() {
+    check_kills("kills-seconds", "0.05");
+}
+
+#[test]
+fn sigterm_under_load_keeps_what_is_acknowledged() {
+    for sync in ["always", "never", "1"] {
+        let folder = Folder::new(&format!("sigterm-{sync}"));
+        let mut model = Model::new();
+        let (daemon, _) = folder.start(&["--sync", sync]);
+        model.load(daemon.address, |acknowledged| {
+            wait_for_puts(acknowledged, 2_000);
+            let start = Instant::now();
+            daemon.process.stop();
+            let took = start.elapsed();
+            assert!(took < Duration::from_millis(5_200), "{took:?}");
+        });
+        let (daemon, _) = folder.start(&[]);
+        model.check(daemon.address);
+    }
+}
+
+#[test]
+fn a_second_signal_under_load_ends_it_at_once() {
+    let folder = Folder::new("second-signal");
+    let mut model = Model::new();
+    let (daemon, _) = folder.start(&["--sync", "always", "--stop-timeout", "1000"]);
+    let address = daemon.address;
+    // Without the second signal, it would be waited for.
+    let (_stalled, _reply) = daemon.reader_of_a_long_reply();
+    model.load(address, |acknowledged| {
+        wait_for_puts(acknowledged, 500);
+        daemon.process.signal(Signal::TERM);
+        daemon.process.signal(Signal::INT);
+        let start = Instant::now();
+        daemon.process.end();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    });
+    let (daemon, _) = folder.start(&[]);
+    let reply = get_all(daemon.address);
+    // The series of the stalled reader is not in the model.
+    let mut newest = [0; CLIENTS as usize];
+    for (key, timestamp, value) in points_of(&reply).filter(|(key, ..)| key.contains('.')) {
+        let number = (value.parse::<f64>().expect("a value") * 100.0).round() as u64;
+        let client = timestamp.rem_euclid(CLIENTS) as usize;
+        assert!(number <= model.writers[client].puts, "{key}");
+        newest[client] = number.max(newest[client]);
+    }
+    for (writer, newest) in model.writers.iter().zip(newest) {
+        assert!(
+            newest >= writer.acknowledged as u64,
+            "client {}",
+            writer.client
+        );
+    }
+}
+
+/// Fills a folder with puts that are synced one by one, as a server without checkpoints leaves it when
+/// it is killed. Returns the reply to `get *`.
+#[track_caller]
+fn fill(folder: &Folder, options: &[&str]) -> String {
+    let (daemon, _) = folder.start(options);
+    let mut client = daemon.connect();
+    for at in 0..PUTS {
+        let line = format!("put k{} {at}.25 {at}\n", at % 3);
+        client.exchange(line.as_bytes(), OK);
+    }
+    let points = get_all(daemon.address);
+    daemon.process.kill();
+    points
+}
+
+const PUTS: usize = 60;
+
+/// Fills a folder as [`fill`] does, with a checkpoint of several pieces.
+#[track_caller]
+fn fill_checkpoint(folder: &Folder) -> String {
+    const POINTS: usize = 1_500;
+    let (daemon, _) = start(&mut folder.server_with_limit(1, "always"));
+    let (mut puts, mut random) = (String::new(), Random(1));
+    for key in 0..8 {
+        for at in 0..POINTS {
+            let value = f64::from_bits(1 << 62 | random.below(1 << 52) as u64);
+            writeln!(puts, "put k{key} {value} {at}").expect("fits");
+        }
+    }
+    let replies = daemon.connect().converse(puts.as_bytes().chunks(64 << 10));
+    assert_same(&replies, &OK.repeat(8 * POINTS));
+    // Each put makes a checkpoint due, since the journal is longer than it may be.
+    let (mut client, start) = (daemon.connect(), Instant::now());
+    let is_done = |names: &[String]| {
+        let count = |kind: &str| names.iter().filter(|name| name.starts_with(kind)).count();
+        count("checkpoint-") == 1 && count("journal-") == 1 && count("checkpoint.tmp") == 0
+    };
+    while !is_done(&folder.names()) {
+        assert!(start.elapsed() < DEADLINE, "{:?}", folder.names());
+        client.wait_for_a_turn();
+    }
+    let points = get_all(daemon.address);
+    daemon.process.kill();
+    points
+}
+
+/// Changes the bytes of a file.
+#[track_caller]
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("a file");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("is written");
+}
+
+/// Makes a file one of another version, with a checksum of its head that fits.
+fn set_version(bytes: &mut [u8], version: u32) {
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = Folder::new("in-use");
+    let (daemon, _) = folder.start(&[]);
+    let mut client = daemon.connect();
+    client.exchange(b"put k 1 1\n", OK);
+    folder.check_refused(&[], "in use by another metricd");
+    folder.check_refused(&["--salvage"], "in use by another metricd");
+    client.exchange(b"put k 2 2\nget k\n", b"ok\n\nok\nk 1.0 1\nk 2.0 2\n\n");
+    daemon.process.kill();
+    // The lock ends with its owner.
+    assert_eq!(folder.points(), "ok\nk 1.0 1\nk 2.0 2\n\n");
+}
+
+#[test]
+fn a_path_that_cannot_be_a_folder_is_refused() {
+    let folder = Folder::new("no-folder");
+    fs::create_dir(folder.path()).expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "content").expect("a file");
+    let refused = |path: &Path, text: &str| {
+        let mut command = Command::new(METRICD);
+        let line = check_refused(command.arg("--data").arg(path), text);
+        assert!(line.contains(&path.display().to_string()), "{line}");
+    };
+    refused(&file, "not a folder");
+    refused(&file.join("below"), "cannot create it");
+    refused(&folder.path().join("none/below"), "cannot create it");
+    refused(&folder.path().join("x".repeat(300)), "cannot create it");
+    refused(Path::new("/dev/null"), "not a folder");
+    assert_eq!(folder.names(), ["file"]);
+    assert_eq!(fs::read(&file).expect("a file"), b"content");
+}
+
+#[test]
+fn a_folder_that_is_not_writable_is_refused() {
+    let folder = Folder::new("not-writable");
+    fs::create_dir(folder.path()).expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).expect("its owner");
+    let probe = folder.path().join("probe");
+    if File::create(&probe).is_ok() {
+        // The superuser may write everywhere but into a file system that takes no files.
+        fs::remove_file(&probe).expect("is removed");
+        let mut command = Command::new(METRICD);
+        check_refused(command.args(["--data", "/sys"]), "not writable");
+    } else {
+        folder.check_refused(&[], "not writable");
+    }
+}
+
+#[test]
+fn files_of_a_newer_version_are_refused() {
+    let folder = Folder::new("version");
+    let points = fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    change(&journal, |bytes| set_version(bytes, 2));
+    for options in [&[][..], &["--salvage"]] {
+        let line = folder.check_refused(options, "version 2");
+        assert!(line.contains("journal-0000000000000001"), "{line}");
+    }
+    change(&journal, |bytes| set_version(bytes, 1));
+    assert_eq!(folder.points(), points);
+
+    let folder = Folder::new("version-checkpoint");
+    let points = fill_checkpoint(&folder);
+    let checkpoint = folder.only("checkpoint-");
+    change(&checkpoint, |bytes| set_version(bytes, 2));
+    for options in [&[][..], &["--salvage"]] {
+        folder.check_refused(options, "version 2");
+    }
+    change(&checkpoint, |bytes| set_version(bytes, 1));
+    assert_eq!(folder.points(), points);
+}
+
+/// Damages a file, and expects that a start refuses it, and that one which salvages goes on without
+/// the damaged part and keeps the file. Returns how many points are left.
+#[track_caller]
+fn check_damage(folder: &Folder, file: &Path, offset: usize, points: &str) -> usize {
+    let name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
+    change(file, |bytes| bytes[offset] ^= 0x40);
+    let damaged = fs::read(file).expect("a file");
+    let line = folder.check_refused(&[], name);
+    for text in ["byte", "before", "after"] {
+        assert!(line.contains(text), "no word of \"{text}\": {line}");
+    }
+
+    let (daemon, said) = folder.start(&["--salvage"]);
+    let said = said.join("\n");
+    assert!(said.contains(name) && said.lines().count() <= 10, "{said}");
+    let kept = fs::read(folder.path().join(format!("damaged-{name}")));
+    assert!(kept.expect("the damaged file") == damaged);
+    let left = get_all(daemon.address);
+    let all: BTreeSet<_> = points_of(points).collect();
+    assert!(points_of(&left).all(|point| all.contains(&point)));
+    daemon
+        .connect()
+        .exchange(b"put new 1 1\nget new\n", b"ok\n\nok\nnew 1.0 1\n\n");
+    daemon.process.kill();
+
+    // From now on it starts as ever, with nothing more lost and the damaged file still there.
+    let after = folder.points();
+    assert_eq!(
+        after,
+        left.strip_suffix('\n').expect("a reply").to_owned() + "new 1.0 1\n\n"
+    );
+    assert!(fs::read(folder.path().join(format!("damaged-{name}"))).is_ok());
+    points_of(&left).count()
+}
+
+#[test]
+fn a_refusal_of_damage_says_what_to_do() {
+    let folder = Folder::new("what-to-do");
+    fill(&folder, &["--sync", "always"]);
+    change(&folder.only("journal-"), |bytes| bytes[1_000] ^= 1);
+    folder.check_refused(&[], "--salvage");
+    let (_daemon, said) = folder.start(&["--salvage"]);
+    let said = said.join("\n");
+    assert!(
+        said.contains("damaged-journal-"),
+        "under which name the file is kept: {said}"
+    );
+}
+
+#[test]
+fn damage_in_the_middle_of_a_journal_is_refused_or_salvaged() {
+    let folder = Folder::new("damage");
+    let points = fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    let middle = fs::read(&journal).expect("a file").len() / 2;
+    let left = check_damage(&folder, &journal, middle, &points);
+    assert_eq!(left, PUTS - 1, "one frame is lost");
+}
+
+/// What a synced file begins with is there whatever happens to what comes after it.
+#[test]
+fn damage_at_the_beginning_of_a_journal_is_refused_or_salvaged() {
+    for sync in ["always", "1000"] {
+        let folder = Folder::new(&format!("damage-head-{sync}"));
+        let points = fill(&folder, &["--sync", sync]);
+        let journal = folder.only("journal-");
+        let left = check_damage(&folder, &journal, 2, &points);
+        assert_eq!(left, PUTS);
+    }
+}
+
+/// The first frames have the keys of series that later frames know by number.
+#[test]
+fn damage_to_the_first_frame_of_a_journal_is_refused_or_salvaged() {
+    let folder = Folder::new("damage-first");
+    let points = fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    check_damage(&folder, &journal, FILE_HEAD_BYTES + 22, &points);
+}
+
+#[test]
+fn damage_in_the_middle_of_a_checkpoint_is_refused_or_salvaged() {
+    let folder = Folder::new("damage-checkpoint");
+    let points = fill_checkpoint(&folder);
+    let checkpoint = folder.only("checkpoint-");
+    let bytes = fs::read(&checkpoint).expect("a file").len();
+    let left = check_damage(&folder, &checkpoint, bytes * 3 / 4, &points);
+    assert!(
+        left > 0 && left < points_of(&points).count(),
+        "{left} points"
+    );
+}
+
+#[test]
+fn a_torn_tail_is_cut_off() {
+    let folder = Folder::new("torn");
+    let points = fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    let whole = fs::read(&journal).expect("a file");
+    let at_end: [(&str, Vec<u8>, usize); 6] = [
+        ("nothing", vec![], PUTS),
+        ("zeros", vec![0; 5_000], PUTS),
+        ("a zero", vec![0], PUTS),
+        ("any bytes", (0..=255).collect(), PUTS),
+        ("the first frame again", whole[24..60].to_vec(), PUTS),
+        ("the whole file again", whole.clone(), PUTS),
+    ];
+    for (what, tail, count) in at_end {
+        fs::write(&journal, [&whole[..], &tail].concat()).expect("is written");
+        assert_eq!(folder.points(), points, "{what}: {count} points");
+        remove_later_journals(&folder, &journal);
+    }
+    let mut counts = Vec::new();
+    for bytes in [
+        whole.len() - 1,
+        whole.len() - 100,
+        whole.len() / 2,
+        60,
+        30,
+        24,
+        23,
+        8,
+        1,
+        0,
+    ] {
+        fs::write(&journal, &whole[..bytes]).expect("is written");
+        let (left, all) = (folder.points(), points_of(&points).collect::<BTreeSet<_>>());
+        let left: Vec<_> = points_of(&left).filter(|_| left != "ok\n\n").collect();
+        // The values say in which order they were put.
+        assert!(
+            left.iter()
+                .all(|point| all.contains(point) && point.1 < left.len() as i64)
+        );
+        counts.push(left.len());
+        remove_later_journals(&folder, &journal);
+    }
+    assert!(
+        counts[0] == PUTS - 1 && counts.is_sorted_by(|a, b| a >= b),
+        "{counts:?}"
+    );
+    assert_eq!(counts[4..], [0; 6], "{counts:?}");
+}
+
+/// Removes what restarts have added to a journal of one file.
+fn remove_later_journals(folder: &Folder, first: &Path) {
+    for name in folder
+        .names()
+        .iter()
+        .filter(|name| name.starts_with("journal-"))
+    {
+        let path = folder.path().join(name);
+        if path != first {
+            fs::remove_file(path).expect("is removed");
+        }
+    }
+}
+
+#[test]
+fn other_files_are_left_alone_and_an_unfinished_checkpoint_is_removed() {
+    let folder = Folder::new("foreign");
+    let points = fill(&folder, &[]);
+    let names = [
+        "journal-1",
+        "journal-00000000000000001",
+        "journal-000000000000000A",
+        "checkpoint-",
+        ".x",
+        "journal-000000000000000g",
+        "checkpoint-0000000000000001.old",
+        "damaged-x",
+        "other",
+    ];
+    for name in names {
+        fs::write(folder.path().join(name), name).expect("is written");
+    }
+    fs::create_dir(folder.path().join("folder")).expect("a folder");
+    fs::write(folder.path().join("checkpoint.tmp"), "unfinished").expect("is written");
+    assert_eq!(folder.points(), points);
+    // A checkpoint removes older files, but only its own.
+    let (daemon, _) = start(&mut folder.server_with_limit(1, "never"));
+    let (mut client, start) = (daemon.connect(), Instant::now());
+    while !folder
+        .names()
+        .iter()
+        .any(|name| name.starts_with("checkpoint-0") && !name.ends_with("old"))
+    {
+        assert!(start.elapsed() < DEADLINE, "{:?}", folder.names());
+        client.exchange(b"put k0 0.25 0\n", OK);
+    }
+    daemon.process.kill();
+    assert_eq!(folder.points(), points);
+    let content = folder.content();
+    for name in names {
+        assert_eq!(content[name], name.as_bytes());
+    }
+    assert!(content.contains_key("folder") && !content.contains_key("checkpoint.tmp"));
+}
+
+#[test]
+fn only_its_owner_may_use_the_folder() {
+    let folder = Folder::new("modes");
+    fill(&folder, &[]);
+    let mode = |path: &Path| fs::metadata(path).expect("exists").permissions().mode() & 0o7777;
+    assert_eq!(mode(folder.path()), 0o700);
+    for name in folder.names() {
+        assert_eq!(mode(&folder.path().join(&name)), 0o600, "{name}");
+    }
+}
+
+/// Numbers of files that no server writes, such as damage with a checksum that fits could leave.
+#[test]
+fn extreme_numbers_of_files_do_not_panic() {
+    let head = |magic: &[u8; 8], number: u64| {
+        let mut bytes = [&magic[..], &1u32.to_le_bytes(), &number.to_le_bytes()].concat();
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    };
+    let frame = |number: u64, payload: &[u8]| {
+        let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
+        bytes.extend([0; 4]);
+        bytes.extend(number.to_le_bytes());
+        bytes.extend(payload);
+        [&crc32c::crc32c(&bytes).to_le_bytes()[..], &bytes].concat()
+    };
+    let last = u64::MAX;
+    for (name, content) in [
+        (
+            "checkpoint-0000000000000000",
+            [head(b"mtrcckpt", 0), frame(0, b"end")],
+        ),
+        (
+            "checkpoint-ffffffffffffffff",
+            [head(b"mtrcckpt", last), frame(0, b"end")],
+        ),
+        (
+            "journal-0000000000000000",
+            [head(b"mtrcjrnl", 0), frame(0, b"")],
+        ),
+        (
+            "journal-ffffffffffffffff",
+            [head(b"mtrcjrnl", last), frame(last, b"")],
+        ),
+    ] {
+        for options in [&[][..], &["--salvage"]] {
+            let folder = Folder::new(name);
+            DirBuilder::new()
+                .mode(0o700)
+                .create(folder.path())
+                .expect("a folder");
+            fs::write(folder.path().join(name), content.concat()).expect("is written");
+            let process = Process::spawn(folder.metricd().args(options));
+            // Listens, or says why not. Each line is checked for a panic.
+            while process
+                .log_line()
+                .is_some_and(|line| !line.contains("listening on "))
+            {}
+            process.kill();
+        }
+    }
+}
+
+/// Limits the size of the files that a process writes; `None` is as large as they like.
+fn limit_files(process: &Process, bytes: Option<u64>) {
+    let limit = Rlimit {
+        current: bytes,
+        maximum: None,
+    };
+    prlimit(Some(process.pid()), Resource::Fsize, limit).expect("may be set");
+}
+
+/// Puts one point after the other until one is answered otherwise than `expected`; that is the reply.
+#[track_caller]
+fn put_while(client: &mut Client, at: &mut usize, expected: &[u8]) -> Vec<u8> {
+    let start = Instant::now();
+    loop {
+        *at += 1;
+        client.send(format!("put k 0.5 {at}\n").as_bytes());
+        let reply = client.reply();
+        if reply != expected {
+            return reply;
+        }
+        assert!(start.elapsed() < DEADLINE, "always {}", show(expected));
+    }
+}
+
+/// Without this, the system kills a process whose file grows past the limit.
+#[test]
+fn a_limit_of_the_file_size_does_not_end_it() {
+    let folder = Folder::new("file-size-signal");
+    let (daemon, _) = folder.start(&["--sync", "always"]);
+    let (mut client, mut at) = (daemon.connect(), 0);
+    limit_files(&daemon.process, Some(1_000));
+    assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+    client.wait_for_a_turn();
+}
+
+/// Fills a disk, expects that puts are refused then and gets go on, makes room, and expects that puts
+/// go on by themselves. In the end the disk is full, and the process is killed. Returns what it held.
+#[track_caller]
+fn check_full_disk(
+    daemon: Daemon,
+    make_full: impl Fn(&Process),
+    make_room: impl Fn(&Process),
+) -> Held {
+    let (mut client, mut at) = (daemon.connect(), 0);
+    client.exchange(b"put first 1 1\n", OK);
+    for _ in 0..2 {
+        make_full(&daemon.process);
+        assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+        // Refused without being executed, while gets go on.
+        client.exchange(b"put never 1 1\n", NOT_STORED);
+        client.exchange(b"get never\nget first\n", b"ok\n\nok\nfirst 1.0 1\n\n");
+        make_room(&daemon.process);
+        let start = Instant::now();
+        assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
+    make_full(&daemon.process);
+    assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+    let points = get_all(daemon.address);
+    daemon.process.kill();
+    Held { points, at }
+}
+
+/// What a server held whose disk was full.
+struct Held {
+    points: String,
+    /// The timestamp of the last put, which was executed and not stored.
+    at: usize,
+}
+
+impl Held {
+    /// Checks that all is there after a restart.
+    #[track_caller]
+    fn check(&self, folder: &Folder) {
+        let not_stored = format!("k 0.5 {}\n", self.at);
+        let found = folder.points().replace(&not_stored, "");
+        assert_same(
+            found.as_bytes(),
+            self.points.replace(&not_stored, "").as_bytes(),
+        );
+    }
+}
+
+#[test]
+fn puts_are_refused_while_files_may_not_grow() {
+    let folder = Folder::new("file-size");
+    // The signal is ignored, as another test expects of the program itself.
+    let mut command = through_shell("trap '' XFSZ;", "");
+    let (daemon, _) = start(command.arg("--data").arg(folder.path()));
+    let no_room = |process: &Process| limit_files(process, Some(10));
+    let room = |process: &Process| limit_files(process, None);
+    check_full_disk(daemon, no_room, room).check(&folder);
+}
+
+/// A file system in memory that is unmounted when it is dropped.
+struct Mounted<'folder>(&'folder Path);
+
+impl Mounted<'_> {
+    /// Makes one of so many KiB, or `None` where this process may not.
+    fn new(path: &Path, kib: u32) -> Option<Mounted<'_>> {
+        fs::create_dir(path).expect("a folder");
+        let size = format!("size={kib}k");
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
+        let is_mounted = mount.output().is_ok_and(|end| end.status.success());
+        is_mounted.then_some(Mounted(path))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // At once, though a file may still be open.
+        let done = Command::new("umount").arg("-l").arg(self.0).status();
+        assert!(done.is_ok_and(|status| status.success()) || thread::panicking());
+    }
+}
+
+#[test]
+fn puts_are_refused_while_the_disk_is_full() {
+    let around = Folder::new("full-disk");
+    let Some(mounted) = Mounted::new(around.path(), 256) else {
+        return eprintln!("not tested: no file system may be mounted here");
+    };
+    let folder = Folder(mounted.0.join("data"));
+    let (daemon, _) = folder.start(&["--sync", "always"]);
+    let ballast = mounted.0.join("ballast");
+    let fill_up = |_: &Process| {
+        let mut file = File::create(&ballast).expect("a file");
+        // A whole page at once is what the system counts.
+        while file.write_all(&[1; 4_096]).is_ok() {}
+    };
+    let remove_ballast = || fs::remove_file(&ballast).expect("is removed");
+    let held = check_full_disk(daemon, fill_up, |_| remove_ballast());
+    // There is no room for the journal of another one either.
+    let end = Process::spawn(&mut folder.metricd()).end();
+    let said = end.stderr.join("\n");
+    assert!(
+        end.code == Some(1) && said.contains("No space left"),
+        "{said}"
+    );
+    remove_ballast();
+    held.check(&folder);
+}
+
+#[test]
+fn a_folder_that_vanishes_does_not_end_it() {
+    let folder = Folder::new("vanished");
+    let (daemon, _) = start(&mut folder.server_with_limit(2_000, "always"));
+    let mut client = daemon.connect();
+    client.exchange(b"put first 1 1\n", OK);
+    fs::remove_dir_all(folder.path()).expect("is removed");
+    // Past the limit of the journal, so that a checkpoint is due.
+    for at in 0..200 {
+        client.send(format!("put k 0.5 {at}\n").as_bytes());
+        let reply = client.reply();
+        assert!(reply == OK || reply == NOT_STORED, "{}", show(&reply));
+    }
+    client.exchange(b"get first\n", b"ok\nfirst 1.0 1\n\n");
+    assert!(!folder.path().exists());
+}
