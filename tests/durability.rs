@@ -16,7 +16,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,6 +47,11 @@ impl Folder {
 
     fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The checkpoint that is being written.
+    fn partial(&self) -> PathBuf {
+        self.path().join("checkpoint.tmp")
     }
 
     /// The names of all files, ascending.
@@ -207,7 +212,11 @@ fn a_server_with_a_small_journal() {
         journal_limit_bytes: limit.parse().expect("a number"),
         ..Config::default()
     };
-    Server::bind(config).expect("starts").run().expect("runs");
+    let end = Server::bind(config).and_then(Server::run).map(drop);
+    if let Err(error) = end {
+        eprintln!("metricd: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// The reply to `get *`.
@@ -496,7 +505,7 @@ impl Model {
 /// Asks for all points again and again until the connection breaks, and returns the series of the last
 /// whole reply.
 fn last_keys(address: SocketAddr) -> Vec<String> {
-    let mut last = String::new();
+    let mut last = String::from("ok\n\n");
     let Ok(stream) = TcpStream::connect(address) else {
         return Vec::new();
     };
@@ -516,10 +525,8 @@ fn last_keys(address: SocketAddr) -> Vec<String> {
         }
         last = String::from_utf8(reply.clone()).expect("UTF-8");
     }
-    match last.as_str() {
-        "" | "ok\n\n" => Vec::new(),
-        reply => keys_of(reply).into_iter().map(String::from).collect(),
-    }
+    let keys = keys_of(&last).into_iter();
+    keys.map(String::from).collect()
 }
 
 /// Waits until so many more puts are acknowledged.
@@ -534,80 +541,81 @@ fn wait_for_puts(acknowledged: &mpsc::Receiver<usize>, count: usize) {
     }
 }
 
-/// How often to kill a server, for each of the three values of `--sync`.
-fn kills() -> usize {
+/// How often to kill a server at least, for each of the three values of `--sync`.
+fn least_kills() -> usize {
     let kills = env::var("METRICD_KILLS").map(|kills| kills.parse().expect("a number"));
     kills.unwrap_or(24usize).div_ceil(3)
 }
 
+/// How often servers with the same folder are killed. With more points, checkpoints are rarer.
+const KILLS_OF_A_FOLDER: usize = 8;
+
 /// Journal bytes after which the servers of every second start write a checkpoint.
 const SMALL_JOURNAL_BYTES: usize = 8 << 10;
 
-/// Kills servers at random moments of a load, all with the same folder, and checks after each restart
+/// Kills servers at random moments of a load, many with the same folder, and checks after each restart
 /// what is there.
 #[track_caller]
 fn check_kills(name: &str, sync: &str) {
-    let (mut random, mut in_checkpoint) = (Random(name.len() as u64), 0);
-    let mut folder = Folder::new(name);
-    let mut model = Model::new();
-    for kill in 0..kills() {
-        if kill % 20 == 0 {
-            // Else each start would have more to read.
-            folder = Folder::new(&format!("{name}-{kill}"));
-            model = Model::new();
+    let (mut kills, mut during_checkpoints) = (0, 0);
+    // Whether a checkpoint is hit is up to chance.
+    while kills < least_kills() || during_checkpoints == 0 {
+        assert!(kills < least_kills() + 100, "no kill during a checkpoint");
+        let folder = Folder::new(&format!("{name}-{kills}"));
+        let (mut model, mut random) = (Model::new(), Random(kills as u64));
+        for kill in 0..KILLS_OF_A_FOLDER {
+            kill_under_load(&folder, sync, kill, &mut model, &mut random);
+            during_checkpoints += usize::from(folder.partial().exists());
         }
-        // Servers with many checkpoints, and the program itself, take turns.
-        let has_checkpoints = kill % 4 != 3;
-        let mut command = match has_checkpoints {
-            true => folder.server_with_limit(SMALL_JOURNAL_BYTES, sync),
-            false => folder.metricd(),
-        };
-        if !has_checkpoints {
-            command.args(["--sync", sync]);
-        }
-        if random.below(3) == 0 {
-            // One that is killed while it starts.
-            let process = Process::spawn(&mut command);
-            random.pause(3_000);
-            process.kill();
-        }
-        let (daemon, _) = start(&mut command);
-        if !has_checkpoints {
-            assert!(!folder.path().join("checkpoint.tmp").exists());
-        }
-        if kill % 20 > 0 {
-            model.check(daemon.address);
-        }
-        model.load(daemon.address, |acknowledged| {
-            wait_for_puts(acknowledged, 200 + random.below(2_000));
-            if has_checkpoints && kill % 2 == 0 {
-                wait_for_checkpoint(&folder, acknowledged);
-            }
-            random.pause(200);
-            daemon.process.kill();
-        });
-        in_checkpoint += usize::from(folder.path().join("checkpoint.tmp").exists());
+        kills += KILLS_OF_A_FOLDER;
+        let (daemon, _) = folder.start(&[]);
+        assert!(!folder.partial().exists());
+        model.check(daemon.address);
+        daemon.process.kill();
     }
-    let (daemon, _) = folder.start(&[]);
-    assert!(!folder.path().join("checkpoint.tmp").exists());
-    model.check(daemon.address);
-    daemon.process.kill();
-    eprintln!(
-        "{} kills, {in_checkpoint} of them during a checkpoint",
-        kills()
-    );
-    assert!(in_checkpoint > 0, "no kill during a checkpoint");
+    eprintln!("{name}: {kills} kills, {during_checkpoints} of them during a checkpoint");
 }
 
-/// Waits until a checkpoint is being written, while puts go on.
+/// Starts a server, checks what it holds, and kills it while clients put.
 #[track_caller]
-fn wait_for_checkpoint(folder: &Folder, acknowledged: &mpsc::Receiver<usize>) {
-    let (partial, start) = (folder.path().join("checkpoint.tmp"), Instant::now());
-    while !partial.exists() {
-        assert!(start.elapsed() < DEADLINE, "no checkpoint");
-        // As long as puts are acknowledged, so that a server that stands still is noticed.
-        wait_for_puts(acknowledged, 1);
+fn kill_under_load(
+    folder: &Folder,
+    sync: &str,
+    kill: usize,
+    model: &mut Model,
+    random: &mut Random,
+) {
+    // Servers with many checkpoints, and the program itself, take turns.
+    let has_checkpoints = kill % 4 != 3;
+    let mut command = folder.metricd();
+    command.args(["--sync", sync]);
+    if has_checkpoints {
+        command = folder.server_with_limit(SMALL_JOURNAL_BYTES, sync);
     }
+    if random.below(3) == 0 {
+        // One that is killed while it starts.
+        let process = Process::spawn(&mut command);
+        random.pause(3_000);
+        process.kill();
+    }
+    let (daemon, _) = start(&mut command);
+    // With the small journal, the next one may have begun.
+    assert!(has_checkpoints || !folder.partial().exists());
+    model.check(daemon.address);
+    model.load(daemon.address, |acknowledged| {
+        wait_for_puts(acknowledged, 200 + random.below(2_000));
+        if has_checkpoints && kill % 2 == 0 {
+            let start = Instant::now();
+            while !folder.partial().exists() {
+                assert!(start.elapsed() < DEADLINE, "no checkpoint");
+                thread::yield_now();
+            }
+            random.pause(10);
+        } else {
+            random.pause(200);
+        }
+        daemon.process.kill();
+    });
 }
 
 #[test]
@@ -679,19 +687,24 @@ fn a_second_signal_under_load_ends_it_at_once() {
     }
 }
 
-/// Fills a folder with puts that are synced one by one, as a server without checkpoints leaves it when
-/// it is killed. Returns the reply to `get *`.
+/// Fills a folder as a server leaves it that is killed. Returns the reply to `get *`.
 #[track_caller]
 fn fill(folder: &Folder, options: &[&str]) -> String {
     let (daemon, _) = folder.start(options);
+    let points = put_some(&daemon);
+    daemon.process.kill();
+    points
+}
+
+/// Puts points of three series, each in a frame of its own. Returns the reply to `get *`.
+#[track_caller]
+fn put_some(daemon: &Daemon) -> String {
     let mut client = daemon.connect();
     for at in 0..PUTS {
         let line = format!("put k{} {at}.25 {at}\n", at % 3);
         client.exchange(line.as_bytes(), OK);
     }
-    let points = get_all(daemon.address);
-    daemon.process.kill();
-    points
+    get_all(daemon.address)
 }
 
 const PUTS: usize = 60;
@@ -852,6 +865,7 @@ fn check_damage(folder: &Folder, file: &Path, offset: usize, points: &str) -> us
     points_of(&left).count()
 }
 
+// Fails: neither line says so.
 #[test]
 fn a_refusal_of_damage_says_what_to_do() {
     let folder = Folder::new("what-to-do");
@@ -876,7 +890,23 @@ fn damage_in_the_middle_of_a_journal_is_refused_or_salvaged() {
     assert_eq!(left, PUTS - 1, "one frame is lost");
 }
 
+// Fails: without a sync meanwhile, the rest of the journal is left out.
+#[test]
+fn damage_to_a_journal_after_an_orderly_end_is_refused_or_salvaged() {
+    for sync in ["always", "1000", "never"] {
+        let folder = Folder::new(&format!("damage-stopped-{sync}"));
+        let (daemon, _) = folder.start(&["--sync", sync]);
+        let points = put_some(&daemon);
+        daemon.process.stop();
+        let journal = folder.only("journal-");
+        let middle = fs::read(&journal).expect("a file").len() / 2;
+        let left = check_damage(&folder, &journal, middle, &points);
+        assert_eq!(left, PUTS - 1, "one frame is lost");
+    }
+}
+
 /// What a synced file begins with is there whatever happens to what comes after it.
+// Fails: if the frames are not synced, the start empties the file.
 #[test]
 fn damage_at_the_beginning_of_a_journal_is_refused_or_salvaged() {
     for sync in ["always", "1000"] {
@@ -889,6 +919,7 @@ fn damage_at_the_beginning_of_a_journal_is_refused_or_salvaged() {
 }
 
 /// The first frames have the keys of series that later frames know by number.
+// Fails: a line is logged for each frame.
 #[test]
 fn damage_to_the_first_frame_of_a_journal_is_refused_or_salvaged() {
     let folder = Folder::new("damage-first");
@@ -897,6 +928,7 @@ fn damage_to_the_first_frame_of_a_journal_is_refused_or_salvaged() {
     check_damage(&folder, &journal, FILE_HEAD_BYTES + 22, &points);
 }
 
+// Fails: now and then, a line is logged for each frame of the journal.
 #[test]
 fn damage_in_the_middle_of_a_checkpoint_is_refused_or_salvaged() {
     let folder = Folder::new("damage-checkpoint");
@@ -944,7 +976,7 @@ fn a_torn_tail_is_cut_off() {
     ] {
         fs::write(&journal, &whole[..bytes]).expect("is written");
         let (left, all) = (folder.points(), points_of(&points).collect::<BTreeSet<_>>());
-        let left: Vec<_> = points_of(&left).filter(|_| left != "ok\n\n").collect();
+        let left: Vec<_> = points_of(&left).collect();
         // The values say in which order they were put.
         assert!(
             left.iter()
@@ -971,6 +1003,60 @@ fn remove_later_journals(folder: &Folder, first: &Path) {
         if path != first {
             fs::remove_file(path).expect("is removed");
         }
+    }
+}
+
+#[test]
+fn every_kind_of_point_comes_back_from_the_journal_and_from_a_checkpoint() {
+    let values = "0.0 -0.0 nan inf -inf 5e-324 1.7976931348623157e+308 0.1 -123.25 1e+16 0.30000000000000004";
+    let folder = Folder::new("points");
+    let (daemon, _) = folder.start(&[]);
+    let mut client = daemon.connect();
+    let long_key = "k".repeat(60_000);
+    for (at, value) in values.split(' ').enumerate() {
+        let late = 1_000 - 7 * (at as i64 * 5 % 11);
+        for (key, timestamp) in [
+            ("*", late),
+            ("gr\u{fc}n", i64::MIN),
+            (&long_key, i64::MAX),
+            ("k", late),
+        ] {
+            client.exchange(format!("put {key} {value} {timestamp}\n").as_bytes(), OK);
+        }
+    }
+    let points = get_all(daemon.address);
+    daemon.process.kill();
+    assert_eq!(points_of(&points).count(), 24);
+    assert!(folder.points() == points, "from the journal");
+    // This put changes nothing, and makes a checkpoint due.
+    let (daemon, _) = start(&mut folder.server_with_limit(1, "never"));
+    daemon.connect().exchange(
+        format!("put {long_key} 0.30000000000000004 {}\n", i64::MAX).as_bytes(),
+        OK,
+    );
+    daemon.process.wait_for("a checkpoint", |_| {
+        let names = folder.names();
+        let journals = names
+            .iter()
+            .filter(|name| name.starts_with("journal-"))
+            .count();
+        (journals == 1 && names[0].starts_with("checkpoint-")).then_some(())
+    });
+    daemon.process.kill();
+    assert!(folder.points() == points, "from a checkpoint");
+}
+
+#[test]
+fn a_server_with_nothing_to_do_sleeps() {
+    for sync in ["always", "never", "0.001"] {
+        let folder = Folder::new(&format!("idle-{sync}"));
+        let (daemon, _) = folder.start(&["--sync", sync]);
+        let mut client = daemon.connect();
+        client.exchange(b"put k 1 1\n", OK);
+        // Each of its threads.
+        daemon.process.wait_until_it_sleeps();
+        client.exchange(b"put k 2 2\n", OK);
+        daemon.process.wait_until_it_sleeps();
     }
 }
 
@@ -1027,6 +1113,7 @@ fn only_its_owner_may_use_the_folder() {
 }
 
 /// Numbers of files that no server writes, such as damage with a checksum that fits could leave.
+// Fails: they overflow.
 #[test]
 fn extreme_numbers_of_files_do_not_panic() {
     let head = |magic: &[u8; 8], number: u64| {
@@ -1098,11 +1185,14 @@ fn put_while(client: &mut Client, at: &mut usize, expected: &[u8]) -> Vec<u8> {
         if reply != expected {
             return reply;
         }
-        assert!(start.elapsed() < DEADLINE, "always {}", show(expected));
+        // Ten times as long as it may take until the next attempt to write.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(10), "always {}", show(expected));
     }
 }
 
 /// Without this, the system kills a process whose file grows past the limit.
+// Fails: the signal is not ignored.
 #[test]
 fn a_limit_of_the_file_size_does_not_end_it() {
     let folder = Folder::new("file-size-signal");
@@ -1162,6 +1252,7 @@ impl Held {
     }
 }
 
+// Fails: now and then, a put is executed after another was not stored.
 #[test]
 fn puts_are_refused_while_files_may_not_grow() {
     let folder = Folder::new("file-size");
@@ -1173,17 +1264,19 @@ fn puts_are_refused_while_files_may_not_grow() {
     check_full_disk(daemon, no_room, room).check(&folder);
 }
 
-/// A file system in memory that is unmounted when it is dropped.
+/// A file system of its own, which is unmounted when it is dropped.
 struct Mounted<'folder>(&'folder Path);
 
 impl Mounted<'_> {
-    /// Makes one of so many KiB, or `None` where this process may not.
-    fn new(path: &Path, kib: u32) -> Option<Mounted<'_>> {
-        fs::create_dir(path).expect("a folder");
-        let size = format!("size={kib}k");
+    /// Mounts one, or returns `None` where this process may not.
+    fn new<'folder>(path: &'folder Path, arguments: &[&str]) -> Option<Mounted<'folder>> {
+        fs::create_dir_all(path).expect("a folder");
         let mut mount = Command::new("mount");
-        let mount = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
-        let is_mounted = mount.output().is_ok_and(|end| end.status.success());
+        let end = mount.args(arguments).arg(path).output();
+        let is_mounted = end.is_ok_and(|end| end.status.success());
+        if !is_mounted {
+            eprintln!("not tested: no file system may be mounted here");
+        }
         is_mounted.then_some(Mounted(path))
     }
 }
@@ -1196,11 +1289,87 @@ impl Drop for Mounted<'_> {
     }
 }
 
+/// A file system that stands still: who writes to it waits. It goes on when this is dropped, also
+/// because the test has ended.
+struct Frozen(Child);
+
+impl Frozen {
+    fn new(mounted: &Mounted) -> Frozen {
+        let script = "fsfreeze -f \"$0\" && echo frozen && read _; fsfreeze -u \"$0\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(mounted.0);
+        let shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut shell = shell.expect("a shell");
+        let mut said = [0; 7];
+        let output = shell.stdout.as_mut().expect("its output");
+        output.read_exact(&mut said).expect("it is frozen");
+        Frozen(shell)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let end = self.0.wait();
+        assert!(end.is_ok_and(|status| status.success()) || thread::panicking());
+    }
+}
+
+#[test]
+fn a_disk_that_stands_still_holds_up_only_those_who_put() {
+    let around = Folder::new("still");
+    fs::create_dir(around.path()).expect("a folder");
+    let image = around.path().join("image");
+    File::create(&image)
+        .and_then(|file| file.set_len(8 << 20))
+        .expect("a file");
+    let made = Command::new("mkfs.ext4")
+        .args(["-q", "-F"])
+        .arg(&image)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return eprintln!("not tested: no mkfs.ext4");
+    }
+    let path = around.path().join("mounted");
+    let image = image.to_str().expect("a path");
+    let Some(mounted) = Mounted::new(&path, &["-o", "loop", image]) else {
+        return;
+    };
+    for sync in ["always", "never", "0.001"] {
+        let folder = Folder(mounted.0.join(sync));
+        let (daemon, _) = folder.start(&["--sync", sync]);
+        let (mut writer, mut reader) = (daemon.connect(), daemon.connect());
+        writer.exchange(b"put k 1 1\n", OK);
+        let frozen = Frozen::new(&mounted);
+        writer.send(b"put k 2 2\n");
+        let start = Instant::now();
+        // A get may show what is not acknowledged yet.
+        loop {
+            reader.send(b"get k\n");
+            if reader.reply() == b"ok\nk 1.0 1\nk 2.0 2\n\n" {
+                break;
+            }
+            assert!(start.elapsed() < DEADLINE, "the put is not executed");
+        }
+        for _ in 0..100 {
+            reader.exchange(b"get k\n", b"ok\nk 1.0 1\nk 2.0 2\n\n");
+            daemon.connect().exchange(b"get none\n", OK);
+        }
+        assert!(!writer.has_input(), "acknowledged, and not written");
+        drop(frozen);
+        writer.expect(OK);
+        daemon.process.kill();
+        assert_eq!(folder.points(), "ok\nk 1.0 1\nk 2.0 2\n\n");
+    }
+}
+
+// Fails: now and then, as above.
 #[test]
 fn puts_are_refused_while_the_disk_is_full() {
     let around = Folder::new("full-disk");
-    let Some(mounted) = Mounted::new(around.path(), 256) else {
-        return eprintln!("not tested: no file system may be mounted here");
+    let arguments = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
+    let Some(mounted) = Mounted::new(around.path(), &arguments) else {
+        return;
     };
     let folder = Folder(mounted.0.join("data"));
     let (daemon, _) = folder.start(&["--sync", "always"]);
@@ -1221,6 +1390,23 @@ fn puts_are_refused_while_the_disk_is_full() {
     );
     remove_ballast();
     held.check(&folder);
+}
+
+/// The way back needs new files.
+// Fails: there are none left.
+#[test]
+fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
+    let folder = Folder::new("descriptors");
+    let mut command = through_shell("trap '' XFSZ; ulimit -n 24;", "");
+    let (daemon, _) = start(command.arg("--data").arg(folder.path()));
+    let (mut client, mut at) = (daemon.connect(), 0);
+    let _others: Vec<Client> = (0..24).map(|_| daemon.connect()).collect();
+    let line = daemon.process.log_line().expect("there is no room for all");
+    assert!(line.contains("further clients wait"), "{line}");
+    limit_files(&daemon.process, Some(10));
+    assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+    limit_files(&daemon.process, None);
+    assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
 }
 
 #[test]

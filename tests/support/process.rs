@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -109,11 +110,9 @@ impl Process {
     }
 
     /// A field of `/proc/PID/status`.
-    pub fn status(&self, field: &str) -> String {
+    pub fn status(&self, name: &str) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("runs");
-        let mut lines = status.lines();
-        let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        value.expect("the field").trim().to_string()
+        field(&status, name)
     }
 
     /// The most memory that it has used so far.
@@ -129,15 +128,20 @@ impl Process {
         mask >> (signal.as_raw() - 1) & 1 == 1
     }
 
-    /// Its state, and how often it has given up the processor so far: to wait, or because the
-    /// system took it away.
-    pub fn activity(&self) -> [String; 3] {
-        [
+    /// Of each of its threads the state, and how often it has given up the processor so far: to wait,
+    /// or because the system took it away.
+    pub fn activity(&self) -> Vec<[String; 3]> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).expect("runs");
+        let status = |thread: &Path| fs::read_to_string(thread.join("status")).expect("runs");
+        let threads = threads.map(|thread| status(&thread.expect("a thread").path()));
+        let fields = [
             "State",
             "voluntary_ctxt_switches",
             "nonvoluntary_ctxt_switches",
-        ]
-        .map(|field| self.status(field))
+        ];
+        threads
+            .map(|status| fields.map(|name| field(&status, name)))
+            .collect()
     }
 
     /// Waits until it sleeps for 200 ms without a break, which pass in round trips to another
@@ -153,7 +157,8 @@ impl Process {
                 client.exchange(b"get -\n", OK);
             }
             let after = self.activity();
-            if after[0].starts_with('S') && after == before {
+            let all_sleep = after.iter().all(|[state, ..]| state.starts_with('S'));
+            if all_sleep && after == before {
                 return;
             }
             assert!(start.elapsed() < DEADLINE, "{before:?}, {after:?}");
@@ -199,6 +204,13 @@ impl Process {
             listens.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
         })
     }
+}
+
+/// A field of a file of `/proc` that has one a line.
+fn field(status: &str, name: &str) -> String {
+    let mut lines = status.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.expect("the field").trim().to_string()
 }
 
 impl Drop for Process {
