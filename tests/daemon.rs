@@ -8,8 +8,8 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -20,9 +20,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use support::process::{Daemon, End, METRICD, Process, listening_line, through_shell};
-use support::{
-    Client, DEADLINE, OK, WRONG_COMMAND, again, assert_same, may_open_files, run_with_open_files,
-};
+use support::{Client, OK, WRONG_COMMAND, again, assert_same, may_open_files, run_with_open_files};
 
 const OPTIONS: [&str; 16] = [
     "--listen",

@@ -604,7 +604,7 @@ fn kill_under_load(
     model.check(daemon.address);
     model.load(daemon.address, |acknowledged| {
         wait_for_puts(acknowledged, 200 + random.below(2_000));
-        if has_checkpoints && kill % 2 == 0 {
+        if has_checkpoints && kill.is_multiple_of(2) {
             let start = Instant::now();
             while !folder.partial().exists() {
                 assert!(start.elapsed() < DEADLINE, "no checkpoint");
