@@ -88,7 +88,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 config.data = Some(path.into());
             }
             "sync" => {
-                let takes = "always, never or a number of SECONDS";
+                let takes = "always, never or seconds from 0.001 up";
                 config.sync = value(&mut parser, option, takes, sync_policy)?;
                 needs_data = Some("--sync");
             }
@@ -168,8 +168,11 @@ fn sync_policy(text: &str) -> Option<SyncPolicy> {
         "always" => Some(SyncPolicy::Always),
         "never" => Some(SyncPolicy::Never),
         _ => {
-            let seconds = text.parse().ok().filter(|&seconds| seconds > 0)?;
-            Some(SyncPolicy::Every(Duration::from_secs(seconds)))
+            let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
+            let nanoseconds = format!("{decimals:0<9}");
+            let nanoseconds = nanoseconds.get(..9)?.parse().ok()?;
+            let interval = Duration::new(seconds.parse().ok()?, nanoseconds);
+            (interval >= Duration::from_millis(1)).then_some(SyncPolicy::Every(interval))
         }
     }
 }
@@ -202,8 +205,8 @@ mod tests {
                 false,
             ),
             ("--data=some/folder --sync never", SyncPolicy::Never, false),
-            ("--data some/folder --sync 25", every(25_000), false),
-            ("--data some/folder --sync 1 --salvage", every(1_000), true),
+            ("--data some/folder --sync 2.5", every(2_500), false),
+            ("--data some/folder --sync 0.001 --salvage", every(1), true),
         ] {
             assert_eq!(parsed(options), (data.clone(), sync, salvage), "{options}");
         }

@@ -8,10 +8,12 @@ mod logger;
 use std::io::{self, Write};
 use std::mem;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::LevelFilter;
 use metricd::{Config, Error, Server, StopHandle, Store};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::cli::Command;
@@ -31,9 +33,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Has writes fail past the limit of a file's size. Else the system would end the process.
+fn ignore_file_size_signal() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(|_id| ())
+}
+
 fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {
     // First of all, so that a signal that comes during the start stops the server when it runs.
     let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
+    ignore_file_size_signal().map_err(system("handle signals"))?;
     logger::install(log_level).map_err(system("log"))?;
     let store = Server::bind_with(config, stop_handle, Store::new())?.run()?;
     // The system takes back all memory at once, which is faster than freeing it piece by piece.

@@ -379,7 +379,7 @@ fn bad_usage_says_what_is_taken() {
         (&["--data"], "a folder"),
         (&["--sync", "1"], "--data DIR"),
         (&["--sync", "0"], "always"),
-        (&["--sync", "0.5"], "SECONDS"),
+        (&["--sync", "0.0009"], "0.001"),
         (&["--nonsense"], "--help"),
     ];
     for (options, taken) in cases {

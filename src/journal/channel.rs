@@ -91,9 +91,13 @@ impl Channel {
         self.change(|state| state.messages.push(message));
     }
 
-    /// Asks the thread to end, and says how it did. Waits so long at most.
-    pub fn close(&self, wait: Duration) -> io::Result<()> {
+    /// Asks the thread to end when it has done what was asked for before.
+    pub fn close(&self) {
         self.change(|state| state.is_closed = true);
+    }
+
+    /// Says how the thread has ended. Waits so long at most.
+    pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
         let waits = |state: &mut State| state.end.is_none();
         let waited = self.shared.1.wait_timeout_while(self.lock(), wait, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -130,11 +134,12 @@ impl Channel {
         self.lock().wake = Some(Box::new(wake));
     }
 
-    /// Tells the loop something new, and wakes it.
-    pub fn report(&self, change: impl FnOnce(&mut Progress)) {
+    /// Tells the loop how far all is, and wakes it if `change` says that this is news.
+    pub fn report(&self, change: impl FnOnce(&mut Progress) -> bool) {
         let state = &mut self.lock();
-        change(&mut state.progress);
-        if let Some(wake) = &state.wake {
+        if change(&mut state.progress)
+            && let Some(wake) = &state.wake
+        {
             wake();
         }
     }

@@ -2,7 +2,8 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::iter;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file in a [`Folder`] that its user has locked.
@@ -44,9 +45,6 @@ pub trait FileSystem: Send + 'static {
     /// name. If it fails, what was written before may be lost even if the next sync succeeds.
     fn sync(&mut self, file: &mut Self::File) -> io::Result<()>;
 
-    /// Cuts a file to so many bytes, and syncs it.
-    fn truncate(&mut self, name: &str, bytes: u64) -> io::Result<()>;
-
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
@@ -67,12 +65,18 @@ pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// Descriptors that are kept for files to come: a journal, a checkpoint and the folder itself. Clients
+/// may take all others.
+const SPARE_DESCRIPTORS: usize = 3;
+
 /// A real folder, which no other process uses meanwhile.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Copies of the lock, given up for files.
+    spare: Vec<File>,
     /// Locked until it is closed, at the latest by the end of the process.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -104,10 +108,15 @@ impl Folder {
             .open(path.join(LOCK))
             .map_err(|error| explained("not writable", error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Folder {
-                path,
-                _lock: Some(lock),
-            }),
+            Ok(()) => {
+                let mut folder = Folder {
+                    path,
+                    spare: Vec::new(),
+                    lock: Some(lock),
+                };
+                folder.spare_descriptors();
+                Ok(folder)
+            }
             Err(TryLockError::WouldBlock) => {
                 let text = "in use by another metricd";
                 Err(io::Error::new(ErrorKind::ResourceBusy, text))
@@ -122,8 +131,25 @@ impl Folder {
     pub fn unlocked(path: &Path) -> Folder {
         Folder {
             path: path.into(),
-            _lock: None,
+            spare: Vec::new(),
+            lock: None,
         }
+    }
+
+    /// Takes descriptors for files to come, as far as there are any.
+    fn spare_descriptors(&mut self) {
+        let copies = self
+            .lock
+            .iter()
+            .flat_map(|lock| iter::repeat_with(|| lock.try_clone()));
+        let missing = SPARE_DESCRIPTORS - self.spare.len();
+        self.spare
+            .extend(copies.take(missing).map_while(Result::ok));
+    }
+
+    /// Gives up a descriptor for the file that is opened next.
+    fn give_up_descriptor(&mut self) {
+        drop(self.spare.pop());
     }
 }
 
@@ -131,6 +157,7 @@ impl FileSystem for Folder {
     type File = File;
 
     fn list(&mut self) -> io::Result<Vec<String>> {
+        self.give_up_descriptor();
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             names.extend(entry?.file_name().into_string());
@@ -143,13 +170,19 @@ impl FileSystem for Folder {
     }
 
     fn create(&mut self, name: &str) -> io::Result<File> {
+        self.give_up_descriptor();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         options.mode(FILE_MODE).open(self.path.join(name))
     }
 
     fn open(&mut self, name: &str) -> io::Result<File> {
-        File::open(self.path.join(name))
+        let path = self.path.join(name);
+        // To open a pipe would wait for who writes to it.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
+        }
+        File::open(path)
     }
 
     fn read(&mut self, file: &mut File, room: &mut [u8]) -> io::Result<usize> {
@@ -161,13 +194,11 @@ impl FileSystem for Folder {
     }
 
     fn sync(&mut self, file: &mut File) -> io::Result<()> {
-        file.sync_data()
-    }
-
-    fn truncate(&mut self, name: &str, bytes: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
-        file.set_len(bytes)?;
-        file.sync_all()
+        file.sync_data()?;
+        if file.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(ErrorKind::NotFound, "the file was removed"));
+        }
+        Ok(())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -179,7 +210,10 @@ impl FileSystem for Folder {
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        self.give_up_descriptor();
+        File::open(&self.path)?.sync_all()?;
+        self.spare_descriptors();
+        Ok(())
     }
 }
 
@@ -239,10 +273,9 @@ mod tests {
         folder.sync(&mut file)?;
         folder.sync_folder()?;
         assert_eq!(content(&mut folder, "a")?, b"abcdef");
-        folder.truncate("a", 4)?;
         folder.create("b")?;
         folder.rename("a", "b")?;
-        assert_eq!(content(&mut folder, "b")?, b"abcd");
+        assert_eq!(content(&mut folder, "b")?, b"abcdef");
         let mut names = folder.list()?;
         names.sort();
         assert_eq!(names, ["b", "lock"]);
@@ -257,7 +290,6 @@ mod tests {
         let gone = [
             folder.open("b").err(),
             folder.remove("b").err(),
-            folder.truncate("b", 0).err(),
             folder.rename("b", "c").err(),
         ];
         for error in gone {

@@ -13,6 +13,9 @@ use std::io::{self, ErrorKind};
 use super::file_system::FileSystem;
 use super::frame::{self, FileKind};
 
+/// The highest number of a file. So many frames are never written.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
 /// A checkpoint that is being written. A start removes what it finds of it.
 pub const PARTIAL: &str = "checkpoint.tmp";
 
@@ -33,7 +36,7 @@ impl FileKind {
     pub fn number(self, name: &str) -> Option<u64> {
         let digits = name.strip_prefix(self.prefix())?;
         let number = u64::from_str_radix(digits, 16).ok()?;
-        (self.name(number) == name).then_some(number)
+        ((1..=NUMBER_MAX).contains(&number) && self.name(number) == name).then_some(number)
     }
 }
 

@@ -80,6 +80,13 @@ pub fn begin(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
 }
 
+/// A frame without a payload yet, and with room for its head.
+pub fn begun() -> Vec<u8> {
+    let mut frame = Vec::new();
+    begin(&mut frame);
+    frame
+}
+
 /// Fills in the head of a frame whose payload is complete. All frames before number `synced` are
 /// on the medium; where nothing depends on that, it is 0.
 ///
@@ -134,7 +141,9 @@ impl fmt::Display for FrameError {
                 f,
                 "of version {version}, and this metricd reads version {VERSION}"
             ),
-            FrameError::WrongNumber(number) => write!(f, "it is number {number:016x}"),
+            FrameError::WrongNumber(number) => {
+                write!(f, "its head is that of number {number:016x}")
+            }
             FrameError::Torn { offset } => write!(f, "incomplete from byte {offset} on"),
             FrameError::Damaged { offset, end, .. } => {
                 write!(f, "damaged from byte {offset} to byte {end}")
@@ -661,7 +670,7 @@ mod tests {
             ),
             (
                 &file_head(FileKind::Journal, 0xab),
-                "it is number 00000000000000ab",
+                "its head is that of number 00000000000000ab",
             ),
             (
                 b"a text of somebody else, longer than a head",

@@ -232,7 +232,14 @@ impl Commit for Journal {
     }
 
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {
-        let end = self.channel.close(wait);
+        self.channel.close();
+        let end = self.channel.wait_for_end(wait);
         end.map_err(Error::system("write the journal"))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.channel.close();
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::checkpoint::{self, END};
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
-use super::frame::{FileKind, FrameError, FrameReader};
+use super::frame::{FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record;
 use crate::store::{ImageReader, Store};
 
@@ -66,19 +66,42 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
         checkpoint_bytes,
         store: Store::new(),
     };
-    if salvages && !loading.damages.is_empty() {
+    if salvages && loading.damage.is_some() {
         // Past the numbers of all files, so that this checkpoint takes the place of all of them.
         recovered.next = recovered
             .next
             .max(journals.last().map_or(0, |last| last + 1));
         recovered.journal_bytes = 0;
         loading.salvage(folder, recovered.next)?;
+        journals.clear();
     }
     recovered.store = loading.finish()?;
+    for number in journals {
+        keep_journal(folder, number, recovered.next)?;
+    }
     if folder.list()?.iter().any(|name| name == PARTIAL) {
         folder.remove(PARTIAL)?;
     }
     Ok(recovered)
+}
+
+/// Syncs a file of the journal, on which what is put from now on depends. If no frame of it could be
+/// read and it has some, it gets another name, since the next file gets its number.
+fn keep_journal<F: FileSystem>(folder: &mut F, number: u64, next: u64) -> io::Result<()> {
+    let name = FileKind::Journal.name(number);
+    if number < next {
+        let mut file = folder.open(&name)?;
+        folder.sync(&mut file)
+    } else if folder.size(&name)? > FILE_HEAD_BYTES as u64 {
+        folder.rename(&name, &kept_name(&name))
+    } else {
+        Ok(())
+    }
+}
+
+/// The name of a file that is kept and not read any more.
+fn kept_name(name: &str) -> String {
+    format!("damaged-{name}")
 }
 
 /// What is read so far.
@@ -93,7 +116,10 @@ pub struct Loading {
     bytes: u64,
     /// … and of those that are to be.
     total_bytes: u64,
-    damages: Vec<Damage>,
+    /// The first damage.
+    damage: Option<Damage>,
+    /// The files that are damaged.
+    damaged: Vec<String>,
     /// When the start began, and when its progress was last logged.
     times: Option<(Instant, Instant)>,
 }
@@ -115,7 +141,8 @@ impl Loading {
         name: &str,
         number: u64,
     ) -> io::Result<()> {
-        let mut reader = FrameReader::open(folder, name, FileKind::Checkpoint, number)?;
+        let reader = FrameReader::open(folder, name, FileKind::Checkpoint, number);
+        let mut reader = reader.map_err(|error| named(name, &error))?;
         let (mut image, mut has_ended) = (ImageReader::default(), false);
         let damage = loop {
             let offset = reader.offset();
@@ -149,7 +176,8 @@ impl Loading {
     /// Replays a file of the journal, without what is damaged.
     fn read_journal<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
         let name = FileKind::Journal.name(number);
-        let mut reader = FrameReader::open(folder, &name, FileKind::Journal, number)?;
+        let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
+        let mut reader = reader.map_err(|error| named(&name, &error))?;
         loop {
             let offset = reader.offset();
             match reader.next() {
@@ -167,12 +195,7 @@ impl Loading {
                     }
                 }
                 // The power failed, and what was not synced is lost in part.
-                Err(
-                    error @ (FrameError::Torn { .. }
-                    | FrameError::Damaged {
-                        was_synced: false, ..
-                    }),
-                ) => {
+                Err(error) if is_of_power_failure(&error) => {
                     log::warn!("{name}: {error}: left out, since it was not synced");
                     break;
                 }
@@ -187,7 +210,10 @@ impl Loading {
     }
 
     fn damaged(&mut self, file: &str, offset: u64, what: String) {
-        self.damages.push(Damage {
+        if self.damaged.last().is_none_or(|last| last != file) {
+            self.damaged.push(file.into());
+        }
+        self.damage.get_or_insert_with(|| Damage {
             file: file.into(),
             offset,
             what,
@@ -199,13 +225,14 @@ impl Loading {
     fn salvage<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
         let name = FileKind::Checkpoint.name(number);
         checkpoint::write(folder, &name, number, &self.store)?;
-        let mut damages = mem::take(&mut self.damages);
-        for damage in &damages {
-            log::warn!("{damage}: left out; {} points are read", self.points);
+        if let Some(first) = self.damage.take() {
+            let points = self.points;
+            log::warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
-        damages.dedup_by(|one, next| one.file == next.file);
-        for Damage { file, .. } in damages {
-            folder.rename(&file, &format!("damaged-{file}"))?;
+        for file in mem::take(&mut self.damaged) {
+            let kept = kept_name(&file);
+            folder.rename(&file, &kept)?;
+            log::warn!("{file} is kept as {kept}");
         }
         folder.sync_folder()?;
         files::remove_before(folder, number)
@@ -213,12 +240,14 @@ impl Loading {
 
     /// The store, unless a file is damaged.
     pub fn finish(self) -> io::Result<Store> {
-        let Some(first) = self.damages.first() else {
+        let Some(first) = self.damage else {
             return Ok(self.store);
         };
         let (before, after) = (first.points_before, self.points - first.points_before);
-        let message =
-            format!("{first}; {before} points before it can be read, and {after} after it");
+        let message = format!(
+            "{first}; {before} points before it can be read, and {after} after it: \
+             --salvage goes on with these, and keeps the file under another name"
+        );
         Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 
@@ -241,21 +270,37 @@ impl Loading {
     }
 }
 
+/// Whether frames are missing that were not synced. The head of a file is synced before any frame.
+fn is_of_power_failure(error: &FrameError) -> bool {
+    match *error {
+        FrameError::Torn { .. } => true,
+        FrameError::Damaged {
+            offset, was_synced, ..
+        } => !was_synced && offset >= FILE_HEAD_BYTES as u64,
+        _ => false,
+    }
+}
+
 /// What is wrong with the bytes of a file.
 ///
 /// # Errors
 ///
-/// If it is not the bytes of this file that are wrong: the file system's error, or that it is another
-/// file, or of a newer version.
+/// If it is not its bytes that are wrong: the file system's error, or that the file is of a newer
+/// version.
 fn damage_of(name: &str, error: FrameError) -> io::Result<String> {
     match error {
-        FrameError::Torn { .. } | FrameError::Damaged { .. } => Ok(error.to_string()),
-        FrameError::Io(error) => Err(error),
-        FrameError::WrongKind | FrameError::WrongVersion(_) | FrameError::WrongNumber(_) => {
+        FrameError::Io(error) => Err(named(name, &error)),
+        FrameError::WrongVersion(_) => {
             let message = format!("{name} is {error}");
             Err(io::Error::new(ErrorKind::InvalidData, message))
         }
+        _ => Ok(error.to_string()),
     }
+}
+
+/// An error with the name of the file before it.
+fn named(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
 impl fmt::Display for Damage {

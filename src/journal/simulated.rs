@@ -283,15 +283,6 @@ impl FileSystem for Simulated {
         course.end(())
     }
 
-    fn truncate(&mut self, name: &str, bytes: u64) -> io::Result<()> {
-        let (mut disk, course) = self.begin(false)?;
-        course.check()?;
-        let file = disk.find(name)?;
-        disk.files[file].set_length(bytes as usize);
-        disk.files[file].sync(course);
-        course.end(())
-    }
-
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let (mut disk, course) = self.begin(true)?;
         course.check()?;
@@ -608,8 +599,6 @@ mod tests {
         }
         disk.sync(&mut file)?;
         assert_eq!(survivors(&disk, "a"), BTreeSet::from([Some(vec![2; 600])]));
-        disk.truncate("a", 5)?;
-        assert_eq!(survivors(&disk, "a"), BTreeSet::from([Some(vec![2; 5])]));
         Ok(())
     }
 

@@ -254,6 +254,32 @@ fn what_was_promised_survives_a_loss_of_power_at_each_call() {
 }
 
 #[test]
+fn what_a_start_has_read_is_on_the_medium_with_what_is_put_next() {
+    for policy in POLICIES {
+        let disk = Simulated::new();
+        let before = live(&disk, policy).expect("a disk without faults");
+        // The process ends, and the system has not synced yet.
+        let life = Life::start(
+            disk.clone(),
+            SyncPolicy::Always,
+            before.executed,
+            Instant::now(),
+        );
+        let mut life = life.expect("a disk without faults");
+        life.put_and_commit("after a restart");
+        let promised = life.executed.len();
+        for seed in 0..10 * seeds() {
+            check(
+                disk.after_power_loss(seed),
+                Some(&life),
+                promised,
+                &format!("{policy:?}, {seed}"),
+            );
+        }
+    }
+}
+
+#[test]
 fn what_was_answered_survives_the_end_of_the_process_after_each_fault() {
     for policy in POLICIES {
         for call in 1..=calls(policy) {

@@ -10,7 +10,7 @@
 //! known, and a later sync that succeeds says nothing about it. From then on puts are refused, until a
 //! checkpoint of all that is in memory is on the disk.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -45,11 +45,15 @@ pub struct Writer<F: FileSystem> {
     retry_at: Option<Instant>,
     /// Why the disk fails.
     failure: Option<io::Error>,
+    /// It was logged that there is no checkpoint.
+    has_warned: bool,
 }
 
 /// The journal file that frames are appended to.
 struct Journal<File> {
     file: File,
+    /// Its number, that of its first frame.
+    number: u64,
     /// Number of the newest frame that is written.
     written: u64,
     /// Number of the newest frame that is synced.
@@ -79,21 +83,34 @@ impl<F: FileSystem> Writer<F> {
         limit_bytes: u64,
         found: &Recovered,
     ) -> io::Result<Writer<F>> {
-        let journal = Journal::create(&mut folder, found.next)?;
-        let channel = Channel::default();
-        channel.report(|progress| progress.settled = found.next - 1);
-        Ok(Writer {
+        let (journal, failure) = match Journal::create(&mut folder, found.next) {
+            Ok(journal) => (Some(journal), None),
+            // Points can be read meanwhile.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                log::error!("puts are refused until the disk has room: {error}");
+                (None, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let writer = Writer {
             folder,
-            channel,
+            channel: Channel::default(),
             policy,
-            journal: Some(journal),
+            journal,
             partial: None,
             limit_bytes,
             journal_bytes: found.journal_bytes,
             checkpoint_bytes: found.checkpoint_bytes,
             retry_at: None,
-            failure: None,
-        })
+            failure,
+            has_warned: false,
+        };
+        writer.channel.report(|progress| {
+            progress.settled = found.next - 1;
+            false
+        });
+        writer.report(0);
+        Ok(writer)
     }
 
     /// The loop's end of the channel.
@@ -165,19 +182,23 @@ impl<F: FileSystem> Writer<F> {
         let Some(numbers) = frames.numbers else {
             return;
         };
-        let is_stored = self.append(&frames.bytes, *numbers.end(), now);
+        let is_stored = self.append(&frames.bytes, *numbers.end(), now)
+            && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
             progress.settled_bytes += frames.bytes.len() as u64;
+            progress.is_failing = self.failure.is_some();
             if !is_stored {
                 let before = progress.not_stored.take();
                 let before = before.filter(|before| before.end() + 1 == *numbers.start());
                 let first = before.map_or(*numbers.start(), |before| *before.start());
                 progress.not_stored = Some(first..=*numbers.end());
             }
+            true
         });
     }
 
+    /// Appends frames, the last of which has this number; false if the disk fails.
     fn append(&mut self, bytes: &[u8], last: u64, now: Instant) -> bool {
         let Some(journal) = &mut self.journal else {
             return false;
@@ -189,7 +210,7 @@ impl<F: FileSystem> Writer<F> {
         self.journal_bytes += bytes.len() as u64;
         journal.written = last;
         journal.unsynced_since.get_or_insert(now);
-        self.policy != SyncPolicy::Always || self.sync_journal(now)
+        true
     }
 
     /// Syncs what is written to the journal; false if the disk fails.
@@ -281,7 +302,10 @@ impl<F: FileSystem> Writer<F> {
         if self.failure.take().is_some() {
             self.journal = partial.journal;
             log::warn!("the disk works again: puts are stored");
+        } else if self.has_warned {
+            log::warn!("the disk works again: there is a new checkpoint");
         }
+        self.has_warned = false;
         if let Err(error) = files::remove_before(&mut self.folder, partial.number) {
             log::debug!("cannot remove an old file, the next checkpoint will: {error}");
         }
@@ -290,8 +314,8 @@ impl<F: FileSystem> Writer<F> {
 
     /// Gives up a checkpoint. Another one is due a little later.
     fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
-        if self.failure.is_none() {
-            log::warn!("cannot write a checkpoint, the journal grows: {error}");
+        if !mem::replace(&mut self.has_warned, true) {
+            log::warn!("cannot write a checkpoint, and tries again each second: {error}");
         }
         self.partial = None;
         self.retry_at = now.checked_add(RETRY);
@@ -302,21 +326,35 @@ impl<F: FileSystem> Writer<F> {
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();
         let is_due = is_failing || self.journal_bytes > limit_bytes;
+        let checkpoint = match self.partial {
+            Some(_) => Checkpoint::Running,
+            None if is_due && self.retry_at.is_none() => Checkpoint::Due,
+            None => Checkpoint::Idle,
+        };
         self.channel.report(|progress| {
+            let is_news =
+                steps > 0 || progress.is_failing != is_failing || progress.checkpoint != checkpoint;
             progress.steps += steps;
             progress.is_failing = is_failing;
+            progress.checkpoint = checkpoint;
             progress.journal_bytes = self.journal_bytes;
-            progress.checkpoint = match self.partial {
-                Some(_) => Checkpoint::Running,
-                None if is_due && self.retry_at.is_none() => Checkpoint::Due,
-                None => Checkpoint::Idle,
-            };
+            is_news
         });
     }
 
-    /// Syncs the journal for the last time.
+    /// Syncs the journal for the last time, and lets it say so: what is missing then is damaged, and
+    /// was not lost when the power failed.
     pub fn close(mut self, now: Instant) -> io::Result<()> {
         self.sync_journal(now);
+        if let Some(journal) = &self.journal
+            && journal.written >= journal.number
+        {
+            let mut end = Frames::default();
+            let number = journal.written + 1;
+            end.add(number, number, frame::begun());
+            self.append(&end.bytes, number, now);
+            self.sync_journal(now);
+        }
         self.failure.map_or(Ok(()), Err)
     }
 }
@@ -337,6 +375,7 @@ impl<File> Journal<File> {
         folder.sync_folder()?;
         Ok(Journal {
             file,
+            number,
             written: number - 1,
             synced: number - 1,
             unsynced_since: None,
