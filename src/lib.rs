@@ -9,7 +9,8 @@
 //! [`run_server`] is the whole server as one call. To choose limits, learn the port or stop the
 //! server, bind a [`Server`] from a [`Config`]. A [`Store`] can be used alone.
 //!
-//! The library installs no logger, handles no signal, spawns no thread and never exits the
+//! The library installs no logger, handles no signal, spawns no thread but that of the journal
+//! ([`Config::data`]), and never exits the
 //! process.
 //!
 //! # The house
@@ -20,6 +21,7 @@
 //! socket ─ server ─ connection ─ line buffer ─ session ─ request ─ execute ─ store
 //! socket ─ server ─ connection ─ write buffer ─ session ─ response ───┘
 //!                   turn: execute all ─ commit ─ reply to all
+//!                                         └─ journal ─ disk
 //! ```
 //!
 //! | room | holds | does not know |
@@ -36,6 +38,9 @@
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs` | requests × store → replies | sockets |
+//! | `journal/mod.rs`, `channel.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |
+//! | `journal/writer.rs`, `checkpoint.rs` | the journal thread: frames and checkpoints to files | the loop |
+//! | `journal/recovery.rs`, `files.rs` | the start: from files back to a store; their names | sockets, the protocol |
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |
 //! | `journal/frame.rs` | payloads with checksums in a file; what is torn, and what is damaged | what the payloads mean |
 //! | `journal/record.rs` | puts to the payload of a frame, and back into the store | files |
@@ -43,6 +48,7 @@
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | the points stored at one moment, and which snapshots are open | what changed |
+//! | `store/image.rs` | all points as bytes, in pieces, and back | files |
 //! | `store/notes.rs`, `extents.rs` | what changed since the open snapshots were taken, and the memory it takes | how points are packed |
 
 #![forbid(unsafe_code)]

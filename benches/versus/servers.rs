@@ -60,7 +60,7 @@ const fn server(
 }
 
 /// metricd first: the others are compared with it.
-pub static ALL: [Server; 9] = [
+pub static ALL: [Server; 13] = [
     server("metricd", "metricd --listen 127.0.0.1:0", Lines, &[]),
     server("ceiling", "{versus} --ceiling", Lines, NO_POINTS),
     server("reference", REFERENCE, Lines, &[Pipelining]),
@@ -70,6 +70,10 @@ pub static ALL: [Server; 9] = [
     server("memcached", MEMCACHED, Memcached, ONE_VALUE),
     server("VictoriaMetrics", VICTORIA, Graphite(Victoria), NO_ANSWER),
     server("carbon-cache", CARBON, Graphite(Carbon), NO_ANSWER),
+    server("metricd --sync 1", SYNC_EACH_SECOND, Lines, ONE_VALUE),
+    server("metricd --sync always", SYNC_ALWAYS, Lines, ONE_VALUE),
+    server("Redis everysec", REDIS_EVERYSEC, RedisSet, ONE_VALUE),
+    server("Redis always", REDIS_ALWAYS, RedisSet, ONE_VALUE),
 ];
 
 const NO_POINTS: &[Need] = &[Remembering, Keeping, Reading];
@@ -87,6 +91,14 @@ const ON_UVLOOP: &str = "env MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHO
 
 const REDIS: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' --appendonly no";
 
+/// On disk, in the folder for temporary files.
+const SYNC_EACH_SECOND: &str = "metricd --listen 127.0.0.1:0 --data {folder}/data --sync 1";
+const SYNC_ALWAYS: &str = "metricd --listen 127.0.0.1:0 --data {folder}/data --sync always";
+const REDIS_EVERYSEC: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' \
+    --dir {folder} --appendonly yes --appendfsync everysec";
+const REDIS_ALWAYS: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' \
+    --dir {folder} --appendonly yes --appendfsync always";
+
 /// This and VictoriaMetrics are allowed as many connections as the idle case opens (the latter
 /// counts each as an insert), and more memory, or older points, than by default.
 const MEMCACHED: &str = "memcached -l 127.0.0.1 -p {port} -U 0 -t 1 -c 6000 -m 1024 -u root";
@@ -97,6 +109,11 @@ const CARBON: &str =
     "carbon-cache --config={folder}/carbon.conf --logdir={folder} --nodaemon start";
 
 impl Server {
+    /// Whether points are on disk before puts are answered.
+    pub fn is_durable(&self) -> bool {
+        self.command.contains("sync")
+    }
+
     pub fn can(&self, needs: &[Need]) -> bool {
         !self.cannot.iter().any(|need| needs.contains(need))
     }

@@ -11,6 +11,7 @@ use crate::cases::{
     PIPELINED_8, POINT, PUT_50, PUT_1000, RATE, START,
 };
 use crate::report::{Block, Report};
+use crate::servers::Server;
 use crate::support::process::machine;
 use crate::support::table::{figure, table};
 
@@ -51,12 +52,18 @@ pub fn write(report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// The servers that are compared here; the others are in the tables beside this program.
+fn in_memory(report: &Report) -> impl Iterator<Item = &'static Server> {
+    let servers = report.servers.iter().map(|(server, _)| *server);
+    servers.filter(|server| !server.is_durable())
+}
+
 fn section(report: &Report) -> Result<String> {
-    let names = report.servers.iter().map(|(server, _)| server.name);
+    let names = in_memory(report).map(|server| server.name);
     let head = format!("|{}", names.collect::<Vec<_>>().join("|"));
     let row = |measure: &Measure| {
         let mut cells = vec![format!("{}: {}", measure.0, measure.1)];
-        for (server, _) in &report.servers {
+        for server in in_memory(report) {
             let median = report.median(measure.2, measure.3, server);
             cells.push(median.map_or("–".into(), figure));
         }
@@ -105,7 +112,7 @@ fn draw(svg: &mut String, report: &Report, measure: &Measure) -> Result<usize> {
     writeln!(svg, "<text class=\"title\" y=\"18\">{title}</text>")?;
     writeln!(svg, "<text y=\"35\">{unit}: {sense} is better</text>")?;
     let mut values = Vec::new();
-    for (server, _) in &report.servers {
+    for server in in_memory(report) {
         let median = report.median(block, *column, server);
         values.extend(median.map(|value| (server.name, value)));
     }
