@@ -7,13 +7,13 @@ mod logger;
 
 use std::io::{self, Write};
 use std::mem;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use log::LevelFilter;
 use metricd::{Config, Error, Server, StopHandle, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::cli::Command;
@@ -35,7 +35,9 @@ fn main() -> ExitCode {
 
 /// Has writes fail past the limit of a file's size. Else the system would end the process.
 fn ignore_file_size_signal() -> io::Result<()> {
-    flag::register(SIGXFSZ, Arc::default()).map(|_id| ())
+    // Nobody reads from the other end: it is enough that there is a handler.
+    let (unread, _) = UnixStream::pair()?;
+    pipe::register(SIGXFSZ, OwnedFd::from(unread)).map(|_id| ())
 }
 
 fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {

@@ -71,9 +71,12 @@ pub fn write_all<F: FileSystem>(
 
 /// The numbers of all files of a kind, ascending.
 pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<u64>> {
-    let names = folder.list()?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| kind.number(name)).collect();
-    numbers.sort_unstable();
+    let mut numbers = Vec::new();
+    for number in folder.list()?.iter().filter_map(|name| kind.number(name)) {
+        // There are few, for which sorting is more code than it is worth.
+        let place = numbers.partition_point(|&other| other < number);
+        numbers.insert(place, number);
+    }
     Ok(numbers)
 }
 

@@ -280,6 +280,47 @@ fn what_a_start_has_read_is_on_the_medium_with_what_is_put_next() {
 }
 
 #[test]
+fn what_is_submitted_after_a_failure_is_not_stored() {
+    let disk = Simulated::new();
+    let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+    let mut life = life.expect("a disk without faults");
+    disk.fail_at(disk.calls() + 1, Fault::Error);
+    let numbers = [1, 2].map(|timestamp| {
+        life.put("k", timestamp, 0.5);
+        let number = life.journal.submit(&mut life.record);
+        life.work();
+        number
+    });
+    let outcomes = numbers.map(|number| life.journal.outcome(number));
+    assert_eq!(outcomes, [Outcome::NotStored; 2]);
+    assert_eq!(life.journal.admission(), Admission::Refused);
+    // No checkpoint begins while frames are on their way that will be refused.
+    life.now += Duration::from_secs(2);
+    life.work();
+    life.put("new", 1, 0.5);
+    let number = life.journal.submit(&mut life.record);
+    life.journal.clean_up(&life.store);
+    life.work();
+    assert_eq!(life.journal.outcome(number), Outcome::NotStored);
+    life.recover();
+    life.put_and_commit("after a failure");
+    check(disk, Some(&life), life.executed.len(), "after a failure");
+}
+
+#[test]
+fn a_journal_with_nothing_to_do_makes_no_call() {
+    for policy in POLICIES {
+        let disk = Simulated::new();
+        let mut life = live(&disk, policy).expect("a disk without faults");
+        life.recover();
+        let calls = disk.calls();
+        life.recover();
+        assert_eq!(disk.calls(), calls, "{policy:?}");
+        assert_eq!(life.writer.due(), None, "{policy:?}");
+    }
+}
+
+#[test]
 fn what_was_answered_survives_the_end_of_the_process_after_each_fault() {
     for policy in POLICIES {
         for call in 1..=calls(policy) {

@@ -134,7 +134,7 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// When there is something to do, message or not.
-    fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         let unsynced_since = self
             .journal
             .as_ref()
