@@ -184,6 +184,17 @@ impl Config {
     /// The least such share.
     pub(crate) const FRESH_REPLY_MIN_BYTES: usize = 4 << 10;
 
+    /// About the bytes of a checkpoint that are formed in one turn, and synced at once: 0.1 ms of the
+    /// loop's time.
+    pub(crate) const CHECKPOINT_PIECE_BYTES: usize = 64 << 10;
+
+    /// How long to wait for the next attempt after a checkpoint could not be written.
+    pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
+
+    /// A journal of so many bytes is replayed in no time, so a server that stops writes no checkpoint
+    /// for it.
+    pub(crate) const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
+
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -23,7 +24,8 @@ use simple_logger::SimpleLogger;
 /// are read from the other end.
 struct Logger {
     printer: SimpleLogger,
-    printed: UnixStream,
+    /// Locked for one line at a time.
+    printed: Mutex<UnixStream>,
     log: File,
 }
 
@@ -36,7 +38,7 @@ pub fn install(level: LevelFilter) -> io::Result<()> {
     let printer = SimpleLogger::new().with_level(level);
     let logger = Logger {
         printer,
-        printed,
+        printed: Mutex::new(printed),
         log,
     };
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
@@ -50,11 +52,12 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record) {
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
         self.printer.log(record);
         let time = humantime::format_rfc3339_millis(SystemTime::now());
         let mut line = format!("{time} ").into_bytes();
         // Fails when everything that was printed is read, since then reading would block.
-        let _would_block = (&self.printed).read_to_end(&mut line);
+        let _would_block = printed.read_to_end(&mut line);
         line.truncate(LINE_BYTES);
         // Where the log cannot be written, nobody can be told.
         let _unwritten = self.write(&line);

@@ -1,7 +1,8 @@
 //! A store as a file, and back.
 //!
 //! The file's frames hold pieces of the store's [image](crate::store::ImageCursor). The payload of
-//! the last frame is the text `end`.
+//! the last frame is the text `end` and the number of the newest frame of the journal whose puts may
+//! be in a piece, in eight bytes, the low ones first.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -10,13 +11,11 @@ use super::file_system::{FileSystem, Folder};
 use super::files;
 use super::frame::{self, FileKind};
 use super::recovery::Loading;
+use crate::config::Config;
 use crate::store::{ImageCursor, Store};
 
-/// About the bytes of a piece.
-pub const PIECE_BYTES: usize = 64 << 10;
-
-/// The payload of the last frame.
-pub const END: &[u8] = b"end";
+/// What the payload of the last frame begins with.
+const END: &[u8] = b"end";
 
 /// The number of a checkpoint that no journal belongs to: the first frame after it would be 1.
 const ALONE: u64 = 1;
@@ -35,6 +34,28 @@ pub struct Piece {
     pub bytes: Vec<u8>,
     /// No piece comes after it.
     pub is_last: bool,
+}
+
+impl Piece {
+    /// The whole frame. Puts of the journal's frames up to `newest` may be in the checkpoint.
+    pub fn finish(mut self, frame_number: u64, newest: u64) -> Vec<u8> {
+        if self.is_last {
+            self.bytes.extend(newest.to_le_bytes());
+        }
+        frame::finish(&mut self.bytes, frame_number, 0);
+        self.bytes
+    }
+}
+
+/// Whether a frame is the last one, which no piece can be mistaken for.
+pub fn is_end(payload: &[u8]) -> bool {
+    newest_frame(payload).is_some()
+}
+
+/// What the last frame says: the number of the newest frame whose puts may be in the checkpoint.
+pub fn newest_frame(payload: &[u8]) -> Option<u64> {
+    let newest = payload.strip_prefix(END)?.try_into().ok()?;
+    Some(u64::from_le_bytes(newest))
 }
 
 impl Pieces {
@@ -69,12 +90,13 @@ pub fn write<F: FileSystem>(
 ) -> io::Result<()> {
     let partial = format!("{name}.tmp");
     let mut file = files::create(folder, &partial, FileKind::Checkpoint, number)?;
-    let mut pieces = Pieces::new(PIECE_BYTES);
+    let mut pieces = Pieces::new(Config::CHECKPOINT_PIECE_BYTES);
     for frame_number in 0.. {
-        let mut piece = pieces.next(store);
-        frame::finish(&mut piece.bytes, frame_number, 0);
-        files::write_all(folder, &mut file, &piece.bytes)?;
-        if piece.is_last {
+        let piece = pieces.next(store);
+        let is_last = piece.is_last;
+        let bytes = piece.finish(frame_number, number - 1);
+        files::write_all(folder, &mut file, &bytes)?;
+        if is_last {
             break;
         }
     }
@@ -86,6 +108,17 @@ pub fn write<F: FileSystem>(
 impl Store {
     /// Writes all points to a file, which takes the place of what has this name once it is complete and
     /// synced. Its folder must be writable; it has a file `PATH.tmp` meanwhile.
+    ///
+    /// ```
+    /// let mut store = metricd::Store::new();
+    /// store.put("palm.cpu", 1_150_864_247, 23.7);
+    /// let path = std::env::temp_dir().join(format!("metricd-{}", std::process::id()));
+    /// store.save(&path)?;
+    /// let loaded = metricd::Store::load(&path)?;
+    /// assert!(loaded.range("palm.cpu", ..).eq(store.range("palm.cpu", ..)));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

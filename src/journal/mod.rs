@@ -41,7 +41,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::channel::{Channel, Checkpoint, Message, Step};
-use self::checkpoint::{PIECE_BYTES, Pieces};
+use self::checkpoint::Pieces;
 use self::file_system::{FileSystem, Folder};
 use self::record::PutRecord;
 use self::writer::Writer;
@@ -49,9 +49,6 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::Store;
-
-/// A journal of so many bytes is replayed in no time: there is no last checkpoint when the server stops.
-const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
 
 /// The loop's end of a journal.
 pub struct Journal {
@@ -131,7 +128,7 @@ impl Journal {
             limit_bytes,
             steps: 0,
             pieces: None,
-            piece_bytes: PIECE_BYTES,
+            piece_bytes: Config::CHECKPOINT_PIECE_BYTES,
             is_finished: false,
         }
     }
@@ -223,7 +220,7 @@ impl Commit for Journal {
             .progress(|progress| (progress.journal_bytes, progress.is_failing));
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store);
-        } else if journal_bytes > SHORT_JOURNAL_BYTES && !is_failing {
+        } else if journal_bytes > Config::SHORT_JOURNAL_BYTES && !is_failing {
             self.begin_checkpoint(store);
         }
         self.channel

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::checkpoint::{self, END};
+use super::checkpoint;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
@@ -60,6 +60,7 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
     for &number in &journals {
         loading.read_journal(folder, number)?;
     }
+    loading.check_newest();
     let mut recovered = Recovered {
         next: loading.next,
         journal_bytes: loading.bytes - checkpoint_bytes,
@@ -110,12 +111,16 @@ pub struct Loading {
     store: Store,
     /// Number of the next frame of the journal.
     next: u64,
+    /// Number of the newest frame whose puts may be in the checkpoint, once that is read to its end.
+    newest: Option<u64>,
     /// How many points and puts were read.
     points: u64,
     /// Bytes of the files that are read, …
     bytes: u64,
     /// … and of those that are to be.
     total_bytes: u64,
+    /// The file that was read last, and where that ended.
+    end: (String, u64),
     /// The first damage.
     damage: Option<Damage>,
     /// The files that are damaged.
@@ -143,14 +148,15 @@ impl Loading {
     ) -> io::Result<()> {
         let reader = FrameReader::open(folder, name, FileKind::Checkpoint, number);
         let mut reader = reader.map_err(|error| named(name, &error))?;
-        let (mut image, mut has_ended) = (ImageReader::default(), false);
+        let mut image = ImageReader::default();
         let damage = loop {
             let offset = reader.offset();
             let what = match reader.next() {
-                Ok(None) if has_ended => break None,
+                Ok(None) if self.newest.is_some() => break None,
                 Ok(None) => "it is incomplete".into(),
-                Ok(Some((_, END))) if image.is_complete() && !has_ended => {
-                    has_ended = true;
+                Ok(Some(_)) if self.newest.is_some() => "it goes on after its end".into(),
+                Ok(Some((_, end))) if image.is_complete() && checkpoint::is_end(end) => {
+                    self.newest = checkpoint::newest_frame(end);
                     continue;
                 }
                 Ok(Some((_, piece))) => match image.take_in(piece) {
@@ -165,6 +171,7 @@ impl Loading {
             };
             break Some((offset, what));
         };
+        self.end = (name.into(), reader.offset());
         self.bytes = reader.offset();
         self.store = image.into_store();
         if let Some((offset, what)) = damage {
@@ -206,7 +213,17 @@ impl Loading {
             }
         }
         self.bytes += reader.offset();
+        self.end = (name, reader.offset());
         Ok(())
+    }
+
+    /// Checks that all frames were read whose puts may be in the checkpoint.
+    fn check_newest(&mut self) {
+        if let Some(newest) = self.newest.filter(|&newest| newest >= self.next) {
+            let missing = format!("frames {} to {newest} are missing", self.next);
+            let (file, offset) = mem::take(&mut self.end);
+            self.damaged(&file, offset, missing);
+        }
     }
 
     fn damaged(&mut self, file: &str, offset: u64, what: String) {

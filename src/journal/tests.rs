@@ -208,8 +208,12 @@ fn seeds() -> u64 {
 
 /// A life of all turns on a disk, from its start on.
 fn live(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
+    live_for(TURNS, disk, policy)
+}
+
+fn live_for(turns: u64, disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
     let mut life = Life::start(disk.clone(), policy, Vec::new(), Instant::now())?;
-    for turn in 0..TURNS {
+    for turn in 0..turns {
         life.turn(&puts(turn));
     }
     Ok(life)
@@ -305,6 +309,44 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     life.recover();
     life.put_and_commit("after a failure");
     check(disk, Some(&life), life.executed.len(), "after a failure");
+}
+
+/// Of each file, each byte is changed, and each length is cut.
+#[test]
+fn damaged_files_are_read_in_part_or_refused() {
+    let disk = Simulated::new();
+    let life = live_for(25, &disk, SyncPolicy::Always).expect("a disk without faults");
+    let mut names = disk.clone().list().expect("a disk without faults");
+    names.retain(|name| disk.content(name).is_some_and(|bytes| !bytes.is_empty()));
+    assert!(names.len() > 1, "{names:?}");
+    for name in &names {
+        let whole = disk.content(name).unwrap_or_default();
+        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let changed = (0..whole.len()).map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1 << (place % 8);
+            bytes
+        });
+        for (case, bytes) in cut.chain(changed).enumerate() {
+            let copy = Simulated::new();
+            for other in &names {
+                copy.set_content(other, &disk.content(other).unwrap_or_default());
+            }
+            copy.set_content(name, &bytes);
+            match recovery::recover(&mut copy.clone(), false) {
+                Ok(found) => {
+                    assert!(
+                        prefix(&found.store, &life.executed, 0).is_some(),
+                        "{name}, {case}"
+                    );
+                }
+                Err(error) => assert!(error.to_string().contains("byte"), "{error}"),
+            }
+            // What can be read is read, and is whole after that.
+            recovery::recover(&mut copy.clone(), true).expect("what is left");
+            recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
@@ -21,10 +21,7 @@ use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FileKind};
 use super::recovery::Recovered;
-use crate::config::SyncPolicy;
-
-/// How long to wait after a failure before the next attempt.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::config::{Config, SyncPolicy};
 
 /// Writes the files of one folder.
 pub struct Writer<F: FileSystem> {
@@ -236,15 +233,16 @@ impl<F: FileSystem> Writer<F> {
         );
         self.journal = None;
         self.partial = None;
-        self.retry_at = now.checked_add(RETRY);
+        self.retry_at = now.checked_add(Config::CHECKPOINT_RETRY);
         self.failure = Some(error);
     }
 
     fn take_step(&mut self, step: Step, now: Instant) -> io::Result<()> {
         match step {
             Step::Begin { number } => self.begin_checkpoint(number, now),
-            Step::Write(Piece { bytes, is_last }) => {
-                self.write_piece(bytes)?;
+            Step::Write(piece) => {
+                let is_last = piece.is_last;
+                self.write_piece(piece)?;
                 if is_last {
                     self.end_checkpoint(now)?;
                 }
@@ -275,11 +273,13 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Writes a piece, unless the checkpoint was abandoned.
-    fn write_piece(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
+    fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
         let Some(partial) = &mut self.partial else {
             return Ok(());
         };
-        frame::finish(&mut bytes, partial.pieces, 0);
+        let journal = self.journal.as_ref();
+        let newest = journal.map_or(partial.number - 1, |journal| journal.written);
+        let bytes = piece.finish(partial.pieces, newest);
         partial.pieces += 1;
         files::write_all(&mut self.folder, &mut partial.file, &bytes)?;
         partial.bytes += bytes.len() as u64;
@@ -318,7 +318,7 @@ impl<F: FileSystem> Writer<F> {
             log::warn!("cannot write a checkpoint, and tries again each second: {error}");
         }
         self.partial = None;
-        self.retry_at = now.checked_add(RETRY);
+        self.retry_at = now.checked_add(Config::CHECKPOINT_RETRY);
     }
 
     /// Tells the loop how far all is.
