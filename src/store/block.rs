@@ -152,8 +152,10 @@ impl Block {
                     push(&|bytes| keep_chunk(bytes, &chunk.header, chunk.packed));
                 }
             } else {
-                let mut each = |run: &Run| push(&|bytes| push_chunk(bytes, run));
-                rewritten += rewrite(group, late, &mut run, &mut each);
+                for run in rewritten_runs(group, late, &mut run) {
+                    push(&|bytes| push_chunk(bytes, &run));
+                    rewritten += run.len();
+                }
             }
         }
         blocks.push(Block::of_bytes(&bytes));
@@ -227,21 +229,19 @@ impl Chunk<'_> {
     }
 }
 
-/// Merges late points into neighbouring chunks, hands out the result as runs of about the same
-/// length, and returns how many points these have.
-fn rewrite(chunks: &[Chunk], late: &Run, run: &mut Run, each: &mut dyn FnMut(&Run)) -> usize {
+/// Neighbouring chunks with their late points, as runs of about the same length.
+fn rewritten_runs(chunks: &[Chunk], late: &Run, run: &mut Run) -> Vec<Run> {
     let points = chunks
         .iter()
         .map(|chunk| chunk.header.count + chunk.late.len());
     let count = points.sum::<usize>();
     let most = count.div_ceil(count.div_ceil(REWRITTEN_POINTS));
-    let mut merged = Merged::new(chunks[0].header.kind(), most, each);
+    let mut merged = Merged::new(chunks[0].header.kind(), most, count);
     for chunk in chunks {
         chunk.decode(run);
         merged.merge(run, late, chunk.late.clone());
     }
-    merged.finish();
-    count
+    merged.runs
 }
 
 /// Appends a run to the bytes of a block, or begins them with it.
@@ -364,7 +364,7 @@ mod tests {
         let (blocks, rewritten) = block
             .merged(&Run::of_points(&late))
             .expect("a value differs");
-        assert_eq!((blocks.len(), rewritten), (1, RUN_POINTS + 1));
+        assert_eq!((blocks.len(), rewritten), (1, RUN_POINTS));
         let mut expected = points;
         expected[3 * RUN_POINTS + 5].value = 77.0;
         assert_eq!(read(&blocks[0], None), expected);

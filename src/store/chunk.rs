@@ -1,53 +1,58 @@
 //! A run of points in few bytes, and back.
 //!
 //! ```text
-//! byte  0      points − 1                    0 to 159
-//!       1      timestamps: width, 0 to 64    high bit: differences of differences
-//!       2      values: width, 0 to 64        high bit: bits of doubles; else digits
-//!       3      decimals, 0 to 15, of digits; high bit: there is a unit; next one: a line, and
-//!              shift, 0 to 63, of doubles    no differences of differences; of digits, the one
-//!                                            after: there are exceptions
-//!       4 …    first timestamp, what it is above the block's         varint
-//!              first difference, or step of the line, if so          zigzag varint
+//! byte  0      points − 1                                            0 to 159
+//!       1      timestamps: width, 0 to 64                            high bit: A
+//!       2      values: width, 0 to 64                                high bit: bits of doubles
+//!       3      decimals, 0 to 15, of digits; shift, 0 to 63, of      high bit: B, next one: C
+//!              doubles
+//!       4 …    first timestamp, less that of the block's first point varint
 //!              least of what is packed of the timestamps             zigzag varint
-//!              unit, if there is one                                 varint
 //!              first value                                           zigzag varint
-//!              least difference of digits; none of doubles           zigzag varint
-//!              count of the exceptions, if there are any             a byte
-//!       …      timestamps: each difference, or difference of differences, or distance from
-//!              the line, less the least, by the unit, `width` bits each
-//!       …      digits: each difference less the least, `width` bits each;
-//!              doubles: each XOR with the one before, shifted right, `width` bits each
-//!       …      exceptions by ascending place: the place in a byte, the bits of the double in
-//!              eight, the low ones first
+//!              least difference of digits; 0 of doubles              zigzag varint
+//!         A:   step of the line                                      zigzag varint
+//!         B:   unit of the timestamps, less 1                        varint
+//!         C:   count of the exceptions, of digits only               varint
+//!       …      timestamps but the first: each difference from the one before or, if A, distance
+//!              from the line, less the least, by the unit, `width` bits each
+//!       …      values but the first: each difference of digits, less the least, or each XOR of
+//!              doubles, shifted right, with the one before, `width` bits each
+//!       …      exceptions by ascending place: the place, from 0, in a byte, the bits of the double
+//!              in eight, the low ones first
 //! ```
 //!
-//! A varint has seven bits of the number a byte, the low ones first, and the high bit set in all
+//! A, B and C say which numbers there are. Without A there is no line, without B the unit is 1,
+//! without C there are no exceptions.
+//!
+//! A varint has seven bits of the number in each byte, the lowest first, and the high bit set in all
 //! bytes but the last (LEB128). Zigzag puts signed integers in the order 0, −1, 1, −2, 2. What is
 //! packed begins in the lowest bit of a byte; the timestamps, and the values, each fill up their
-//! last byte with zeros. Of timestamps, all but those that the header tells are packed: the first,
-//! and with differences of differences the second. The distance of a timestamp is that from the
-//! line at its place. Of values, all but the first are packed. Digits are the value times
-//! 10^decimals, below 10^15 in magnitude.
+//! last byte with zeros. Digits are the value times 10^decimals, below 10^15 in magnitude.
 //!
-//! Differences of differences of timestamps, and XOR of the doubles, are those of Gorilla
-//! (Pelkonen and others, "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015,
-//! sections 4.1.1 and 4.1.2). Where Gorilla chooses the bits of each point, here a run has one
-//! width, above a common least value (frame of reference) and, of doubles, below common leading
-//! and above common trailing zeros, so that it is unpacked without a branch for each point: the
-//! choice of ALP (see [`decimal`](crate::decimal)) and of VictoriaMetrics (`lib/encoding`), from
-//! which the decimal digits come as well.
+//! XOR of the doubles is that of Gorilla (Pelkonen and others, "Gorilla: A Fast, Scalable,
+//! In-Memory Time Series Database", VLDB 2015, section 4.1.2). Where Gorilla chooses the bits of
+//! each point, here a run has one width, above a common least value (frame of reference) and, of
+//! doubles, below common leading and above common trailing zeros, so that it is unpacked without a
+//! branch for each point: the choice of ALP (see [`decimal`](crate::decimal)) and of
+//! VictoriaMetrics (`lib/encoding`), from which the decimal digits come as well. Differences of
+//! differences, which Gorilla has of timestamps, save nothing here: above their least, equal
+//! differences take no bits either.
 //!
-//! Exceptions are doubles among digits, of which a run has few. As in ALP (section 3.1), they stand
-//! apart, and the digits in their places are such that they do not widen the others.
+//! Exceptions are doubles among digits, of which a run has few. Their bits, as an integer, are out
+//! of the range of digits. As in ALP (section 3.1), they stand apart, and the digits in their places
+//! are such that they do not widen the others.
 //!
 //! The line goes through the first timestamp with a common step: a series that is read on time and
-//! stamped a little early or late strays from it by less than from point to point.
+//! stamped a little early or late strays from it by less than from point to point. The distance of
+//! a timestamp is that from the line at its place.
 //!
 //! The unit is a common divisor of all that is packed: a series in step, of which a point is
 //! missing here and there, takes a bit a point and not as many as its step has.
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
+
+use std::borrow::Cow;
+use std::ops::BitXor;
 
 use super::packing::{
     pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
@@ -57,16 +62,9 @@ use crate::decimal::{DECIMALS_MAX, DIGITS_LIMIT};
 
 const HIGH_BIT: u8 = 0x80;
 const NEXT_BIT: u8 = 0x40;
-const EXCEPTIONS_BIT: u8 = 0x20;
 
 /// The place of an exception, and its bits.
 const EXCEPTION_BYTES: usize = 1 + size_of::<u64>();
-
-/// Points that show of most orders that they take too many bits.
-const SAMPLE_POINTS: usize = 24;
-
-/// Room for what is packed of a run.
-type Buffer = [i64; RUN_POINTS];
 
 /// How the integers of a chunk are packed: what they are above the least one, in units, in so
 /// many bits.
@@ -91,23 +89,28 @@ impl Frame {
         }
     }
 
+    /// The narrowest one above zero, in the largest unit that is a power of two.
+    fn of_bits(values: &[i64]) -> Frame {
+        let all = values.iter().fold(0, |all, &bits| all | bits as u64);
+        let unit = (all & all.wrapping_neg()).max(1);
+        Frame {
+            least: 0,
+            unit,
+            width: width_of(all / unit),
+        }
+    }
+
     /// The same in the largest unit that all these values are multiples of.
     fn in_units(self, values: &[i64]) -> Frame {
         if self.width == 0 {
             return self;
         }
-        let (mut unit, mut inverse) = (0, 0);
-        let mut most = 0;
-        for value in values {
-            let offset = value.wrapping_sub(self.least) as u64;
-            // Without a division where it is a multiple, as most are.
-            if exact_quotient(offset, unit, inverse).checked_mul(unit) != Some(offset) {
-                unit = greatest_common_divisor(unit, offset);
-                // The end of it for most values that have bits at all.
-                if unit == 1 {
-                    return self;
-                }
-                inverse = inverse_of_odd_part(unit);
+        let (mut unit, mut most) = (0, 0);
+        for offset in self.offsets(values) {
+            unit = greatest_common_divisor(offset, unit);
+            // The end of it for most values that have bits at all.
+            if unit == 1 {
+                return self;
             }
             most = most.max(offset);
         }
@@ -118,45 +121,37 @@ impl Frame {
         }
     }
 
+    /// What values are above the least one.
+    fn offsets(self, values: &[i64]) -> impl Iterator<Item = u64> {
+        let offset = move |value: &i64| value.wrapping_sub(self.least) as u64;
+        values.iter().map(offset)
+    }
+
     fn pack(self, out: &mut Vec<u8>, values: &[i64]) {
-        let inverse = inverse_of_odd_part(self.unit);
-        let offsets = values
-            .iter()
-            .map(|value| value.wrapping_sub(self.least) as u64);
-        if self.unit == 1 {
-            return pack(out, self.width, offsets);
+        let offsets = self.offsets(values);
+        // Nearly all units are one, and those of doubles are other powers of two.
+        if self.unit.is_power_of_two() {
+            let shift = self.unit.trailing_zeros();
+            pack(out, self.width, offsets.map(|offset| offset >> shift));
+        } else {
+            pack(out, self.width, offsets.map(|offset| offset / self.unit));
         }
-        let units = offsets.map(|offset| exact_quotient(offset, self.unit, inverse));
-        pack(out, self.width, units);
     }
 
-    /// The value that was packed as this.
+    /// Fills in `values` after the first one: `next` makes each of the one before and of what was
+    /// packed.
     #[inline]
-    fn value(self, units: u64) -> i64 {
-        self.least
-            .wrapping_add(units.wrapping_mul(self.unit) as i64)
+    fn unpack(self, bytes: &[u8], values: &mut [i64], mut next: impl FnMut(i64, i64) -> i64) {
+        let mut value = values[0];
+        unpack(bytes, self.width, &mut values[1..], |units| {
+            let offset = units.wrapping_mul(self.unit) as i64;
+            value = next(value, self.least.wrapping_add(offset));
+            value
+        });
     }
 }
 
-/// A multiple of `unit`, divided by it without a division (Warren, "Hacker's Delight", second
-/// edition, section 10-16).
-#[inline]
-fn exact_quotient(multiple: u64, unit: u64, inverse: u64) -> u64 {
-    multiple
-        .unbounded_shr(unit.trailing_zeros())
-        .wrapping_mul(inverse)
-}
-
-/// What the odd part of `unit` is multiplied by to give 1, modulo 2^64.
-fn inverse_of_odd_part(unit: u64) -> u64 {
-    let odd = unit.unbounded_shr(unit.trailing_zeros());
-    // Right in the low three bits, and, by Newton's method, in twice as many each time.
-    (0..5).fold(odd, |inverse, _| {
-        inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)))
-    })
-}
-
-/// By Euclid's algorithm. Of 0 and a number, it is the number.
+/// By Euclid's algorithm, without a division where `one` is 0: then it is the other.
 fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
     while one != 0 {
         (one, other) = (other % one, one);
@@ -164,139 +159,87 @@ fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
     other
 }
 
-fn write_signed(out: &mut Vec<u8>, value: i64) {
-    write_varint(out, zigzag(value));
+/// What `between` makes of each value but the first and of the one before it.
+fn neighbours(values: &[i64], between: impl Fn(i64, i64) -> i64) -> Vec<i64> {
+    let pairs = values.windows(2);
+    pairs.map(|pair| between(pair[1], pair[0])).collect()
 }
 
-fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
-    read_varint(bytes).map(unzigzag)
-}
-
-/// The differences between neighbours.
-fn differences<'buffer>(values: &[i64], buffer: &'buffer mut Buffer) -> &'buffer [i64] {
-    for (difference, pair) in buffer.iter_mut().zip(values.windows(2)) {
-        *difference = pair[1].wrapping_sub(pair[0]);
+/// How timestamps are packed in the fewest bits: the step of the line, or 0 if there is none, the
+/// frame, and what is packed in it.
+fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
+    let differences = neighbours(timestamps, i64::wrapping_sub);
+    let frame = Frame::around(&differences).in_units(&differences);
+    // Where a difference takes a bit, nothing saves any.
+    if frame.width <= 1 {
+        return (0, frame, differences);
     }
-    &buffer[..values.len().saturating_sub(1)]
-}
-
-/// The bits in which neighbours differ.
-fn xors(values: &[i64]) -> impl Iterator<Item = u64> {
-    values.windows(2).map(|pair| (pair[1] ^ pair[0]) as u64)
+    let (first, steps) = (timestamps[0], differences.len() as u64);
+    let range = timestamps[timestamps.len() - 1].wrapping_sub(first) as u64;
+    let step = (range.saturating_add(steps / 2) / steps) as i64;
+    let mut on_line = first;
+    let distances = timestamps[1..].iter().map(|timestamp| {
+        on_line = on_line.wrapping_add(step);
+        timestamp.wrapping_sub(on_line)
+    });
+    let distances: Vec<i64> = distances.collect();
+    let around_line = Frame::around(&distances);
+    if around_line.width < frame.width {
+        return (step, around_line.in_units(&distances), distances);
+    }
+    (0, frame, differences)
 }
 
 /// Values, each exception replaced by the digits before it: the difference to these is 0, and so
-/// nearly always takes no more bits than the others do.
-fn without_exceptions(values: &[i64]) -> Vec<i64> {
+/// nearly always takes no more bits than the others do. And the bytes of the exceptions.
+fn without_exceptions(values: &[i64]) -> (Cow<'static, [i64]>, Vec<u8>) {
     let first = values.iter().find(|&&value| !is_exception(value));
     let mut before = first.copied().unwrap_or(0);
-    let plain = values.iter().map(|&value| {
-        if !is_exception(value) {
+    let mut exceptions = Vec::new();
+    let plain = (0..).zip(values).map(|(place, &value)| {
+        if is_exception(value) {
+            exceptions.push(place);
+            exceptions.extend(value.to_le_bytes());
+        } else {
             before = value;
         }
         before
     });
-    plain.collect()
-}
-
-/// What is packed of the timestamps: of all but the first, or the first two.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    /// Differences.
-    Steps,
-    /// Differences of differences.
-    Changes { first_step: i64 },
-    /// Distances from where they would be with this step between all of them.
-    Line { step: i64 },
-}
-
-impl Order {
-    /// The order whose residuals take the fewest bits, and their frame.
-    fn narrowest(timestamps: &[i64], buffer: &mut Buffer) -> (Order, Frame) {
-        let steps = Order::Steps.residuals(timestamps, buffer);
-        let mut best = (Order::Steps, Frame::around(steps).in_units(steps));
-        // Where steps take a bit, nothing saves any.
-        if best.1.width > 1 {
-            let others = [Order::changes(timestamps), Order::line(timestamps)];
-            for order in others.into_iter().flatten() {
-                // Most are too wide from the beginning.
-                let sample = &timestamps[..timestamps.len().min(SAMPLE_POINTS)];
-                let sample = Frame::around(order.residuals(sample, buffer));
-                if sample.width >= best.1.width {
-                    continue;
-                }
-                let residuals = order.residuals(timestamps, buffer);
-                let frame = Frame::around(residuals);
-                if frame.width < best.1.width {
-                    best = (order, frame.in_units(residuals));
-                }
-            }
-        }
-        best
-    }
-
-    /// Differences of differences, of two timestamps at least.
-    fn changes(timestamps: &[i64]) -> Option<Order> {
-        let first_step = timestamps.get(1)?.wrapping_sub(timestamps[0]);
-        Some(Order::Changes { first_step })
-    }
-
-    /// Distances from a line between the first timestamp and the last.
-    fn line(timestamps: &[i64]) -> Option<Order> {
-        let (first, last) = (timestamps.first()?, timestamps.last()?);
-        let steps = timestamps.len() as u64 - 1;
-        let range = last.wrapping_sub(*first) as u64;
-        let step = range.saturating_add(steps / 2).checked_div(steps)? as i64;
-        Some(Order::Line { step })
-    }
-
-    /// How many timestamps the header tells, before those that something is packed of.
-    fn in_header(self) -> usize {
-        match self {
-            Order::Changes { .. } => 2,
-            Order::Steps | Order::Line { .. } => 1,
-        }
-    }
-
-    /// What is packed of the timestamps.
-    fn residuals<'buffer>(self, timestamps: &[i64], buffer: &'buffer mut Buffer) -> &'buffer [i64] {
-        match self {
-            Order::Steps => return differences(timestamps, buffer),
-            Order::Changes { .. } => {
-                for (change, three) in buffer.iter_mut().zip(timestamps.windows(3)) {
-                    let (step, next) = (three[1].wrapping_sub(three[0]), three[2]);
-                    *change = next.wrapping_sub(three[1]).wrapping_sub(step);
-                }
-            }
-            Order::Line { step } => {
-                let mut on_line = timestamps[0];
-                for (distance, timestamp) in buffer.iter_mut().zip(&timestamps[1..]) {
-                    on_line = on_line.wrapping_add(step);
-                    *distance = timestamp.wrapping_sub(on_line);
-                }
-            }
-        }
-        &buffer[..timestamps.len().saturating_sub(self.in_header())]
-    }
+    (plain.collect(), exceptions)
 }
 
 /// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
 /// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
-    let plain = (run.exceptions() > 0).then(|| without_exceptions(run.values()));
-    let values = plain.as_deref().unwrap_or(run.values());
-    let mut buffer = [0; RUN_POINTS];
-    let header = Header::of(run, values, &mut buffer);
+    let (values, exceptions) = match run.has_exceptions() {
+        true => without_exceptions(run.values()),
+        false => (Cow::Borrowed(run.values()), Vec::new()),
+    };
+    let (step, timestamp_frame, timestamp_residuals) = narrowest(run.timestamps());
+    let (value_frame, value_residuals) = match run.kind() {
+        Kind::Digits { .. } => {
+            let differences = neighbours(&values, i64::wrapping_sub);
+            (Frame::around(&differences), differences)
+        }
+        Kind::Bits => {
+            let xors = neighbours(&values, i64::bitxor);
+            (Frame::of_bits(&xors), xors)
+        }
+    };
+    let header = Header {
+        count: run.len(),
+        first_timestamp: run.timestamps()[0],
+        step,
+        timestamps: timestamp_frame,
+        kind: run.kind(),
+        first_value: values[0],
+        values: value_frame,
+        exceptions: exceptions.len() / EXCEPTION_BYTES,
+    };
     header.write(out, base);
-    header.pack(out, run.timestamps(), values, &mut buffer);
-    let exceptions = plain.map_or(&[][..], |_| run.values());
-    for (place, value) in (0..)
-        .zip(exceptions)
-        .filter(|(_, value)| is_exception(**value))
-    {
-        out.push(place);
-        out.extend(value.to_le_bytes());
-    }
+    timestamp_frame.pack(out, &timestamp_residuals);
+    value_frame.pack(out, &value_residuals);
+    out.extend(exceptions);
 }
 
 /// What stands before the packed bits of a chunk.
@@ -304,91 +247,45 @@ pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
 pub struct Header {
     pub count: usize,
     pub first_timestamp: i64,
-    order: Order,
+    /// Between timestamps on the line from which their distances are packed. 0 if there is none:
+    /// then their differences are.
+    step: i64,
     timestamps: Frame,
     kind: Kind,
     first_value: i64,
+    /// Its unit is 1 among digits; a power of two among bits.
     values: Frame,
-    shift: u32,
     exceptions: usize,
 }
 
 impl Header {
-    /// Chooses how a run of at least one point is packed; `values` are its own without exceptions.
-    fn of(run: &Run, values: &[i64], buffer: &mut Buffer) -> Header {
-        let timestamps = run.timestamps();
-        let (order, timestamp_frame) = Order::narrowest(timestamps, buffer);
-        let (value_frame, shift) = match run.kind() {
-            Kind::Digits { .. } => (Frame::around(differences(values, buffer)), 0),
-            Kind::Bits => {
-                let all = xors(values).fold(0, |all, xor| all | xor);
-                let shift = if all == 0 { 0 } else { all.trailing_zeros() };
-                let width = width_of(all >> shift);
-                let (least, unit) = (0, 1);
-                (Frame { least, unit, width }, shift)
-            }
-        };
-        Header {
-            count: timestamps.len(),
-            first_timestamp: timestamps[0],
-            order,
-            timestamps: timestamp_frame,
-            kind: run.kind(),
-            first_value: values[0],
-            values: value_frame,
-            shift,
-            exceptions: run.exceptions(),
-        }
-    }
-
     /// Appends the header, and nothing of what follows it.
     pub fn write(&self, out: &mut Vec<u8>, base: i64) {
-        let (order_bit, line_bit, step) = match self.order {
-            Order::Steps => (0, 0, None),
-            Order::Changes { first_step } => (HIGH_BIT, 0, Some(first_step)),
-            Order::Line { step } => (0, NEXT_BIT, Some(step)),
+        let (is_bits, decimals_or_shift) = match self.kind {
+            Kind::Digits { decimals } => (false, decimals),
+            Kind::Bits => (true, self.values.unit.trailing_zeros() as u8),
         };
-        let (kind_bit, decimals_or_shift) = match self.kind {
-            Kind::Digits { decimals } => (0, decimals),
-            Kind::Bits => (HIGH_BIT, self.shift as u8),
-        };
-        let unit = Some(self.timestamps.unit).filter(|&unit| unit != 1);
-        let unit_bit = unit.map_or(0, |_| HIGH_BIT);
-        let exceptions_bit = if self.exceptions > 0 {
-            EXCEPTIONS_BIT
-        } else {
-            0
-        };
-        out.push((self.count - 1) as u8);
-        out.push(self.timestamps.width as u8 | order_bit);
-        out.push(self.values.width as u8 | kind_bit);
-        out.push(decimals_or_shift | unit_bit | line_bit | exceptions_bit);
-        write_varint(out, self.first_timestamp.wrapping_sub(base) as u64);
-        if let Some(step) = step {
-            write_signed(out, step);
-        }
-        write_signed(out, self.timestamps.least);
-        if let Some(unit) = unit {
-            write_varint(out, unit);
-        }
-        write_signed(out, self.first_value);
-        if let Kind::Digits { .. } = self.kind {
-            write_signed(out, self.values.least);
-        }
-        if self.exceptions > 0 {
-            out.push(self.exceptions as u8);
-        }
-    }
-
-    fn pack(&self, out: &mut Vec<u8>, timestamps: &[i64], values: &[i64], buffer: &mut Buffer) {
-        let residuals = self.order.residuals(timestamps, buffer);
-        self.timestamps.pack(out, residuals);
-        match self.kind {
-            Kind::Digits { .. } => self.values.pack(out, differences(values, buffer)),
-            Kind::Bits => {
-                let shifted = xors(values).map(|xor| xor >> self.shift);
-                pack(out, self.values.width, shifted);
-            }
+        let required = [
+            self.first_timestamp.wrapping_sub(base) as u64,
+            zigzag(self.timestamps.least),
+            zigzag(self.first_value),
+            zigzag(self.values.least),
+        ];
+        let optional @ [step, unit, exceptions] = [
+            zigzag(self.step),
+            self.timestamps.unit.wrapping_sub(1),
+            self.exceptions as u64,
+        ];
+        let bit = |bit, is_set| if is_set { bit } else { 0 };
+        out.extend([
+            (self.count - 1) as u8,
+            self.timestamps.width as u8 | bit(HIGH_BIT, step != 0),
+            self.values.width as u8 | bit(HIGH_BIT, is_bits),
+            decimals_or_shift | bit(HIGH_BIT, unit != 0) | bit(NEXT_BIT, exceptions != 0),
+        ]);
+        let optional = optional.into_iter().filter(|&number| number != 0);
+        for number in required.into_iter().chain(optional) {
+            write_varint(out, number);
         }
     }
 
@@ -399,210 +296,149 @@ impl Header {
 
     /// Takes the header off the front of `bytes`, which may be any; `None` if they are no chunk.
     pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
-        let (&[count, order, kind, flags], rest) = bytes.split_first_chunk()?;
+        let (&[count, timestamps, values, flags], rest) = bytes.split_first_chunk()?;
         *bytes = rest;
-        let is_bits = kind & HIGH_BIT != 0;
-        let has_exceptions = !is_bits && flags & EXCEPTIONS_BIT != 0;
-        let shift = flags & !HIGH_BIT & !NEXT_BIT;
-        let decimals = shift & !EXCEPTIONS_BIT;
-        let count = usize::from(count) + 1;
-        let widths = [order, kind].map(|byte| u32::from(byte & !HIGH_BIT));
-        if count > RUN_POINTS || widths.iter().any(|&width| width > u64::BITS) {
-            return None;
-        }
-        let kind = match is_bits {
-            true => Kind::Bits,
-            false if decimals <= DECIMALS_MAX => Kind::Digits { decimals },
+        let decimals_or_shift = flags & !HIGH_BIT & !NEXT_BIT;
+        let (kind, value_unit) = match values & HIGH_BIT != 0 {
+            true => (Kind::Bits, 1 << decimals_or_shift),
+            false if decimals_or_shift <= DECIMALS_MAX => {
+                let decimals = decimals_or_shift;
+                (Kind::Digits { decimals }, 1)
+            }
             false => return None,
         };
-        let first_timestamp = base.wrapping_add(read_varint(bytes)? as i64);
-        let order = match (order & HIGH_BIT != 0, flags & NEXT_BIT != 0) {
-            (false, false) => Order::Steps,
-            (true, false) => Order::Changes {
-                first_step: read_signed(bytes)?,
-            },
-            (false, true) => Order::Line {
-                step: read_signed(bytes)?,
-            },
-            (true, true) => return None,
+        let mut number = |is_there| match is_there {
+            true => read_varint(bytes),
+            false => Some(0),
         };
-        let timestamps = Frame {
-            least: read_signed(bytes)?,
-            unit: if flags & HIGH_BIT != 0 {
-                read_varint(bytes)?
-            } else {
-                1
-            },
-            width: widths[0],
+        let first_timestamp = base.wrapping_add(number(true)? as i64);
+        let least_timestamp = unzigzag(number(true)?);
+        let first_value = unzigzag(number(true)?);
+        let least_value = unzigzag(number(true)?);
+        let step = unzigzag(number(timestamps & HIGH_BIT != 0)?);
+        let timestamp_unit = number(flags & HIGH_BIT != 0)?.wrapping_add(1);
+        let exceptions = number(flags & NEXT_BIT != 0)?;
+        let frame = |least, unit, width| Frame {
+            least,
+            unit,
+            width: u32::from(width & !HIGH_BIT),
         };
-        let first_value = read_signed(bytes)?;
-        let values = Frame {
-            least: if is_bits { 0 } else { read_signed(bytes)? },
-            unit: 1,
-            width: widths[1],
-        };
-        let exceptions = if has_exceptions {
-            usize::from(*bytes.split_off_first()?)
-        } else {
-            0
-        };
-        Some(Header {
-            count,
+        let header = Header {
+            count: usize::from(count) + 1,
             first_timestamp,
-            order,
-            timestamps,
+            step,
+            timestamps: frame(least_timestamp, timestamp_unit, timestamps),
             kind,
             first_value,
-            values,
-            shift: u32::from(shift),
-            exceptions,
-        })
+            values: frame(least_value, value_unit, values),
+            exceptions: exceptions.try_into().ok()?,
+        };
+        let most_bits = header.timestamps.width.max(header.values.width);
+        let exceptions_max = if kind == Kind::Bits { 0 } else { header.count };
+        let is_sound = most_bits <= u64::BITS && header.exceptions <= exceptions_max;
+        (is_sound && header.count <= RUN_POINTS).then_some(header)
     }
 
-    fn timestamp_bytes(&self) -> usize {
-        let packed = self.count.saturating_sub(self.order.in_header());
-        packed_bytes(packed, self.timestamps.width)
-    }
-
-    fn value_bytes(&self) -> usize {
-        packed_bytes(self.count - 1, self.values.width)
+    fn bytes_in(&self, frame: Frame) -> usize {
+        packed_bytes(self.count - 1, frame.width)
     }
 
     /// How many bytes of the chunk follow the header.
     pub fn packed_bytes(&self) -> usize {
-        self.timestamp_bytes() + self.value_bytes() + EXCEPTION_BYTES * self.exceptions
+        let packed = self.bytes_in(self.timestamps) + self.bytes_in(self.values);
+        packed + EXCEPTION_BYTES * self.exceptions
     }
 
     /// Decodes what follows the header, at the front of `bytes`. `None` if there is less, if
-    /// timestamps do not ascend, or if an exception has no place of its own.
+    /// timestamps do not ascend, or if an exception has no place of its own or looks like digits.
     pub fn decode(&self, bytes: &[u8], run: &mut Run) -> Option<()> {
         if bytes.len() < self.packed_bytes() {
             return None;
         }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
-        let value_bytes = &bytes[self.timestamp_bytes()..];
-        let (timestamps, values) = run.reset(self.count, self.kind, self.exceptions);
-        self.decode_timestamps(bytes, timestamps);
-        self.decode_values(value_bytes, values);
-        if self.exceptions > 0 {
-            self.read_exceptions(&value_bytes[self.value_bytes()..], values)?;
+        let (_, value_bytes) = bytes.split_at(self.bytes_in(self.timestamps));
+        let (timestamps, values) = run.reset(self.count, self.kind, self.exceptions > 0);
+        values[0] = self.first_value;
+        match self.kind {
+            Kind::Digits { .. } => self.values.unpack(value_bytes, values, i64::wrapping_add),
+            Kind::Bits => self.values.unpack(value_bytes, values, i64::bitxor),
         }
-        timestamps
-            .is_sorted_by(|one, next| one < next)
-            .then_some(())
+        let (_, exceptions) = value_bytes.split_at(self.bytes_in(self.values));
+        let exceptions = exceptions.chunks_exact(EXCEPTION_BYTES);
+        let mut next_place = 0;
+        for exception in exceptions.take(self.exceptions) {
+            let (&place, bits) = exception.split_first()?;
+            let (place, bits) = (
+                usize::from(place),
+                i64::from_le_bytes(bits.try_into().ok()?),
+            );
+            if place < next_place || !is_exception(bits) {
+                return None;
+            }
+            *values.get_mut(place)? = bits;
+            next_place = place + 1;
+        }
+        self.decode_timestamps(bytes, timestamps)
     }
 
     /// As [`decode`](Self::decode), and `None` also if a value is out of the range of digits and no
     /// exception: of bytes from elsewhere.
     pub fn decode_checked(&self, bytes: &[u8], run: &mut Run) -> Option<()> {
         self.decode(bytes, run)?;
-        let values = run.values().iter();
-        let is_sound = self.kind == Kind::Bits
-            || values.filter(|&&value| is_exception(value)).count() == self.exceptions;
-        is_sound.then_some(())
+        let out_of_range = run.values().iter().filter(|&&value| is_exception(value));
+        (self.kind == Kind::Bits || out_of_range.count() == self.exceptions).then_some(())
     }
 
     /// The last timestamp, if [`decode_checked`](Self::decode_checked) would decode these bytes.
-    /// Decodes into `run` only what the header leaves open.
+    /// Decodes into `run` only what the header does not prove.
     pub fn check(&self, bytes: &[u8], run: &mut Run) -> Option<i64> {
         if bytes.len() < self.packed_bytes() {
             return None;
         }
-        if !self.has_sound_values() {
+        if !self.proves_values() {
             self.decode_checked(bytes, run)?;
-            return run.timestamps().last().copied();
+        } else if let Some(last) = self.last_in_step() {
+            return Some(last);
+        } else {
+            let (timestamps, _) = run.reset(self.count, self.kind, false);
+            self.decode_timestamps(bytes, timestamps)?;
         }
-        if let (Order::Steps, 0) = (self.order, self.timestamps.width) {
-            return self.last_in_step();
-        }
-        let (timestamps, _) = run.reset(self.count, self.kind, 0);
-        self.decode_timestamps(bytes, timestamps);
-        let is_ascending = timestamps.is_sorted_by(|one, next| one < next);
-        timestamps.last().copied().filter(|_| is_ascending)
+        run.timestamps().last().copied()
     }
 
     /// Whether the header alone shows that the values are sound: any bits of doubles are; digits
     /// are where no sum of differences can leave their range.
-    fn has_sound_values(&self) -> bool {
-        let Kind::Digits { .. } = self.kind else {
-            return true;
-        };
+    fn proves_values(&self) -> bool {
         let least = i128::from(self.values.least);
         let most = least + ((1 << self.values.width) - 1);
         let farthest = least.abs().max(most.abs()) * (self.count as i128 - 1);
         let first = i128::from(self.first_value).abs();
-        self.exceptions == 0 && first + farthest < i128::from(DIGITS_LIMIT)
+        let is_in_range = first + farthest < i128::from(DIGITS_LIMIT);
+        self.kind == Kind::Bits || self.exceptions == 0 && is_in_range
     }
 
-    /// The last timestamp of a series in step, if its timestamps ascend.
+    /// The last timestamp, if the header alone shows that all ascend by the same difference.
     fn last_in_step(&self) -> Option<i64> {
-        let steps = self.count as i64 - 1;
-        let range = self.timestamps.least.checked_mul(steps)?;
+        let range = self.timestamps.least.checked_mul(self.count as i64 - 1)?;
         let last = self.first_timestamp.checked_add(range)?;
-        (steps == 0 || self.timestamps.least > 0).then_some(last)
+        let is_in_step = self.step == 0 && self.timestamps.width == 0;
+        (is_in_step && self.timestamps.least > 0).then_some(last)
     }
 
-    #[cold]
-    fn read_exceptions(&self, bytes: &[u8], values: &mut [i64]) -> Option<()> {
-        let mut start = 0;
-        for exception in bytes.chunks_exact(EXCEPTION_BYTES).take(self.exceptions) {
-            let (&place, bits) = exception.split_first()?;
-            let place = usize::from(place);
-            let bits = i64::from_le_bytes(bits.try_into().ok()?);
-            if place < start || !is_exception(bits) {
-                return None;
-            }
-            *values.get_mut(place)? = bits;
-            start = place + 1;
-        }
-        Some(())
-    }
-
+    /// `None` if they do not ascend.
     #[inline]
-    fn decode_timestamps(&self, bytes: &[u8], timestamps: &mut [i64]) {
-        let (frame, width) = (self.timestamps, self.timestamps.width);
-        let packed = self.count.saturating_sub(self.order.in_header());
-        let mut timestamp = self.first_timestamp;
-        timestamps[0] = timestamp;
-        match self.order {
-            Order::Steps => unpack(bytes, width, packed, |place, units| {
-                timestamp = timestamp.wrapping_add(frame.value(units));
-                timestamps[place + 1] = timestamp;
-            }),
-            Order::Changes { first_step } => {
-                let mut step = first_step;
-                timestamp = timestamp.wrapping_add(step);
-                if let Some(second) = timestamps.get_mut(1) {
-                    *second = timestamp;
-                }
-                unpack(bytes, width, packed, |place, units| {
-                    step = step.wrapping_add(frame.value(units));
-                    timestamp = timestamp.wrapping_add(step);
-                    timestamps[place + 2] = timestamp;
-                });
-            }
-            Order::Line { step } => unpack(bytes, width, packed, |place, units| {
-                timestamp = timestamp.wrapping_add(step);
-                timestamps[place + 1] = timestamp.wrapping_add(frame.value(units));
+    fn decode_timestamps(&self, bytes: &[u8], timestamps: &mut [i64]) -> Option<()> {
+        let mut on_line = self.first_timestamp;
+        timestamps[0] = on_line;
+        match self.step {
+            0 => self.timestamps.unpack(bytes, timestamps, i64::wrapping_add),
+            step => self.timestamps.unpack(bytes, timestamps, |_, distance| {
+                on_line = on_line.wrapping_add(step);
+                on_line.wrapping_add(distance)
             }),
         }
-    }
-
-    #[inline]
-    fn decode_values(&self, bytes: &[u8], values: &mut [i64]) {
-        let Frame { least, width, .. } = self.values;
-        let mut value = self.first_value;
-        values[0] = value;
-        match self.kind {
-            Kind::Digits { .. } => unpack(bytes, width, self.count - 1, |place, offset| {
-                value = value.wrapping_add(least).wrapping_add(offset as i64);
-                values[place + 1] = value;
-            }),
-            Kind::Bits => unpack(bytes, width, self.count - 1, |place, xor| {
-                value ^= (xor << self.shift) as i64;
-                values[place + 1] = value;
-            }),
-        }
+        let is_ascending = timestamps.is_sorted_by(|one, next| one < next);
+        is_ascending.then_some(())
     }
 }
 

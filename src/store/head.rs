@@ -217,7 +217,7 @@ impl Head {
     /// newer.
     pub fn refill(&mut self, run: &Run) {
         self.clear(run.kind());
-        let has_exceptions = run.exceptions() > 0;
+        let has_exceptions = run.has_exceptions();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
             if has_exceptions && is_exception(value) {
                 self.append_exception(timestamp, value);
@@ -229,8 +229,7 @@ impl Head {
 
     /// The points.
     pub fn decode(&self, run: &mut Run) {
-        let exceptions = usize::from(self.exceptions);
-        let (timestamps, values) = run.reset(self.len(), self.kind, exceptions);
+        let (timestamps, values) = run.reset(self.len(), self.kind, self.exceptions > 0);
         let mut bytes = &self.bytes[..];
         let points = timestamps.iter_mut().zip(values);
         match self.kind {

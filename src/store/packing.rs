@@ -97,39 +97,32 @@ pub fn pack(out: &mut Vec<u8>, width: u32, values: impl Iterator<Item = u64>) {
     out.extend_from_slice(&pending.to_le_bytes()[..pending_bits.div_ceil(8) as usize]);
 }
 
-/// Calls `each` with the places and the values of the first `count` numbers of `width` bits in
-/// `bytes`. Bits past the end of `bytes` are zeros. `width` is 0 to 64.
-#[inline]
-pub fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(usize, u64)) {
-    let width = width as usize;
-    let mask = if width == 0 {
-        0
-    } else {
-        u64::MAX >> (64 - width)
-    };
-    // An unaligned word holds a whole number of up to 57 bits, wherever in a byte it begins.
-    let mut place = 0;
-    if width <= 57 {
-        while place < count {
-            let bit = place * width;
-            let Some(word) = bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) else {
-                break;
-            };
-            each(place, u64::from_le_bytes(*word) >> (bit % 8) & mask);
-            place += 1;
-        }
+/// Fills in `values` by `value_of` each of the numbers of `width` bits in `bytes`. Bits past the end
+/// of `bytes` are zeros. `width` is 0 to 64.
+#[inline(always)]
+pub fn unpack(bytes: &[u8], width: u32, values: &mut [i64], mut value_of: impl FnMut(u64) -> i64) {
+    let mask = u64::MAX.unbounded_shr(u64::BITS - width);
+    for (place, value) in values.iter_mut().enumerate() {
+        let (start, shift) = (place * width as usize / 8, place * width as usize % 8);
+        let word = bytes.get(start..start + 8).and_then(<[u8]>::first_chunk);
+        let number = match word {
+            // A word holds a whole number of up to 57 bits, wherever in a byte it begins.
+            Some(&word) if width <= 57 => u64::from_le_bytes(word) >> shift,
+            _ => (last_word(bytes, start) >> shift) as u64,
+        };
+        *value = value_of(number & mask);
     }
-    for place in place..count {
-        let bit = place * width;
-        let mut word = [0; 16];
-        let rest = bytes.get(bit / 8..).unwrap_or_default();
-        let length = rest.len().min(word.len());
-        word[..length].copy_from_slice(&rest[..length]);
-        each(
-            place,
-            (u128::from_le_bytes(word) >> (bit % 8)) as u64 & mask,
-        );
+}
+
+/// Twice as many bytes as a word has, or as many as there are.
+#[cold]
+fn last_word(bytes: &[u8], start: usize) -> u128 {
+    let mut word = [0; 16];
+    let rest = bytes.get(start..).unwrap_or_default();
+    for (byte, &from) in word.iter_mut().zip(rest) {
+        *byte = from;
     }
+    u128::from_le_bytes(word)
 }
 
 #[cfg(test)]
@@ -164,12 +157,9 @@ mod tests {
             for more in [0, 1, 7, 8, 20] {
                 // Whatever follows does not matter.
                 out.resize(packed_bytes(values.len(), width) + more, 0xa5);
-                let mut unpacked = Vec::new();
-                unpack(&out, width, values.len(), |place, value| {
-                    assert_eq!(place, unpacked.len());
-                    unpacked.push(value);
-                });
-                prop_assert_eq!(&unpacked, &values);
+                let mut unpacked = vec![0; values.len()];
+                unpack(&out, width, &mut unpacked, |value| value as i64);
+                prop_assert!(values.iter().map(|&value| value as i64).eq(unpacked));
             }
         }
     }

@@ -1,10 +1,9 @@
 //! A few consecutive points of one series, decoded.
 
-use std::mem;
 use std::ops::Range;
 
 use super::Point;
-use crate::decimal::{self, DIGITS_LIMIT};
+use crate::decimal::{self, DECIMALS_MAX, DIGITS_LIMIT, decimals_of};
 
 /// The most points of a run, and so of a head and of a chunk: as many as a head of 256 bytes takes
 /// of a series in step.
@@ -21,9 +20,9 @@ pub struct Run {
     values: [i64; RUN_POINTS],
     length: usize,
     kind: Kind,
-    /// How many values are exceptions: doubles among digits, kept as their bits, which are out of
-    /// the range of digits. The store hands out no run that has any.
-    exceptions: usize,
+    /// Whether some values may be exceptions: doubles among digits, kept as their bits, which are
+    /// out of the range of digits. The store hands out no run that has any.
+    has_exceptions: bool,
 }
 
 /// What the values of a run are.
@@ -49,26 +48,21 @@ impl Run {
             values: [0; RUN_POINTS],
             length: 0,
             kind: Kind::Bits,
-            exceptions: 0,
+            has_exceptions: false,
         }
     }
 
     /// These points, at most [`RUN_POINTS`], in the kind that takes the least memory.
     pub(super) fn of_points(points: &[Point]) -> Run {
         let mut run = Run::new();
-        let kind = Kind::of_points(points);
-        if !run.fill(points, kind) {
-            run.fill(points, Kind::Bits);
+        for kind in [Kind::of_points(points), Kind::Bits] {
+            run.clear(kind);
+            let mut each = points.iter();
+            if each.all(|&point| run.try_push(point, points.len())) {
+                break;
+            }
         }
         run
-    }
-
-    /// Holds these points instead; `false` if this kind cannot keep all of them.
-    fn fill(&mut self, points: &[Point], kind: Kind) -> bool {
-        self.clear(kind);
-        points
-            .iter()
-            .all(|&point| self.try_push(point, points.len()))
     }
 
     /// How many points there are.
@@ -83,7 +77,7 @@ impl Run {
 
     /// Removes all points. Those that are pushed next are of this kind.
     pub(super) fn clear(&mut self, kind: Kind) {
-        (self.length, self.kind, self.exceptions) = (0, kind, 0);
+        (self.length, self.kind, self.has_exceptions) = (0, kind, false);
     }
 
     /// Appends a point whose value is of this run's kind.
@@ -104,9 +98,9 @@ impl Run {
     fn try_push(&mut self, Point { timestamp, value }: Point, points: usize) -> bool {
         if let Some(value) = self.kind.of_value(value) {
             self.push(timestamp, value);
-        } else if let Some(value) = exception_of(value, self.exceptions, points) {
+        } else if let Some(value) = exception_of(value, self.exceptions(), points) {
             self.push(timestamp, value);
-            self.exceptions += 1;
+            self.has_exceptions = true;
         } else {
             return false;
         }
@@ -134,13 +128,10 @@ impl Run {
         self.timestamps[start..end].copy_from_slice(&other.timestamps[range.clone()]);
         self.values[start..end].copy_from_slice(&other.values[range]);
         self.length = end;
-        if other.exceptions > 0 {
-            let values = self.values[start..end].iter();
-            self.exceptions += values.filter(|&&value| is_exception(value)).count();
-        }
+        self.has_exceptions |= other.has_exceptions;
     }
 
-    /// Makes room for `length` points, of which so many are exceptions, and hands out their
+    /// Makes room for `length` points, of which some may be exceptions, and hands out their
     /// timestamps and values to be filled in.
     ///
     /// # Panics
@@ -150,9 +141,9 @@ impl Run {
         &mut self,
         length: usize,
         kind: Kind,
-        exceptions: usize,
+        has_exceptions: bool,
     ) -> (&mut [i64], &mut [i64]) {
-        (self.length, self.kind, self.exceptions) = (length, kind, exceptions);
+        (self.length, self.kind, self.has_exceptions) = (length, kind, has_exceptions);
         (&mut self.timestamps[..length], &mut self.values[..length])
     }
 
@@ -160,8 +151,14 @@ impl Run {
         self.kind
     }
 
-    pub(super) fn exceptions(&self) -> usize {
-        self.exceptions
+    /// Whether there may be exceptions among the values.
+    pub(super) fn has_exceptions(&self) -> bool {
+        self.has_exceptions
+    }
+
+    fn exceptions(&self) -> usize {
+        let places = 0..self.length;
+        places.filter(|&place| self.is_exception(place)).count()
     }
 
     /// Their timestamps, ascending.
@@ -193,32 +190,19 @@ impl Run {
 
     #[inline]
     fn is_exception(&self, place: usize) -> bool {
-        self.exceptions > 0 && is_exception(self.values[place])
+        self.has_exceptions && is_exception(self.values[place])
     }
 
     /// Removes all points but those after `after` and up to `until`.
     pub(super) fn keep(&mut self, after: Option<i64>, until: i64) {
         let timestamps = self.timestamps();
-        let start = after.map_or(0, |after| {
-            timestamps.partition_point(|&timestamp| timestamp <= after)
-        });
-        let end = timestamps
-            .partition_point(|&timestamp| timestamp <= until)
-            .max(start);
-        self.keep_range(start..end);
-    }
-
-    fn keep_range(&mut self, range: Range<usize>) {
-        if self.exceptions > 0 {
-            self.exceptions = range
-                .clone()
-                .filter(|&place| self.is_exception(place))
-                .count();
-        }
-        self.length = range.len();
-        if range.start > 0 {
-            self.timestamps.copy_within(range.clone(), 0);
-            self.values.copy_within(range, 0);
+        let place_past = |last| timestamps.partition_point(|&timestamp| timestamp <= last);
+        let start = after.map_or(0, place_past);
+        let end = place_past(until).max(start);
+        self.length = end - start;
+        if start > 0 {
+            self.timestamps.copy_within(start..end, 0);
+            self.values.copy_within(start..end, 0);
         }
     }
 
@@ -226,53 +210,24 @@ impl Run {
     /// the kind changes: what was decoded is decoded once more for each of them. With more, all
     /// become bits.
     pub(super) fn unify_kind(&mut self) {
-        if self.exceptions == 0 {
+        let exceptions = self.exceptions();
+        if exceptions == 0 {
             return;
         }
         let mut first = true;
-        if self.exceptions <= EXCEPTIONS_CUT_MAX {
+        if exceptions <= EXCEPTIONS_CUT_MAX {
             first = self.is_exception(0);
             let same = (0..self.length).take_while(|&place| self.is_exception(place) == first);
-            self.keep_range(0..same.count());
+            self.length = same.count();
         } else {
             for place in 0..self.length {
                 self.values[place] = self.point(place).value.to_bits() as i64;
             }
         }
         if first {
-            (self.kind, self.exceptions) = (Kind::Bits, 0);
+            self.kind = Kind::Bits;
         }
-    }
-
-    /// Adds a point of this run's kind where its timestamp belongs, or in place of the one there.
-    /// Returns the value that it replaces.
-    ///
-    /// Constant time past the last point, else linear.
-    ///
-    /// # Panics
-    ///
-    /// If there are [`RUN_POINTS`] already.
-    pub(super) fn insert(&mut self, timestamp: i64, value: i64) -> Option<i64> {
-        let length = self.length;
-        if self
-            .timestamps()
-            .last()
-            .is_none_or(|&last| last < timestamp)
-        {
-            self.push(timestamp, value);
-            return None;
-        }
-        let place = self
-            .timestamps()
-            .partition_point(|&earlier| earlier < timestamp);
-        if self.timestamps[place] == timestamp {
-            return Some(mem::replace(&mut self.values[place], value));
-        }
-        self.timestamps.copy_within(place..length, place + 1);
-        self.values.copy_within(place..length, place + 1);
-        (self.timestamps[place], self.values[place]) = (timestamp, value);
-        self.length += 1;
-        None
+        self.has_exceptions = false;
     }
 
     /// Sorts points in any order by timestamp. Of several at one timestamp, the last stays.
@@ -280,28 +235,29 @@ impl Run {
         if self.timestamps().is_sorted_by(|one, next| one < next) {
             return;
         }
-        let unsorted = self.clone();
+        let points = self
+            .timestamps()
+            .iter()
+            .copied()
+            .zip(self.values().iter().copied());
+        // The sort is stable, so that the last one put comes first of its timestamp.
+        let mut points: Vec<(i64, i64)> = points.rev().collect();
+        points.sort_by_key(|&(timestamp, _)| timestamp);
+        points.dedup_by_key(|&mut (timestamp, _)| timestamp);
         self.length = 0;
-        for (&timestamp, &value) in unsorted.timestamps().iter().zip(unsorted.values()) {
-            let replaced = self.insert(timestamp, value);
-            self.exceptions -=
-                usize::from(unsorted.exceptions > 0 && replaced.is_some_and(is_exception));
+        for (timestamp, value) in points {
+            self.push(timestamp, value);
         }
     }
 
     /// Whether each of these points of another run is here with the same value to the bit.
     pub(super) fn holds(&self, other: &Run, places: Range<usize>) -> bool {
-        let is_same_kind = self.kind == other.kind;
         let mut start = 0;
         places.into_iter().all(|place| {
             start = self.place_from(start, other.timestamps[place]);
-            start < self.length
-                && self.timestamps[start] == other.timestamps[place]
-                && if is_same_kind {
-                    self.values[start] == other.values[place]
-                } else {
-                    self.point(start).value.to_bits() == other.point(place).value.to_bits()
-                }
+            self.timestamps().get(start) == Some(&other.timestamps[place])
+                && (self.kind == other.kind && self.values[start] == other.values[place]
+                    || self.point(start).value.to_bits() == other.point(place).value.to_bits())
         })
     }
 
@@ -315,39 +271,25 @@ impl Run {
 
     /// Merges `late` points into these, and leaves the first [`RUN_POINTS`].
     pub(super) fn merge_first(&mut self, late: &Run) {
-        let before = self.clone();
-        let mut is_first = true;
-        let mut each = |run: &Run| {
-            if mem::take(&mut is_first) {
-                self.clone_from(run);
-            }
-        };
-        let mut merged = Merged::new(before.kind, RUN_POINTS, &mut each);
-        merged.merge(&before, late, 0..late.len());
-        merged.finish();
+        let mut merged = Merged::new(self.kind, RUN_POINTS, self.len() + late.len());
+        merged.merge(self, late, 0..late.len());
+        *self = merged.runs.swap_remove(0);
     }
 }
 
-/// Points on their way into runs of at most `most` points, each of which is handed to `each` as
-/// soon as it is complete.
-pub struct Merged<'each> {
-    run: Run,
+/// Points by ascending timestamp, in runs of `most` points each, but for the last one.
+pub struct Merged {
+    pub runs: Vec<Run>,
     /// The kind that each run begins with.
     kind: Kind,
     most: usize,
-    each: &'each mut dyn FnMut(&Run),
 }
 
-impl Merged<'_> {
-    pub fn new(kind: Kind, most: usize, each: &mut dyn FnMut(&Run)) -> Merged<'_> {
-        let mut run = Run::new();
-        run.clear(kind);
-        Merged {
-            run,
-            kind,
-            most,
-            each,
-        }
+impl Merged {
+    /// For about so many points.
+    pub fn new(kind: Kind, most: usize, points: usize) -> Merged {
+        let runs = Vec::with_capacity(points.div_ceil(most));
+        Merged { runs, kind, most }
     }
 
     /// Appends the points of a run and those of `late` at these places by ascending timestamp. A
@@ -369,25 +311,18 @@ impl Merged<'_> {
 
     fn extend(&mut self, other: &Run, mut range: Range<usize>) {
         while !range.is_empty() {
-            let middle = range.end.min(range.start + self.most - self.run.len());
-            self.run.extend(other, range.start..middle);
-            range.start = middle;
-            if self.run.len() == self.most {
-                self.hand_out();
+            match self.runs.last_mut().filter(|run| run.len() < self.most) {
+                Some(run) => {
+                    let middle = range.end.min(range.start + self.most - run.len());
+                    run.extend(other, range.start..middle);
+                    range.start = middle;
+                }
+                None => self.runs.push(Run {
+                    kind: self.kind,
+                    ..Run::new()
+                }),
             }
         }
-    }
-
-    /// Hands out the last run.
-    pub fn finish(mut self) {
-        if !self.run.is_empty() {
-            self.hand_out();
-        }
-    }
-
-    fn hand_out(&mut self) {
-        (self.each)(&self.run);
-        self.run.clear(self.kind);
     }
 }
 
@@ -397,33 +332,29 @@ impl Kind {
 
     /// The fewest decimals that leave few enough exceptions among these points, or bits.
     fn of_points(points: &[Point]) -> Kind {
-        let most = exceptions_max(points.len()).min(points.len().saturating_sub(1));
+        const NEVER: u8 = DECIMALS_MAX + 1;
+        let most = exceptions_max(points.len());
         // How many points need so many decimals.
-        let mut needed = [0; decimal::DECIMALS_MAX as usize + 1];
-        let mut exceptions = points.len();
-        let mut never = 0;
+        let mut needed = [0; NEVER as usize + 1];
         for point in points {
-            match decimal::decimals_of(point.value, 0) {
-                Some(decimals) => needed[usize::from(decimals)] += 1,
-                None => never += 1,
-            }
-            if never > most {
+            let decimals = decimals_of(point.value, 0).unwrap_or(NEVER);
+            needed[usize::from(decimals)] += 1;
+            if needed[usize::from(NEVER)] > most {
                 return Kind::Bits;
             }
         }
-        for (decimals, count) in (0..).zip(needed) {
-            exceptions -= count;
-            if exceptions <= most {
-                return Kind::Digits { decimals };
-            }
-        }
-        Kind::Bits
+        let is_enough = |&decimals: &u8| {
+            let exceptions = needed.iter().skip(usize::from(decimals) + 1);
+            exceptions.sum::<usize>() <= most
+        };
+        let decimals = (0..=DECIMALS_MAX).find(is_enough);
+        decimals.map_or(Kind::Bits, |decimals| Kind::Digits { decimals })
     }
 
     /// The kind of digits with the fewest decimals that keeps a value; of a value that none keeps,
     /// integers, among which it is an exception.
     pub fn of_first(value: f64) -> Kind {
-        let decimals = decimal::decimals_of(value, 0).unwrap_or(0);
+        let decimals = decimals_of(value, 0).unwrap_or(0);
         Kind::Digits { decimals }
     }
 

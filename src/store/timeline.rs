@@ -193,16 +193,14 @@ impl Timeline {
         if run.holds(&late, 0..late.len()) {
             return 0;
         }
-        let mut is_first = true;
-        let mut each = |run: &Run| {
-            if !mem::take(&mut is_first) {
+        let mut merged = Merged::new(run.kind(), RUN_POINTS, run.len() + late.len());
+        merged.merge(&run, &late, 0..late.len());
+        for (place, run) in merged.runs.iter().enumerate() {
+            if place > 0 {
                 self.seal();
             }
             self.head.refill(run);
-        };
-        let mut merged = Merged::new(run.kind(), RUN_POINTS, &mut each);
-        merged.merge(&run, &late, 0..late.len());
-        merged.finish();
+        }
         run.len() + late.len()
     }
 
@@ -238,18 +236,11 @@ impl Timeline {
         if late.is_empty() {
             return None;
         }
-        let (late, head) = (late.in_order(), run.clone());
-        let (mut block, mut is_first) = (None, true);
-        let mut each = |next: &Run| {
-            if !mem::take(&mut is_first) {
-                block = Some(Block::of_run(run));
-            }
-            run.clone_from(next);
-        };
-        let mut merged = Merged::new(head.kind(), RUN_POINTS, &mut each);
-        merged.merge(&head, &late, 0..late.len());
-        merged.finish();
-        block
+        let late = late.in_order();
+        let mut merged = Merged::new(run.kind(), RUN_POINTS, run.len() + late.len());
+        merged.merge(run, &late, 0..late.len());
+        *run = merged.runs.pop()?;
+        merged.runs.pop().map(|before| Block::of_run(&before))
     }
 
     /// Decodes the next points after `after` and up to `until`, and says whether there are any.
