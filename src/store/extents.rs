@@ -28,14 +28,11 @@ impl Extents {
     /// and the last timestamp for which this is so.
     pub fn find(&self, timestamp: i64) -> Result<&Extent, (usize, i64)> {
         let list = self.as_slice();
-        let place = list.partition_point(|extent| extent.from <= timestamp);
-        match list[..place].last() {
-            Some(extent) if timestamp <= extent.to => Ok(extent),
+        let place = list.partition_point(|extent| extent.to < timestamp);
+        match list.get(place) {
+            Some(extent) if extent.from <= timestamp => Ok(extent),
             // Does not overflow: the next one begins past the timestamp.
-            _ => Err((
-                place,
-                list.get(place).map_or(i64::MAX, |next| next.from - 1),
-            )),
+            next => Err((place, next.map_or(i64::MAX, |next| next.from - 1))),
         }
     }
 
