@@ -10,41 +10,49 @@
 //!              least of what is packed of the timestamps             zigzag varint
 //!              first value                                           zigzag varint
 //!              least difference of digits; 0 of doubles              zigzag varint
-//!         A:   step of the line                                      zigzag varint
+//!         A:   step                                                  zigzag varint
 //!         B:   unit of the timestamps, less 1                        varint
 //!         C:   count of the exceptions, of digits only               varint
-//!       …      timestamps but the first: each difference from the one before or, if A, distance
-//!              from the line, less the least, by the unit, `width` bits each
-//!       …      values but the first: each difference of digits, less the least, or each XOR of
-//!              doubles, shifted right, with the one before, `width` bits each
+//!       …      what is packed of the timestamps but the first, each less the least, divided by
+//!              the unit, in `width` bits
+//!       …      digits: the difference of each but the first from the one before, less the least,
+//!              in `width` bits; doubles: the XOR of each but the first with the one before,
+//!              shifted right, in `width` bits
 //!       …      exceptions by ascending place: the place, from 0, in a byte, the bits of the double
 //!              in eight, the low ones first
 //! ```
 //!
-//! A, B and C say which numbers there are. Without A there is no line, without B the unit is 1,
+//! A, B and C say which numbers there are. Without A the step is 0, without B the unit is 1,
 //! without C there are no exceptions.
+//!
+//! What is packed of the timestamps depends on the step:
+//!
+//! - 0: the difference of each from the one before.
+//! - Positive: the distance of each from a line, which begins at the first timestamp and rises by
+//!   the step from place to place.
+//! - Negative: the difference of each difference from the one before it; of the first difference,
+//!   from the step without its sign.
 //!
 //! A varint has seven bits of the number in each byte, the lowest first, and the high bit set in all
 //! bytes but the last (LEB128). Zigzag puts signed integers in the order 0, −1, 1, −2, 2. What is
 //! packed begins in the lowest bit of a byte; the timestamps, and the values, each fill up their
-//! last byte with zeros. Digits are the value times 10^decimals, below 10^15 in magnitude.
+//! last byte with zeros. Digits are the value times 10^decimals, below 10^15 in magnitude. The first
+//! of doubles is its bits as a signed integer. In the place of an exception any digits may stand.
 //!
-//! XOR of the doubles is that of Gorilla (Pelkonen and others, "Gorilla: A Fast, Scalable,
-//! In-Memory Time Series Database", VLDB 2015, section 4.1.2). Where Gorilla chooses the bits of
-//! each point, here a run has one width, above a common least value (frame of reference) and, of
-//! doubles, below common leading and above common trailing zeros, so that it is unpacked without a
-//! branch for each point: the choice of ALP (see [`decimal`](crate::decimal)) and of
-//! VictoriaMetrics (`lib/encoding`), from which the decimal digits come as well. Differences of
-//! differences, which Gorilla has of timestamps, save nothing here: above their least, equal
-//! differences take no bits either.
+//! Differences of differences of timestamps, and XOR of the doubles, are those of Gorilla
+//! (Pelkonen and others, "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015,
+//! sections 4.1.1 and 4.1.2). Where Gorilla chooses the bits of each point, here a run has one
+//! width, above a common least value (frame of reference) and, of doubles, below common leading
+//! and above common trailing zeros, so that it is unpacked without a branch for each point: the
+//! choice of ALP (see [`decimal`](crate::decimal)) and of VictoriaMetrics (`lib/encoding`), from
+//! which the decimal digits come as well.
 //!
 //! Exceptions are doubles among digits, of which a run has few. Their bits, as an integer, are out
 //! of the range of digits. As in ALP (section 3.1), they stand apart, and the digits in their places
 //! are such that they do not widen the others.
 //!
-//! The line goes through the first timestamp with a common step: a series that is read on time and
-//! stamped a little early or late strays from it by less than from point to point. The distance of
-//! a timestamp is that from the line at its place.
+//! A series that is read on time and stamped a little early or late strays from a line by less than
+//! from point to point. One whose step itself drifts changes it little from point to point.
 //!
 //! The unit is a common divisor of all that is packed: a series in step, of which a point is
 //! missing here and there, takes a bit a point and not as many as its step has.
@@ -165,8 +173,8 @@ fn neighbours(values: &[i64], between: impl Fn(i64, i64) -> i64) -> Vec<i64> {
     pairs.map(|pair| between(pair[1], pair[0])).collect()
 }
 
-/// How timestamps are packed in the fewest bits: the step of the line, or 0 if there is none, the
-/// frame, and what is packed in it.
+/// How timestamps are packed in the fewest bits: the step of the header, the frame, and what is
+/// packed in it.
 fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
     let differences = neighbours(timestamps, i64::wrapping_sub);
     let frame = Frame::around(&differences).in_units(&differences);
@@ -176,18 +184,23 @@ fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
     }
     let (first, steps) = (timestamps[0], differences.len() as u64);
     let range = timestamps[timestamps.len() - 1].wrapping_sub(first) as u64;
+    // Positive, since there are two steps at least.
     let step = (range.saturating_add(steps / 2) / steps) as i64;
-    let mut on_line = first;
-    let distances = timestamps[1..].iter().map(|timestamp| {
-        on_line = on_line.wrapping_add(step);
-        timestamp.wrapping_sub(on_line)
-    });
-    let distances: Vec<i64> = distances.collect();
-    let around_line = Frame::around(&distances);
-    if around_line.width < frame.width {
-        return (step, around_line.in_units(&distances), distances);
+    let on_line = |place| first.wrapping_add(step.wrapping_mul(place));
+    let distances = (1..).zip(&timestamps[1..]);
+    let distances = distances.map(|(place, timestamp)| timestamp.wrapping_sub(on_line(place)));
+    let first_difference = differences[0].max(1);
+    let mut changes = vec![differences[0].wrapping_sub(first_difference)];
+    changes.extend(neighbours(&differences, i64::wrapping_sub));
+    let others = [(step, distances.collect()), (-first_difference, changes)];
+    let mut best = (0, frame, differences);
+    for (step, residuals) in others {
+        let frame = Frame::around(&residuals);
+        if frame.width < best.1.width {
+            best = (step, frame.in_units(&residuals), residuals);
+        }
     }
-    (0, frame, differences)
+    best
 }
 
 /// Values, each exception replaced by the digits before it: the difference to these is 0, and so
@@ -247,8 +260,8 @@ pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
 pub struct Header {
     pub count: usize,
     pub first_timestamp: i64,
-    /// Between timestamps on the line from which their distances are packed. 0 if there is none:
-    /// then their differences are.
+    /// Of timestamps, differences are packed if this is 0; distances from a line if it is positive,
+    /// the step of the line; else differences of differences, the first from the negative of this.
     step: i64,
     timestamps: Frame,
     kind: Kind,
@@ -432,10 +445,17 @@ impl Header {
         timestamps[0] = on_line;
         match self.step {
             0 => self.timestamps.unpack(bytes, timestamps, i64::wrapping_add),
-            step => self.timestamps.unpack(bytes, timestamps, |_, distance| {
+            step @ 1.. => self.timestamps.unpack(bytes, timestamps, |_, distance| {
                 on_line = on_line.wrapping_add(step);
                 on_line.wrapping_add(distance)
             }),
+            step => {
+                let mut difference = step.wrapping_neg();
+                self.timestamps.unpack(bytes, timestamps, |before, change| {
+                    difference = difference.wrapping_add(change);
+                    before.wrapping_add(difference)
+                });
+            }
         }
         let is_ascending = timestamps.is_sorted_by(|one, next| one < next);
         is_ascending.then_some(())
@@ -503,11 +523,25 @@ mod tests {
                     .map(|(time, stray): (i64, i64)| time.saturating_add(stray))
                     .collect()
             });
+        let drifting = (
+            any::<i64>(),
+            proptest::collection::vec(-2i64..3, 1..=RUN_POINTS),
+        )
+            .prop_map(|(first, changes)| {
+                let (mut timestamp, mut step) = (first, 500);
+                let mut next = |change| {
+                    step += change;
+                    timestamp = timestamp.saturating_add(step);
+                    timestamp
+                };
+                changes.into_iter().map(&mut next).collect()
+            });
         let timestamps = prop_oneof![
             proptest::collection::vec(timestamp, 1..=RUN_POINTS).boxed(),
             proptest::collection::vec(0i64..300, 1..=RUN_POINTS).boxed(),
             regular.boxed(),
             straying.boxed(),
+            drifting.boxed(),
         ];
         (timestamps, values).prop_map(|(mut timestamps, values)| {
             timestamps.sort_unstable();
@@ -610,6 +644,10 @@ mod tests {
         assert_eq!(chunk_bytes(&|_| 1.0, &drifting), 8 + 159 * 3 / 8 + 1);
         let straying = |i: i64| regular(i) + scattered(i) % 4;
         assert_eq!(chunk_bytes(&|_| 1.0, &straying), 9 + 159 * 2 / 8 + 1);
+        // Three bits each of five changes of a step, however far it drifts.
+        let step = |i: i64| 10_000 + (0..i).map(|i| scattered(i * i) % 5 - 2).sum::<i64>();
+        let slowly = |i: i64| (0..i).map(step).sum();
+        assert_eq!(chunk_bytes(&|_| 1.0, &slowly), 11 + 159 * 3 / 8 + 1);
         // A bit each in step, but for points that are missing, in whatever unit.
         for unit in [1, 1_000, 1_000_000] {
             let gaps = |i: i64| unit * regular(i + i / 3);
