@@ -620,6 +620,96 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_sound_is_rejected() {
+        type Change = fn(&mut Header, &mut [u8]);
+        // In step, with exceptions in places 40 and 80.
+        let value = |at: i64| {
+            if at % 40 == 0 && at > 0 {
+                f64::NAN
+            } else {
+                0.5
+            }
+        };
+        let point = |at| Point {
+            timestamp: 10 * at,
+            value: value(at),
+        };
+        let run = Run::of_points(&(0..100).map(point).collect::<Vec<Point>>());
+        let mut chunk = Vec::new();
+        encode(&mut chunk, &run, 0);
+        let mut packed = &chunk[..];
+        let header = Header::read(&mut packed, 0).expect("a chunk");
+        assert_eq!((header.exceptions, packed.len()), (2, 2 * EXCEPTION_BYTES));
+        let of_exceptions: [(Change, Option<i64>); 9] = [
+            (|_, packed| packed[9] = 41, Some(990)),
+            (|_, packed| packed[9] = 40, None),
+            (|_, packed| packed[9] = 39, None),
+            (|_, packed| packed[9] = 99, Some(990)),
+            (|_, packed| packed[9] = 100, None),
+            (|_, packed| packed[1..9].fill(0), None),
+            // As many values are out of range as there are exceptions, but not these.
+            (
+                |header, packed| {
+                    packed[1..9].fill(0);
+                    (header.first_value, header.values.least) = (DIGITS_LIMIT, -1);
+                },
+                None,
+            ),
+            (|header, _| header.exceptions = 1, Some(990)),
+            (|header, _| header.exceptions = 3, None),
+        ];
+        let of_numbers: [(Change, Option<i64>); 8] = [
+            (|_, _| (), Some(990)),
+            (|header, _| header.first_value = DIGITS_LIMIT - 1, Some(990)),
+            (|header, _| header.first_value = DIGITS_LIMIT, None),
+            (
+                |header, _| header.values.least = DIGITS_LIMIT / 99,
+                Some(990),
+            ),
+            (|header, _| header.values.least = -DIGITS_LIMIT / 98, None),
+            (|header, _| header.timestamps.least = 0, None),
+            (
+                |header, _| header.first_timestamp = i64::MAX - 990,
+                Some(i64::MAX),
+            ),
+            (|header, _| header.first_timestamp = i64::MAX - 989, None),
+        ];
+        // Digits without exceptions are checked in another way.
+        let without = of_numbers.map(|row| (0, row));
+        let with = of_exceptions
+            .into_iter()
+            .chain(of_numbers)
+            .map(|row| (2, row));
+        for (at, (exceptions, (change, expected))) in with.chain(without).enumerate() {
+            let (mut header, mut packed) = (
+                Header {
+                    exceptions,
+                    ..header
+                },
+                packed.to_vec(),
+            );
+            change(&mut header, &mut packed);
+            let mut run = Run::new();
+            assert_eq!(
+                header.check(&packed, &mut run),
+                expected,
+                "{at}: {header:?}"
+            );
+            let is_decoded = header.decode_checked(&packed, &mut run).is_some();
+            assert_eq!(is_decoded, expected.is_some(), "{at}: {header:?}");
+        }
+        let bytes: [(usize, u8); 5] = [(0, 160), (1, 65), (2, 65), (2, HIGH_BIT), (3, 16)];
+        for (place, byte) in bytes {
+            let mut changed = chunk.clone();
+            changed[place] = byte;
+            assert!(
+                Header::read(&mut &changed[..], 0).is_none(),
+                "{place}: {byte}"
+            );
+        }
+    }
+
+    #[test]
     fn what_common_series_take() {
         let chunk_bytes = |value: &dyn Fn(i64) -> f64, timestamp: &dyn Fn(i64) -> i64| {
             let point = |i| Point {
