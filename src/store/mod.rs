@@ -160,7 +160,8 @@ impl Store {
 
     /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and leaves the
     /// place of each one's series in `places`. A series that is new has the next place.
-    #[inline]
+    // All of a put is inlined into it, so there is to be one of it.
+    #[inline(never)]
     pub(crate) fn put_all_noting_places(
         &mut self,
         puts: &[Put],
@@ -190,7 +191,7 @@ impl Store {
 
     /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places. Points for
     /// places that do not exist are left out.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn put_all_at_places(&mut self, puts: &[(usize, Point)]) {
         self.warm(puts.iter().map(|&(place, point)| (place, point.timestamp)));
         for &(place, point) in puts {

@@ -235,15 +235,13 @@ impl Run {
         if self.timestamps().is_sorted_by(|one, next| one < next) {
             return;
         }
-        let points = self
-            .timestamps()
-            .iter()
-            .copied()
-            .zip(self.values().iter().copied());
-        // The sort is stable, so that the last one put comes first of its timestamp.
-        let mut points: Vec<(i64, i64)> = points.rev().collect();
-        points.sort_by_key(|&(timestamp, _)| timestamp);
-        points.dedup_by_key(|&mut (timestamp, _)| timestamp);
+        let mut points: Vec<(i64, i64)> = Vec::with_capacity(self.length);
+        for (&timestamp, &value) in self.timestamps().iter().zip(self.values()) {
+            match points.binary_search_by_key(&timestamp, |&(timestamp, _)| timestamp) {
+                Ok(place) => points[place].1 = value,
+                Err(place) => points.insert(place, (timestamp, value)),
+            }
+        }
         self.length = 0;
         for (timestamp, value) in points {
             self.push(timestamp, value);

@@ -3,7 +3,7 @@
 //! A snapshot copies nothing when it is taken. While it is open, puts take [notes](super::notes) of
 //! what they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,8 @@ pub struct Snapshot {
     readers: Arc<Mutex<Readers>>,
     /// When it was taken.
     epoch: u64,
+    /// The place of its series, or [`ALL`].
+    place: usize,
     /// Places of the series that are still to read, the first perhaps in part.
     unread: Range<usize>,
     /// Of the first of these, the timestamp up to which it is read.
@@ -116,7 +118,7 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        lock(&self.readers).close(self.epoch);
+        lock(&self.readers).close(self.epoch, self.place);
     }
 }
 
@@ -126,14 +128,17 @@ pub const ALL: usize = usize::MAX;
 /// What the notes of all readers may take in bytes, unless it is set.
 const LIMIT_BYTES: usize = 64 << 20;
 
+/// Some of the open snapshots of a store, each with a number.
+type Open = BTreeMap<(u64, u64), usize>;
+
 /// The open snapshots of a store.
 #[derive(Debug, Default)]
 pub struct Readers {
-    /// By epoch, of which each has its own: the place of the series, or [`ALL`], and the bytes of
-    /// the notes from this epoch on, up to that of the next snapshot here.
-    by_epoch: BTreeMap<u64, (usize, usize)>,
+    /// By epoch, of which each has its own, and place: bytes of the notes from this epoch on, up to
+    /// that of the next snapshot here.
+    by_epoch: Open,
     /// By the place of the series, or [`ALL`], and epoch: how many series there were.
-    by_place: BTreeMap<(usize, u64), usize>,
+    by_place: Open,
     /// The epoch of the youngest of these, or 0.
     pub youngest: u64,
     /// The epoch of the youngest snapshot that ever was.
@@ -166,26 +171,25 @@ impl Readers {
         open.epoch += 1;
         let epoch = open.epoch;
         open.youngest = epoch;
-        open.by_epoch.insert(epoch, (place, 0));
-        open.by_place.insert((place, epoch), unread.end);
+        open.by_epoch.insert((epoch, place as u64), 0);
+        open.by_place.insert((place as u64, epoch), unread.end);
         Snapshot {
             readers: Arc::clone(readers),
             epoch,
+            place,
             unread,
             read_to: None,
         }
     }
 
     /// Closes a snapshot, unless it is closed. Logarithmic in the number of open ones.
-    fn close(&mut self, epoch: u64) {
-        let Some((place, bytes)) = self.by_epoch.remove(&epoch) else {
+    fn close(&mut self, epoch: u64, place: usize) {
+        let Some(bytes) = self.by_epoch.remove(&(epoch, place as u64)) else {
             return;
         };
-        self.by_place.remove(&(place, epoch));
-        self.youngest = self
-            .by_epoch
-            .last_key_value()
-            .map_or(0, |(&epoch, _)| epoch);
+        self.by_place.remove(&(place as u64, epoch));
+        let youngest = self.by_epoch.last_key_value();
+        self.youngest = youngest.map_or(0, |(&(epoch, _), _)| epoch);
         self.garbage |= epoch <= self.noted;
         self.bytes -= bytes;
         self.count(epoch, bytes as isize);
@@ -201,9 +205,9 @@ impl Readers {
     /// read no more than the limit.
     pub fn keep_limit(&mut self) {
         while self.bytes > self.limit_bytes.unwrap_or(LIMIT_BYTES)
-            && let Some((&oldest, _)) = self.by_epoch.first_key_value()
+            && let Some((&(oldest, place), _)) = self.by_epoch.first_key_value()
         {
-            self.close(oldest);
+            self.close(oldest, place as usize);
             self.cut_off_before = oldest + 1;
             self.cut_off += 1;
         }
@@ -211,7 +215,8 @@ impl Readers {
 
     /// Counts by how many bytes the notes of an epoch have grown, if a snapshot can read them.
     pub fn count(&mut self, epoch: u64, bytes: isize) {
-        if let Some((_, (_, of_reader))) = self.by_epoch.range_mut(..=epoch).next_back() {
+        let mut readers = self.by_epoch.range_mut(..=(epoch, u64::MAX));
+        if let Some((_, of_reader)) = readers.next_back() {
             *of_reader = of_reader.wrapping_add_signed(bytes);
             self.bytes = self.bytes.wrapping_add_signed(bytes);
         }
@@ -220,14 +225,15 @@ impl Readers {
     /// The epoch of the oldest snapshot; past all epochs where there is none.
     pub fn oldest(&self) -> u64 {
         let oldest = self.by_epoch.first_key_value();
-        oldest.map_or(u64::MAX, |(&epoch, _)| epoch)
+        oldest.map_or(u64::MAX, |(&(epoch, _), _)| epoch)
     }
 
     /// The epoch of the youngest snapshot that has the series at a place.
     pub fn youngest_of(&self, place: usize) -> Option<u64> {
         let youngest = |of| self.between(of, 0, u64::MAX).next_back();
-        let of_all = youngest(ALL).filter(|&(_, series_count)| place < series_count);
-        of_all.max(youngest(place)).map(|(epoch, _)| epoch)
+        let of_all = youngest(ALL).filter(|&(_, &series_count)| place < series_count);
+        let epoch = |(&(_, epoch), _): (&(u64, u64), &usize)| epoch;
+        of_all.map(epoch).max(youngest(place).map(epoch))
     }
 
     /// Whether there are snapshots of the series at a place of epochs past `after` and up to
@@ -237,15 +243,10 @@ impl Readers {
         any(ALL) || any(place)
     }
 
-    /// The epochs of the snapshots of a place between two, and how many series there were.
-    fn between(
-        &self,
-        place: usize,
-        from: u64,
-        to: u64,
-    ) -> impl DoubleEndedIterator<Item = (u64, usize)> {
-        let open = self.by_place.range((place, from)..=(place, to));
-        open.map(|(&(_, epoch), &series_count)| (epoch, series_count))
+    /// The snapshots of a place between two epochs.
+    fn between(&self, place: usize, from: u64, to: u64) -> btree_map::Range<'_, (u64, u64), usize> {
+        self.by_place
+            .range((place as u64, from)..=(place as u64, to))
     }
 }
 
