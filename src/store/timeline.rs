@@ -736,7 +736,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_gives_the_points_of_a_map(points in proptest::collection::vec((timestamp(), value()), 1..3_000), pieces in 1usize..200) {
+        fn any_order_gives_the_points_of_a_map(points in proptest::collection::vec((timestamp(), value()), 1..1_500), pieces in 1usize..200) {
             let (timeline, naive) = put_all(points);
             prop_assert_eq!(read(&timeline.unwrap(), pieces), naive.into_iter().collect::<Vec<_>>());
         }
