@@ -18,8 +18,10 @@ pub enum Message {
 
 /// A step of a checkpoint.
 pub enum Step {
-    /// Begin it, and a new journal file, of which the next frame, with this number, is the first.
-    Begin { number: u64 },
+    /// Begin it, and a new journal file, of which the next frame, with this number, is the first. Not
+    /// if the disk has failed, or works again, and the loop did not know: then it has not recorded
+    /// what a start would need.
+    Begin { number: u64, is_failing: bool },
     /// Write this piece; after the last one it is complete.
     Write(Piece),
 }

@@ -80,11 +80,12 @@ pub fn begin(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
 }
 
-/// A frame without a payload yet, and with room for its head.
-pub fn begun() -> Vec<u8> {
-    let mut frame = Vec::new();
-    begin(&mut frame);
-    frame
+/// The frame that ends a file of the journal: it is empty, and says that all frames before this
+/// number are on the medium. The next file begins with the same number.
+pub fn end(number: u64) -> [u8; FRAME_HEAD_BYTES] {
+    let mut end = [0; FRAME_HEAD_BYTES];
+    finish(&mut end, number, number);
+    end
 }
 
 /// Fills in the head of a frame whose payload is complete. All frames before number `synced` are

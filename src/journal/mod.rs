@@ -138,9 +138,9 @@ impl Journal {
         self.channel.send(Message::Checkpoint(step));
     }
 
-    fn begin_checkpoint(&mut self, store: &Store) {
+    fn begin_checkpoint(&mut self, store: &Store, is_failing: bool) {
         let number = self.submitted + 1;
-        self.send_step(Step::Begin { number });
+        self.send_step(Step::Begin { number, is_failing });
         self.pieces = Some(Pieces::new(self.piece_bytes));
         // At once, since series that are new from now on are not for this checkpoint.
         self.send_piece(store);
@@ -195,11 +195,13 @@ impl Commit for Journal {
     }
 
     fn clean_up(&mut self, store: &Store) -> bool {
-        let (is_done, checkpoint, is_settled) = self.channel.progress(|progress| {
-            let is_settled = progress.settled == self.submitted || !progress.is_failing;
+        let (is_done, checkpoint, is_failing, is_settled) = self.channel.progress(|progress| {
+            let is_settled = progress.settled == self.submitted;
+            let is_done = progress.steps == self.steps;
             (
-                progress.steps == self.steps,
+                is_done,
                 progress.checkpoint,
+                progress.is_failing,
                 is_settled,
             )
         });
@@ -208,7 +210,9 @@ impl Commit for Journal {
             _ if !is_done => {}
             Checkpoint::Running => self.send_piece(store),
             // What is refused now must not be put after the beginning.
-            Checkpoint::Due if is_settled => self.begin_checkpoint(store),
+            Checkpoint::Due if is_settled || !is_failing => {
+                self.begin_checkpoint(store, is_failing)
+            }
             Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
         }
         false
@@ -221,7 +225,7 @@ impl Commit for Journal {
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store);
         } else if journal_bytes > Config::SHORT_JOURNAL_BYTES && !is_failing {
-            self.begin_checkpoint(store);
+            self.begin_checkpoint(store, false);
         }
         self.channel
             .progress(|progress| progress.settled < self.submitted || progress.steps < self.steps)

@@ -6,14 +6,17 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::checkpoint;
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, retried};
 use super::files::{self, PARTIAL};
-use super::frame::{FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
+use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record;
 use crate::store::{ImageReader, Store};
 
 /// How often the progress of a long start is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Copied at once.
+const COPY_BYTES: usize = 64 << 10;
 
 /// What a start has found.
 pub struct Recovered {
@@ -69,16 +72,15 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
     };
     if salvages && loading.damage.is_some() {
         // Past the numbers of all files, so that this checkpoint takes the place of all of them.
-        recovered.next = recovered
-            .next
-            .max(journals.last().map_or(0, |last| last + 1));
+        let newest = journals.last().copied().max(checkpoint);
+        recovered.next = recovered.next.max(newest.map_or(0, |newest| newest + 1));
         recovered.journal_bytes = 0;
         loading.salvage(folder, recovered.next)?;
-        journals.clear();
     }
+    let unended = mem::take(&mut loading.unended);
     recovered.store = loading.finish()?;
-    for number in journals {
-        keep_journal(folder, number, recovered.next)?;
+    for file in unended {
+        file.end(folder)?;
     }
     if folder.list()?.iter().any(|name| name == PARTIAL) {
         folder.remove(PARTIAL)?;
@@ -86,18 +88,60 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
     Ok(recovered)
 }
 
-/// Syncs a file of the journal, on which what is put from now on depends. If no frame of it could be
-/// read and it has some, it gets another name, since the next file gets its number.
-fn keep_journal<F: FileSystem>(folder: &mut F, number: u64, next: u64) -> io::Result<()> {
-    let name = FileKind::Journal.name(number);
-    if number < next {
-        let mut file = folder.open(&name)?;
-        folder.sync(&mut file)
-    } else if folder.size(&name)? > FILE_HEAD_BYTES as u64 {
-        folder.rename(&name, &kept_name(&name))
-    } else {
-        Ok(())
+/// A file of the journal that was not ended, since the process was.
+struct Unended {
+    name: String,
+    /// Bytes up to the last frame that is whole.
+    bytes: u64,
+    /// Number of the frame after it.
+    next: u64,
+    /// Whole frames follow, which are left out.
+    has_rest: bool,
+}
+
+impl Unended {
+    /// Writes the file once more, up to its last whole frame, and ends it. What was written of it before
+    /// may be in memory only, even if it was synced: the sync may have failed.
+    fn end<F: FileSystem>(self, folder: &mut F) -> io::Result<()> {
+        if self.has_rest {
+            copy(folder, &self.name, &kept_name(&self.name), u64::MAX, &[])?;
+        }
+        if self.bytes == 0 {
+            // The next file gets its name.
+            return Ok(());
+        }
+        copy(
+            folder,
+            &self.name,
+            PARTIAL,
+            self.bytes,
+            &frame::end(self.next),
+        )?;
+        folder.rename(PARTIAL, &self.name)
     }
+}
+
+/// Copies so many bytes of a file, or all, and more after them, to another file, and syncs that.
+fn copy<F: FileSystem>(
+    folder: &mut F,
+    from: &str,
+    to: &str,
+    mut bytes: u64,
+    more: &[u8],
+) -> io::Result<()> {
+    let (mut from, mut to) = (folder.open(from)?, folder.create(to)?);
+    let mut room = vec![0; COPY_BYTES];
+    while bytes > 0 {
+        let most = usize::try_from(bytes).map_or(COPY_BYTES, |bytes| bytes.min(COPY_BYTES));
+        let count = retried(|| folder.read(&mut from, &mut room[..most]))?;
+        if count == 0 {
+            break;
+        }
+        files::write_all(folder, &mut to, &room[..count])?;
+        bytes -= count as u64;
+    }
+    files::write_all(folder, &mut to, more)?;
+    folder.sync(&mut to)
 }
 
 /// The name of a file that is kept and not read any more.
@@ -119,12 +163,16 @@ pub struct Loading {
     bytes: u64,
     /// … and of those that are to be.
     total_bytes: u64,
+    /// The file, and the place in it, from which on frames were left out.
+    left_out: Option<(String, u64)>,
     /// The file that was read last, and where that ended.
     end: (String, u64),
     /// The first damage.
     damage: Option<Damage>,
     /// The files that are damaged.
     damaged: Vec<String>,
+    /// Files of the journal that were not ended.
+    unended: Vec<Unended>,
     /// When the start began, and when its progress was last logged.
     times: Option<(Instant, Instant)>,
 }
@@ -185,32 +233,50 @@ impl Loading {
         let name = FileKind::Journal.name(number);
         let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
         let mut reader = reader.map_err(|error| named(&name, &error))?;
+        let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         loop {
             let offset = reader.offset();
             match reader.next() {
                 Ok(None) => break,
+                Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, payload))) => {
                     if frame != self.next {
-                        let missing = format!("frames {} to {} are missing", self.next, frame - 1);
-                        self.damaged(&name, offset, missing);
+                        let missing = format!("frames before number {frame} are missing");
+                        let (file, offset) = self.left_out.take().unwrap_or((name.clone(), offset));
+                        self.damaged(&file, offset, missing);
                     }
                     self.next = frame + 1;
-                    self.log_progress(offset);
                     match record::read(payload, &mut self.store) {
                         Ok(puts) => self.points += puts as u64,
                         Err(corrupt) => self.damaged(&name, offset, corrupt.to_string()),
                     }
+                    bytes = reader.offset();
+                    self.log_progress(bytes);
                 }
                 // The power failed, and what was not synced is lost in part.
                 Err(error) if is_of_power_failure(&error) => {
                     log::warn!("{name}: {error}: left out, since it was not synced");
+                    has_rest = matches!(error, FrameError::Damaged { .. });
+                    self.left_out = Some((name.clone(), offset));
                     break;
                 }
                 Err(error) => {
+                    let goes_on = matches!(error, FrameError::Damaged { .. });
                     let what = damage_of(&name, error)?;
                     self.damaged(&name, offset, what);
+                    if !goes_on {
+                        break;
+                    }
                 }
             }
+        }
+        if !has_ended && (bytes > 0 || has_rest) {
+            self.unended.push(Unended {
+                name: name.clone(),
+                bytes,
+                next: self.next,
+                has_rest,
+            });
         }
         self.bytes += reader.offset();
         self.end = (name, reader.offset());
@@ -240,18 +306,18 @@ impl Loading {
 
     /// Writes what was read as a checkpoint, and gives other names to the files that are damaged.
     fn salvage<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
+        for file in mem::take(&mut self.damaged) {
+            let kept = kept_name(&file);
+            copy(folder, &file, &kept, u64::MAX, &[])?;
+            log::warn!("{file} is kept as {kept}");
+        }
         let name = FileKind::Checkpoint.name(number);
         checkpoint::write(folder, &name, number, &self.store)?;
+        self.unended.clear();
         if let Some(first) = self.damage.take() {
             let points = self.points;
             log::warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
-        for file in mem::take(&mut self.damaged) {
-            let kept = kept_name(&file);
-            folder.rename(&file, &kept)?;
-            log::warn!("{file} is kept as {kept}");
-        }
-        folder.sync_folder()?;
         files::remove_before(folder, number)
     }
 

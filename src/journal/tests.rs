@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::Journal;
 use super::file_system::FileSystem;
 use super::record::PutRecord;
-use super::recovery;
 use super::simulated::{Fault, Simulated};
 use super::writer::Writer;
+use super::{files, recovery};
 use crate::config::SyncPolicy;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Put, Store};
@@ -85,6 +85,12 @@ impl Life {
         self.store.put_all_noting_places(&[put], &mut places);
         self.record.push(places[0], &put);
         self.executed.push((key.into(), timestamp, value.to_bits()));
+    }
+
+    /// Puts a point, and submits it; returns the number of its frame.
+    fn put_one(&mut self, key: &str, timestamp: i64) -> u64 {
+        self.put(key, timestamp, 0.5);
+        self.journal.submit(&mut self.record)
     }
 
     /// One turn of the loop, in which each of these is put if puts are taken, and one of the thread.
@@ -408,4 +414,153 @@ fn puts_are_stored_again_after_each_fault() {
             }
         }
     }
+}
+
+/// A start over the files of a disk.
+fn start(disk: &Simulated) -> Life {
+    let life = Life::start(disk.clone(), SyncPolicy::Always, Vec::new(), Instant::now());
+    life.expect("files that can be read")
+}
+
+#[test]
+fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    for at in 0..60 {
+        life.put_one("k", at);
+        life.work();
+    }
+    // One turn: a frame that will fail, and the beginning of a checkpoint after it.
+    disk.fail_at(disk.calls() + 1, Fault::Error);
+    life.put_one("k", 1_000);
+    let before = life.journal.channel.take();
+    life.journal.clean_up(&life.store);
+    // The next turn: nobody has told the loop yet.
+    assert_eq!(life.journal.admission(), Admission::Open);
+    let refused = life.put_one("new", 1);
+    life.writer.work(before, life.now);
+    life.work();
+    assert_eq!(life.journal.outcome(refused), Outcome::NotStored);
+    life.recover();
+    for at in 0..3 {
+        let number = life.put_one("new", 10 + at);
+        life.work();
+        assert_eq!(life.journal.outcome(number), Outcome::Stored);
+    }
+    check(
+        disk,
+        Some(&life),
+        life.executed.len(),
+        "a failure and a beginning",
+    );
+}
+
+#[test]
+fn a_start_does_not_build_on_what_a_failed_sync_has_left_in_memory() {
+    for seed in 0..20 {
+        let disk = Simulated::new();
+        let mut life = start(&disk);
+        life.put_one("a", 1);
+        life.work();
+        disk.fail_at(disk.calls() + 2, Fault::Error);
+        let number = life.put_one("b", 1);
+        life.work();
+        assert_eq!(life.journal.outcome(number), Outcome::NotStored);
+        let mut life = start(&disk);
+        let number = life.put_one("c", 1);
+        life.work();
+        assert_eq!(life.journal.outcome(number), Outcome::Stored);
+        let found = start(&disk.after_power_loss(seed));
+        assert!(found.store.keys().any(|key| key == "c"), "{seed}");
+    }
+}
+
+#[test]
+fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
+    let disk = Simulated::new();
+    live(&disk, SyncPolicy::Always).expect("a disk without faults");
+    let names = disk.clone().list().expect("a disk without faults");
+    for name in &names {
+        let Some(mut bytes) = disk.content(name).filter(|bytes| bytes.len() > 60) else {
+            continue;
+        };
+        bytes[40] ^= 1;
+        // With all other files, and alone; killed at each call.
+        for is_alone in [false, true] {
+            for call in 1.. {
+                let copy = Simulated::new();
+                for other in names.iter().filter(|_| !is_alone) {
+                    copy.set_content(other, &disk.content(other).unwrap_or_default());
+                }
+                copy.set_content(name, &bytes);
+                copy.fail_from(call, Fault::Error);
+                let is_killed = recovery::recover(&mut copy.clone(), true).is_err();
+                copy.repair();
+                let found = recovery::recover(&mut copy.clone(), true).expect("what is left");
+                let again = recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
+                let case = format!("{name}, {is_alone}, {call}");
+                assert_eq!(points(&found.store), points(&again.store), "{case}");
+                files::remove_before(&mut copy.clone(), again.next).expect("files");
+                let left = copy.clone().list().expect("files");
+                let is_kept = |name: &String| copy.content(name).as_ref() == Some(&bytes);
+                assert!(left.iter().any(is_kept), "{case}: {left:?}");
+                if !is_killed {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_to_what_a_start_has_read_before_is_found() {
+    for has_more in [false, true] {
+        let disk = Simulated::new();
+        let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+        let mut life = life.expect("a disk without faults");
+        for at in 0..8 {
+            life.put_one("k", at);
+            life.work();
+        }
+        let mut life = start(&disk);
+        if has_more {
+            life.put_one("k", 100);
+            life.work();
+        }
+        let name = "journal-0000000000000001";
+        let mut bytes = disk.content(name).unwrap_or_default();
+        bytes[100] ^= 1;
+        disk.set_content(name, &bytes);
+        let refused = recovery::recover(&mut disk.clone(), false).err();
+        let message = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_given_up_takes_no_room() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    for at in 0..60 {
+        life.put_one(&format!("series {at}"), at);
+        life.work();
+    }
+    life.journal.clean_up(&life.store);
+    life.work();
+    life.journal.clean_up(&life.store);
+    assert!(disk.content("checkpoint.tmp").is_some());
+    disk.fail_at(disk.calls() + 1, Fault::NoSpace);
+    life.work();
+    assert_eq!(disk.content("checkpoint.tmp"), None);
+}
+
+#[test]
+fn a_file_under_the_name_of_another_is_refused() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    life.put_one("k", 1);
+    life.work();
+    let bytes = disk.content("journal-0000000000000001").unwrap_or_default();
+    disk.set_content("journal-0000000000000007", &bytes);
+    assert!(recovery::recover(&mut disk.clone(), false).is_err());
 }

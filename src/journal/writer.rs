@@ -83,7 +83,12 @@ impl<F: FileSystem> Writer<F> {
         let (journal, failure) = match Journal::create(&mut folder, found.next) {
             Ok(journal) => (Some(journal), None),
             // Points can be read meanwhile.
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
                 log::error!("puts are refused until the disk has room: {error}");
                 (None, Some(error))
             }
@@ -232,14 +237,16 @@ impl<F: FileSystem> Writer<F> {
             "puts are refused until the disk works again: cannot write the journal: {error}"
         );
         self.journal = None;
-        self.partial = None;
-        self.retry_at = now.checked_add(Config::CHECKPOINT_RETRY);
         self.failure = Some(error);
+        self.remove_partial(now);
     }
 
     fn take_step(&mut self, step: Step, now: Instant) -> io::Result<()> {
         match step {
-            Step::Begin { number } => self.begin_checkpoint(number, now),
+            Step::Begin { is_failing, .. } if is_failing != self.failure.is_some() => {
+                Err(io::Error::other("the disk has just failed"))
+            }
+            Step::Begin { number, .. } => self.begin_checkpoint(number, now),
             Step::Write(piece) => {
                 let is_last = piece.is_last;
                 self.write_piece(piece)?;
@@ -252,12 +259,12 @@ impl<F: FileSystem> Writer<F> {
     }
 
     fn begin_checkpoint(&mut self, number: u64, now: Instant) -> io::Result<()> {
-        // What is in the old file must not be missing if the new one survives.
-        if self.failure.is_none() && !self.sync_journal(now) {
-            return Err(io::Error::other("the journal is not synced"));
-        }
         let mut journal = Some(Journal::create(&mut self.folder, number)?);
         if self.failure.is_none() {
+            // What is in the old file must not be missing if the new one has frames.
+            if !self.end_journal(now) {
+                return Err(io::Error::other("the journal is not synced"));
+            }
             self.journal = journal.take();
         }
         let file = files::create(&mut self.folder, PARTIAL, FileKind::Checkpoint, number)?;
@@ -315,10 +322,20 @@ impl<F: FileSystem> Writer<F> {
     /// Gives up a checkpoint. Another one is due a little later.
     fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
         if !mem::replace(&mut self.has_warned, true) {
-            log::warn!("cannot write a checkpoint, and tries again each second: {error}");
+            log::warn!("cannot write a checkpoint, will try again each second: {error}");
         }
-        self.partial = None;
+        self.remove_partial(now);
+    }
+
+    /// Removes what there is of a checkpoint, so that its room is free. The next attempt is made a
+    /// little later.
+    fn remove_partial(&mut self, now: Instant) {
         self.retry_at = now.checked_add(Config::CHECKPOINT_RETRY);
+        if self.partial.take().is_some()
+            && let Err(error) = self.folder.remove(PARTIAL)
+        {
+            log::debug!("cannot remove {PARTIAL}: {error}");
+        }
     }
 
     /// Tells the loop how far all is.
@@ -342,20 +359,25 @@ impl<F: FileSystem> Writer<F> {
         });
     }
 
-    /// Syncs the journal for the last time, and lets it say so: what is missing then is damaged, and
-    /// was not lost when the power failed.
+    /// Syncs the journal for the last time.
     pub fn close(mut self, now: Instant) -> io::Result<()> {
-        self.sync_journal(now);
-        if let Some(journal) = &self.journal
-            && journal.written >= journal.number
-        {
-            let mut end = Frames::default();
-            let number = journal.written + 1;
-            end.add(number, number, frame::begun());
-            self.append(&end.bytes, number, now);
-            self.sync_journal(now);
-        }
+        self.end_journal(now);
         self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Syncs a file of the journal, and ends it with an empty frame that says so: what is missing
+    /// before that is damage, and no loss of power. False if the disk fails.
+    fn end_journal(&mut self, now: Instant) -> bool {
+        if !self.sync_journal(now) {
+            return false;
+        }
+        let Some(journal) = &self.journal else {
+            return false;
+        };
+        let written = journal.written;
+        // An empty file needs no end.
+        written < journal.number
+            || self.append(&frame::end(written + 1), written, now) && self.sync_journal(now)
     }
 }
 
