@@ -191,8 +191,7 @@ impl Config {
     /// How long to wait for the next attempt after a checkpoint could not be written.
     pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 
-    /// A journal of so many bytes is replayed in no time, so a server that stops writes no checkpoint
-    /// for it.
+    /// A journal up to this long is replayed so fast that stopping writes no checkpoint.
     pub(crate) const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
 
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.

@@ -58,8 +58,6 @@ mod config;
 mod decimal;
 mod error;
 mod execute;
-// Until the server uses all of it.
-#[allow(dead_code)]
 mod journal;
 mod key;
 mod protocol;

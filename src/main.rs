@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 /// Has writes fail past the limit of a file's size. Else the system would end the process.
 fn ignore_file_size_signal() -> io::Result<()> {
-    // Nobody reads from the other end: it is enough that there is a handler.
+    // The other end is closed at once: it is enough that there is a handler.
     let (unread, _) = UnixStream::pair()?;
     pipe::register(SIGXFSZ, OwnedFd::from(unread)).map(|_id| ())
 }

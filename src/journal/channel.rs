@@ -98,7 +98,7 @@ impl Channel {
         self.change(|state| state.is_closed = true);
     }
 
-    /// Says how the thread has ended. Waits so long at most.
+    /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
         let waits = |state: &mut State| state.end.is_none();
         let waited = self.shared.1.wait_timeout_while(self.lock(), wait, waits);
@@ -107,8 +107,8 @@ impl Channel {
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
 
-    /// Takes what the loop asks for, and waits for that until it is `due`. `None` if nothing more will
-    /// be asked for.
+    /// Takes what the loop asks for, and waits for it until `due`. `None` if nothing more will be asked
+    /// for.
     pub fn receive(&self, due: Option<Instant>) -> Option<Vec<Message>> {
         let wait = due.map_or(Duration::MAX, |due| {
             due.saturating_duration_since(Instant::now())
@@ -136,7 +136,7 @@ impl Channel {
         self.lock().wake = Some(Box::new(wake));
     }
 
-    /// Tells the loop how far all is, and wakes it if `change` says that this is news.
+    /// Tells the loop how far the thread has come, and wakes it if `change` says that this is news.
     pub fn report(&self, change: impl FnOnce(&mut Progress) -> bool) {
         let state = &mut self.lock();
         if change(&mut state.progress)

@@ -12,7 +12,7 @@ const LOCK: &str = "lock";
 /// Mode of files: only their owner may read them.
 const FILE_MODE: u32 = 0o600;
 
-/// The same of the folder.
+/// Mode of the folder.
 const FOLDER_MODE: u32 = 0o700;
 
 /// The files of one folder, by their names in it.
@@ -55,7 +55,7 @@ pub trait FileSystem: Send + 'static {
     fn sync_folder(&mut self) -> io::Result<()>;
 }
 
-/// What `call` returns when it is not interrupted any more.
+/// Repeats `call` while it is interrupted.
 pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -178,7 +178,7 @@ impl FileSystem for Folder {
 
     fn open(&mut self, name: &str) -> io::Result<File> {
         let path = self.path.join(name);
-        // To open a pipe would wait for who writes to it.
+        // Opening a pipe would wait for its writer.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
         }

@@ -4,7 +4,7 @@
 //! file    8 bytes  magic: `mtrcjrnl` of a journal, `mtrcckpt` of a checkpoint
 //!         u32      version: 1
 //!         u64      number of the file, as in its name
-//!         u32      CRC-32C of these 20 bytes; of every version, the head is these 24
+//!         u32      CRC-32C of these 20 bytes; every version has this head of 24 bytes
 //!         frames
 //!
 //! frame   u32      CRC-32C of all that follows
@@ -122,7 +122,7 @@ pub enum FrameError {
         /// Where the last whole frame ends.
         offset: u64,
     },
-    /// Bytes in the middle are no whole frame, and such follow them.
+    /// Bytes in the middle are no whole frame, and whole frames follow them.
     Damaged {
         /// The first of these bytes.
         offset: u64,

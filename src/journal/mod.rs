@@ -65,7 +65,7 @@ pub struct Journal {
     pieces: Option<Pieces>,
     /// About the bytes of each.
     piece_bytes: usize,
-    /// No last checkpoint is to be begun any more.
+    /// The last checkpoint was begun, or is not needed.
     is_finished: bool,
 }
 

@@ -78,7 +78,10 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
         loading.salvage(folder, recovered.next)?;
     }
     let unended = mem::take(&mut loading.unended);
-    recovered.store = loading.finish()?;
+    recovered.store = loading.finish().map_err(|error| {
+        let hint = "--salvage goes on with what can be read, and keeps a copy of the file";
+        io::Error::new(error.kind(), format!("{error}; {hint}"))
+    })?;
     for file in unended {
         file.end(folder)?;
     }
@@ -180,7 +183,7 @@ pub struct Loading {
 /// A place from which on a file cannot be read.
 struct Damage {
     file: String,
-    offset: u64,
+    /// Where, and what is wrong.
     what: String,
     /// Points and puts that were read before it.
     points_before: u64,
@@ -201,8 +204,10 @@ impl Loading {
             let offset = reader.offset();
             let what = match reader.next() {
                 Ok(None) if self.newest.is_some() => break None,
-                Ok(None) => "it is incomplete".into(),
-                Ok(Some(_)) if self.newest.is_some() => "it goes on after its end".into(),
+                Ok(None) => format!("at byte {offset}: it is incomplete"),
+                Ok(Some(_)) if self.newest.is_some() => {
+                    format!("at byte {offset}: it goes on after its end")
+                }
                 Ok(Some((_, end))) if image.is_complete() && checkpoint::is_end(end) => {
                     self.newest = checkpoint::newest_frame(end);
                     continue;
@@ -213,7 +218,7 @@ impl Loading {
                         self.log_progress(offset);
                         continue;
                     }
-                    Err(corrupt) => corrupt.to_string(),
+                    Err(corrupt) => format!("at byte {offset}: {corrupt}"),
                 },
                 Err(error) => damage_of(name, error)?,
             };
@@ -223,7 +228,7 @@ impl Loading {
         self.bytes = reader.offset();
         self.store = image.into_store();
         if let Some((offset, what)) = damage {
-            self.damaged(name, offset, what);
+            self.damaged(name, what);
         }
         Ok(())
     }
@@ -243,12 +248,12 @@ impl Loading {
                     if frame != self.next {
                         let missing = format!("frames before number {frame} are missing");
                         let (file, offset) = self.left_out.take().unwrap_or((name.clone(), offset));
-                        self.damaged(&file, offset, missing);
+                        self.damaged(&file, format!("at byte {offset}: {missing}"));
                     }
                     self.next = frame + 1;
                     match record::read(payload, &mut self.store) {
                         Ok(puts) => self.points += puts as u64,
-                        Err(corrupt) => self.damaged(&name, offset, corrupt.to_string()),
+                        Err(corrupt) => self.damaged(&name, format!("at byte {offset}: {corrupt}")),
                     }
                     bytes = reader.offset();
                     self.log_progress(bytes);
@@ -263,7 +268,7 @@ impl Loading {
                 Err(error) => {
                     let goes_on = matches!(error, FrameError::Damaged { .. });
                     let what = damage_of(&name, error)?;
-                    self.damaged(&name, offset, what);
+                    self.damaged(&name, what);
                     if !goes_on {
                         break;
                     }
@@ -288,17 +293,16 @@ impl Loading {
         if let Some(newest) = self.newest.filter(|&newest| newest >= self.next) {
             let missing = format!("frames {} to {newest} are missing", self.next);
             let (file, offset) = mem::take(&mut self.end);
-            self.damaged(&file, offset, missing);
+            self.damaged(&file, format!("at byte {offset}: {missing}"));
         }
     }
 
-    fn damaged(&mut self, file: &str, offset: u64, what: String) {
+    fn damaged(&mut self, file: &str, what: String) {
         if self.damaged.last().is_none_or(|last| last != file) {
             self.damaged.push(file.into());
         }
         self.damage.get_or_insert_with(|| Damage {
             file: file.into(),
-            offset,
             what,
             points_before: self.points,
         });
@@ -327,10 +331,8 @@ impl Loading {
             return Ok(self.store);
         };
         let (before, after) = (first.points_before, self.points - first.points_before);
-        let message = format!(
-            "{first}; {before} points before it can be read, and {after} after it: \
-             --salvage goes on with these, and keeps the file under another name"
-        );
+        let message =
+            format!("{first}; {before} points before it can be read, and {after} after it");
         Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 
@@ -388,9 +390,7 @@ fn named(name: &str, error: &io::Error) -> io::Error {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage {
-            file, offset, what, ..
-        } = self;
-        write!(f, "{file} cannot be read at byte {offset}: {what}")
+        let Damage { file, what, .. } = self;
+        write!(f, "{file}: {what}")
     }
 }

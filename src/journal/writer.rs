@@ -42,7 +42,7 @@ pub struct Writer<F: FileSystem> {
     retry_at: Option<Instant>,
     /// Why the disk fails.
     failure: Option<io::Error>,
-    /// It was logged that there is no checkpoint.
+    /// That checkpoints fail was logged.
     has_warned: bool,
 }
 
@@ -338,7 +338,7 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// Tells the loop how far all is.
+    /// Tells the loop how far the thread has come.
     fn report(&self, steps: u64) {
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();

@@ -40,17 +40,15 @@ pub trait Commit {
     /// begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
     fn finish(&mut self, store: &Store) -> bool;
 
-    /// Ends, whether all is kept or not, and waits for that so long at most.
+    /// Ends, whether all is kept or not, and waits for that for at most `wait`.
     ///
     /// # Errors
     ///
-    /// If something that was submitted could not be kept, or it is not known.
+    /// If something that was submitted could not be kept, or if that is not known in time.
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error>;
 }
 
 /// What became of puts that were submitted.
-// Until there is a journal, no commit can fail.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing yet.

@@ -117,8 +117,6 @@ impl Server {
         poll.registry()
             .register(&mut stop_requests, STOP, Interest::READABLE)
             .map_err(Error::system("watch for requests to stop"))?;
-        // What is kept in `config.data` is to be brought back here: before clients can connect, and
-        // when a commit can have its waker.
         let acceptor = Acceptor::bind(&config, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
