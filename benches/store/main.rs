@@ -1,11 +1,13 @@
-//! What a point takes, and how fast points are put and read: in the store alone, and over the
-//! wire in the real server, all included.
+//! What a point takes, and how fast points are put and read: in the store alone, over the wire in
+//! the real server, all included, and on disk.
 //!
-//!     cargo bench --bench store -- [--alone | --wire]
+//!     cargo bench --bench store -- [--alone | --wire | --durable]
 //!
-//! `--alone` is the first part only, `--wire` the second.
+//! Each option is one part only. `METRICD_POINTS=100000000` has the last part write checkpoints of
+//! so many points, not of 10 M.
 
 mod alone;
+mod durable;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other bench looks at more of a process")]
 mod support;
@@ -14,24 +16,30 @@ mod work;
 
 use anyhow::{Result, bail};
 
+const OPTIONS: &str = "--alone | --wire | --durable";
+
 fn main() -> Result<()> {
-    let (mut alone, mut wire) = (true, true);
+    let mut only = None;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             // What cargo itself passes to every bench.
             "--bench" => {}
-            "--alone" => wire = false,
-            "--wire" => alone = false,
-            _ => bail!("{argument}? Usage: cargo bench --bench store -- [--alone | --wire]"),
+            "--alone" | "--wire" | "--durable" => only = Some(argument),
+            _ => bail!("{argument}? Usage: cargo bench --bench store -- [{OPTIONS}]"),
         }
     }
+    let runs = |part: &str| only.as_deref().is_none_or(|only| only == part);
     println!("{}", support::process::machine()?);
-    if alone {
+    if runs("--alone") {
         println!("\nThe store alone, 1 M points\n\n{}", alone::run()?);
     }
-    if wire {
+    if runs("--wire") {
         println!("\nThe server over loopback, all included\n");
         wire::run()?;
+    }
+    if runs("--durable") {
+        println!("\nThe server with --data, beside Redis\n");
+        durable::run()?;
     }
     Ok(())
 }

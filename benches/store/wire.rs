@@ -18,9 +18,9 @@ use crate::support::table::{figure, median};
 use crate::work::{NOISE, Order, SPARSE, STRAYING, WALK, Work, kind, shuffled, walk};
 
 /// Puts sent before their replies are waited for. Both ways they fit the sockets' buffers.
-const BATCH: usize = 1_000;
-const PUT_REPLY: &[u8] = b"ok\n\n";
-const SERIES: usize = 1_000;
+pub const BATCH: usize = 1_000;
+pub const PUT_REPLY: &[u8] = b"ok\n\n";
+pub const SERIES: usize = 1_000;
 const ROUNDS: usize = 3;
 
 pub fn run() -> Result<()> {
@@ -32,26 +32,37 @@ pub fn run() -> Result<()> {
 }
 
 /// A line of the report: the figure, and what it may be at most.
-fn row(name: &str, value: f64, most: Option<f64>) {
+pub fn row(name: &str, value: f64, most: Option<f64>) {
     let verdict = match most {
         Some(most) if value > most => format!("MISSED, must ≤ {most}"),
         Some(most) => format!("must ≤ {most}"),
         None => String::new(),
     };
+    print_row(name, value, &verdict);
+}
+
+pub fn print_row(name: &str, value: f64, verdict: &str) {
     println!("{name:60} {:>8}  {verdict}", figure(value));
 }
 
 /// A server, and a client that puts to it and checks it.
-struct Server {
-    process: Process,
-    client: Client,
-    start_bytes: f64,
+pub struct Server {
+    pub process: Process,
+    pub client: Client,
+    pub start_bytes: f64,
 }
 
 impl Server {
-    fn start() -> Result<Server> {
+    pub fn start() -> Result<Server> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
-        let process = Process::start(command.args(["--listen", "127.0.0.1:0"]), &[])?;
+        Server::over(Process::start(
+            command.args(["--listen", "127.0.0.1:0"]),
+            &[],
+        )?)
+    }
+
+    /// A server that has just been started.
+    pub fn over(process: Process) -> Result<Server> {
         let client = Client::connect(&process)?;
         let start_bytes = process.memory_at_rest()?.resident;
         Ok(Server {
@@ -68,7 +79,7 @@ impl Server {
     }
 
     /// Puts in batches; says how many microseconds of processor time a put took the server.
-    fn put<'a>(&mut self, puts: impl IntoIterator<Item = (&'a str, Point)>) -> Result<f64> {
+    pub fn put<'a>(&mut self, puts: impl IntoIterator<Item = (&'a str, Point)>) -> Result<f64> {
         let before = self.process.cpu()?.running;
         let (mut puts, mut count) = (puts.into_iter().peekable(), 0u32);
         while puts.peek().is_some() {
@@ -90,7 +101,7 @@ impl Server {
     }
 
     /// One series byte for byte, and the number of all points.
-    fn check(&mut self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
+    pub fn check(&mut self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
         let reply = format!("ok\n{}", lines(key, series));
         let get = format!("get {key}\n");
         self.client.expect(get.as_bytes(), reply.as_bytes())?;
@@ -217,8 +228,8 @@ fn growth() -> Result<()> {
 }
 
 /// A server, and walks that are made as they are put.
-struct Growing {
-    server: Server,
+pub struct Growing {
+    pub server: Server,
     keys: Vec<String>,
     walks: Vec<Points>,
     points: usize,
@@ -226,19 +237,20 @@ struct Growing {
 
 impl Growing {
     fn start() -> Result<Growing> {
-        let (server, points) = (Server::start()?, 0);
-        let keys = (0..SERIES).map(key).collect();
-        let walks = (0..SERIES).map(walk).collect();
-        Ok(Growing {
+        Ok(Growing::on(Server::start()?))
+    }
+
+    pub fn on(server: Server) -> Growing {
+        Growing {
             server,
-            keys,
-            walks,
-            points,
-        })
+            keys: (0..SERIES).map(key).collect(),
+            walks: (0..SERIES).map(walk).collect(),
+            points: 0,
+        }
     }
 
     /// Puts so many points, a multiple of the series, and says how many microseconds each took.
-    fn put(&mut self, points: usize) -> Result<f64> {
+    pub fn put(&mut self, points: usize) -> Result<f64> {
         self.points += points;
         let (keys, walks) = (&self.keys, &mut self.walks);
         let next = |series: usize| Some((keys[series].as_str(), walks[series].next()?));

@@ -25,7 +25,7 @@ const REST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A started server. It is killed when this goes, whatever the way out.
 pub struct Process {
-    child: Child,
+    pub child: Child,
     pub address: SocketAddr,
     log: Receiver<String>,
 }

@@ -1,0 +1,331 @@
+//! Points on disk: their bytes, how fast a start reads them, and what a checkpoint costs those who
+//! put meanwhile.
+//!
+//! The folder is in the one for temporary files, and is removed. The rate of a start is that of the
+//! fastest of a few, less what a start over an empty folder takes. The files are in the system's
+//! cache then, those of Redis too. All points must be there after a start: they are counted, and one
+//! series is compared byte for byte.
+
+use std::fmt::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use anyhow::{Context, Result, ensure};
+use metricd::Point;
+use procfs_core::{FromRead, process::Status};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::client::Client;
+use crate::support::process::Process;
+use crate::support::table::{figure, median};
+use crate::wire::{BATCH, Growing, PUT_REPLY, SERIES, Server, print_row, row};
+use crate::work::{WALK, Work, kind};
+
+/// The points of a checkpoint, unless the variable `METRICD_POINTS` says another number.
+const POINTS: usize = 10_000_000;
+
+/// Redis gets the first points of each series, which suits it: its sets slow down as they grow.
+const REDIS_POINTS_A_SERIES: usize = 1_000;
+
+/// A checkpoint begins when the journal is longer than this, and than the last checkpoint.
+const JOURNAL_BYTES: f64 = (64 << 20) as f64;
+
+/// What single puts add to the journal before a checkpoint begins: in so many seconds that what was
+/// put at full speed before them is synced.
+const PROBED_BYTES: f64 = (2 << 20) as f64;
+
+const ROUNDS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+pub fn run() -> Result<()> {
+    let points = env::var("METRICD_POINTS").map_or(Ok(POINTS), |points| points.parse())?;
+    let points_a_series = (points / SERIES).clamp(1, WALK.points);
+    let work = Work::new(&kind(WALK.name, points_a_series, WALK.make), SERIES);
+    let rates = restarts(&work)?;
+    if Command::new("redis-server").arg("-v").output().is_ok() {
+        redis(&work, rates)?;
+    } else {
+        println!("redis-server is not installed: starts are not compared");
+    }
+    checkpoints(points / SERIES * SERIES)?;
+    empty_folder()
+}
+
+/// A folder that is removed with this.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Folder> {
+        let name = format!("metricd-store-{}", std::process::id());
+        let folder = Folder(env::temp_dir().join(name));
+        fs::create_dir(&folder.0)?;
+        Ok(folder)
+    }
+
+    /// Bytes of the files whose names begin so, but those that are removed meanwhile.
+    fn bytes(&self, prefix: &str) -> Result<f64> {
+        let entries = fs::read_dir(&self.0)?.filter_map(Result::ok);
+        let named = entries.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
+        let bytes = named.filter_map(|file| Some(file.metadata().ok()?.len() as f64));
+        Ok(bytes.sum())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A file that stays in the system's folder for such is no reason to fail.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Asks until it is so, but not for ever.
+fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begin = Instant::now();
+    while !is_so()? {
+        ensure!(begin.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
+    }
+    Ok(())
+}
+
+fn start(folder: &Path) -> Result<Process> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
+    command.args(["--listen", "127.0.0.1:0", "--data"]);
+    Process::start(command.arg(folder), &[])
+}
+
+/// The last of a few processes, and the seconds of the fastest start. The others are killed.
+fn fastest(
+    start: impl Fn() -> Result<Process>,
+    is_empty: Option<&Folder>,
+) -> Result<(Process, f64)> {
+    let (mut process, mut fastest) = (None, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        drop(process.take());
+        if let Some(Folder(folder)) = is_empty {
+            fs::remove_dir_all(folder)?;
+            fs::create_dir(folder)?;
+        }
+        let begin = Instant::now();
+        process = Some(start()?);
+        fastest = begin.elapsed().as_secs_f64().min(fastest);
+    }
+    Ok((process.context("no start")?, fastest))
+}
+
+/// Puts everything; returns how many points a second are read from the journal, and from a checkpoint.
+fn restarts(work: &Work) -> Result<[f64; 2]> {
+    let (folder, points) = (Folder::new()?, work.order.len() as f64);
+    let (process, empty_seconds) = fastest(|| start(&folder.0), Some(&folder))?;
+    let mut server = Server::over(process)?;
+    server.put(work.puts(&work.order))?;
+    let bytes = folder.bytes("journal-")? / points;
+    row("journal: bytes a put", bytes, Some(10.0));
+    drop(server);
+
+    let (mut process, replay) = restart("replay", &folder, work, empty_seconds)?;
+    kill_process(Pid::from_child(&process.child), Signal::TERM)?;
+    until("the server ends", || {
+        thread::sleep(POLL_INTERVAL);
+        Ok(process.child.try_wait()?.is_some())
+    })?;
+    let bytes = folder.bytes("checkpoint-")? / points;
+    ensure!(bytes > 0.0, "there is no checkpoint: put more points");
+    row("checkpoint: bytes a point", bytes, Some(1.25));
+    let (_, load) = restart("start from it", &folder, work, empty_seconds)?;
+    Ok([replay, load])
+}
+
+/// Starts a server and checks what it holds; returns it, and how many points a second it has read.
+fn restart(name: &str, folder: &Folder, work: &Work, empty_seconds: f64) -> Result<(Process, f64)> {
+    let (process, seconds) = fastest(|| start(&folder.0), None)?;
+    let rate = work.order.len() as f64 / (seconds - empty_seconds);
+    row(&format!("{name}: points/s"), rate, None);
+    let mut server = Server::over(process)?;
+    let [peak, now] = memory(&server.process)?;
+    row(
+        "  memory at its peak: times that after it",
+        peak / now,
+        Some(1.1),
+    );
+    let middle = SERIES / 2;
+    server.check(&work.keys[middle], &work.points[middle], work.order.len())?;
+    Ok((server.process, rate))
+}
+
+/// MB resident at the peak, and now.
+fn memory(process: &Process) -> Result<[f64; 2]> {
+    let status = Status::from_file(format!("/proc/{}/status", process.child.id()))?;
+    let kibibytes = status.vmhwm.zip(status.vmrss);
+    let (peak, now) = kibibytes.context("the system does not tell the peak of memory")?;
+    Ok([peak, now].map(|kibibytes| kibibytes as f64 * 1024.0 / 1e6))
+}
+
+/// The same starts of Redis, beside our rates.
+fn redis(work: &Work, rates: [f64; 2]) -> Result<()> {
+    let folder = Folder::new()?;
+    let start = |append_only| start_redis(&folder.0, append_only);
+    let (process, empty_seconds) = fastest(|| start("yes"), Some(&folder))?;
+    let mut client = Client::connect(&process)?;
+    let order = &work.order[..work.order.len().min(REDIS_POINTS_A_SERIES * SERIES)];
+    for batch in order.chunks(BATCH) {
+        let mut requests = String::new();
+        for (key, Point { timestamp, value }) in work.puts(batch) {
+            write!(
+                requests,
+                "ZADD {key} {timestamp} {timestamp}:{value:.2}\r\n"
+            )?;
+        }
+        client.expect(requests.as_bytes(), &b":1\r\n".repeat(batch.len()))?;
+    }
+    client.expect(b"SAVE\r\n", b"+OK\r\n")?;
+    drop(process);
+    let counts = format!(":{}\r\n", order.len() / SERIES).repeat(SERIES);
+    let requests: String = work
+        .keys
+        .iter()
+        .map(|key| format!("ZCARD {key}\r\n"))
+        .collect();
+    for (name, append_only, own_rate) in [("AOF", "yes", rates[0]), ("RDB", "no", rates[1])] {
+        let (process, seconds) = fastest(|| start(append_only), None)?;
+        Client::connect(&process)?.expect(requests.as_bytes(), counts.as_bytes())?;
+        let rate = order.len() as f64 / (seconds - empty_seconds);
+        row(&format!("Redis from its {name}: points/s"), rate, None);
+        let missed = if own_rate < 15.0 * rate {
+            "MISSED, "
+        } else {
+            ""
+        };
+        print_row(
+            "  ours: times that",
+            own_rate / rate,
+            &format!("{missed}must ≥ 15"),
+        );
+    }
+    Ok(())
+}
+
+/// Returns when it answers, and so has loaded everything.
+fn start_redis(folder: &Path, append_only: &str) -> Result<Process> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let port = address.port().to_string();
+    let mut command = Command::new("redis-server");
+    command.args([
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--appendonly",
+        append_only,
+    ]);
+    // It neither saves nor rewrites its log of its own accord.
+    command.args(["--save", "", "--auto-aof-rewrite-percentage", "0", "--dir"]);
+    let process = Process::start(command.arg(folder), &[address])?;
+    until("Redis answers", || {
+        Ok(Client::connect(&process)?
+            .expect(b"PING\r\n", b"+PONG\r\n")
+            .is_ok())
+    })?;
+    Ok(process)
+}
+
+/// Puts one by one before checkpoints, and while they are written.
+fn checkpoints(points: usize) -> Result<()> {
+    let folder = Folder::new()?;
+    let partial = folder.0.join("checkpoint.tmp");
+    let mut growing = Growing::on(Server::over(start(&folder.0)?)?);
+    growing.put(points)?;
+    let mut server = growing.server;
+    let (mut before, mut during, mut grown, mut seconds) = (vec![], vec![], 0f64, vec![]);
+    // The first round is not counted: buffers grow to what they need.
+    for round in 0..=ROUNDS {
+        until("no checkpoint is written", || Ok(!partial.exists()))?;
+        approach_checkpoint(&mut server.client, &folder)?;
+        server.process.memory_at_rest()?;
+        // From now on the peak is that since now.
+        fs::write(
+            format!("/proc/{}/clear_refs", server.process.child.id()),
+            "5",
+        )?;
+        let memory_before = memory(&server.process)?[0];
+        let idle = probe(&mut server.client, || partial.exists())?;
+        let begin = Instant::now();
+        let busy = probe(&mut server.client, || !partial.exists())?;
+        if round > 0 {
+            seconds.push(begin.elapsed().as_secs_f64());
+            grown = grown.max(memory(&server.process)?[0] - memory_before);
+            before.extend(idle);
+            during.extend(busy);
+        }
+    }
+    let name = format!("a checkpoint of {} points: seconds", figure(points as f64));
+    row(&name, median(seconds).unwrap_or(f64::NAN), None);
+    row(
+        "  single puts during it, all rounds",
+        during.len() as f64,
+        None,
+    );
+    let ([p99_before, longest_before], [p99, longest]) = (slowest(before)?, slowest(during)?);
+    row("  p99 of single puts before it, ms", p99_before, None);
+    row(
+        "  p99 of single puts during it: more ms",
+        p99 - p99_before,
+        Some(1.0),
+    );
+    row("  the longest before it, ms", longest_before, None);
+    row("  the longest during it, ms", longest, None);
+    row(
+        "  memory at its peak: more MB than before",
+        grown,
+        Some(2.0),
+    );
+    Ok(())
+}
+
+/// Replaces a point, until not much more must be put for a checkpoint to begin.
+fn approach_checkpoint(client: &mut Client, folder: &Folder) -> Result<()> {
+    // A double of many digits takes the most bytes of journal.
+    let puts = "put replaced 0.12345678901234567 1\n".repeat(BATCH);
+    let end = JOURNAL_BYTES.max(folder.bytes("checkpoint-")?) - PROBED_BYTES;
+    until("the journal grows", || {
+        client.expect(puts.as_bytes(), &PUT_REPLY.repeat(BATCH))?;
+        Ok(folder.bytes("journal-")? >= end)
+    })
+}
+
+/// Milliseconds that a put takes, one after the other, until the end.
+fn probe(client: &mut Client, mut is_end: impl FnMut() -> bool) -> Result<Vec<f64>> {
+    let mut millis = Vec::new();
+    until("probes end", || {
+        let begin = Instant::now();
+        client.expect(b"put probe 21.5 1\n", PUT_REPLY)?;
+        millis.push(begin.elapsed().as_secs_f64() * 1e3);
+        Ok(is_end())
+    })?;
+    Ok(millis)
+}
+
+/// The 99th percentile, and the greatest.
+fn slowest(mut values: Vec<f64>) -> Result<[f64; 2]> {
+    values.sort_by(f64::total_cmp);
+    Ok([values[values.len() * 99 / 100], values[values.len() - 1]])
+}
+
+fn empty_folder() -> Result<()> {
+    let mut more = Vec::new();
+    for _ in 0..ROUNDS {
+        let folder = Folder::new()?;
+        let server = Server::over(start(&folder.0)?)?;
+        more.push((server.start_bytes - Server::start()?.start_bytes) / 1e6);
+    }
+    let more = median(more).unwrap_or(f64::NAN);
+    row(
+        "an empty folder at start: more MB than without",
+        more,
+        Some(0.5),
+    );
+    Ok(())
+}
