@@ -1,5 +1,4 @@
-//! Points on disk: their bytes, how fast a start reads them, and what a checkpoint costs those who
-//! put meanwhile.
+//! Points on disk: their bytes, and how fast a start reads them.
 //!
 //! The folder is in the one for temporary files, and is removed. The rate of a start is that of the
 //! fastest of a few, less what a start over an empty folder takes. The files are in the system's
@@ -20,29 +19,19 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::client::Client;
 use crate::support::process::Process;
-use crate::support::table::{figure, median};
-use crate::wire::{BATCH, Growing, PUT_REPLY, SERIES, Server, print_row, row};
+use crate::support::table::median;
+use crate::wire::{BATCH, SERIES, Server, print_row, row};
 use crate::work::{WALK, Work, kind};
-
-/// The points of a checkpoint, unless the variable `METRICD_POINTS` says another number.
-const POINTS: usize = 10_000_000;
 
 /// Redis gets the first points of each series, which suits it: its sets slow down as they grow.
 const REDIS_POINTS_A_SERIES: usize = 1_000;
 
-/// A checkpoint begins when the journal is longer than this, and than the last checkpoint.
-const JOURNAL_BYTES: f64 = (64 << 20) as f64;
-
-/// What single puts add to the journal before a checkpoint begins: in so many seconds that what was
-/// put at full speed before them is synced.
-const PROBED_BYTES: f64 = (2 << 20) as f64;
-
-const ROUNDS: usize = 3;
+pub const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-pub fn run() -> Result<()> {
-    let points = env::var("METRICD_POINTS").map_or(Ok(POINTS), |points| points.parse())?;
+/// Does not take more points than so many.
+pub fn run(points: usize) -> Result<()> {
     let points_a_series = (points / SERIES).clamp(1, WALK.points);
     let work = Work::new(&kind(WALK.name, points_a_series, WALK.make), SERIES);
     let rates = restarts(&work)?;
@@ -51,15 +40,14 @@ pub fn run() -> Result<()> {
     } else {
         println!("redis-server is not installed: starts are not compared");
     }
-    checkpoints(points / SERIES * SERIES)?;
     empty_folder()
 }
 
 /// A folder that is removed with this.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Result<Folder> {
+    pub fn new() -> Result<Folder> {
         let name = format!("metricd-store-{}", std::process::id());
         let folder = Folder(env::temp_dir().join(name));
         fs::create_dir(&folder.0)?;
@@ -67,7 +55,7 @@ impl Folder {
     }
 
     /// Bytes of the files whose names begin so, but those that are removed meanwhile.
-    fn bytes(&self, prefix: &str) -> Result<f64> {
+    pub fn bytes(&self, prefix: &str) -> Result<f64> {
         let entries = fs::read_dir(&self.0)?.filter_map(Result::ok);
         let named = entries.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
         let bytes = named.filter_map(|file| Some(file.metadata().ok()?.len() as f64));
@@ -83,7 +71,7 @@ impl Drop for Folder {
 }
 
 /// Asks until it is so, but not for ever.
-fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let begin = Instant::now();
     while !is_so()? {
         ensure!(begin.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
@@ -91,7 +79,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     Ok(())
 }
 
-fn start(folder: &Path) -> Result<Process> {
+pub fn start(folder: &Path) -> Result<Process> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
     command.args(["--listen", "127.0.0.1:0", "--data"]);
     Process::start(command.arg(folder), &[])
@@ -157,7 +145,7 @@ fn restart(name: &str, folder: &Folder, work: &Work, empty_seconds: f64) -> Resu
 }
 
 /// MB resident at the peak, and now.
-fn memory(process: &Process) -> Result<[f64; 2]> {
+pub fn memory(process: &Process) -> Result<[f64; 2]> {
     let status = Status::from_file(format!("/proc/{}/status", process.child.id()))?;
     let kibibytes = status.vmhwm.zip(status.vmrss);
     let (peak, now) = kibibytes.context("the system does not tell the peak of memory")?;
@@ -230,88 +218,6 @@ fn start_redis(folder: &Path, append_only: &str) -> Result<Process> {
             .is_ok())
     })?;
     Ok(process)
-}
-
-/// Puts one by one before checkpoints, and while they are written.
-fn checkpoints(points: usize) -> Result<()> {
-    let folder = Folder::new()?;
-    let partial = folder.0.join("checkpoint.tmp");
-    let mut growing = Growing::on(Server::over(start(&folder.0)?)?);
-    growing.put(points)?;
-    let mut server = growing.server;
-    let (mut before, mut during, mut grown, mut seconds) = (vec![], vec![], 0f64, vec![]);
-    // The first round is not counted: buffers grow to what they need.
-    for round in 0..=ROUNDS {
-        until("no checkpoint is written", || Ok(!partial.exists()))?;
-        approach_checkpoint(&mut server.client, &folder)?;
-        server.process.memory_at_rest()?;
-        // From now on the peak is that since now.
-        fs::write(
-            format!("/proc/{}/clear_refs", server.process.child.id()),
-            "5",
-        )?;
-        let memory_before = memory(&server.process)?[0];
-        let idle = probe(&mut server.client, || partial.exists())?;
-        let begin = Instant::now();
-        let busy = probe(&mut server.client, || !partial.exists())?;
-        if round > 0 {
-            seconds.push(begin.elapsed().as_secs_f64());
-            grown = grown.max(memory(&server.process)?[0] - memory_before);
-            before.extend(idle);
-            during.extend(busy);
-        }
-    }
-    let name = format!("a checkpoint of {} points: seconds", figure(points as f64));
-    row(&name, median(seconds).unwrap_or(f64::NAN), None);
-    row(
-        "  single puts during it, all rounds",
-        during.len() as f64,
-        None,
-    );
-    let ([p99_before, longest_before], [p99, longest]) = (slowest(before)?, slowest(during)?);
-    row("  p99 of single puts before it, ms", p99_before, None);
-    row(
-        "  p99 of single puts during it: more ms",
-        p99 - p99_before,
-        Some(1.0),
-    );
-    row("  the longest before it, ms", longest_before, None);
-    row("  the longest during it, ms", longest, None);
-    row(
-        "  memory at its peak: more MB than before",
-        grown,
-        Some(2.0),
-    );
-    Ok(())
-}
-
-/// Replaces a point, until not much more must be put for a checkpoint to begin.
-fn approach_checkpoint(client: &mut Client, folder: &Folder) -> Result<()> {
-    // A double of many digits takes the most bytes of journal.
-    let puts = "put replaced 0.12345678901234567 1\n".repeat(BATCH);
-    let end = JOURNAL_BYTES.max(folder.bytes("checkpoint-")?) - PROBED_BYTES;
-    until("the journal grows", || {
-        client.expect(puts.as_bytes(), &PUT_REPLY.repeat(BATCH))?;
-        Ok(folder.bytes("journal-")? >= end)
-    })
-}
-
-/// Milliseconds that a put takes, one after the other, until the end.
-fn probe(client: &mut Client, mut is_end: impl FnMut() -> bool) -> Result<Vec<f64>> {
-    let mut millis = Vec::new();
-    until("probes end", || {
-        let begin = Instant::now();
-        client.expect(b"put probe 21.5 1\n", PUT_REPLY)?;
-        millis.push(begin.elapsed().as_secs_f64() * 1e3);
-        Ok(is_end())
-    })?;
-    Ok(millis)
-}
-
-/// The 99th percentile, and the greatest.
-fn slowest(mut values: Vec<f64>) -> Result<[f64; 2]> {
-    values.sort_by(f64::total_cmp);
-    Ok([values[values.len() * 99 / 100], values[values.len() - 1]])
 }
 
 fn empty_folder() -> Result<()> {

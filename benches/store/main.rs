@@ -7,6 +7,7 @@
 //! so many points, not of 10 M.
 
 mod alone;
+mod checkpoint;
 mod durable;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other bench looks at more of a process")]
@@ -15,6 +16,9 @@ mod wire;
 mod work;
 
 use anyhow::{Result, bail};
+
+/// The points of a checkpoint, unless the variable `METRICD_POINTS` gives another number.
+const POINTS: usize = 10_000_000;
 
 const OPTIONS: &str = "--alone | --wire | --durable";
 
@@ -39,7 +43,9 @@ fn main() -> Result<()> {
     }
     if runs("--durable") {
         println!("\nThe server with --data, beside Redis\n");
-        durable::run()?;
+        let points = std::env::var("METRICD_POINTS").map_or(Ok(POINTS), |points| points.parse())?;
+        durable::run(points)?;
+        checkpoint::run(points)?;
     }
     Ok(())
 }
