@@ -2,7 +2,9 @@
 //!
 //! Nobody else puts meanwhile, so that what differs is the checkpoint's.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -19,6 +21,10 @@ const JOURNAL_BYTES: f64 = (64 << 20) as f64;
 /// put at full speed before them is synced.
 const PROBED_BYTES: f64 = (2 << 20) as f64;
 
+/// About the bytes of a checkpoint that are written and synced at once.
+const PIECE_BYTES: usize = 64 << 10;
+const SYNCS: usize = 300;
+
 /// Puts one by one before checkpoints, and while they are written.
 pub fn run(points: usize) -> Result<()> {
     let folder = Folder::new()?;
@@ -33,10 +39,8 @@ pub fn run(points: usize) -> Result<()> {
         approach_checkpoint(&mut server.client, &folder)?;
         server.process.memory_at_rest()?;
         // From now on the peak is that since now.
-        fs::write(
-            format!("/proc/{}/clear_refs", server.process.child.id()),
-            "5",
-        )?;
+        let clear = format!("/proc/{}/clear_refs", server.process.child.id());
+        fs::write(clear, "5")?;
         let memory_before = memory(&server.process)?[0];
         let idle = probe(&mut server.client, || partial.exists())?;
         let begin = Instant::now();
@@ -48,27 +52,25 @@ pub fn run(points: usize) -> Result<()> {
             during.extend(busy);
         }
     }
+    let ([p99_before, longest_before], [p99, longest]) = (slowest(before)?, slowest(during)?);
     let name = format!("a checkpoint of {} points: seconds", figure(points as f64));
     row(&name, median(seconds).unwrap_or(f64::NAN), None);
-    row(
-        "  single puts during it, all rounds",
-        during.len() as f64,
-        None,
-    );
-    let ([p99_before, longest_before], [p99, longest]) = (slowest(before)?, slowest(during)?);
-    row("  p99 of single puts before it, ms", p99_before, None);
-    row(
-        "  p99 of single puts during it: more ms",
-        p99 - p99_before,
-        Some(1.0),
-    );
-    row("  the longest before it, ms", longest_before, None);
-    row("  the longest during it, ms", longest, None);
-    row(
-        "  memory at its peak: more MB than before",
-        grown,
-        Some(2.0),
-    );
+    let rows = [
+        ("  single puts during it: p99, ms", p99, None),
+        ("    more than before it, ms", p99 - p99_before, Some(1.0)),
+        ("    the longest, ms", longest, None),
+        ("    the longest before it, ms", longest_before, None),
+        (
+            "  memory at its peak: more MB than before",
+            grown,
+            Some(2.0),
+        ),
+    ];
+    for (name, value, most) in rows {
+        row(name, value, most);
+    }
+    let [p99, _] = slowest(syncs(&folder.0.join("syncs"))?)?;
+    row("  a sync of 64 KiB by itself: p99, ms", p99, None);
     Ok(())
 }
 
@@ -93,6 +95,18 @@ fn probe(client: &mut Client, mut is_end: impl FnMut() -> bool) -> Result<Vec<f6
         Ok(is_end())
     })?;
     Ok(millis)
+}
+
+/// Milliseconds that a write and a sync of a piece take, which a put may have to wait for.
+fn syncs(path: &Path) -> Result<Vec<f64>> {
+    let (mut file, piece) = (File::create(path)?, [0; PIECE_BYTES]);
+    let sync = |_| {
+        let begin = Instant::now();
+        file.write_all(&piece)?;
+        file.sync_data()?;
+        Ok(begin.elapsed().as_secs_f64() * 1e3)
+    };
+    (0..SYNCS).map(sync).collect()
 }
 
 /// The 99th percentile, and the greatest.

@@ -27,6 +27,11 @@ use crate::work::{WALK, Work, kind};
 const REDIS_POINTS_A_SERIES: usize = 1_000;
 
 pub const ROUNDS: usize = 3;
+const STARTS: usize = 5;
+
+/// What is shorter cannot be told from how much starts differ.
+const SHORTEST_SECONDS: f64 = 1e-3;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -91,7 +96,7 @@ fn fastest(
     is_empty: Option<&Folder>,
 ) -> Result<(Process, f64)> {
     let (mut process, mut fastest) = (None, f64::INFINITY);
-    for _ in 0..ROUNDS {
+    for _ in 0..STARTS {
         drop(process.take());
         if let Some(Folder(folder)) = is_empty {
             fs::remove_dir_all(folder)?;
@@ -130,7 +135,7 @@ fn restarts(work: &Work) -> Result<[f64; 2]> {
 /// Starts a server and checks what it holds; returns it, and how many points a second it has read.
 fn restart(name: &str, folder: &Folder, work: &Work, empty_seconds: f64) -> Result<(Process, f64)> {
     let (process, seconds) = fastest(|| start(&folder.0), None)?;
-    let rate = work.order.len() as f64 / (seconds - empty_seconds);
+    let rate = work.order.len() as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
     row(&format!("{name}: points/s"), rate, None);
     let mut server = Server::over(process)?;
     let [peak, now] = memory(&server.process)?;
@@ -180,7 +185,7 @@ fn redis(work: &Work, rates: [f64; 2]) -> Result<()> {
     for (name, append_only, own_rate) in [("AOF", "yes", rates[0]), ("RDB", "no", rates[1])] {
         let (process, seconds) = fastest(|| start(append_only), None)?;
         Client::connect(&process)?.expect(requests.as_bytes(), counts.as_bytes())?;
-        let rate = order.len() as f64 / (seconds - empty_seconds);
+        let rate = order.len() as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
         row(&format!("Redis from its {name}: points/s"), rate, None);
         let missed = if own_rate < 15.0 * rate {
             "MISSED, "
