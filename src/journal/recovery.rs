@@ -222,12 +222,12 @@ impl Loading {
                 },
                 Err(error) => damage_of(name, error)?,
             };
-            break Some((offset, what));
+            break Some(what);
         };
         self.end = (name.into(), reader.offset());
         self.bytes = reader.offset();
         self.store = image.into_store();
-        if let Some((offset, what)) = damage {
+        if let Some(what) = damage {
             self.damaged(name, what);
         }
         Ok(())
