@@ -69,6 +69,14 @@ pub fn write_all<F: FileSystem>(
     Ok(())
 }
 
+/// Whether an error is for lack of room, without which points can still be read.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
 /// The numbers of all files of a kind, ascending.
 pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();

@@ -89,7 +89,7 @@ pub fn open(path: &Path, config: &Config) -> Result<(Store, Opened), Error> {
     let mut folder = Folder::open(path).map_err(error)?;
     let mut found = recovery::recover(&mut folder, config.salvage).map_err(error)?;
     let limit_bytes = config.journal_limit_bytes as u64;
-    let writer = Writer::new(folder, config.sync, limit_bytes, &found).map_err(error)?;
+    let writer = Writer::new(folder, config.sync, limit_bytes, &mut found).map_err(error)?;
     let opened = Opened {
         writer,
         limit_bytes: config.unjournaled_limit_bytes as u64,

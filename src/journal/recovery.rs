@@ -27,6 +27,8 @@ pub struct Recovered {
     pub journal_bytes: u64,
     /// Bytes of the checkpoint before it.
     pub checkpoint_bytes: u64,
+    /// Why puts cannot be stored: the disk is full.
+    pub failure: Option<io::Error>,
 }
 
 /// Reads the newest checkpoint of a folder and the journal after it. Changes nothing, unless it is to
@@ -68,6 +70,7 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
         next: loading.next,
         journal_bytes: loading.bytes - checkpoint_bytes,
         checkpoint_bytes,
+        failure: None,
         store: Store::new(),
     };
     if salvages && loading.damage.is_some() {
@@ -83,7 +86,11 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
         io::Error::new(error.kind(), format!("{error}; {hint}"))
     })?;
     for file in unended {
-        file.end(folder)?;
+        match file.end(folder) {
+            // Puts are refused until there is a checkpoint, and that takes the place of all files.
+            Err(error) if files::is_full(&error) => recovered.failure = Some(error),
+            result => result?,
+        }
     }
     if folder.list()?.iter().any(|name| name == PARTIAL) {
         folder.remove(PARTIAL)?;

@@ -57,8 +57,8 @@ impl Life {
         executed: Vec<Executed>,
         now: Instant,
     ) -> io::Result<Life> {
-        let found = recovery::recover(&mut disk, false)?;
-        let writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &found)?;
+        let mut found = recovery::recover(&mut disk, false)?;
+        let writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &mut found)?;
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
         let record = journal.record(&found.store).expect("a journal records");

@@ -10,7 +10,7 @@
 //! known, and a later sync that succeeds says nothing about it. From then on puts are refused, until a
 //! checkpoint of all that is in memory is on the disk.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem;
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -78,22 +78,18 @@ impl<F: FileSystem> Writer<F> {
         mut folder: F,
         policy: SyncPolicy,
         limit_bytes: u64,
-        found: &Recovered,
+        found: &mut Recovered,
     ) -> io::Result<Writer<F>> {
-        let (journal, failure) = match Journal::create(&mut folder, found.next) {
-            Ok(journal) => (Some(journal), None),
-            // Points can be read meanwhile.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-                ) =>
-            {
-                log::error!("puts are refused until the disk has room: {error}");
-                (None, Some(error))
+        let (mut journal, mut failure) = (None, found.failure.take());
+        if failure.is_none() {
+            match Journal::create(&mut folder, found.next) {
+                Err(error) if files::is_full(&error) => failure = Some(error),
+                result => journal = Some(result?),
             }
-            Err(error) => return Err(error),
-        };
+        }
+        if let Some(error) = &failure {
+            log::error!("puts are refused until the disk has room: {error}");
+        }
         let writer = Writer {
             folder,
             channel: Channel::default(),
