@@ -188,6 +188,11 @@ impl Config {
     /// loop's time.
     pub(crate) const CHECKPOINT_PIECE_BYTES: usize = 64 << 10;
 
+    /// The time between two pieces of a checkpoint, so that one put in ten waits for one of them at
+    /// most. There is none when the server stops, or when more is put meanwhile than the journal is to
+    /// hold.
+    pub(crate) const CHECKPOINT_PAUSE: Duration = Duration::from_millis(10);
+
     /// How long to wait for the next attempt after a checkpoint could not be written.
     pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 

@@ -66,6 +66,8 @@ pub struct Channel {
 struct State {
     /// What the loop asks for, and the thread has not taken yet.
     messages: Vec<Message>,
+    /// The server stops, and waits for what was asked for.
+    is_urgent: bool,
     /// The loop asks for nothing more.
     is_closed: bool,
     progress: Progress,
@@ -96,6 +98,15 @@ impl Channel {
     /// Asks the thread to end when it has done what was asked for before.
     pub fn close(&self) {
         self.change(|state| state.is_closed = true);
+    }
+
+    /// Says that the server stops, and waits for what was asked for.
+    pub fn hurry(&self) {
+        self.lock().is_urgent = true;
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.lock().is_urgent
     }
 
     /// Says how the thread has ended. Waits for at most `wait`.

@@ -219,6 +219,7 @@ impl Commit for Journal {
     }
 
     fn finish(&mut self, store: &Store) -> bool {
+        self.channel.hurry();
         let (journal_bytes, is_failing) = self
             .channel
             .progress(|progress| (progress.journal_bytes, progress.is_failing));

@@ -547,6 +547,8 @@ fn a_checkpoint_that_is_given_up_takes_no_room() {
     }
     life.journal.clean_up(&life.store);
     life.work();
+    life.now += Duration::from_secs(1);
+    life.work();
     life.journal.clean_up(&life.store);
     assert!(disk.content("checkpoint.tmp").is_some());
     disk.fail_at(disk.calls() + 1, Fault::NoSpace);

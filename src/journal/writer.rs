@@ -38,6 +38,10 @@ pub struct Writer<F: FileSystem> {
     journal_bytes: u64,
     /// Bytes of the last checkpoint.
     checkpoint_bytes: u64,
+    /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
+    steps: u64,
+    /// When they are told.
+    pause_until: Option<Instant>,
     /// When a checkpoint may be begun again.
     retry_at: Option<Instant>,
     /// Why the disk fails.
@@ -90,7 +94,7 @@ impl<F: FileSystem> Writer<F> {
         if let Some(error) = &failure {
             log::error!("puts are refused until the disk has room: {error}");
         }
-        let writer = Writer {
+        let mut writer = Writer {
             folder,
             channel: Channel::default(),
             policy,
@@ -99,6 +103,8 @@ impl<F: FileSystem> Writer<F> {
             limit_bytes,
             journal_bytes: found.journal_bytes,
             checkpoint_bytes: found.checkpoint_bytes,
+            steps: 0,
+            pause_until: None,
             retry_at: None,
             failure,
             has_warned: false,
@@ -107,7 +113,7 @@ impl<F: FileSystem> Writer<F> {
             progress.settled = found.next - 1;
             false
         });
-        writer.report(0);
+        writer.report(Instant::now());
         Ok(writer)
     }
 
@@ -133,22 +139,29 @@ impl<F: FileSystem> Writer<F> {
 
     /// When there is something to do, message or not.
     pub fn due(&self) -> Option<Instant> {
-        let unsynced_since = self
-            .journal
-            .as_ref()
-            .and_then(|journal| journal.unsynced_since);
-        let sync_at = match self.policy {
-            SyncPolicy::Every(interval) => {
-                unsynced_since.and_then(|since| since.checked_add(interval))
-            }
-            SyncPolicy::Always | SyncPolicy::Never => None,
+        let due = [self.sync_at(), self.retry_at, self.pause_until];
+        due.into_iter().flatten().min()
+    }
+
+    /// When the journal is to be synced.
+    fn sync_at(&self) -> Option<Instant> {
+        let SyncPolicy::Every(interval) = self.policy else {
+            return None;
         };
-        sync_at.into_iter().chain(self.retry_at).min()
+        self.journal.as_ref()?.unsynced_since?.checked_add(interval)
+    }
+
+    /// Until when the loop is to wait with the next piece of the checkpoint, if it is.
+    fn pause_end(&self, now: Instant) -> Option<Instant> {
+        let partial = self.partial.as_ref()?;
+        let is_short = self.journal_bytes - partial.journal_bytes < self.limit_bytes;
+        let may_pause = is_short && self.failure.is_none() && !self.channel.is_urgent();
+        may_pause.then(|| now.checked_add(Config::CHECKPOINT_PAUSE))?
     }
 
     /// Does what is asked for, then what is due.
     pub fn work(&mut self, messages: Vec<Message>, now: Instant) {
-        let (mut frames, mut steps) = (Frames::default(), 0);
+        let mut frames = Frames::default();
         for message in messages {
             match message {
                 Message::Frame { number, bytes } => {
@@ -163,16 +176,17 @@ impl<F: FileSystem> Writer<F> {
                     if let Err(error) = self.take_step(step, now) {
                         self.abandon_checkpoint(&error, now);
                     }
-                    steps += 1;
+                    self.steps += 1;
+                    self.pause_until = self.pause_end(now);
                 }
             }
         }
         self.write_frames(frames, now);
-        if self.due().is_some_and(|due| due <= now) {
-            self.retry_at.take_if(|retry_at| *retry_at <= now);
+        self.retry_at.take_if(|retry_at| *retry_at <= now);
+        if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
         }
-        self.report(steps);
+        self.report(now);
     }
 
     /// Writes frames, syncs them if each is to be synced, and tells what became of them.
@@ -335,7 +349,12 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Tells the loop how far the thread has come.
-    fn report(&self, steps: u64) {
+    fn report(&mut self, now: Instant) {
+        self.pause_until.take_if(|until| *until <= now);
+        let steps = match self.pause_until {
+            Some(_) => 0,
+            None => mem::take(&mut self.steps),
+        };
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();
         let is_due = is_failing || self.journal_bytes > limit_bytes;
