@@ -32,7 +32,7 @@ const STARTS: usize = 5;
 /// What is shorter cannot be told from how much starts differ.
 const SHORTEST_SECONDS: f64 = 1e-3;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Does not take more points than so many.

@@ -92,7 +92,12 @@ impl Channel {
 
     /// Asks the thread for something.
     pub fn send(&self, message: Message) {
-        self.change(|state| state.messages.push(message));
+        let mut state = self.lock();
+        state.messages.push(message);
+        // If there were others, the thread does not wait.
+        if let [_] = state.messages[..] {
+            self.shared.1.notify_all();
+        }
     }
 
     /// Asks the thread to end when it has done what was asked for before.
