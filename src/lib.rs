@@ -9,9 +9,8 @@
 //! [`run_server`] is the whole server as one call. To choose limits, learn the port or stop the
 //! server, bind a [`Server`] from a [`Config`]. A [`Store`] can be used alone.
 //!
-//! The library installs no logger, handles no signal, spawns no thread but that of the journal
-//! ([`Config::data`]), and never exits the
-//! process.
+//! The library installs no logger, handles no signal, never exits the process, and spawns no thread
+//! but that of the journal ([`Config::data`]).
 //!
 //! # The house
 //!

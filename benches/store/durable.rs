@@ -2,8 +2,8 @@
 //!
 //! The folder is in the one for temporary files, and is removed. The rate of a start is that of the
 //! fastest of a few, less what a start over an empty folder takes. The files are in the system's
-//! cache then, those of Redis too. All points must be there after a start: they are counted, and one
-//! series is compared byte for byte.
+//! cache then, those of Redis too. After a start all points are counted, and one series is compared
+//! byte for byte.
 
 use std::fmt::Write;
 use std::net::TcpListener;

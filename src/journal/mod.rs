@@ -80,7 +80,7 @@ pub struct Opened<F: FileSystem = Folder> {
 ///
 /// # Errors
 ///
-/// If the folder or a file in it cannot be used. Nothing is changed then.
+/// If the folder or a file in it cannot be used. No file of points is changed then.
 pub fn open(path: &Path, config: &Config) -> Result<(Store, Opened), Error> {
     let error = |source| Error::Data {
         path: path.into(),

@@ -31,16 +31,16 @@ pub struct Recovered {
     pub failure: Option<io::Error>,
 }
 
-/// Reads the newest checkpoint of a folder and the journal after it. Changes nothing, unless it is to
-/// salvage what can be read of damaged files: then a checkpoint of that is written, and they get
-/// other names.
+/// Reads the newest checkpoint of a folder and the journal after it. Files of the journal that were not
+/// ended are written once more, and ended. If it is to salvage what can be read of damaged files,
+/// copies of these are kept, and a checkpoint takes the place of all files.
 ///
 /// Where the power failed, frames that were not synced may be missing at the end: they and those after
 /// them were not promised to survive, and are left out.
 ///
 /// # Errors
 ///
-/// With the name of the file, if one cannot be read or is damaged.
+/// With the name of the file, if one cannot be read or is damaged. Then nothing is changed.
 pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
     let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
     let mut journals = files::numbers(folder, FileKind::Journal)?;
