@@ -193,6 +193,12 @@ impl Config {
     /// hold.
     pub(crate) const CHECKPOINT_PAUSE: Duration = Duration::from_millis(10);
 
+    /// How long the journal thread looks for the next frame before it sleeps: to wake it takes as long.
+    pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(50);
+
+    /// If frames come less often, it looks for one only once in so many times.
+    pub(crate) const JOURNAL_SPIN_REST: u32 = 32;
+
     /// How long to wait for the next attempt after a checkpoint could not be written.
     pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 

@@ -3,10 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::Piece;
+use crate::config::Config;
 
 /// What the loop asks for.
 pub enum Message {
@@ -27,7 +30,7 @@ pub enum Step {
 }
 
 /// What the writer tells the loop.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Frames up to this number are stored, or never will be.
     pub settled: u64,
@@ -42,6 +45,8 @@ pub struct Progress {
     pub is_failing: bool,
     /// Bytes of the journal that a start would have to replay.
     pub journal_bytes: u64,
+    /// How often the loop was told something that it must act on.
+    pub news: u64,
 }
 
 /// Whether there is to be a checkpoint.
@@ -56,16 +61,57 @@ pub enum Checkpoint {
     Running,
 }
 
+/// Looks for messages for a while before the thread sleeps, since to be woken takes both threads longer
+/// than to write a frame. Where none come, it is left out more and more often: once, twice, four
+/// times, and so on, up to a limit.
+#[derive(Default)]
+pub struct Patience {
+    /// How often it is still left out.
+    rest: u32,
+    /// How often it was left out the last time.
+    last_rest: u32,
+}
+
+impl Patience {
+    fn spin(&mut self, has_messages: &AtomicBool) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        let begin = Instant::now();
+        while begin.elapsed() < Config::JOURNAL_SPIN {
+            if has_messages.load(Ordering::Relaxed) {
+                self.last_rest = 0;
+                return;
+            }
+            thread::yield_now();
+        }
+        self.last_rest = (2 * self.last_rest).clamp(1, Config::JOURNAL_SPIN_REST);
+        self.rest = self.last_rest;
+    }
+}
+
 /// Either end of a channel between the loop and the journal thread.
 #[derive(Clone, Default)]
 pub struct Channel {
-    shared: Arc<(Mutex<State>, Condvar)>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes whoever waits for the state to change.
+    changed: Condvar,
+    /// There are messages, as a hint for whoever has not locked the state.
+    has_messages: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     /// What the loop asks for, and the thread has not taken yet.
     messages: Vec<Message>,
+    /// Of frames that are written.
+    buffers: Vec<Vec<u8>>,
     /// The server stops, and waits for what was asked for.
     is_urgent: bool,
     /// The loop asks for nothing more.
@@ -73,31 +119,42 @@ struct State {
     progress: Progress,
     /// How the thread ended.
     end: Option<io::Result<()>>,
+    /// The thread waits for messages.
+    thread_waits: bool,
+    /// The loop waits for events, or is about to.
+    loop_waits: bool,
     /// Wakes the loop.
-    wake: Option<Box<dyn Fn() + Send>>,
+    wake: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nobody panics while it is locked.
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state of one end, and wakes the thread at the other if it waits.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
-        self.shared.1.notify_all();
+        self.shared.changed.notify_all();
         result
     }
 
-    /// Asks the thread for something.
-    pub fn send(&self, message: Message) {
-        let mut state = self.lock();
-        state.messages.push(message);
-        // If there were others, the thread does not wait.
-        if let [_] = state.messages[..] {
-            self.shared.1.notify_all();
+    /// Asks the thread for something. Returns the buffer of a frame that was written, if there is one.
+    pub fn send(&self, message: Message) -> Option<Vec<u8>> {
+        let (thread_waits, buffer) = {
+            let state = &mut self.lock();
+            state.messages.push(message);
+            self.shared.has_messages.store(true, Ordering::Relaxed);
+            (mem::take(&mut state.thread_waits), state.buffers.pop())
+        };
+        if thread_waits {
+            self.shared.changed.notify_all();
         }
+        buffer
     }
 
     /// Asks the thread to end when it has done what was asked for before.
@@ -117,23 +174,42 @@ impl Channel {
     /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
         let waits = |state: &mut State| state.end.is_none();
-        let waited = self.shared.1.wait_timeout_while(self.lock(), wait, waits);
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(self.lock(), wait, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
 
-    /// Takes what the loop asks for, and waits for it until `due`. `None` if nothing more will be asked
-    /// for.
-    pub fn receive(&self, due: Option<Instant>) -> Option<Vec<Message>> {
-        let wait = due.map_or(Duration::MAX, |due| {
-            due.saturating_duration_since(Instant::now())
-        });
-        let waits = |state: &mut State| state.messages.is_empty() && !state.is_closed;
-        let waited = self.shared.1.wait_timeout_while(self.lock(), wait, waits);
+    /// Takes what the loop asks for into `messages`, which is empty, and waits for it until `due`. False
+    /// if nothing more will be asked for.
+    ///
+    /// Hands over `buffers` of frames that are written, to be used again: where one thread takes memory
+    /// that another frees, each waits for the other's lock.
+    pub fn receive(
+        &self,
+        messages: &mut Vec<Message>,
+        buffers: &mut Vec<Vec<u8>>,
+        due: Option<Instant>,
+        patience: &mut Patience,
+    ) -> bool {
+        let now = Instant::now();
+        patience.spin(&self.shared.has_messages);
+        let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+        let mut state = self.lock();
+        state.buffers.append(buffers);
+        let waits = |state: &mut State| {
+            state.thread_waits = state.messages.is_empty() && !state.is_closed;
+            state.thread_waits
+        };
+        let waited = self.shared.changed.wait_timeout_while(state, wait, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let messages = mem::take(&mut state.messages);
-        (!messages.is_empty() || !state.is_closed).then_some(messages)
+        state.thread_waits = false;
+        self.shared.has_messages.store(false, Ordering::Relaxed);
+        mem::swap(messages, &mut state.messages);
+        !messages.is_empty() || !state.is_closed
     }
 
     /// Takes what the loop asks for.
@@ -148,22 +224,70 @@ impl Channel {
     }
 
     /// Sets what wakes the loop.
-    pub fn set_wake(&self, wake: impl Fn() + Send + 'static) {
-        self.lock().wake = Some(Box::new(wake));
+    pub fn set_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.lock().wake = Some(Arc::new(wake));
     }
 
     /// Tells the loop how far the thread has come, and wakes it if `change` says that this is news.
     pub fn report(&self, change: impl FnOnce(&mut Progress) -> bool) {
-        let state = &mut self.lock();
-        if change(&mut state.progress)
-            && let Some(wake) = &state.wake
-        {
+        let wake = {
+            let state = &mut self.lock();
+            let is_news = change(&mut state.progress);
+            state.progress.news += u64::from(is_news);
+            let wakes = is_news && mem::take(&mut state.loop_waits);
+            state.wake.clone().filter(|_| wakes)
+        };
+        if let Some(wake) = wake {
             wake();
         }
     }
 
-    /// Looks at what the thread has told.
-    pub fn progress<T>(&self, look: impl FnOnce(&Progress) -> T) -> T {
-        look(&self.lock().progress)
+    /// What the thread has told. If the loop `will_wait`, the next news wake it.
+    pub fn progress(&self, will_wait: bool) -> Progress {
+        let state = &mut self.lock();
+        state.loop_waits = will_wait;
+        state.progress.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_for_messages_less_and_less_often_while_none_come() {
+        let (none, some) = (AtomicBool::new(false), AtomicBool::new(true));
+        let mut patience = Patience::default();
+        let mut rests = || {
+            let mut count = 0;
+            patience.spin(&none);
+            while patience.rest > 0 {
+                patience.spin(&some);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!([(); 8].map(|()| rests()), [1, 2, 4, 8, 16, 32, 32, 32]);
+        patience.spin(&some);
+        patience.spin(&none);
+        assert_eq!(patience.rest, 1);
+    }
+
+    #[test]
+    fn the_loop_is_woken_only_if_it_waits_and_there_is_news() {
+        let channel = Channel::default();
+        let woken = Arc::new(AtomicBool::new(false));
+        let wakes = Arc::clone(&woken);
+        channel.set_wake(move || wakes.store(true, Ordering::Relaxed));
+        for (will_wait, is_news) in [(false, false), (false, true), (true, false), (true, true)] {
+            channel.progress(will_wait);
+            channel.report(|_| is_news);
+            let expected = will_wait && is_news;
+            assert_eq!(woken.swap(false, Ordering::Relaxed), expected);
+        }
+        // Once is enough, until it has looked.
+        channel.report(|_| true);
+        assert!(!woken.load(Ordering::Relaxed));
+        assert_eq!(channel.progress(false).news, 3);
     }
 }

@@ -40,7 +40,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use self::channel::{Channel, Checkpoint, Message, Step};
+use self::channel::{Channel, Checkpoint, Message, Progress, Step};
 use self::checkpoint::Pieces;
 use self::file_system::{FileSystem, Folder};
 use self::record::PutRecord;
@@ -53,6 +53,8 @@ use crate::store::Store;
 /// The loop's end of a journal.
 pub struct Journal {
     channel: Channel,
+    /// What the journal thread had told at the last look.
+    progress: Progress,
     /// Number of the newest frame that was handed over.
     submitted: u64,
     /// Bytes of all frames that were handed over.
@@ -109,7 +111,7 @@ impl<F: FileSystem> Opened<F> {
     /// # Errors
     ///
     /// If the system starts no thread.
-    pub fn start(self, wake: impl Fn() + Send + 'static) -> io::Result<Journal> {
+    pub fn start(self, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Journal> {
         let channel = self.writer.channel();
         channel.set_wake(wake);
         thread::Builder::new()
@@ -121,9 +123,11 @@ impl<F: FileSystem> Opened<F> {
 
 impl Journal {
     fn new(channel: Channel, limit_bytes: u64) -> Journal {
+        let progress = channel.progress(false);
         Journal {
-            submitted: channel.progress(|progress| progress.settled),
+            submitted: progress.settled,
             channel,
+            progress,
             submitted_bytes: 0,
             limit_bytes,
             steps: 0,
@@ -167,50 +171,44 @@ impl Commit for Journal {
             self.submitted += 1;
             let (number, bytes) = (self.submitted, puts.take());
             self.submitted_bytes += bytes.len() as u64;
-            self.channel.send(Message::Frame { number, bytes });
+            if let Some(buffer) = self.channel.send(Message::Frame { number, bytes }) {
+                puts.reuse(buffer);
+            }
         }
         self.submitted
     }
 
+    fn look(&mut self, will_wait: bool) -> bool {
+        let before = mem::replace(&mut self.progress, self.channel.progress(will_wait));
+        self.progress.news != before.news
+    }
+
     fn outcome(&self, number: u64) -> Outcome {
-        self.channel
-            .progress(|progress| match &progress.not_stored {
-                _ if number > progress.settled => Outcome::Pending,
-                Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
-                _ => Outcome::Stored,
-            })
+        match &self.progress.not_stored {
+            _ if number > self.progress.settled => Outcome::Pending,
+            Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
+            _ => Outcome::Stored,
+        }
     }
 
     fn admission(&self) -> Admission {
-        let waits_for = |settled_bytes| self.submitted_bytes - settled_bytes;
-        self.channel.progress(|progress| {
-            if progress.is_failing {
-                Admission::Refused
-            } else if waits_for(progress.settled_bytes) >= self.limit_bytes {
-                Admission::Full
-            } else {
-                Admission::Open
-            }
-        })
+        if self.progress.is_failing {
+            Admission::Refused
+        } else if self.submitted_bytes - self.progress.settled_bytes >= self.limit_bytes {
+            Admission::Full
+        } else {
+            Admission::Open
+        }
     }
 
     fn clean_up(&mut self, store: &Store) -> bool {
-        let (is_done, checkpoint, is_failing, is_settled) = self.channel.progress(|progress| {
-            let is_settled = progress.settled == self.submitted;
-            let is_done = progress.steps == self.steps;
-            (
-                is_done,
-                progress.checkpoint,
-                progress.is_failing,
-                is_settled,
-            )
-        });
+        let is_failing = self.progress.is_failing;
         // One step at a time: so there is one piece in memory. The thread wakes the loop for the next.
-        match checkpoint {
-            _ if !is_done => {}
+        match self.progress.checkpoint {
+            _ if self.progress.steps < self.steps => {}
             Checkpoint::Running => self.send_piece(store),
             // What is refused now must not be put after the beginning.
-            Checkpoint::Due if is_settled || !is_failing => {
+            Checkpoint::Due if self.progress.settled == self.submitted || !is_failing => {
                 self.begin_checkpoint(store, is_failing)
             }
             Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
@@ -220,16 +218,18 @@ impl Commit for Journal {
 
     fn finish(&mut self, store: &Store) -> bool {
         self.channel.hurry();
-        let (journal_bytes, is_failing) = self
-            .channel
-            .progress(|progress| (progress.journal_bytes, progress.is_failing));
+        let Progress {
+            journal_bytes,
+            is_failing,
+            ..
+        } = self.progress;
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store);
         } else if journal_bytes > Config::SHORT_JOURNAL_BYTES && !is_failing {
             self.begin_checkpoint(store, false);
         }
-        self.channel
-            .progress(|progress| progress.settled < self.submitted || progress.steps < self.steps)
+        self.progress.settled < self.submitted
+            || self.progress.steps < self.steps
             || self.pieces.is_some()
     }
 

@@ -48,9 +48,6 @@ const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
 /// Past so many bytes, the next put begins another frame.
 const FRAME_FULL_BYTES: usize = 1 << 20;
 
-/// A frame begins with room for as many bytes as the last one had, up to so many.
-const ROOM_MAX_BYTES: usize = 64 << 10;
-
 /// What a record is coded against: those before it in its frame.
 #[derive(Debug, Default)]
 struct Before {
@@ -67,6 +64,8 @@ pub struct PutRecord {
     frame: Vec<u8>,
     /// Those before it.
     full: VecDeque<Vec<u8>>,
+    /// A buffer for the next one.
+    buffer: Vec<u8>,
     before: Before,
     /// The decimals to try first, those of an earlier value.
     decimals: u8,
@@ -78,8 +77,9 @@ impl PutRecord {
     /// No puts, for a journal that knows so many series.
     pub fn new(series: usize) -> PutRecord {
         PutRecord {
-            frame: begun(0),
+            frame: begun(Vec::new()),
             full: VecDeque::new(),
+            buffer: Vec::new(),
             before: Before::default(),
             decimals: 0,
             series,
@@ -159,7 +159,7 @@ impl PutRecord {
 
     #[cold]
     fn begin_next(&mut self) {
-        let next = begun(self.frame.len());
+        let next = begun(mem::take(&mut self.buffer));
         self.full.push_back(mem::replace(&mut self.frame, next));
         self.before = Before::default();
     }
@@ -171,6 +171,11 @@ impl PutRecord {
             self.begin_next();
         }
         self.full.pop_front().unwrap_or_default()
+    }
+
+    /// Takes a buffer for the next frame.
+    pub fn reuse(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
     }
 
     /// Bytes of the puts.
@@ -185,11 +190,11 @@ impl PutRecord {
     }
 }
 
-/// A frame without payload, with memory for as many bytes as the last one had.
-fn begun(last_bytes: usize) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(last_bytes.min(ROOM_MAX_BYTES));
-    frame::begin(&mut frame);
-    frame
+/// A frame without payload, in this buffer.
+fn begun(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    frame::begin(&mut buffer);
+    buffer
 }
 
 /// Bytes of a place or a timestamp that is written in this way.

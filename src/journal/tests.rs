@@ -135,7 +135,8 @@ impl Life {
     }
 
     fn work(&mut self) {
-        self.writer.work(self.journal.channel.take(), self.now);
+        self.writer.work(&mut self.journal.channel.take(), self.now);
+        self.journal.look(false);
     }
 }
 
@@ -433,12 +434,12 @@ fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
     // One turn: a frame that will fail, and the beginning of a checkpoint after it.
     disk.fail_at(disk.calls() + 1, Fault::Error);
     life.put_one("k", 1_000);
-    let before = life.journal.channel.take();
+    let mut before = life.journal.channel.take();
     life.journal.clean_up(&life.store);
     // The next turn: nobody has told the loop yet.
     assert_eq!(life.journal.admission(), Admission::Open);
     let refused = life.put_one("new", 1);
-    life.writer.work(before, life.now);
+    life.writer.work(&mut before, life.now);
     life.work();
     assert_eq!(life.journal.outcome(refused), Outcome::NotStored);
     life.recover();

@@ -15,7 +15,7 @@ use std::mem;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use super::channel::{Channel, Checkpoint, Message, Step};
+use super::channel::{Channel, Checkpoint, Message, Patience, Step};
 use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
@@ -32,6 +32,8 @@ pub struct Writer<F: FileSystem> {
     journal: Option<Journal<F::File>>,
     /// The checkpoint that is being written.
     partial: Option<Partial<F::File>>,
+    /// What is asked for, and not written yet.
+    frames: Frames,
     /// Bytes of the journal at which a checkpoint is due, unless the last one was larger.
     limit_bytes: u64,
     /// Bytes of the journal since the last checkpoint.
@@ -100,6 +102,7 @@ impl<F: FileSystem> Writer<F> {
             policy,
             journal,
             partial: None,
+            frames: Frames::default(),
             limit_bytes,
             journal_bytes: found.journal_bytes,
             checkpoint_bytes: found.checkpoint_bytes,
@@ -124,10 +127,14 @@ impl<F: FileSystem> Writer<F> {
 
     /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
     pub fn run(mut self) {
-        while let Some(messages) = self.channel.receive(self.due()) {
-            self.work(messages, Instant::now());
-        }
+        let (mut messages, mut buffers) = (Vec::new(), Vec::new());
+        let mut patience = Patience::default();
         let channel = self.channel.clone();
+        while channel.receive(&mut messages, &mut buffers, self.due(), &mut patience) {
+            let now = Instant::now();
+            self.work(&mut messages, now);
+            mem::swap(&mut buffers, &mut self.frames.buffers);
+        }
         channel.end(self.close(Instant::now()));
     }
 
@@ -160,19 +167,16 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Does what is asked for, then what is due.
-    pub fn work(&mut self, messages: Vec<Message>, now: Instant) {
-        let mut frames = Frames::default();
-        for message in messages {
+    pub fn work(&mut self, messages: &mut Vec<Message>, now: Instant) {
+        for message in messages.drain(..) {
             match message {
                 Message::Frame { number, bytes } => {
-                    let synced = self
-                        .journal
-                        .as_ref()
-                        .map_or(0, |journal| journal.synced + 1);
-                    frames.add(number, synced, bytes);
+                    let journal = self.journal.as_ref();
+                    let synced = journal.map_or(0, |journal| journal.synced + 1);
+                    self.frames.add(number, synced, bytes);
                 }
                 Message::Checkpoint(step) => {
-                    self.write_frames(mem::take(&mut frames), now);
+                    self.write_frames(now);
                     if let Err(error) = self.take_step(step, now) {
                         self.abandon_checkpoint(&error, now);
                     }
@@ -181,7 +185,7 @@ impl<F: FileSystem> Writer<F> {
                 }
             }
         }
-        self.write_frames(frames, now);
+        self.write_frames(now);
         self.retry_at.take_if(|retry_at| *retry_at <= now);
         if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
@@ -189,16 +193,17 @@ impl<F: FileSystem> Writer<F> {
         self.report(now);
     }
 
-    /// Writes frames, syncs them if each is to be synced, and tells what became of them.
-    fn write_frames(&mut self, frames: Frames, now: Instant) {
-        let Some(numbers) = frames.numbers else {
+    /// Writes the frames, syncs them if each is to be synced, and tells what became of them.
+    fn write_frames(&mut self, now: Instant) {
+        let Some(numbers) = self.frames.numbers.take() else {
             return;
         };
-        let is_stored = self.append(&frames.bytes, *numbers.end(), now)
+        let mut bytes = mem::take(&mut self.frames.bytes);
+        let is_stored = self.append(&bytes, *numbers.end(), now)
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
-            progress.settled_bytes += frames.bytes.len() as u64;
+            progress.settled_bytes += bytes.len() as u64;
             progress.is_failing = self.failure.is_some();
             if !is_stored {
                 let before = progress.not_stored.take();
@@ -208,6 +213,9 @@ impl<F: FileSystem> Writer<F> {
             }
             true
         });
+        bytes.clear();
+        bytes.shrink_to(BUFFER_BYTES);
+        self.frames.bytes = bytes;
     }
 
     /// Appends frames, the last of which has this number; false if the disk fails.
@@ -420,25 +428,30 @@ impl<File> Journal<File> {
     }
 }
 
+/// A buffer that has room for more is freed.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// So many buffers of frames are kept: as many frames as are likely to come between two writes.
+const BUFFERS: usize = 4;
+
 /// Frames that are written at once.
 #[derive(Default)]
 struct Frames {
     bytes: Vec<u8>,
     numbers: Option<RangeInclusive<u64>>,
+    /// Buffers that they were in.
+    buffers: Vec<Vec<u8>>,
 }
 
 impl Frames {
     fn add(&mut self, number: u64, synced: u64, mut frame: Vec<u8>) {
         frame::finish(&mut frame, number, synced);
-        let first = self
-            .numbers
-            .as_ref()
-            .map_or(number, |numbers| *numbers.start());
+        let numbers = self.numbers.take();
+        let first = numbers.map_or(number, |numbers| *numbers.start());
         self.numbers = Some(first..=number);
-        if self.bytes.is_empty() {
-            self.bytes = frame;
-        } else {
-            self.bytes.extend_from_slice(&frame);
+        self.bytes.extend_from_slice(&frame);
+        if self.buffers.len() < BUFFERS && frame.capacity() <= BUFFER_BYTES {
+            self.buffers.push(frame);
         }
     }
 }

@@ -11,10 +11,9 @@ use crate::store::{PUTS_AT_ONCE, Put, Store};
 ///
 /// The puts of a turn are recorded as they are executed, submitted together, and get one number.
 /// Committing them may take time, on another thread. Replies to puts wait for it; other replies do
-/// not. Nothing here waits. Whenever an [`outcome`](Self::outcome), the
-/// [`admission`](Self::admission), or what [`clean_up`](Self::clean_up) or [`finish`](Self::finish)
-/// would say has changed outside a call, an event for [`COMMITTED`](super::COMMITTED) wakes the loop,
-/// which takes no turn before.
+/// not. Nothing here waits. An [`outcome`](Self::outcome), the [`admission`](Self::admission), and what
+/// [`clean_up`](Self::clean_up) and [`finish`](Self::finish) do are as of the last
+/// [look](Self::look).
 pub trait Commit {
     /// An empty record for the puts to come into `store`, or `None` if they need not be recorded.
     /// Asked once, before all else.
@@ -23,6 +22,11 @@ pub trait Commit {
     /// Takes what was recorded since the last call, which is not nothing, and returns its number,
     /// which is never less than the one before.
     fn submit(&mut self, puts: &mut PutRecord) -> u64;
+
+    /// Looks at what has happened on the other thread, and says whether that is more than at the last
+    /// look. If the loop `will_wait` for events, an event for [`COMMITTED`](super::COMMITTED) wakes it
+    /// when there is more.
+    fn look(&mut self, will_wait: bool) -> bool;
 
     /// What became of the submission of this number. Outcomes come in the order of the numbers, and
     /// one that is not pending stays as it is.
@@ -140,6 +144,10 @@ impl Commit for InMemory {
 
     fn submit(&mut self, _puts: &mut PutRecord) -> u64 {
         0
+    }
+
+    fn look(&mut self, _will_wait: bool) -> bool {
+        false
     }
 
     fn outcome(&self, _number: u64) -> Outcome {

@@ -143,7 +143,10 @@ impl EventLoop {
             log::info!("listening on {address}");
         }
         while !self.is_stopped() {
-            let timeout = self.timeout();
+            let mut timeout = self.timeout();
+            if timeout != Some(Duration::ZERO) && self.commit.look(true) {
+                timeout = Some(Duration::ZERO);
+            }
             self.wait_and_turn(&mut events, timeout)?;
         }
         let owed = count_owed(&self.clients);
@@ -174,6 +177,7 @@ impl EventLoop {
             }
             _ => {}
         }
+        self.commit.look(false);
         self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {
             self.begin_stopping();
@@ -634,6 +638,10 @@ mod tests {
             }
             story.submitted.push(count);
             story.submitted.len() as u64 - 1
+        }
+
+        fn look(&mut self, _will_wait: bool) -> bool {
+            false
         }
 
         fn outcome(&self, number: u64) -> Outcome {
