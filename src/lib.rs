@@ -59,6 +59,7 @@ mod error;
 mod execute;
 mod journal;
 mod key;
+mod memory;
 mod protocol;
 mod server;
 mod session;

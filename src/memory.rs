@@ -1,0 +1,222 @@
+//! How much of the memory that the process may take is left.
+//!
+//! The limit is on what the system calls resident: code, stacks and the allocator's own included. To
+//! ask the system takes a microsecond, too long for each put. So it is asked when what the server
+//! counts itself has changed by a step, and in between the count goes on from there.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// This share of the limit is left free: for what comes between two questions.
+const MARGIN_SHARE: usize = 64;
+
+/// The system is asked again when the count has changed by this share of the limit,
+const STEP_SHARE: usize = 256;
+
+/// or, near the limit, by half of what is left, but not by less than this share,
+const LEAST_STEP_SHARE: usize = 4_096;
+
+/// or when there was a look so many times, since not all memory is counted.
+const LOOKS: u32 = 1_024;
+
+/// Where the system does not tell what is resident: bytes beside those that are counted,
+const UNCOUNTED_BYTES: usize = 4 << 20;
+
+/// and this share of these, for the allocator.
+const UNCOUNTED_SHARE: usize = 8;
+
+/// How many bytes the server may count, so that what is resident stays below a limit.
+///
+/// While the count grows to where it never was, what is resident grows by what that really takes,
+/// with the allocator's part; so what is left up to the limit is room. When the count has shrunk,
+/// the allocator keeps most of what was freed, to be used again: that is room too. Where it is not
+/// used again, since the pieces do not fit, what is resident grows all the same, and the room becomes
+/// less by as much.
+pub struct Memory {
+    /// What may be resident, if there is a limit.
+    target_bytes: Option<usize>,
+    /// Asks the system what is resident.
+    ask: Box<dyn FnMut() -> Option<usize> + Send>,
+    /// What it said the last time.
+    resident_bytes: usize,
+    /// The most that was counted, less what was given back to the system since.
+    most_counted_bytes: usize,
+    /// The counts for which it is not asked again.
+    steps: Range<usize>,
+    /// How many more looks there are until it is asked again.
+    looks: u32,
+}
+
+impl Memory {
+    /// The memory of this process, of which so many bytes may be resident.
+    pub fn new(limit_bytes: Option<usize>) -> Memory {
+        let statm = limit_bytes.and_then(|_| File::open("/proc/self/statm").ok());
+        Memory::asking(limit_bytes, move || resident_bytes(statm.as_ref()?))
+    }
+
+    fn asking(
+        limit_bytes: Option<usize>,
+        ask: impl FnMut() -> Option<usize> + Send + 'static,
+    ) -> Memory {
+        Memory {
+            target_bytes: limit_bytes.map(|limit| limit - limit / MARGIN_SHARE),
+            ask: Box::new(ask),
+            resident_bytes: 0,
+            most_counted_bytes: 0,
+            steps: 0..0,
+            looks: 0,
+        }
+    }
+
+    /// Up to how many counted bytes there is room, now that there are so many.
+    ///
+    /// Constant time. Asks the system now and then.
+    #[inline]
+    pub fn most_bytes(&mut self, counted_bytes: usize) -> usize {
+        match self.target_bytes {
+            None => usize::MAX,
+            Some(target) => self.most_below(target, counted_bytes),
+        }
+    }
+
+    fn most_below(&mut self, target: usize, counted_bytes: usize) -> usize {
+        self.looks = self.looks.saturating_sub(1);
+        if self.looks == 0 || !self.steps.contains(&counted_bytes) {
+            self.ask(target, counted_bytes);
+        }
+        self.most(target)
+    }
+
+    fn most(&self, target: usize) -> usize {
+        (self.most_counted_bytes + target).saturating_sub(self.resident_bytes)
+    }
+
+    #[cold]
+    fn ask(&mut self, target: usize, counted_bytes: usize) {
+        let uncounted = counted_bytes / UNCOUNTED_SHARE + UNCOUNTED_BYTES;
+        let resident = (self.ask)().unwrap_or(counted_bytes + uncounted);
+        let returned = self.resident_bytes.saturating_sub(resident);
+        let most_counted = self.most_counted_bytes.saturating_sub(returned);
+        self.most_counted_bytes = most_counted.max(counted_bytes);
+        self.resident_bytes = resident;
+        let step = target / STEP_SHARE;
+        let half = self.most(target).saturating_sub(counted_bytes) / 2;
+        let up = half.clamp(target / LEAST_STEP_SHARE, step);
+        self.steps = counted_bytes.saturating_sub(step)..counted_bytes + up;
+        self.looks = LOOKS;
+    }
+}
+
+/// What is resident, by the file in which the system says so in pages.
+fn resident_bytes(statm: &File) -> Option<usize> {
+    let mut text = [0; 128];
+    let length = statm.read_at(&mut text, 0).ok()?;
+    let text = str::from_utf8(&text[..length]).ok()?;
+    let pages: usize = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const MB: usize = 1 << 20;
+
+    /// A limit of 64 MB, of which one is the margin, and what is resident.
+    fn memory() -> (Memory, impl Fn(usize)) {
+        let resident = Arc::new(AtomicUsize::new(3 * MB));
+        let asked = Arc::clone(&resident);
+        let ask = move || Some(asked.load(Ordering::Relaxed));
+        let set = move |bytes| resident.store(bytes, Ordering::Relaxed);
+        (Memory::asking(Some(64 * MB), ask), set)
+    }
+
+    #[test]
+    fn there_is_room_for_what_is_not_resident_yet() {
+        let (mut memory, set_resident) = memory();
+        assert_eq!(memory.most_bytes(0), 60 * MB);
+        // What is counted takes a fifth more.
+        for counted in 0..=50 {
+            set_resident((3 + counted + counted / 5) * MB);
+            let most = memory.most_bytes(counted * MB);
+            assert_eq!(most, (60 - counted / 5) * MB, "{counted}");
+        }
+        // All of it is used: 3 + 50 + 10.
+        assert_eq!(memory.most_bytes(50 * MB), 50 * MB);
+    }
+
+    #[test]
+    fn what_was_freed_is_room_again_whether_the_system_gets_it_back_or_not() {
+        for returned in [0, 5, 10] {
+            let (mut memory, set_resident) = memory();
+            memory.most_bytes(0);
+            set_resident(63 * MB);
+            assert_eq!(memory.most_bytes(55 * MB), 55 * MB);
+            set_resident((63 - returned) * MB);
+            assert_eq!(memory.most_bytes(45 * MB), 55 * MB, "{returned}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_used_again_is_no_room() {
+        let (mut memory, set_resident) = memory();
+        memory.most_bytes(0);
+        set_resident(60 * MB);
+        assert_eq!(memory.most_bytes(57 * MB), 60 * MB);
+        assert_eq!(memory.most_bytes(40 * MB), 60 * MB);
+        set_resident(62 * MB);
+        assert_eq!(memory.most_bytes(42 * MB), 58 * MB);
+        set_resident(70 * MB);
+        assert_eq!(memory.most_bytes(45 * MB), 50 * MB);
+    }
+
+    #[test]
+    fn the_system_is_asked_when_the_count_has_changed() {
+        let target = 63 * MB;
+        let (step, least) = (target / STEP_SHARE, target / LEAST_STEP_SHARE);
+        for (resident, up) in [(3 * MB, step), (target, least)] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&asked);
+            let mut memory = Memory::asking(Some(64 * MB), move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Some(resident)
+            });
+            let (top, bottom) = (MB + 2 * up, MB + 2 * up - step);
+            for (counted, expected) in [
+                (MB, 1),
+                (MB + up - 1, 0),
+                (MB + up, 1),
+                (top, 1),
+                (bottom, 0),
+                (bottom - 1, 1),
+            ] {
+                memory.most_bytes(counted);
+                assert_eq!(asked.swap(0, Ordering::Relaxed), expected, "{counted}");
+            }
+            for _ in 0..LOOKS {
+                memory.most_bytes(bottom - 1);
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_asked() {
+        let mut memory = Memory::asking(None, || unreachable!());
+        assert_eq!(memory.most_bytes(usize::MAX), usize::MAX);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_says_what_is_resident() {
+        let bytes = File::open("/proc/self/statm").ok();
+        let bytes = bytes.and_then(|statm| resident_bytes(&statm));
+        assert!(
+            bytes.is_some_and(|bytes| (MB..1 << 40).contains(&bytes)),
+            "{bytes:?}"
+        );
+    }
+}
