@@ -1,177 +1,437 @@
-//! The command line: from arguments to a [`Config`] and whatever else the daemon needs to know.
+//! The command line and the environment: to a [`Config`] and whatever else the daemon needs to know.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
-use metricd::{Config, Error, Listen, SyncPolicy};
+use metricd::{Config, Error, Listen, SyncPolicy, TimestampUnit, WhenFull};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    Serve {
-        config: Box<Config>,
-        log_level: LevelFilter,
-    },
+    Serve(Box<Settings>),
     /// Print this on standard output and exit.
     Print(&'static str),
 }
 
-/// The options that take a number, each with the field that it sets.
-fn numbers(config: &mut Config) -> [(&'static str, &mut usize); 8] {
-    [
-        ("connection-limit", &mut config.connection_limit),
-        ("line-limit", &mut config.line_limit_bytes),
-        ("read-buffer", &mut config.read_buffer_bytes),
-        ("write-buffer", &mut config.write_buffer_bytes),
-        ("unsent-limit", &mut config.unsent_limit_bytes),
-        ("snapshot-limit", &mut config.snapshot_limit_bytes),
-        ("accepts-per-turn", &mut config.accepts_per_turn),
-        ("events-per-turn", &mut config.events_per_turn),
-    ]
+/// How the daemon is to serve.
+#[derive(Debug, PartialEq)]
+pub struct Settings {
+    pub config: Config,
+    pub log_level: LevelFilter,
+    /// Names of the environment variables that were read.
+    variables: Vec<String>,
+    /// Names of those that look like an option and are none.
+    pub ignored_variables: Vec<String>,
 }
 
-/// The page that `--help` prints, which fits a screen of 24 lines by 80 columns. The defaults are
-/// those of [`Config::default`].
+/// What an option takes, and the field that it sets.
+enum Kind {
+    Flag(fn(&mut Config) -> &mut bool),
+    Number(fn(&mut Config) -> &mut usize),
+    Bytes(fn(&mut Config) -> &mut usize),
+    Time(fn(&mut Config) -> &mut Duration),
+    /// A time, or never.
+    Limit(fn(&mut Config) -> &mut Option<Duration>),
+    /// Anything else: what errors call it, and what sets the field unless the value is wrong.
+    Other(&'static str, fn(&mut Settings, &OsStr) -> Option<()>),
+}
+
+use Kind::{Bytes, Flag, Limit, Number, Other, Time};
+
+/// All options, by the name after `--`. The range of a number is checked when the server is bound.
+const OPTIONS: [(&str, Kind); 20] = [
+    (
+        "listen",
+        Other("HOST:PORT or [IPV6]:PORT", |settings, text| {
+            for text in text.to_str()?.split(',') {
+                settings.config.listen.push(address(text)?);
+            }
+            Some(())
+        }),
+    ),
+    (
+        "log-level",
+        Other(
+            "off, error, warn, info, debug or trace",
+            |settings, text| {
+                settings.log_level = text.to_str()?.parse().ok()?;
+                Some(())
+            },
+        ),
+    ),
+    (
+        "memory-limit",
+        Other(
+            "none, or bytes such as 33554432 or 32M",
+            |settings, text| {
+                settings.config.memory_limit_bytes = match text.to_str()? {
+                    "none" => None,
+                    text => Some(bytes(text)?),
+                };
+                Some(())
+            },
+        ),
+    ),
+    (
+        "when-full",
+        Other("refuse or evict", |settings, text| {
+            settings.config.when_full = match text.to_str()? {
+                "refuse" => WhenFull::Refuse,
+                "evict" => WhenFull::Evict,
+                _ => return None,
+            };
+            Some(())
+        }),
+    ),
+    ("retention", Limit(|config| &mut config.retention)),
+    (
+        "timestamp-unit",
+        Other("s, ms, us or ns", |settings, text| {
+            settings.config.timestamp_unit = match text.to_str()? {
+                "s" => TimestampUnit::Seconds,
+                "ms" => TimestampUnit::Milliseconds,
+                "us" => TimestampUnit::Microseconds,
+                "ns" => TimestampUnit::Nanoseconds,
+                _ => return None,
+            };
+            Some(())
+        }),
+    ),
+    (
+        "data",
+        Other("a folder", |settings, path| {
+            settings.config.data = Some(Path::new(path).into());
+            (!path.is_empty()).then_some(())
+        }),
+    ),
+    (
+        "sync",
+        Other(
+            "always, never or seconds from 0.001 up",
+            |settings, text| {
+                settings.config.sync = sync_policy(text.to_str()?)?;
+                Some(())
+            },
+        ),
+    ),
+    ("salvage", Flag(|config| &mut config.salvage)),
+    (
+        "connection-limit",
+        Number(|config| &mut config.connection_limit),
+    ),
+    ("idle-timeout", Limit(|config| &mut config.idle_timeout)),
+    ("stall-timeout", Limit(|config| &mut config.stall_timeout)),
+    ("stop-timeout", Time(|config| &mut config.stop_timeout)),
+    ("line-limit", Bytes(|config| &mut config.line_limit_bytes)),
+    ("read-buffer", Bytes(|config| &mut config.read_buffer_bytes)),
+    (
+        "write-buffer",
+        Bytes(|config| &mut config.write_buffer_bytes),
+    ),
+    (
+        "unsent-limit",
+        Bytes(|config| &mut config.unsent_limit_bytes),
+    ),
+    (
+        "snapshot-limit",
+        Bytes(|config| &mut config.snapshot_limit_bytes),
+    ),
+    (
+        "accepts-per-turn",
+        Number(|config| &mut config.accepts_per_turn),
+    ),
+    (
+        "events-per-turn",
+        Number(|config| &mut config.events_per_turn),
+    ),
+];
+
+/// Options that mean nothing without another one.
+const NEEDS: [(&str, &str); 3] = [
+    ("sync", "data"),
+    ("salvage", "data"),
+    ("when-full", "memory-limit"),
+];
+
+/// The page that `--help` prints, 80 columns wide. The defaults are those of [`Config::default`].
 const HELP: &str = "\
 metricd: a metrics server; numbers with a timestamp under a key, over TCP
 
 Usage: metricd [OPTION]...
 
-  --listen HOST:PORT      address to listen on, [::1]:PORT too; up to 1024 times
-                          [default: 127.0.0.1:8888]
-  --data DIR              keep points in this folder, not in memory alone
-  --sync WHEN             force them to disk: always, never or SECONDS apart [1]
-  --salvage               start without what is damaged in the folder
-  --connection-limit N    connections served at once; others wait [10000]
-  --line-limit BYTES      longest line; a longer one is a wrong command [65536]
-  --read-buffer BYTES     read from one client at once [65536]
-  --write-buffer BYTES    replies formed at once, at least 65536 [65536]
-  --unsent-limit BYTES    unsent replies of one client in the system [131072]
-  --snapshot-limit BYTES  kept for all slow readers together [67108864]
-  --accepts-per-turn N    connections accepted in one turn [64]
-  --events-per-turn N     events taken from the system in one turn [1024]
-  --stop-timeout SECONDS  time to write owed replies when stopped [5]
+  --listen HOST:PORT      address to listen on, or [IPV6]:PORT; up to 1024, by
+                          commas or more options [127.0.0.1:8888]
   --log-level LEVEL       off, error, warn, info, debug or trace [info]
   --help, --version       print this, or the version, and exit
 
+What is kept:
+  --memory-limit BYTES    the most memory that the process takes [none]
+  --when-full WHAT        then refuse puts, or evict the oldest points [refuse]
+  --retention TIME        remove points that are older than this [never]
+  --timestamp-unit UNIT   what timestamps count: s, ms, us or ns [s]
+
+On disk:
+  --data DIR              keep points in this folder, not in memory alone
+  --sync WHEN             force them to disk: always, never or TIME apart [1s]
+  --salvage               start without what is damaged in the folder
+
+Clients:
+  --connection-limit N    connections served at once; others wait [10000]
+  --idle-timeout TIME     close a connection on which nothing is sent [never]
+  --stall-timeout TIME    cut off a client that does not take its replies [5m]
+  --stop-timeout TIME     time to write owed replies when stopped [5s]
+  --line-limit BYTES      longest line; a longer one is a wrong command [64K]
+  --read-buffer BYTES     read from one client at once [64K]
+  --write-buffer BYTES    replies formed at once, at least 64K [64K]
+  --unsent-limit BYTES    unsent replies of one client in the system [128K]
+  --snapshot-limit BYTES  kept for all slow readers together [64M]
+  --accepts-per-turn N    connections accepted in one turn [64]
+  --events-per-turn N     events taken from the system in one turn [1024]
+
+BYTES may end in K, M or G. TIMEs are seconds, or end in s, m, h or d.
+Each option is an environment variable too: METRICD_LISTEN for --listen, with
+commas between addresses; METRICD_SALVAGE=true. The command line wins.
+
 Requests are lines: put KEY VALUE TIMESTAMP, get KEY, get *
 SIGINT, SIGTERM and SIGHUP stop it after owed replies are written; a second one
-stops it at once. Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
+stops it at once. SIGUSR1 has it log what it has counted.
+Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
 ";
 
 const VERSION: &str = concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Reads the arguments, without the program's name. An error is one line that says what is wrong
-/// and what is taken instead.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
-    let mut config = Config::default();
-    let mut log_level = LevelFilter::Info;
-    let (mut listen, mut needs_data) = (Vec::new(), None);
+/// An option that was given.
+struct Given {
+    name: &'static str,
+    kind: &'static Kind,
+    /// As the operator wrote it: `--data` or `METRICD_DATA`.
+    source: String,
+    value: Option<OsString>,
+}
+
+/// Reads the arguments, without the program's name, and the environment. An error is one line that
+/// says what is wrong and what is taken instead.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Command, lexopt::Error> {
+    let mut given = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
-        let Long(option) = argument else {
-            return Err(unexpected(argument));
+        let option = match argument {
+            Long("help") => return Ok(Command::Print(HELP)),
+            Long("version") => return Ok(Command::Print(VERSION)),
+            Long(name) => OPTIONS.iter().find(|(known, _)| *known == name),
+            _ => None,
         };
-        let option = &option.to_owned();
-        match option.as_str() {
-            "help" => return Ok(Command::Print(HELP)),
-            "version" => return Ok(Command::Print(VERSION)),
-            "listen" => {
-                let takes = "HOST:PORT or [IPV6]:PORT";
-                listen.push(value(&mut parser, option, takes, address)?);
-            }
-            "data" => {
-                let path = parser.value().ok().filter(|path| !path.is_empty());
-                let path = path.ok_or_else(|| wrong_value(option, None, "a folder"))?;
-                config.data = Some(path.into());
-            }
-            "sync" => {
-                let takes = "always, never or seconds from 0.001 up";
-                config.sync = value(&mut parser, option, takes, sync_policy)?;
-                needs_data = Some("--sync");
-            }
-            "salvage" => {
-                config.salvage = true;
-                needs_data = Some("--salvage");
-            }
-            "stop-timeout" => {
-                let seconds: usize = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
-                config.stop_timeout = Duration::from_secs(seconds as u64);
-            }
-            "log-level" => {
-                let takes = "off, error, warn, info, debug or trace";
-                log_level = value(&mut parser, option, takes, |text| text.parse().ok())?;
-            }
-            _ => {
-                let mut numbers = numbers(&mut config).into_iter();
-                let Some((_, number)) = numbers.find(|(name, _)| name == option) else {
-                    return Err(unexpected(Long(option)));
-                };
-                *number = value(&mut parser, option, NUMBER, |text| text.parse().ok())?;
+        let Some((name, kind)) = option else {
+            return Err(format!("{}; see metricd --help", argument.unexpected()).into());
+        };
+        let value = match kind {
+            Flag(_) => Some("true".into()),
+            _ => parser.value().ok(),
+        };
+        let source = format!("--{name}");
+        given.push(Given {
+            name,
+            kind,
+            source,
+            value,
+        });
+    }
+    let mut settings = Settings::default();
+    settings.add_variables(environment, &mut given);
+    for given in &given {
+        given.set(&mut settings)?;
+    }
+    for (option, needed) in NEEDS {
+        let is_given = |name| {
+            given
+                .iter()
+                .find(|given| given.name == name && !given.is_off())
+        };
+        if let (Some(Given { source, .. }), None) = (is_given(option), is_given(needed)) {
+            return Err(format!("{source} needs --{needed}").into());
+        }
+    }
+    if settings.config.listen.is_empty() {
+        settings.config.listen = Config::default().listen;
+    }
+    Ok(Command::Serve(Box::new(settings)))
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        // Each address that is given adds to the list.
+        let listen = Vec::new();
+        Settings {
+            config: Config {
+                listen,
+                ..Config::default()
+            },
+            log_level: LevelFilter::Info,
+            variables: Vec::new(),
+            ignored_variables: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Adds to the options of the command line those that only the environment sets. An empty
+    /// variable sets none.
+    fn add_variables(
+        &mut self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        given: &mut Vec<Given>,
+    ) {
+        let on_command_line: Vec<&str> = given.iter().map(|given| given.name).collect();
+        for (variable, value) in environment {
+            let variable = variable.to_string_lossy().into_owned();
+            let is_meant = |(name, _): &&(&str, Kind)| variable_of(name) == variable;
+            if let Some((name, kind)) = OPTIONS.iter().find(is_meant) {
+                if !value.is_empty() && !on_command_line.contains(name) {
+                    self.variables.push(variable.clone());
+                    given.push(Given {
+                        name,
+                        kind,
+                        source: variable,
+                        value: Some(value),
+                    });
+                }
+            } else if let Some(rest) = variable.strip_prefix("METRICD_")
+                // Kubernetes sets these for a service that is called metricd.
+                && !rest.starts_with("PORT")
+                && !rest.starts_with("SERVICE_")
+            {
+                self.ignored_variables.push(variable);
             }
         }
     }
-    if let (None, Some(option)) = (&config.data, needs_data) {
-        return Err(format!("{option} needs --data DIR").into());
+
+    /// The message of an error, with the name of the option, or of its variable if that was read, where
+    /// the error has that of the field.
+    pub fn message(&self, error: &Error) -> String {
+        let message = error.to_string();
+        let Error::Config { field, .. } = error else {
+            return message;
+        };
+        let option = field
+            .strip_suffix("_bytes")
+            .unwrap_or(field)
+            .replace('_', "-");
+        let variable = variable_of(&option);
+        let source = if self.variables.contains(&variable) {
+            variable
+        } else {
+            format!("--{option}")
+        };
+        source + message.strip_prefix(field).unwrap_or_default()
     }
-    if !listen.is_empty() {
-        config.listen = listen;
+}
+
+/// The environment variable of an option.
+fn variable_of(option: &str) -> String {
+    format!("METRICD_{}", option.to_uppercase().replace('-', "_"))
+}
+
+impl Given {
+    /// Sets the field of the option.
+    fn set(&self, settings: &mut Settings) -> Result<(), lexopt::Error> {
+        let value = self.value.as_deref();
+        value
+            .and_then(|value| self.kind.set(settings, value))
+            .ok_or_else(|| {
+                let what = match value.map(OsStr::to_string_lossy) {
+                    None => "has no value".into(),
+                    Some(text) => format!("does not take {text:?}"),
+                };
+                format!("{} {what}: it takes {}", self.source, self.kind.takes()).into()
+            })
     }
-    let config = Box::new(config);
-    Ok(Command::Serve { config, log_level })
+
+    /// Whether it is a flag that is set to what it is anyway.
+    fn is_off(&self) -> bool {
+        matches!(self.kind, Flag(_)) && self.value.as_deref() == Some(OsStr::new("false"))
+    }
 }
 
-/// What an option that sets a number takes. The range is checked when the server is bound.
-const NUMBER: &str = "a number";
+impl Kind {
+    fn takes(&self) -> &'static str {
+        match self {
+            Flag(_) => "true or false",
+            Number(_) => "a number",
+            Bytes(_) => "bytes, such as 65536, 64K or 32M",
+            Time(_) => "seconds, or a time such as 45s, 30m or 12h",
+            Limit(_) => "never, or a time from 1s up such as 45s, 30m, 12h or 90d",
+            Other(takes, _) => takes,
+        }
+    }
 
-/// The error for an argument that is not taken, with a hint to those that are.
-fn unexpected(argument: lexopt::Arg) -> lexopt::Error {
-    format!("{}; see metricd --help", argument.unexpected()).into()
+    /// Sets the field; `None` if the option does not take this.
+    fn set(&self, settings: &mut Settings, value: &OsStr) -> Option<()> {
+        if let Other(_, set) = self {
+            return set(settings, value);
+        }
+        let (text, config) = (value.to_str()?, &mut settings.config);
+        match self {
+            Flag(field) => *field(config) = text.parse().ok()?,
+            Number(field) => *field(config) = text.parse().ok()?,
+            Bytes(field) => *field(config) = bytes(text)?,
+            Time(field) => *field(config) = duration(text)?,
+            Limit(field) => *field(config) = limit(text)?,
+            Other(..) => {}
+        }
+        Some(())
+    }
 }
 
-/// What `read` makes of the value that follows an option. An error says what the option `takes`.
-fn value<T>(
-    parser: &mut lexopt::Parser,
-    option: &str,
-    takes: &str,
-    read: fn(&str) -> Option<T>,
-) -> Result<T, lexopt::Error> {
-    let text = parser.value().ok();
-    let value = text.as_deref().and_then(OsStr::to_str).and_then(read);
-    value.ok_or_else(|| wrong_value(option, text.as_deref(), takes))
+/// Bytes, plain or in units of 1,024.
+fn bytes(text: &str) -> Option<usize> {
+    let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+    let (number, unit) = split_unit(text, &units);
+    number.parse::<usize>().ok()?.checked_mul(unit as usize)
 }
 
-fn wrong_value(option: &str, text: Option<&OsStr>, takes: &str) -> lexopt::Error {
-    let what = match text.map(OsStr::to_string_lossy) {
-        None => "has no value".into(),
-        Some(text) => format!("does not take {text:?}"),
-    };
-    format!("--{option} {what}: it takes {takes}").into()
+/// A time, in seconds or with its unit, to the nanosecond.
+fn duration(text: &str) -> Option<Duration> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let (number, unit) = split_unit(text, &units);
+    let is_plain = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let nanoseconds = format!("{decimals:0<9}").get(..9)?.parse().ok()?;
+    let time = Duration::new(whole.parse().ok()?, nanoseconds).checked_mul(unit);
+    time.filter(|_| is_plain)
 }
 
-/// The message of an error, with the name of the option where the error has that of the field.
-pub fn message(error: &Error) -> String {
-    let message = error.to_string();
-    let Error::Config { field, .. } = error else {
-        return message;
-    };
-    let option = field.strip_suffix("_bytes").unwrap_or(field);
-    let rest = message.strip_prefix(field).unwrap_or_default();
-    format!("--{}{rest}", option.replace('_', "-"))
+/// The number in front of its unit, and what the unit stands for: 1 without one.
+fn split_unit<'text>(text: &'text str, units: &[(&str, u32)]) -> (&'text str, u32) {
+    let in_unit = |(unit, factor): &(&str, u32)| Some((text.strip_suffix(unit)?, *factor));
+    units.iter().find_map(in_unit).unwrap_or((text, 1))
 }
 
-/// When to sync, in words or in seconds.
+/// A time of at least a second, or none: `never`, or 0 as other servers have it.
+fn limit(text: &str) -> Option<Option<Duration>> {
+    match text {
+        "never" | "0" => Some(None),
+        _ => {
+            let limit = duration(text)?;
+            (limit >= Duration::from_secs(1)).then_some(Some(limit))
+        }
+    }
+}
+
+/// When to sync, in words or by a time.
 fn sync_policy(text: &str) -> Option<SyncPolicy> {
     match text {
         "always" => Some(SyncPolicy::Always),
         "never" => Some(SyncPolicy::Never),
         _ => {
-            let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
-            let nanoseconds = format!("{decimals:0<9}");
-            let nanoseconds = nanoseconds.get(..9)?.parse().ok()?;
-            let interval = Duration::new(seconds.parse().ok()?, nanoseconds);
+            let interval = duration(text)?;
             (interval >= Duration::from_millis(1)).then_some(SyncPolicy::Every(interval))
         }
     }
@@ -189,42 +449,235 @@ fn address(text: &str) -> Option<Listen> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_kept_on_disk() {
-        let parsed = |options: &str| match parse(options.split(' ').map(OsString::from)) {
-            Ok(Command::Serve { config, .. }) => (config.data, config.sync, config.salvage),
-            other => panic!("{options}: {other:?}"),
-        };
-        let data = Some("some/folder".into());
-        let every = |ms| SyncPolicy::Every(Duration::from_millis(ms));
-        for (options, sync, salvage) in [
-            ("--data some/folder", every(1_000), false),
-            (
-                "--sync always --data some/folder",
-                SyncPolicy::Always,
-                false,
-            ),
-            ("--data=some/folder --sync never", SyncPolicy::Never, false),
-            ("--data some/folder --sync 2.5", every(2_500), false),
-            ("--data some/folder --sync 0.001 --salvage", every(1), true),
-        ] {
-            assert_eq!(parsed(options), (data.clone(), sync, salvage), "{options}");
+    fn settings(options: &str, environment: &[(&str, &str)]) -> Result<Box<Settings>, String> {
+        let options = options.split_whitespace().map(OsString::from);
+        let environment = environment
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        match parse(options, environment) {
+            Ok(Command::Serve(settings)) => Ok(settings),
+            Ok(Command::Print(text)) => Err(text.into()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
     #[test]
-    fn help_tells_the_defaults() {
-        let mut config = Config::default();
-        let listen = config.listen[0].address.clone();
-        assert!(HELP.contains(&format!("[default: {listen}]\n")), "{HELP}");
-        let stop_timeout = &mut (config.stop_timeout.as_secs() as usize);
-        let stop_timeout = ("stop-timeout", stop_timeout);
-        for (option, number) in numbers(&mut config).into_iter().chain([stop_timeout]) {
-            let is_default = |line: &str| {
-                line.starts_with(&format!("  --{option} "))
-                    && line.ends_with(&format!("[{number}]"))
-            };
-            assert!(HELP.lines().any(is_default), "{option} {number}");
+    fn the_environment_sets_what_the_command_line_does_not() {
+        let config =
+            |options, environment: &[_]| settings(options, environment).map(|all| all.config);
+        for (options, environment, same) in [
+            ("", &[][..], ""),
+            (
+                "",
+                &[("METRICD_LISTEN", "a:1,[::1]:2")],
+                "--listen a:1 --listen [::1]:2",
+            ),
+            ("--listen b:2", &[("METRICD_LISTEN", "a:1")], "--listen b:2"),
+            (
+                "",
+                &[("METRICD_DATA", "d"), ("METRICD_SYNC", "never")],
+                "--data d --sync never",
+            ),
+            (
+                "--data d",
+                &[("METRICD_SALVAGE", "true")],
+                "--data d --salvage",
+            ),
+            ("--data d", &[("METRICD_SALVAGE", "false")], "--data d"),
+            (
+                "",
+                &[("METRICD_SALVAGE", "false"), ("METRICD_LINE_LIMIT", "")],
+                "",
+            ),
+            ("", &[("METRICD_LINE_LIMIT", "1K")], "--line-limit 1024"),
+            // Not read, and so not wrong.
+            (
+                "--idle-timeout 5",
+                &[("METRICD_IDLE_TIMEOUT", "x")],
+                "--idle-timeout 5s",
+            ),
+        ] {
+            assert_eq!(
+                config(options, environment),
+                config(same, &[]),
+                "{options} {environment:?}"
+            );
         }
+    }
+
+    #[test]
+    fn what_the_environment_has_wrong_is_called_by_its_name() {
+        for (name, value, said) in [
+            (
+                "METRICD_LISTEN",
+                "a:1,b",
+                "METRICD_LISTEN does not take \"a:1,b\": it takes HOST",
+            ),
+            (
+                "METRICD_SALVAGE",
+                "1",
+                "METRICD_SALVAGE does not take \"1\": it takes true or",
+            ),
+            ("METRICD_SYNC", "1", "METRICD_SYNC needs --data"),
+            (
+                "METRICD_WHEN_FULL",
+                "evict",
+                "METRICD_WHEN_FULL needs --memory-limit",
+            ),
+        ] {
+            let error = settings("", &[(name, value)]).expect_err(name);
+            assert!(error.starts_with(said), "{error}");
+        }
+        let read = settings("", &[("METRICD_LINE_LIMIT", "0")]).expect("a number");
+        for (field, said) in [
+            (
+                "line_limit_bytes",
+                "METRICD_LINE_LIMIT is 0: it takes at least 1",
+            ),
+            ("retention", "--retention is 0: it takes at least 1"),
+        ] {
+            let (value, least, most) = (0, 1, usize::MAX);
+            let error = Error::Config {
+                field,
+                value,
+                least,
+                most,
+            };
+            assert_eq!(read.message(&error), said);
+        }
+    }
+
+    #[test]
+    fn variables_of_no_option_are_told_but_those_of_kubernetes() {
+        let environment = [
+            ("METRICD_LISTN", "a:1"),
+            ("METRICD_PORT", "tcp://10.0.0.1:8888"),
+            ("METRICD_PORT_8888_TCP_ADDR", "10.0.0.1"),
+            ("METRICD_SERVICE_HOST", "10.0.0.1"),
+            ("METRICD_HELP", "true"),
+            ("PATH", "x"),
+        ];
+        let read = settings("", &environment).expect("is taken");
+        assert_eq!(read.ignored_variables, ["METRICD_LISTN", "METRICD_HELP"]);
+        assert_eq!(read.config, Config::default());
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for (text, expected) in [
+            ("0", ms(0)),
+            ("45", ms(45_000)),
+            ("45s", ms(45_000)),
+            ("2.5", ms(2_500)),
+            ("0.001", ms(1)),
+            ("30m", ms(1_800_000)),
+            ("1.5h", ms(5_400_000)),
+            ("90d", ms(90 * 86_400_000)),
+            ("18446744073709551615", Some(Duration::from_secs(u64::MAX))),
+            ("18446744073709551615d", None),
+            ("", None),
+            ("s", None),
+            (".5", None),
+            ("-1", None),
+            ("1ms", None),
+            ("1 s", None),
+            ("1D", None),
+            ("1e3", None),
+            ("inf", None),
+            ("1.5.5", None),
+            ("1.-5", None),
+            ("1.+5", None),
+            ("+1", None),
+            ("1.000000000é", None),
+        ] {
+            assert_eq!(duration(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("never", Some(None)),
+            ("0", Some(None)),
+            ("0.9", None),
+            ("1", Some(ms(1_000))),
+            ("none", None),
+        ] {
+            assert_eq!(limit(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("65536", Some(1 << 16)),
+            ("64K", Some(1 << 16)),
+            ("32M", Some(32 << 20)),
+            ("1G", Some(1 << 30)),
+            ("99999999999G", None),
+            ("1k", None),
+            ("1.5M", None),
+            ("K", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_set_by_its_option() {
+        let all = "--listen a:1 --log-level debug --memory-limit 8M --when-full evict \
+            --retention 90d --timestamp-unit ms --data d --sync 2.5 --salvage \
+            --connection-limit 1 --idle-timeout 2 --stall-timeout 3 --stop-timeout 4 \
+            --line-limit 5 --read-buffer 6 --write-buffer 7 --unsent-limit 8 --snapshot-limit 9 \
+            --accepts-per-turn 10 --events-per-turn 11";
+        let seconds = Duration::from_secs;
+        let expected = Config {
+            listen: vec!["a:1".into()],
+            memory_limit_bytes: Some(8 << 20),
+            when_full: WhenFull::Evict,
+            retention: Some(seconds(90 * 86_400)),
+            timestamp_unit: TimestampUnit::Milliseconds,
+            data: Some("d".into()),
+            sync: SyncPolicy::Every(Duration::from_millis(2_500)),
+            salvage: true,
+            connection_limit: 1,
+            idle_timeout: Some(seconds(2)),
+            stall_timeout: Some(seconds(3)),
+            stop_timeout: seconds(4),
+            line_limit_bytes: 5,
+            read_buffer_bytes: 6,
+            write_buffer_bytes: 7,
+            unsent_limit_bytes: 8,
+            snapshot_limit_bytes: 9,
+            accepts_per_turn: 10,
+            events_per_turn: 11,
+            ..Config::default()
+        };
+        let read = settings(all, &[]).expect("is taken");
+        assert_eq!(
+            (read.config, read.log_level),
+            (expected, LevelFilter::Debug)
+        );
+    }
+
+    #[test]
+    fn help_has_every_option_with_its_default() {
+        let has_default = |name: &str| !["data", "salvage"].contains(&name);
+        for (name, kind) in &OPTIONS {
+            let lines = HELP.split_once(&format!("\n  --{name} ")).expect(name).1;
+            let mut read = Settings::default();
+            if has_default(name) {
+                let default = lines.split_once("]\n").expect(name).0;
+                let default = default.rsplit_once('[').expect(name).1;
+                assert_eq!(
+                    kind.set(&mut read, OsStr::new(default)),
+                    Some(()),
+                    "{name} {default}"
+                );
+            }
+            if *name == "listen" {
+                assert_eq!(read.config.listen, Config::default().listen);
+                read.config.listen.clear();
+            }
+            assert_eq!(read, Settings::default(), "{name}");
+        }
+        let options = HELP.lines().filter(|line| line.starts_with("  --")).count();
+        // Those that print share a line.
+        assert_eq!(options, OPTIONS.len() + 1);
     }
 }

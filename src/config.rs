@@ -54,6 +54,30 @@ pub enum SyncPolicy {
     Every(Duration),
 }
 
+/// What happens to puts for which there is no memory left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They are answered `not stored`, until there is room again.
+    #[default]
+    Refuse,
+    /// The oldest points of the store make room for them.
+    Evict,
+}
+
+/// What the timestamps of clients count, since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// Seconds.
+    #[default]
+    Seconds,
+    /// Thousandths of a second.
+    Milliseconds,
+    /// Millionths of a second.
+    Microseconds,
+    /// Thousand-millionths of a second.
+    Nanoseconds,
+}
+
 /// What a [`Server`](crate::Server) is bound from.
 ///
 /// Each field has a default that suits a small machine; a program changes what it must and
@@ -85,6 +109,19 @@ pub struct Config {
     /// Start without the damaged parts of what is in the folder, which are kept under other names,
     /// and do not refuse to start. Default: false.
     pub salvage: bool,
+
+    /// The most memory that the process takes, in bytes, at least 8 MiB. Default: none.
+    pub memory_limit_bytes: Option<usize>,
+
+    /// What happens to puts at the memory limit. Default: they are refused.
+    pub when_full: WhenFull,
+
+    /// How old points get by the clock of the system before they are removed, at least 1 s. Default:
+    /// they stay.
+    pub retention: Option<Duration>,
+
+    /// What timestamps count, for the retention. Default: seconds.
+    pub timestamp_unit: TimestampUnit,
 
     /// Bytes of the journal past which a checkpoint is written that replaces it, at least 1. If the
     /// last checkpoint is longer, that is the limit. Default: 64 MiB.
@@ -151,6 +188,15 @@ pub struct Config {
     /// Default: 2,000, the work of some 0.1 ms.
     pub housework_notes: usize,
 
+    /// How long a connection may stay open on which nothing is sent or replied, at least 1 s. One that
+    /// waits for a reply is not idle. Default: for ever.
+    pub idle_timeout: Option<Duration>,
+
+    /// How long a client may take none of its replies while some wait for it, or not close after its
+    /// last reply, at least 1 s. Then it is cut off, and what was kept for its reply is freed.
+    /// Default: 5 min.
+    pub stall_timeout: Option<Duration>,
+
     /// How long a stopping server goes on executing what has come and writing the replies that
     /// it owes. Default: 5 s.
     pub stop_timeout: Duration,
@@ -166,6 +212,9 @@ impl Config {
 
     /// The most that the read buffer may be set to: 512 KiB, about what is executed in one turn.
     pub const READ_BUFFER_MAX_BYTES: usize = 512 << 10;
+
+    /// The least that the memory limit may be set to: 8 MiB, a few times what an empty server takes.
+    pub const MEMORY_LIMIT_MIN_BYTES: usize = 8 << 20;
 
     /// Connections that are replied to at once, after one commit. More of them would wait for each
     /// other.
@@ -216,6 +265,8 @@ impl Config {
             SyncPolicy::Every(interval) => ms(interval),
             SyncPolicy::Always | SyncPolicy::Never => any,
         };
+        let memory_limit_bytes = self.memory_limit_bytes.unwrap_or(any);
+        let long = |time: Option<Duration>| time.map_or(any, ms);
         let (line, read, write) = (
             (1, Self::BUFFER_MAX_BYTES),
             (1, Self::READ_BUFFER_MAX_BYTES),
@@ -224,6 +275,14 @@ impl Config {
         for (field, value, (least, most)) in [
             ("listen", self.listen.len(), (1, 1_024)),
             ("sync", sync_ms, (1, any)),
+            (
+                "memory_limit_bytes",
+                memory_limit_bytes,
+                (Self::MEMORY_LIMIT_MIN_BYTES, any),
+            ),
+            ("retention", long(self.retention), (1_000, any)),
+            ("idle_timeout", long(self.idle_timeout), (1_000, any)),
+            ("stall_timeout", long(self.stall_timeout), (1_000, any)),
             ("journal_limit_bytes", self.journal_limit_bytes, (1, any)),
             (
                 "unjournaled_limit_bytes",
@@ -261,6 +320,10 @@ impl Default for Config {
             data: None,
             sync: SyncPolicy::Every(Duration::from_secs(1)),
             salvage: false,
+            memory_limit_bytes: None,
+            when_full: WhenFull::default(),
+            retention: None,
+            timestamp_unit: TimestampUnit::default(),
             journal_limit_bytes: 64 << 20,
             unjournaled_limit_bytes: 8 << 20,
             connection_limit: 10_000,
@@ -277,6 +340,8 @@ impl Default for Config {
             unsent_limit_bytes: 128 << 10,
             snapshot_limit_bytes: 64 << 20,
             housework_notes: 2_000,
+            idle_timeout: None,
+            stall_timeout: Some(Duration::from_secs(300)),
             stop_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(1),
         }

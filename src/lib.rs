@@ -66,7 +66,7 @@ mod session;
 mod store;
 mod turn;
 
-pub use config::{Config, Listen, Protocol, SyncPolicy};
+pub use config::{Config, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};

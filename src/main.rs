@@ -5,28 +5,28 @@
 mod cli;
 mod logger;
 
+use std::env;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use log::LevelFilter;
-use metricd::{Config, Error, Server, StopHandle, Store};
+use metricd::{Error, Server, StopHandle, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
-use crate::cli::Command;
+use crate::cli::{Command, Settings};
 
 const CANNOT_RUN: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1)) {
+    match cli::parse(env::args_os().skip(1), env::vars_os()) {
         Ok(Command::Print(text)) => print(text),
-        Ok(Command::Serve { config, log_level }) => match serve(*config, log_level) {
+        Ok(Command::Serve(settings)) => match serve(&settings) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &cli::message(&error)),
+            Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &settings.message(&error)),
             Err(error) => fail(CANNOT_RUN, &error.to_string()),
         },
         Err(error) => fail(WRONG_USAGE, &error.to_string()),
@@ -40,12 +40,16 @@ fn ignore_file_size_signal() -> io::Result<()> {
     pipe::register(SIGXFSZ, OwnedFd::from(unread)).map(|_id| ())
 }
 
-fn serve(config: Config, log_level: LevelFilter) -> Result<(), Error> {
+fn serve(settings: &Settings) -> Result<(), Error> {
     // First of all, so that a signal that comes during the start stops the server when it runs.
     let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
     ignore_file_size_signal().map_err(system("handle signals"))?;
-    logger::install(log_level).map_err(system("log"))?;
-    let store = Server::bind_with(config, stop_handle, Store::new())?.run()?;
+    logger::install(settings.log_level).map_err(system("log"))?;
+    if !settings.ignored_variables.is_empty() {
+        let ignored = settings.ignored_variables.join(", ");
+        log::warn!("ignored, since metricd --help lists no such option: {ignored}");
+    }
+    let store = Server::bind_with(settings.config.clone(), stop_handle, Store::new())?.run()?;
     // The system takes back all memory at once, which is faster than freeing it piece by piece.
     mem::forget(store);
     Ok(())
