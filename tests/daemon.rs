@@ -372,7 +372,7 @@ fn bad_usage_says_what_is_taken() {
         (&["--retention", "0.5"], "1s"),
         (&["--idle-timeout", "x"], "never"),
         (&["--stall-timeout", "0.9"], "1s"),
-        (&["--timestamp-unit", "m"], "ms"),
+        (&["--timestamp-unit", "h"], "ms"),
         (&["--sync", "0"], "always"),
         (&["--sync", "0.0009"], "0.001"),
         (&["--nonsense"], "--help"),
