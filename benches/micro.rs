@@ -11,7 +11,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use metricd::internals::request::{self, Request};
 use metricd::internals::{Allowance, Executor, Line, LineBuffer, Turn};
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
-use metricd::{Key, Put, Run, Store};
+use metricd::{Counts, Key, Put, Run, Store};
 
 const SERIES: usize = 100;
 
@@ -205,6 +205,7 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
         allowance: &mut Allowance::new(usize::MAX, 1 << 30, time, Instant::now),
         is_answered: true,
         recorder: None,
+        counts: &mut Counts::default(),
         is_postponed: false,
     });
 }

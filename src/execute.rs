@@ -107,17 +107,20 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
                     Answer::Executed
                 }
                 Admission::Refused => {
+                    self.turn.counts.requests_refused += 1;
                     self.turn.replies.extend_from_slice(response::NOT_STORED);
                     Answer::Executed
                 }
             },
             Ok(Request::Get(_) | Request::GetAll) if !self.turn.is_answered => Answer::Executed,
             Ok(Request::Get(key)) => {
+                self.turn.counts.requests_get += 1;
                 self.store_puts();
                 let snapshot = self.turn.store.snapshot(key);
                 self.answer_get(snapshot)
             }
             Ok(Request::GetAll) => {
+                self.turn.counts.requests_get += 1;
                 self.store_puts();
                 let snapshot = self.turn.store.snapshot_all();
                 self.answer_get((self.turn.store.series_count() > 0).then_some(snapshot))
@@ -133,6 +136,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             return;
         }
         let puts = &self.puts[..self.held];
+        self.turn.counts.requests_put += puts.len() as u64;
         let (store, replies) = (&mut *self.turn.store, &mut *self.turn.replies);
         let points_rewritten = store.points_rewritten();
         match &mut self.turn.recorder {
@@ -157,6 +161,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         let logged = &line[..line.len().min(LOGGED_BYTES)];
         log::debug!("wrong command: {}", logged.escape_ascii());
         self.store_puts();
+        self.turn.counts.requests_wrong += 1;
         self.turn.replies.extend_from_slice(response::WRONG_COMMAND);
         if request::is_http_request_line(line) {
             Answer::Foreign
@@ -258,6 +263,7 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full_at: usize) -> Contro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::Counts;
     use crate::store::Store;
     use crate::turn::Allowance;
     use std::time::{Duration, Instant};
@@ -272,6 +278,7 @@ mod tests {
             allowance: &mut allowance,
             is_answered: true,
             recorder: None,
+            counts: &mut Counts::default(),
             is_postponed: false,
         };
         let mut executor = Executor::new(&mut turn);
@@ -319,6 +326,7 @@ mod tests {
                 allowance: &mut allowance,
                 is_answered: true,
                 recorder: None,
+                counts: &mut Counts::default(),
                 is_postponed: false,
             };
             let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();

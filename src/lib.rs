@@ -25,12 +25,14 @@
 //!
 //! | room | holds | does not know |
 //! |---|---|---|
-//! | `main.rs`, `cli.rs`, `logger.rs` | arguments to [`Config`], signals, the exit status, the log | sockets, the store |
+//! | `main.rs`, `cli.rs`, `logger.rs` | arguments and environment to [`Config`], signals, the exit status, the log | sockets, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
+//! | `counters.rs` | what is counted, and the handle to it | what it means |
 //! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
-//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, timers, cleaning up, stopping | the grammar, how points are kept |
+//! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
+//! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and their limits; the stop handle | connections |
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
@@ -54,6 +56,7 @@
 #![warn(missing_docs)]
 
 mod config;
+mod counters;
 mod decimal;
 mod error;
 mod execute;
@@ -67,6 +70,7 @@ mod store;
 mod turn;
 
 pub use config::{Config, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
+pub use counters::{Counters, Counts};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use metricd::{Error, Server, StopHandle, Store};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
 use crate::cli::{Command, Settings};
@@ -42,7 +42,7 @@ fn ignore_file_size_signal() -> io::Result<()> {
 
 fn serve(settings: &Settings) -> Result<(), Error> {
     // First of all, so that a signal that comes during the start stops the server when it runs.
-    let stop_handle = stop_at_signals().map_err(system("handle signals"))?;
+    let stop_handle = handle_signals().map_err(system("handle signals"))?;
     ignore_file_size_signal().map_err(system("handle signals"))?;
     logger::install(settings.log_level).map_err(system("log"))?;
     if !settings.ignored_variables.is_empty() {
@@ -60,14 +60,15 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { doing, source }
 }
 
-/// Makes SIGINT, SIGTERM and SIGHUP requests to stop.
-fn stop_at_signals() -> io::Result<StopHandle> {
+/// Makes SIGINT, SIGTERM and SIGHUP requests to stop, and SIGUSR1 one to report.
+fn handle_signals() -> io::Result<StopHandle> {
     let handle = StopHandle::new()?;
     // A program that `nohup` starts must not stop with the terminal.
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
     for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         pipe::register(signal, handle.descriptor()?)?;
     }
+    pipe::register(SIGUSR1, handle.report_descriptor()?)?;
     Ok(handle)
 }
 

@@ -46,6 +46,7 @@ use self::file_system::{FileSystem, Folder};
 use self::record::PutRecord;
 use self::writer::Writer;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::error::Error;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::Store;
@@ -106,12 +107,18 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 }
 
 impl<F: FileSystem> Opened<F> {
-    /// Starts the journal thread. It wakes the loop with `wake` when there is something new.
+    /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
+    /// publishes what it counts.
     ///
     /// # Errors
     ///
     /// If the system starts no thread.
-    pub fn start(self, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Journal> {
+    pub fn start(
+        mut self,
+        wake: impl Fn() + Send + Sync + 'static,
+        counters: Counters,
+    ) -> io::Result<Journal> {
+        self.writer.publish_to(counters);
         let channel = self.writer.channel();
         channel.set_wake(wake);
         thread::Builder::new()
@@ -189,6 +196,10 @@ impl Commit for Journal {
             Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
             _ => Outcome::Stored,
         }
+    }
+
+    fn pending(&self) -> u64 {
+        self.submitted - self.progress.settled
     }
 
     fn admission(&self) -> Admission {

@@ -13,7 +13,7 @@
 use std::io;
 use std::mem;
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::channel::{Channel, Checkpoint, Message, Patience, Step};
 use super::checkpoint::Piece;
@@ -22,6 +22,7 @@ use super::files::{self, PARTIAL};
 use super::frame::{self, FileKind};
 use super::recovery::Recovered;
 use crate::config::{Config, SyncPolicy};
+use crate::counters::{Counters, Tally};
 
 /// Writes the files of one folder.
 pub struct Writer<F: FileSystem> {
@@ -50,6 +51,7 @@ pub struct Writer<F: FileSystem> {
     failure: Option<io::Error>,
     /// That checkpoints fail was logged.
     has_warned: bool,
+    tally: Tally,
 }
 
 /// The journal file that frames are appended to.
@@ -111,7 +113,9 @@ impl<F: FileSystem> Writer<F> {
             retry_at: None,
             failure,
             has_warned: false,
+            tally: Tally::default(),
         };
+        writer.tally.counts.journal_failures += u64::from(writer.failure.is_some());
         writer.channel.report(|progress| {
             progress.settled = found.next - 1;
             false
@@ -123,6 +127,17 @@ impl<F: FileSystem> Writer<F> {
     /// The loop's end of the channel.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Publishes there what it counts, and has counted.
+    pub fn publish_to(&mut self, counters: Counters) {
+        self.tally.publish_to(counters);
+    }
+
+    fn publish(&mut self) {
+        self.tally.counts.journal_bytes = self.journal_bytes;
+        self.tally.counts.journal_checkpoint_bytes = self.checkpoint_bytes;
+        self.tally.publish();
     }
 
     /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
@@ -201,6 +216,7 @@ impl<F: FileSystem> Writer<F> {
         let mut bytes = mem::take(&mut self.frames.bytes);
         let is_stored = self.append(&bytes, *numbers.end(), now)
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
+        self.publish();
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
             progress.settled_bytes += bytes.len() as u64;
@@ -228,6 +244,7 @@ impl<F: FileSystem> Writer<F> {
             return false;
         }
         self.journal_bytes += bytes.len() as u64;
+        self.tally.counts.journal_written_bytes += bytes.len() as u64;
         journal.written = last;
         journal.unsynced_since.get_or_insert(now);
         true
@@ -241,10 +258,12 @@ impl<F: FileSystem> Writer<F> {
         if journal.unsynced_since.take().is_none() {
             return true;
         }
+        let began = Instant::now();
         if let Err(error) = self.folder.sync(&mut journal.file) {
             self.fail(error, now);
             return false;
         }
+        self.tally.counts.add_sync(began.elapsed());
         journal.synced = journal.written;
         true
     }
@@ -254,6 +273,7 @@ impl<F: FileSystem> Writer<F> {
         log::error!(
             "puts are refused until the disk works again: cannot write the journal: {error}"
         );
+        self.tally.counts.journal_failures += 1;
         self.journal = None;
         self.failure = Some(error);
         self.remove_partial(now);
@@ -323,6 +343,8 @@ impl<F: FileSystem> Writer<F> {
         self.folder.rename(PARTIAL, &name)?;
         self.folder.sync_folder()?;
         self.checkpoint_bytes = partial.bytes;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.tally.counts.journal_checkpoint_time = since_1970.map_or(0, |time| time.as_secs());
         self.journal_bytes -= partial.journal_bytes;
         if self.failure.take().is_some() {
             self.journal = partial.journal;
@@ -339,6 +361,7 @@ impl<F: FileSystem> Writer<F> {
 
     /// Gives up a checkpoint. Another one is due a little later.
     fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
+        self.tally.counts.journal_failures += 1;
         if !mem::replace(&mut self.has_warned, true) {
             log::warn!("cannot write a checkpoint, will try again each second: {error}");
         }
@@ -358,6 +381,7 @@ impl<F: FileSystem> Writer<F> {
 
     /// Tells the loop how far the thread has come.
     fn report(&mut self, now: Instant) {
+        self.publish();
         self.pause_until.take_if(|until| *until <= now);
         let steps = match self.pause_until {
             Some(_) => 0,

@@ -25,6 +25,8 @@ pub struct Acceptor {
     log_interval: Duration,
     /// When being full was last logged.
     logged_at: Option<Instant>,
+    /// How often it became full.
+    pauses: u64,
 }
 
 /// Whether clients may be waiting in the system's queues.
@@ -71,6 +73,7 @@ impl Acceptor {
             retry: config.accept_retry,
             log_interval: config.full_log_interval,
             logged_at: None,
+            pauses: 0,
         })
     }
 
@@ -109,6 +112,11 @@ impl Acceptor {
             State::Full { retry_at } => retry_at,
             _ => None,
         }
+    }
+
+    /// How often accepting paused because there was no room.
+    pub fn pauses(&self) -> u64 {
+        self.pauses
     }
 
     /// Accepts the next client, if there is one and room for it.
@@ -154,6 +162,7 @@ impl Acceptor {
         why: &dyn Display,
     ) -> Accepted {
         self.state = State::Full { retry_at };
+        self.pauses += 1;
         let is_old = |logged_at| now.saturating_duration_since(logged_at) >= self.log_interval;
         if self.logged_at.is_none_or(is_old) {
             self.logged_at = Some(now);

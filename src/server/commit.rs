@@ -32,6 +32,9 @@ pub trait Commit {
     /// one that is not pending stays as it is.
     fn outcome(&self, number: u64) -> Outcome;
 
+    /// How many submissions are pending.
+    fn pending(&self) -> u64;
+
     /// Whether puts may be executed now.
     fn admission(&self) -> Admission;
 
@@ -152,6 +155,10 @@ impl Commit for InMemory {
 
     fn outcome(&self, _number: u64) -> Outcome {
         Outcome::Stored
+    }
+
+    fn pending(&self) -> u64 {
+        0
     }
 
     fn admission(&self) -> Admission {

@@ -9,6 +9,7 @@ use super::commit::Recorder;
 use super::line_buffer::{LineBuffer, Unread};
 use super::write_buffer::{self, WriteBuffer};
 use crate::config::{Config, Protocol};
+use crate::counters::Tally;
 use crate::session::Session;
 use crate::store::Store;
 use crate::turn::{Allowance, Turn};
@@ -57,6 +58,8 @@ pub struct Shared {
     input: LineBuffer,
     /// Bytes of input and replies that all connections together keep between their turns.
     pub kept_bytes: usize,
+    /// What is counted.
+    pub tally: Tally,
 }
 
 /// How far a connection has come. It only ever moves down this list.
@@ -121,6 +124,7 @@ impl Shared {
             replies: Vec::new(),
             input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
             kept_bytes: 0,
+            tally: Tally::default(),
         }
     }
 }
@@ -168,6 +172,21 @@ impl<S: Stream> Connection<S> {
     /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
     pub fn is_cut_off(&self) -> bool {
         self.session.is_cut_off()
+    }
+
+    /// Whether all replies are written, and the client is to close.
+    pub fn is_lingering(&self) -> bool {
+        self.state == State::Lingering
+    }
+
+    /// Tries to write what the socket did not take, and says whether it takes any of it now. If so,
+    /// a turn is to follow. The socket tells that it takes something only when it takes much.
+    pub fn pushes_on(&mut self) -> bool {
+        let Output::Blocked(replies) = &mut self.output else {
+            return false;
+        };
+        let before = replies.unwritten().len();
+        replies.write_to(&mut self.stream).is_ok() && replies.unwritten().len() < before
     }
 
     /// Bytes of input and replies that are kept between turns.
@@ -236,6 +255,7 @@ impl<S: Stream> Connection<S> {
             allowance,
             is_answered: self.state < State::Unanswered,
             recorder: shared.recorder.as_mut(),
+            counts: &mut shared.tally.counts,
             is_postponed: false,
         };
         self.session

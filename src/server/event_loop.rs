@@ -18,7 +18,8 @@ use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next, Shared, Stream};
 use super::ready_queue::ReadyQueue;
 use super::stop::{self, Stopping};
-use super::{COMMITTED, LISTENERS, STOP, Server};
+use super::timeouts::{Stillness, Timeouts};
+use super::{COMMITTED, LISTENERS, REPORT, STOP, Server};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::protocol::response;
@@ -56,6 +57,8 @@ pub struct EventLoop {
     /// Keys of connections that are over. They leave the slab at the end of the turn, when all
     /// events are handled, so that no event is taken for one of a later connection of the same key.
     closed: Vec<usize>,
+    timeouts: Timeouts,
+    is_to_report: bool,
     stop_requests: usize,
     stopping: Option<Stopping>,
     has_housework: bool,
@@ -71,6 +74,8 @@ struct Client {
     /// What it is registered for with the poll.
     interest: Interest,
     standing: Standing,
+    /// When it began to wait for an event, as its timeouts count.
+    still_since: u32,
 }
 
 /// What a connection waits for between two steps of the loop.
@@ -107,6 +112,12 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// How many puts they are replies to, among others.
+    fn put_count(&self) -> u64 {
+        let bytes: usize = self.puts.iter().map(Range::len).sum();
+        (bytes / response::OK.len()) as u64
+    }
+
     fn kept_bytes(&self) -> usize {
         self.replies.len() + size_of_val(&*self.puts)
     }
@@ -117,8 +128,11 @@ impl EventLoop {
         let mut store = mem::take(&mut server.store);
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
         let recorder = commit.record(&store).map(Recorder::new);
+        let mut shared = Shared::new(store, recorder, &server.config);
+        shared.tally.publish_to(server.counters());
         EventLoop {
-            shared: Shared::new(store, recorder, &server.config),
+            shared,
+            timeouts: Timeouts::new(&server.config, clock()),
             server,
             commit,
             clock,
@@ -128,6 +142,7 @@ impl EventLoop {
             waiting: VecDeque::new(),
             postponed: Vec::new(),
             closed: Vec::new(),
+            is_to_report: false,
             stop_requests: 0,
             stopping: None,
             has_housework: false,
@@ -178,12 +193,15 @@ impl EventLoop {
             _ => {}
         }
         self.commit.look(false);
+        let began = (self.clock)();
+        self.timeouts.set_now(began);
         self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {
             self.begin_stopping();
         }
         self.accept();
         self.turn();
+        self.publish_counts(began);
         Ok(())
     }
 
@@ -192,12 +210,13 @@ impl EventLoop {
     /// calls.
     fn timeout(&self) -> Option<Duration> {
         let acceptor = &self.server.acceptor;
-        let has_work = !self.ready.is_empty() || self.has_housework || acceptor.is_waiting();
-        if has_work || self.may_reply() || self.may_readmit() {
+        let has_work = !self.ready.is_empty() || self.has_housework || self.timeouts.is_looking();
+        if has_work || acceptor.is_waiting() || self.may_reply() || self.may_readmit() {
             return Some(Duration::ZERO);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::due);
-        let due = acceptor.retry_at().into_iter().chain(stopping).min()?;
+        let due = [acceptor.retry_at(), stopping, self.timeouts.wake_at()];
+        let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since((self.clock)()))
     }
 
@@ -219,6 +238,10 @@ impl EventLoop {
             match event.token() {
                 LISTENERS => self.server.acceptor.wake(),
                 STOP => self.stop_requests += stop::take_requests(&mut self.server.stop_requests),
+                REPORT => {
+                    let requests = stop::take_requests(&mut self.server.report_requests);
+                    self.is_to_report |= requests > 0;
+                }
                 COMMITTED => {}
                 Token(key) => self.handle_event(key, event),
             }
@@ -291,7 +314,9 @@ impl EventLoop {
             connection: Connection::new(stream, protocol),
             interest: READ_INTEREST,
             standing: Standing::Idle,
+            still_since: self.timeouts.arm(Stillness::Idle),
         });
+        self.shared.tally.counts.connections_accepted += 1;
         Ok(())
     }
 
@@ -317,6 +342,7 @@ impl EventLoop {
             self.serve_all(|ready| &mut ready.busy, share, Some(ends_at));
             self.commit_and_reply();
         }
+        self.close_still();
         self.remove_closed();
         self.do_housework();
     }
@@ -414,6 +440,8 @@ impl EventLoop {
                 self.shared.kept_bytes -= kept_bytes + waiting.kept_bytes();
                 match self.commit.outcome(waiting.number) {
                     Outcome::NotStored => {
+                        let refused = &mut self.shared.tally.counts.requests_refused;
+                        *refused += waiting.put_count();
                         let denied = response::deny(&waiting.replies, &waiting.puts);
                         self.reply(waiting.key, &denied);
                     }
@@ -457,6 +485,36 @@ impl EventLoop {
             self.closed.push(key);
         } else if has_event {
             self.make_ready(key);
+        } else {
+            client.still_since = self.timeouts.arm(client.stillness());
+        }
+    }
+
+    /// Closes connections that have been still for too long, of those that are to be looked at now.
+    fn close_still(&mut self) {
+        for key in self.timeouts.keys_to_look_at(self.clients.capacity()) {
+            let client = self.clients.get_mut(key);
+            let Some(client) = client.filter(|client| client.standing == Standing::Idle) else {
+                continue;
+            };
+            let stillness = client.stillness();
+            if !self.timeouts.is_over(stillness, client.still_since) {
+                continue;
+            }
+            let kept_bytes = client.connection.kept_bytes();
+            if client.connection.pushes_on() {
+                self.shared.kept_bytes -= kept_bytes - client.connection.kept_bytes();
+                self.make_ready(key);
+                continue;
+            }
+            let counts = &mut self.shared.tally.counts;
+            match stillness {
+                Stillness::Idle => counts.connections_idle += 1,
+                Stillness::Stalled => counts.connections_stalled += 1,
+            }
+            log::debug!("connection {key} is closed: {stillness:?}");
+            client.standing = Standing::Closed;
+            self.closed.push(key);
         }
     }
 
@@ -489,6 +547,26 @@ impl EventLoop {
         }
         // Those that wait for their clients would not notice.
         self.make_all_ready(|client| client.connection.is_cut_off());
+    }
+
+    /// Publishes the counts at the end of a turn, and logs them if that was asked for.
+    fn publish_counts(&mut self, turn_began: Instant) {
+        let shared = &mut self.shared;
+        let counts = &mut shared.tally.counts;
+        counts.connections_open = self.clients.len() as u64;
+        counts.connections_paused = self.server.acceptor.pauses();
+        counts.connections_cut_off = self.snapshots_cut_off;
+        let connections_bytes = self.clients.capacity() * size_of::<Client>();
+        counts.connections_bytes = (connections_bytes + shared.kept_bytes) as u64;
+        counts.store_series = shared.store.series_count() as u64;
+        counts.journal_waiting_frames = self.commit.pending();
+        counts.add_turn((self.clock)().saturating_duration_since(turn_began));
+        shared.tally.publish();
+        if mem::take(&mut self.is_to_report) {
+            for line in self.server.counters.read().to_string().lines() {
+                log::info!("{line}");
+            }
+        }
     }
 
     /// Stops accepting, and closes each connection after one more read, when what was read is
@@ -547,6 +625,15 @@ impl Stream for TcpStream {
 }
 
 impl Client {
+    /// What it waits for, if it waits for an event.
+    fn stillness(&self) -> Stillness {
+        if self.interest == READ_INTEREST && !self.connection.is_lingering() {
+            Stillness::Idle
+        } else {
+            Stillness::Stalled
+        }
+    }
+
     /// Registers what the connection waits for. A change of interest gives an event at once if the
     /// socket is ready already, so nothing is missed.
     fn set_interest(
@@ -647,6 +734,10 @@ mod tests {
         fn outcome(&self, number: u64) -> Outcome {
             let outcome = self.story().outcomes.get(number as usize).copied();
             outcome.unwrap_or(Outcome::Pending)
+        }
+
+        fn pending(&self) -> u64 {
+            Told::pending(self) as u64
         }
 
         fn admission(&self) -> Admission {

@@ -7,6 +7,7 @@ mod event_loop;
 mod line_buffer;
 mod ready_queue;
 mod stop;
+mod timeouts;
 mod write_buffer;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use self::event_loop::EventLoop;
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::stop::StopHandle;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::error::Error;
 use crate::journal;
 use crate::store::Store;
@@ -34,6 +36,9 @@ const STOP: Token = Token(usize::MAX - 1);
 
 /// Token of the events that tell that a commit is done.
 const COMMITTED: Token = Token(usize::MAX - 2);
+
+/// Token of the requests to report.
+const REPORT: Token = Token(usize::MAX - 3);
 
 /// A metrics server that is bound to its addresses and not running yet.
 ///
@@ -60,6 +65,8 @@ pub struct Server {
     acceptor: Acceptor,
     stop_handle: StopHandle,
     stop_requests: UnixStream,
+    report_requests: UnixStream,
+    counters: Counters,
     store: Store,
     /// Where what is put is to be kept.
     journal: Option<journal::Opened>,
@@ -111,12 +118,14 @@ impl Server {
             None => (store, None),
         };
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
-        let mut stop_requests = stop_handle
-            .receiver()
+        let [mut stop_requests, mut report_requests] = stop_handle
+            .receivers()
             .map_err(Error::system("create a stop handle"))?;
-        poll.registry()
-            .register(&mut stop_requests, STOP, Interest::READABLE)
-            .map_err(Error::system("watch for requests to stop"))?;
+        for (requests, token) in [(&mut stop_requests, STOP), (&mut report_requests, REPORT)] {
+            poll.registry()
+                .register(requests, token, Interest::READABLE)
+                .map_err(Error::system("watch for requests to stop"))?;
+        }
         let acceptor = Acceptor::bind(&config, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
@@ -124,6 +133,8 @@ impl Server {
             acceptor,
             stop_handle,
             stop_requests,
+            report_requests,
+            counters: Counters::default(),
             store,
             journal,
         })
@@ -138,6 +149,11 @@ impl Server {
     /// A handle that stops this server from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop_handle.clone()
+    }
+
+    /// A handle to what the server counts, for any thread.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// Serves clients on this thread until it is stopped, and hands back the store with what they have
@@ -156,7 +172,7 @@ impl Server {
             // Fails only if there are so many wakes that one more would change nothing.
             let _redundant = waker.wake();
         };
-        let journal = opened.start(wake);
+        let journal = opened.start(wake, self.counters());
         let journal = journal.map_err(Error::system("start a thread"))?;
         EventLoop::new(self, Box::new(journal), Instant::now).run()
     }

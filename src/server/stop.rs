@@ -1,4 +1,4 @@
-//! Stopping a server from outside its thread.
+//! Stopping a server from outside its thread, and having it report.
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 
-/// Stops a [`Server`](crate::Server) from any thread, or from a signal handler.
+/// Stops a [`Server`](crate::Server), or has it report, from any thread or from a signal handler.
 ///
 /// ```
 /// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
@@ -21,8 +21,15 @@ use crate::config::Config;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopHandle {
-    /// Each byte written here is one request to stop.
-    requests: Arc<UnixStream>,
+    stops: Requests,
+    reports: Requests,
+}
+
+/// Requests of one kind.
+#[derive(Clone, Debug)]
+struct Requests {
+    /// Each byte written here is one request.
+    sent: Arc<UnixStream>,
     /// The other end, from which it is read.
     received: Arc<UnixStream>,
 }
@@ -34,14 +41,11 @@ impl StopHandle {
     ///
     /// # Errors
     ///
-    /// If the system has no two descriptors left.
+    /// If the system has no four descriptors left.
     pub fn new() -> io::Result<StopHandle> {
-        let (requests, received) = UnixStream::pair()?;
-        requests.set_nonblocking(true)?;
-        received.set_nonblocking(true)?;
         Ok(StopHandle {
-            requests: Arc::new(requests),
-            received: Arc::new(received),
+            stops: Requests::new()?,
+            reports: Requests::new()?,
         })
     }
 
@@ -52,8 +56,14 @@ impl StopHandle {
     ///
     /// Never blocks. Does nothing if the server has ended.
     pub fn stop(&self) {
-        // Fails if the socket is full of requests: one more would change nothing.
-        let _redundant = (&*self.requests).write(&[1]);
+        self.stops.send();
+    }
+
+    /// Asks the server to log what it [has counted](crate::Counts), at level info.
+    ///
+    /// Never blocks. Does nothing if the server has ended.
+    pub fn report(&self) {
+        self.reports.send();
     }
 
     /// A descriptor for a signal handler: each byte written to it has the effect of
@@ -63,17 +73,51 @@ impl StopHandle {
     ///
     /// If the system has no descriptor left.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.requests.try_clone()?.into())
+        self.stops.descriptor()
     }
 
-    /// The server's end.
-    pub(super) fn receiver(&self) -> io::Result<mio::net::UnixStream> {
+    /// The same for [`report`](Self::report).
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptor left.
+    pub fn report_descriptor(&self) -> io::Result<OwnedFd> {
+        self.reports.descriptor()
+    }
+
+    /// The server's ends: of requests to stop, and to report.
+    pub(super) fn receivers(&self) -> io::Result<[mio::net::UnixStream; 2]> {
+        Ok([self.stops.receiver()?, self.reports.receiver()?])
+    }
+}
+
+impl Requests {
+    fn new() -> io::Result<Requests> {
+        let (sent, received) = UnixStream::pair()?;
+        sent.set_nonblocking(true)?;
+        received.set_nonblocking(true)?;
+        Ok(Requests {
+            sent: Arc::new(sent),
+            received: Arc::new(received),
+        })
+    }
+
+    fn send(&self) {
+        // Fails if the socket is full of requests: one more would change nothing.
+        let _redundant = (&*self.sent).write(&[1]);
+    }
+
+    fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.sent.try_clone()?.into())
+    }
+
+    fn receiver(&self) -> io::Result<mio::net::UnixStream> {
         let received = self.received.try_clone()?;
         Ok(mio::net::UnixStream::from_std(received))
     }
 }
 
-/// Takes the requests to stop that have arrived, and returns how many there were.
+/// Takes the requests that have arrived, and returns how many there were.
 pub fn take_requests(receiver: &mut mio::net::UnixStream) -> usize {
     let mut total = 0;
     let mut requests = [0; 16];

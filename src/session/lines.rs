@@ -115,6 +115,7 @@ impl LineSession {
     #[inline]
     fn end_burst(&mut self, input: &LineBuffer, turn: &mut Turn) {
         if mem::take(&mut self.burst) == Burst::BlankLines && input.is_empty() {
+            turn.counts.requests_wrong += 1;
             turn.replies.extend_from_slice(response::WRONG_COMMAND);
         }
     }

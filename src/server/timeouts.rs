@@ -1,0 +1,210 @@
+//! How long connections may be still, and when to look for those that were for too long.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+
+/// What a connection that is still waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stillness {
+    /// Its client is to send a request.
+    Idle,
+    /// Its client is to take replies, or to close.
+    Stalled,
+}
+
+/// The timeouts, the time, and when the first connection can be due.
+///
+/// Times are seconds since the server began to run, since each connection keeps one.
+pub struct Timeouts {
+    started: Instant,
+    idle: Option<u32>,
+    stall: Option<u32>,
+    now: u32,
+    /// The time, rounded up, so that no timeout ends early.
+    rounded_up: u32,
+    /// No connection is due earlier.
+    next: Option<u32>,
+    /// Keys from here on are still to be looked at.
+    unseen: Option<usize>,
+}
+
+/// Keys that are looked at in one turn. To close as many takes about a millisecond.
+const KEYS_AT_ONCE: usize = 256;
+
+impl Timeouts {
+    /// Those of `config`, and none is armed.
+    pub fn new(config: &Config, now: Instant) -> Timeouts {
+        Timeouts {
+            started: now,
+            idle: config.idle_timeout.map(whole_seconds),
+            stall: config.stall_timeout.map(whole_seconds),
+            now: 0,
+            rounded_up: 0,
+            next: None,
+            unseen: None,
+        }
+    }
+
+    /// Says what time it is.
+    pub fn set_now(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.started);
+        self.now = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
+        self.rounded_up = whole_seconds(passed);
+    }
+
+    /// To be called when a connection begins to be still; returns since when it is.
+    pub fn arm(&mut self, stillness: Stillness) -> u32 {
+        let due = self.due(stillness, self.rounded_up);
+        self.next = earlier(self.next, due);
+        self.rounded_up
+    }
+
+    fn due(&self, stillness: Stillness, since: u32) -> Option<u32> {
+        let timeout = match stillness {
+            Stillness::Idle => self.idle,
+            Stillness::Stalled => self.stall,
+        };
+        Some(since.saturating_add(timeout?))
+    }
+
+    /// When to take a turn, event or not.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let after = Duration::from_secs(self.next?.into());
+        self.started.checked_add(after)
+    }
+
+    /// Whether there are keys to look at without waiting for an event.
+    pub fn is_looking(&self) -> bool {
+        self.unseen.is_some()
+    }
+
+    /// The keys below `end` that are to be looked at in this turn. Once all of them were, those that
+    /// are still have armed the timeout again.
+    pub fn keys_to_look_at(&mut self, end: usize) -> Range<usize> {
+        if self.unseen.is_none() && self.next.is_some_and(|next| next <= self.now) {
+            (self.unseen, self.next) = (Some(0), None);
+        }
+        let first = self.unseen.unwrap_or(end);
+        let past = end.min(first.saturating_add(KEYS_AT_ONCE));
+        self.unseen = (past < end).then_some(past);
+        first..past
+    }
+
+    /// Whether a connection that is still has been so for too long. If not, it is due later.
+    pub fn is_over(&mut self, stillness: Stillness, since: u32) -> bool {
+        let due = self.due(stillness, since);
+        let is_over = due.is_some_and(|due| due <= self.now);
+        if !is_over {
+            self.next = earlier(self.next, due);
+        }
+        is_over
+    }
+}
+
+/// Rounded up.
+fn whole_seconds(duration: Duration) -> u32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// The earlier of two times that may be none.
+fn earlier(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_timeout_is_over_when_it_is_and_never_early() {
+        let start = Instant::now();
+        let config = Config {
+            idle_timeout: Some(Duration::from_millis(9_500)),
+            stall_timeout: None,
+            ..Config::default()
+        };
+        for (since_ms, over_ms) in [(0, 10_000), (1, 11_000), (999, 11_000), (1_000, 11_000)] {
+            let mut timeouts = Timeouts::new(&config, start);
+            timeouts.set_now(start + Duration::from_millis(since_ms));
+            let since = timeouts.arm(Stillness::Idle);
+            assert_eq!(
+                timeouts.wake_at(),
+                Some(start + Duration::from_millis(over_ms))
+            );
+            for (later_ms, is_over) in [(over_ms - 1, false), (over_ms, true), (over_ms + 1, true)]
+            {
+                timeouts.set_now(start + Duration::from_millis(later_ms));
+                assert_eq!(
+                    timeouts.is_over(Stillness::Idle, since),
+                    is_over,
+                    "{later_ms} ms"
+                );
+                assert!(!timeouts.is_over(Stillness::Stalled, since));
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_ends_arms_nothing() {
+        let config = Config {
+            stall_timeout: None,
+            ..Config::default()
+        };
+        let start = Instant::now();
+        let mut timeouts = Timeouts::new(&config, start);
+        for stillness in [Stillness::Idle, Stillness::Stalled] {
+            timeouts.arm(stillness);
+            timeouts.set_now(start + Duration::from_secs(1 << 33));
+            assert_eq!(
+                (timeouts.wake_at(), timeouts.keys_to_look_at(10)),
+                (None, 10..10)
+            );
+        }
+    }
+
+    proptest! {
+        /// Connections that begin to be still, and go on, at any time are each found in the second in
+        /// which they are due, and there is no look when none can be due.
+        #[test]
+        fn each_is_found_when_it_is_due(
+            steps in prop::collection::vec((0..1_000usize, any::<bool>(), 0..4u32), 1..200)
+        ) {
+            let config = Config {
+                idle_timeout: Some(Duration::from_secs(7)),
+                stall_timeout: Some(Duration::from_secs(3)),
+                ..Config::default()
+            };
+            let start = Instant::now();
+            let mut timeouts = Timeouts::new(&config, start);
+            let (mut still, mut now) = (BTreeMap::new(), 0);
+            for (key, is_idle, seconds) in steps {
+                for _ in 0..seconds {
+                    now += 1;
+                    timeouts.set_now(start + Duration::from_secs(now));
+                    while {
+                        for key in timeouts.keys_to_look_at(1_000) {
+                            if let Some(&(stillness, since)) = still.get(&key)
+                                && timeouts.is_over(stillness, since)
+                            {
+                                still.remove(&key);
+                            }
+                        }
+                        timeouts.is_looking()
+                    } {}
+                    for &(stillness, since) in still.values() {
+                        let timeout = if stillness == Stillness::Idle { 7 } else { 3 };
+                        prop_assert!(u64::from(since) + timeout > now);
+                    }
+                    prop_assert!(timeouts.wake_at().is_some() >= !still.is_empty());
+                }
+                let stillness = if is_idle { Stillness::Idle } else { Stillness::Stalled };
+                still.insert(key, (stillness, timeouts.arm(stillness)));
+            }
+        }
+    }
+}
