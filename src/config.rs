@@ -242,6 +242,13 @@ impl Config {
     /// hold.
     pub(crate) const CHECKPOINT_PAUSE: Duration = Duration::from_millis(10);
 
+    /// A clock that goes forward by more than this at once has jumped: more than a time server corrects.
+    pub(crate) const CLOCK_JUMP: Duration = Duration::from_secs(60);
+
+    /// How long a clock that has jumped forward hides points before it removes them: long enough for
+    /// somebody, or a time server, to set it right.
+    pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
+
     /// How long the journal thread looks for the next frame before it sleeps: to wake it takes as long.
     pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(50);
 

@@ -64,6 +64,7 @@ mod journal;
 mod key;
 mod memory;
 mod protocol;
+mod retention;
 mod server;
 mod session;
 mod store;
