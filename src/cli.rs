@@ -334,7 +334,7 @@ impl Settings {
 
 /// The environment variable of an option.
 fn variable_of(option: &str) -> String {
-    format!("METRICD_{}", option.to_uppercase().replace('-', "_"))
+    format!("METRICD_{}", option.to_ascii_uppercase().replace('-', "_"))
 }
 
 impl Given {

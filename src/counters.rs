@@ -127,19 +127,19 @@ impl Counts {
 /// assert_eq!(counters.read().connections_open, 0);
 /// # Ok::<(), metricd::Error>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Counters(Arc<[AtomicU64; NAMES.len()]>);
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub(crate) event_loop: Arc<Published>,
+    pub(crate) journal: Arc<Published>,
+}
 
 impl Counters {
     /// What was published last: each count by itself, so two of them may be of different moments.
     pub fn read(&self) -> Counts {
-        Counts::from_array(std::array::from_fn(|count| self.0[count].load(Relaxed)))
-    }
-}
-
-impl Default for Counters {
-    fn default() -> Counters {
-        Counters(Arc::new([const { AtomicU64::new(0) }; NAMES.len()]))
+        let (event_loop, journal) = (&self.event_loop.0, &self.journal.0);
+        // Each is counted by one thread, and is 0 in the other.
+        let read = |count: usize| event_loop[count].load(Relaxed) + journal[count].load(Relaxed);
+        Counts::from_array(std::array::from_fn(read))
     }
 }
 
@@ -163,31 +163,34 @@ impl fmt::Display for Counts {
     }
 }
 
+/// What one thread has published.
+#[derive(Debug)]
+pub struct Published([AtomicU64; NAMES.len()]);
+
+impl Default for Published {
+    fn default() -> Published {
+        Published([const { AtomicU64::new(0) }; NAMES.len()])
+    }
+}
+
 /// The counts of one thread, and where it publishes them.
-///
-/// Each count is of one thread only: in the others it stays 0, and is not published.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub counts: Counts,
-    published: Counts,
-    counters: Counters,
+    published: Arc<Published>,
 }
 
 impl Tally {
     /// Publishes there what was counted, and goes on doing so.
-    pub fn publish_to(&mut self, counters: Counters) {
-        (self.counters, self.published) = (counters, Counts::default());
+    pub fn publish_to(&mut self, published: &Arc<Published>) {
+        self.published = published.clone();
         self.publish();
     }
 
-    /// Publishes what has changed since the last time.
-    pub fn publish(&mut self) {
-        let (new, old) = (self.counts.to_array(), self.published.to_array());
-        for ((new, old), shared) in new.iter().zip(old).zip(&*self.counters.0) {
-            if *new != old {
-                shared.store(*new, Relaxed);
-            }
+    /// Publishes all counts. To be called after each step of the thread's work.
+    pub fn publish(&self) {
+        for (count, published) in self.counts.to_array().iter().zip(&self.published.0) {
+            published.store(*count, Relaxed);
         }
-        self.published = self.counts;
     }
 }

@@ -37,6 +37,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ use self::file_system::{FileSystem, Folder};
 use self::record::PutRecord;
 use self::writer::Writer;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::Published;
 use crate::error::Error;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::Store;
@@ -108,7 +109,7 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 
 impl<F: FileSystem> Opened<F> {
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
-    /// publishes what it counts.
+    /// publishes there what it counts.
     ///
     /// # Errors
     ///
@@ -116,9 +117,9 @@ impl<F: FileSystem> Opened<F> {
     pub fn start(
         mut self,
         wake: impl Fn() + Send + Sync + 'static,
-        counters: Counters,
+        published: &Arc<Published>,
     ) -> io::Result<Journal> {
-        self.writer.publish_to(counters);
+        self.writer.publish_to(published);
         let channel = self.writer.channel();
         channel.set_wake(wake);
         thread::Builder::new()

@@ -13,6 +13,7 @@
 use std::io;
 use std::mem;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::channel::{Channel, Checkpoint, Message, Patience, Step};
@@ -22,7 +23,7 @@ use super::files::{self, PARTIAL};
 use super::frame::{self, FileKind};
 use super::recovery::Recovered;
 use crate::config::{Config, SyncPolicy};
-use crate::counters::{Counters, Tally};
+use crate::counters::{Published, Tally};
 
 /// Writes the files of one folder.
 pub struct Writer<F: FileSystem> {
@@ -130,8 +131,8 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Publishes there what it counts, and has counted.
-    pub fn publish_to(&mut self, counters: Counters) {
-        self.tally.publish_to(counters);
+    pub fn publish_to(&mut self, published: &Arc<Published>) {
+        self.tally.publish_to(published);
     }
 
     fn publish(&mut self) {

@@ -909,6 +909,27 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_takes_a_little_is_found_to_go_on() {
+        let mut desk = desk(64 << 10);
+        desk.shared.store.put("k", 1, 0.5);
+        let mut connection = sending(b"get k\n");
+        connection.stream.writes = [Step::Bytes(2), Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
+        for (writes, goes_on) in [
+            (vec![Step::WouldBlock], false),
+            (vec![Step::Error], false),
+            (vec![Step::Bytes(1), Step::WouldBlock], true),
+            (vec![], true),
+        ] {
+            connection.stream.writes = writes.into();
+            assert_eq!(connection.pushes_on(), goes_on);
+        }
+        assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
+        assert_eq!(connection.stream.output, b"ok\nk 0.5 1\n\n");
+        assert!(!connection.pushes_on(), "there is nothing to take");
+    }
+
+    #[test]
     fn what_arrives_while_long_replies_are_written_is_read() {
         let mut desk = desk(64 << 10);
         for timestamp in 0..4_000 {

@@ -129,7 +129,7 @@ impl EventLoop {
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
         let recorder = commit.record(&store).map(Recorder::new);
         let mut shared = Shared::new(store, recorder, &server.config);
-        shared.tally.publish_to(server.counters());
+        shared.tally.publish_to(&server.counters.event_loop);
         EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),
@@ -563,9 +563,14 @@ impl EventLoop {
         counts.add_turn((self.clock)().saturating_duration_since(turn_began));
         shared.tally.publish();
         if mem::take(&mut self.is_to_report) {
-            for line in self.server.counters.read().to_string().lines() {
-                log::info!("{line}");
-            }
+            self.report();
+        }
+    }
+
+    #[cold]
+    fn report(&self) {
+        for line in self.server.counters.read().to_string().lines() {
+            log::info!("{line}");
         }
     }
 
@@ -652,11 +657,13 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::Counts;
     use crate::journal::frame::FRAME_HEAD_BYTES;
     use crate::journal::record::{self, PutRecord};
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
     use crate::server::StopHandle;
     use mio::Waker;
+    use std::cell::Cell;
     use std::io::{ErrorKind, Read, Write};
     use std::sync::{Arc, Mutex, MutexGuard};
     use std::thread;
@@ -760,6 +767,16 @@ mod tests {
         }
     }
 
+    thread_local! {
+        static START: Instant = Instant::now();
+        static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// The time, which the test sets.
+    fn clock() -> Instant {
+        START.with(|start| *start + PASSED.get())
+    }
+
     /// A server whose loop takes a step when the test says so.
     struct House {
         event_loop: EventLoop,
@@ -773,6 +790,7 @@ mod tests {
 
         /// A house whose store has a series `k` of so many points.
         fn holding(points: i64, config: Config) -> House {
+            PASSED.set(Duration::ZERO);
             let listen = vec!["127.0.0.1:0".into()];
             let (config, stop) = (Config { listen, ..config }, StopHandle::new());
             let mut store = Store::new();
@@ -783,7 +801,7 @@ mod tests {
             let server = Server::bind_with(config, stop, store).expect("binds");
             let told = Told::default();
             House {
-                event_loop: EventLoop::new(server, Box::new(told.clone()), Instant::now),
+                event_loop: EventLoop::new(server, Box::new(told.clone()), clock),
                 told,
             }
         }
@@ -845,6 +863,16 @@ mod tests {
         fn admit(&mut self, admission: Admission) {
             self.told.story().admission = admission;
             self.settle();
+        }
+
+        /// Sets the time, and takes the turns that are due then.
+        fn pass(&mut self, seconds: u64) {
+            PASSED.set(Duration::from_secs(seconds));
+            self.settle();
+        }
+
+        fn counts(&self) -> Counts {
+            self.event_loop.server.counters.read()
         }
 
         fn point_count(&self) -> usize {
@@ -1215,6 +1243,172 @@ mod tests {
         assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
         house.told.story().unfinished = false;
         assert!(house.event_loop.is_stopped());
+    }
+
+    fn with_timeouts(idle: Option<u64>, stall: Option<u64>) -> Config {
+        Config {
+            idle_timeout: idle.map(Duration::from_secs),
+            stall_timeout: stall.map(Duration::from_secs),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_is_sent_is_closed() {
+        for (passed, is_open) in [(109, true), (110, false), (111, false)] {
+            let mut house = House::new(with_timeouts(Some(60), None));
+            let mut client = house.connect();
+            house.pass(20);
+            // The beginning of a line is something.
+            house.send(&mut client, b"pu");
+            house.pass(50);
+            house.send(&mut client, b"t k 1 1\n");
+            house.decide(Outcome::Stored);
+            client.expect(OK);
+            house.pass(passed);
+            assert_eq!(
+                house.event_loop.clients.len(),
+                usize::from(is_open),
+                "{passed} s"
+            );
+            assert_eq!(house.counts().connections_idle, u64::from(!is_open));
+            assert_eq!(house.counts().connections_open, u64::from(is_open));
+            let left = is_open.then_some(Duration::from_secs(1));
+            assert_eq!(house.event_loop.timeout(), left);
+        }
+    }
+
+    #[test]
+    fn a_client_that_waits_for_its_reply_is_not_idle() {
+        let mut house = House::new(with_timeouts(Some(60), None));
+        let [mut one, mut other] = [(); 2].map(|()| house.connect());
+        house.send(&mut one, b"put k 1 1\n");
+        house.admit(Admission::Full);
+        house.send(&mut other, b"put k 2 2\n");
+        house.pass(1_000);
+        assert_eq!(house.event_loop.clients.len(), 2);
+        // Nobody is due while both wait for the disk.
+        assert_eq!(house.event_loop.timeout(), None);
+        house.decide(Outcome::Stored);
+        house.admit(Admission::Open);
+        house.decide(Outcome::Stored);
+        one.expect(OK);
+        other.expect(OK);
+        house.pass(1_059);
+        assert_eq!(house.event_loop.clients.len(), 2);
+        house.pass(1_060);
+        assert_eq!(house.event_loop.clients.len(), 0);
+        assert_eq!(house.event_loop.timeout(), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_none_of_its_reply_is_cut_off() {
+        for (passed, is_open) in [(319, true), (320, false), (321, false)] {
+            let mut house = House::holding(1_000_000, with_timeouts(Some(2), Some(300)));
+            let mut client = house.connect();
+            house.send(&mut client, b"get k\n");
+            // It takes something.
+            house.pass(20);
+            assert!(!client.received().is_empty());
+            house.settle();
+            assert!(house.event_loop.shared.kept_bytes > 0);
+            house.pass(passed);
+            assert_eq!(
+                house.event_loop.clients.len(),
+                usize::from(is_open),
+                "{passed} s"
+            );
+            assert_eq!(house.counts().connections_stalled, u64::from(!is_open));
+            assert_eq!(house.counts().connections_idle, 0);
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_close_after_the_server_has_is_cut_off() {
+        let mut house = House::holding(1, with_timeouts(None, Some(300)));
+        let mut client = house.connect();
+        house.send(&mut client, b"GET / HTTP/1.1\n");
+        client.expect(WRONG_COMMAND);
+        house.pass(299);
+        assert_eq!(house.event_loop.clients.len(), 1);
+        house.pass(300);
+        assert_eq!(
+            (
+                house.event_loop.clients.len(),
+                house.counts().connections_stalled
+            ),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn many_that_are_due_are_closed_a_few_in_each_turn() {
+        let mut house = House::new(with_timeouts(Some(60), Some(300)));
+        let _clients: Vec<Client> = (0..600).map(|_| house.connect()).collect();
+        let mut events = Events::with_capacity(64);
+        PASSED.set(Duration::from_secs(60));
+        for left in [600 - 256, 600 - 512, 0] {
+            house
+                .event_loop
+                .wait_and_turn(&mut events, Some(Duration::ZERO))
+                .expect("a turn");
+            assert_eq!(house.event_loop.clients.len(), left);
+            assert_eq!(house.event_loop.timeout(), Some(Duration::ZERO));
+        }
+        // The slab has room for more.
+        house.settle();
+        assert_eq!(house.event_loop.timeout(), None);
+    }
+
+    #[test]
+    fn connections_that_never_time_out_arm_no_timer() {
+        let mut house = House::new(Config::default());
+        let mut client = house.connect();
+        house.send(&mut client, b"get k\n");
+        client.expect(OK);
+        assert_eq!(house.event_loop.timeout(), None);
+    }
+
+    #[test]
+    fn requests_are_counted() {
+        let mut house = House::holding(
+            1,
+            Config {
+                connection_limit: 2,
+                ..Config::default()
+            },
+        );
+        let [mut client, _other, _third] = [(); 3].map(|()| house.connect());
+        let puts = b"put k 1 1\nput other 1 1\n".repeat(20);
+        house.send(
+            &mut client,
+            &[&puts, &b"get k\nget *\nget none\nx\n"[..]].concat(),
+        );
+        assert_eq!(house.counts().journal_waiting_frames, 1);
+        house.decide(Outcome::Stored);
+        house.send(
+            &mut client,
+            &[&b"\n"[..], &b"y".repeat(70_000), b"\nput k 1 1\n\n"].concat(),
+        );
+        house.decide(Outcome::NotStored);
+        house.admit(Admission::Refused);
+        house.send(&mut client, b"put k 1 1\nput k 1\n");
+        let counts = house.counts();
+        let expected = Counts {
+            connections_open: 2,
+            connections_accepted: 2,
+            connections_paused: 1,
+            requests_put: 41,
+            requests_get: 3,
+            requests_wrong: 3,
+            requests_refused: 2,
+            store_series: 2,
+            connections_bytes: counts.connections_bytes,
+            loop_turns: counts.loop_turns,
+            ..Counts::default()
+        };
+        assert_eq!(counts, expected);
+        assert!(counts.loop_turns > 6 && counts.connections_bytes > 0);
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Server {
             // Fails only if there are so many wakes that one more would change nothing.
             let _redundant = waker.wake();
         };
-        let journal = opened.start(wake, self.counters());
+        let journal = opened.start(wake, &self.counters.journal);
         let journal = journal.map_err(Error::system("start a thread"))?;
         EventLoop::new(self, Box::new(journal), Instant::now).run()
     }
