@@ -41,7 +41,8 @@ counts! {
     connections_paused,
     /// Connections closed since nothing was sent for the idle timeout.
     connections_idle,
-    /// Connections cut off since their clients took none of their replies for the stall timeout.
+    /// Connections cut off since for the stall timeout their clients took none of their replies, or
+    /// did not close after the last one.
     connections_stalled,
     /// Replies cut off since what was kept for slow readers had reached its limit.
     connections_cut_off,
@@ -192,5 +193,68 @@ impl Tally {
         for (count, published) in self.counts.to_array().iter().zip(&self.published.0) {
             published.store(*count, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_each_count_once_in_a_line_for_its_group() {
+        let numbers: [u64; NAMES.len()] = std::array::from_fn(|number| number as u64);
+        let text = Counts::from_array(numbers).to_string();
+        let groups = |line: &str| -> Vec<String> {
+            let of = |word: &str| word.split('_').next().expect("a word").to_owned();
+            line.split(' ').map(of).collect()
+        };
+        let lines: Vec<Vec<String>> = text.lines().map(groups).collect();
+        for (line, group) in
+            lines
+                .iter()
+                .zip(["connections", "requests", "store", "journal", "loop"])
+        {
+            assert!(line.iter().all(|word| word == group), "{line:?}");
+        }
+        assert_eq!(lines.len(), 5);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words.len(), NAMES.len());
+        assert_eq!(
+            (words[0], words[5]),
+            ("connections_open=0", "connections_cut_off=5")
+        );
+        // The daemon's log cuts longer lines.
+        let longest = Counts::from_array([u64::MAX; NAMES.len()]).to_string();
+        assert!(longest.lines().all(|line| line.len() <= 440), "{longest}");
+    }
+
+    #[test]
+    fn each_thread_publishes_its_own_counts() {
+        let counters = Counters::default();
+        let [mut of_loop, mut of_journal] = [(); 2].map(|()| Tally::default());
+        of_journal.counts.journal_failures = 1;
+        of_journal.publish_to(&counters.journal);
+        of_loop.publish_to(&counters.event_loop);
+        of_loop.counts.add_turn(Duration::from_millis(3));
+        of_loop.counts.add_turn(Duration::from_millis(2));
+        of_journal.counts.add_sync(Duration::from_micros(5));
+        let before = Counts {
+            journal_failures: 1,
+            ..Counts::default()
+        };
+        assert_eq!(counters.read(), before);
+        of_loop.publish();
+        of_journal.publish();
+        let after = Counts {
+            loop_turns: 2,
+            loop_longest_turn_microseconds: 3_000,
+            journal_syncs: 1,
+            journal_longest_sync_microseconds: 5,
+            ..before
+        };
+        assert_eq!(counters.read(), after);
+        of_loop.counts.loop_turns = 1;
+        of_loop.publish();
+        assert_eq!(counters.clone().read().loop_turns, 1);
     }
 }

@@ -140,6 +140,52 @@ fn the_unsent_limit_bounds_what_the_system_holds_for_a_stalled_reader() {
 }
 
 #[test]
+fn clients_that_are_still_for_too_long_are_cut_off() {
+    for (options, reply, closed) in [
+        (["--idle-timeout", "1"], false, "is closed: Idle"),
+        (["--stall-timeout", "1"], true, "is closed: Stalled"),
+    ] {
+        let daemon = Daemon::start(&[&options[..], &["--log-level", "debug"]].concat());
+        let start = Instant::now();
+        let client = if reply {
+            daemon.reader_of_a_long_reply().0
+        } else {
+            daemon.connect()
+        };
+        while let line = daemon.process.log_line().expect("it logs that")
+            && !line.ends_with(closed)
+        {}
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        client.rest();
+    }
+}
+
+#[test]
+fn a_signal_has_it_log_what_it_has_counted() {
+    let daemon = Daemon::start(&[]);
+    let mut client = daemon.connect();
+    client.exchange(
+        b"put k 1 1\nput k 2 2\nnonsense\n",
+        &[OK, OK, WRONG_COMMAND].concat(),
+    );
+    for puts in [2, 3] {
+        daemon.process.signal(Signal::USR1);
+        let report = [(); 5].map(|()| daemon.process.log_line().expect("a line"));
+        for (line, said) in report.iter().zip([
+            "connections_open=1 connections_accepted=1 ",
+            &format!("requests_put={puts} requests_get=0 requests_wrong=1 requests_refused=0"),
+            "store_series=1 ",
+            "journal_syncs=0 ",
+            "loop_turns=",
+        ]) {
+            assert!(line.contains(said), "{line}");
+        }
+        client.exchange(b"put k 1 1\n", OK);
+    }
+    daemon.process.stop();
+}
+
+#[test]
 fn the_snapshot_limit_says_when_a_stalled_reader_is_cut_off() {
     for (limit, is_cut_off) in [("0", true), ("1000000", false)] {
         let daemon = Daemon::start(&["--snapshot-limit", limit]);

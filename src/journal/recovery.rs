@@ -267,7 +267,7 @@ impl Loading {
                 }
                 // The power failed, and what was not synced is lost in part.
                 Err(error) if is_of_power_failure(&error) => {
-                    log::warn!("{name}: {error}: left out, since it was not synced");
+                    log::warn!("{name}: {error}: left out, since it was not synced, see --sync");
                     has_rest = matches!(error, FrameError::Damaged { .. });
                     self.left_out = Some((name.clone(), offset));
                     break;

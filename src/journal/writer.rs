@@ -97,7 +97,7 @@ impl<F: FileSystem> Writer<F> {
             }
         }
         if let Some(error) = &failure {
-            log::error!("puts are refused until the disk has room: {error}");
+            log::error!("puts are refused until the disk of --data has room: {error}");
         }
         let mut writer = Writer {
             folder,
@@ -272,7 +272,7 @@ impl<F: FileSystem> Writer<F> {
     /// Refuses puts from now on. A checkpoint that is being written could hold some that are refused.
     fn fail(&mut self, error: io::Error, now: Instant) {
         log::error!(
-            "puts are refused until the disk works again: cannot write the journal: {error}"
+            "puts are refused until the disk of --data works again: cannot write the journal: {error}"
         );
         self.tally.counts.journal_failures += 1;
         self.journal = None;
@@ -364,7 +364,7 @@ impl<F: FileSystem> Writer<F> {
     fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
         self.tally.counts.journal_failures += 1;
         if !mem::replace(&mut self.has_warned, true) {
-            log::warn!("cannot write a checkpoint, will try again each second: {error}");
+            log::warn!("cannot write a checkpoint to --data, will try again each second: {error}");
         }
         self.remove_partial(now);
     }

@@ -127,7 +127,7 @@ impl Acceptor {
             return Accepted::None;
         }
         if connections >= limit {
-            return self.be_full(now, None, connections, &"the connection limit is reached");
+            return self.be_full(now, None, connections, &"--connection-limit is reached");
         }
         for turn in 0..self.listeners.len() {
             let (listener, protocol) = &self.listeners[turn];

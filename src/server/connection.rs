@@ -180,7 +180,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Tries to write what the socket did not take, and says whether it takes any of it now. If so,
-    /// a turn is to follow. The socket tells that it takes something only when it takes much.
+    /// a turn is to follow. A socket may give no event before it takes much.
     pub fn pushes_on(&mut self) -> bool {
         let Output::Blocked(replies) = &mut self.output else {
             return false;

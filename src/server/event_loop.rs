@@ -166,7 +166,7 @@ impl EventLoop {
         }
         let owed = count_owed(&self.clients);
         if owed > 0 {
-            log::warn!("{owed} clients did not take all of their replies");
+            log::warn!("{owed} clients did not take all of their replies within --stop-timeout");
         }
         let stopping = self.stopping.as_ref().filter(|_| self.stop_requests < 2);
         let wait = stopping.map_or(Duration::ZERO, |stopping| {
@@ -497,20 +497,20 @@ impl EventLoop {
             let Some(client) = client.filter(|client| client.standing == Standing::Idle) else {
                 continue;
             };
-            let stillness = client.stillness();
-            if !self.timeouts.is_over(stillness, client.still_since) {
-                continue;
-            }
             let kept_bytes = client.connection.kept_bytes();
             if client.connection.pushes_on() {
                 self.shared.kept_bytes -= kept_bytes - client.connection.kept_bytes();
                 self.make_ready(key);
                 continue;
             }
+            let stillness = client.stillness();
+            if !self.timeouts.is_over(stillness, client.still_since) {
+                continue;
+            }
             let counts = &mut self.shared.tally.counts;
             match stillness {
                 Stillness::Idle => counts.connections_idle += 1,
-                Stillness::Stalled => counts.connections_stalled += 1,
+                Stillness::Stalled | Stillness::Lingering => counts.connections_stalled += 1,
             }
             log::debug!("connection {key} is closed: {stillness:?}");
             client.standing = Standing::Closed;
@@ -543,7 +543,7 @@ impl EventLoop {
         let is_old = |logged_at: Instant| now.saturating_duration_since(logged_at) >= interval;
         if self.cut_off_logged_at.is_none_or(is_old) {
             self.cut_off_logged_at = Some(now);
-            log::warn!("slow readers are cut off: what is kept for them is at its limit");
+            log::warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
         }
         // Those that wait for their clients would not notice.
         self.make_all_ready(|client| client.connection.is_cut_off());
@@ -632,10 +632,12 @@ impl Stream for TcpStream {
 impl Client {
     /// What it waits for, if it waits for an event.
     fn stillness(&self) -> Stillness {
-        if self.interest == READ_INTEREST && !self.connection.is_lingering() {
-            Stillness::Idle
-        } else {
+        if self.interest != READ_INTEREST {
             Stillness::Stalled
+        } else if self.connection.is_lingering() {
+            Stillness::Lingering
+        } else {
+            Stillness::Idle
         }
     }
 

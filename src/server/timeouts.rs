@@ -1,4 +1,4 @@
-//! How long connections may be still, and when to look for those that were for too long.
+//! How long connections may be still, and when to look for those that are for too long.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -10,11 +10,13 @@ use crate::config::Config;
 pub enum Stillness {
     /// Its client is to send a request.
     Idle,
-    /// Its client is to take replies, or to close.
+    /// Its client is to take replies.
     Stalled,
+    /// Its client is to close, since the server has.
+    Lingering,
 }
 
-/// The timeouts, the time, and when the first connection can be due.
+/// The timeouts, the time, and when to look at the connections next.
 ///
 /// Times are seconds since the server began to run, since each connection keeps one.
 pub struct Timeouts {
@@ -24,7 +26,7 @@ pub struct Timeouts {
     now: u32,
     /// The time, rounded up, so that no timeout ends early.
     rounded_up: u32,
-    /// No connection is due earlier.
+    /// No connection is to be looked at earlier.
     next: Option<u32>,
     /// Keys from here on are still to be looked at.
     unseen: Option<usize>,
@@ -56,15 +58,32 @@ impl Timeouts {
 
     /// To be called when a connection begins to be still; returns since when it is.
     pub fn arm(&mut self, stillness: Stillness) -> u32 {
-        let due = self.due(stillness, self.rounded_up);
-        self.next = earlier(self.next, due);
-        self.rounded_up
+        let since = self.rounded_up;
+        self.look_later(stillness, since);
+        since
+    }
+
+    /// Sees to it that a connection is looked at when it is due. One that stalls is looked at before:
+    /// soon, and then as often as its timeout is coarse, since it may take bytes without an event.
+    fn look_later(&mut self, stillness: Stillness, since: u32) {
+        let Some(due) = self.due(stillness, since) else {
+            return;
+        };
+        let look = match stillness {
+            Stillness::Idle | Stillness::Lingering => due,
+            Stillness::Stalled => {
+                let most = ((due - since) / 16).max(1);
+                let wait = self.now.saturating_sub(since).clamp(1, most);
+                due.min(self.now.max(since).saturating_add(wait))
+            }
+        };
+        self.next = Some(self.next.map_or(look, |next| next.min(look)));
     }
 
     fn due(&self, stillness: Stillness, since: u32) -> Option<u32> {
         let timeout = match stillness {
             Stillness::Idle => self.idle,
-            Stillness::Stalled => self.stall,
+            Stillness::Stalled | Stillness::Lingering => self.stall,
         };
         Some(since.saturating_add(timeout?))
     }
@@ -92,12 +111,12 @@ impl Timeouts {
         first..past
     }
 
-    /// Whether a connection that is still has been so for too long. If not, it is due later.
+    /// Whether a connection that is still has been so for too long. If not, it is looked at later.
     pub fn is_over(&mut self, stillness: Stillness, since: u32) -> bool {
         let due = self.due(stillness, since);
         let is_over = due.is_some_and(|due| due <= self.now);
         if !is_over {
-            self.next = earlier(self.next, due);
+            self.look_later(stillness, since);
         }
         is_over
     }
@@ -107,11 +126,6 @@ impl Timeouts {
 fn whole_seconds(duration: Duration) -> u32 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     u32::try_from(seconds).unwrap_or(u32::MAX)
-}
-
-/// The earlier of two times that may be none.
-fn earlier(one: Option<u32>, other: Option<u32>) -> Option<u32> {
-    one.into_iter().chain(other).min()
 }
 
 #[cfg(test)]
@@ -147,6 +161,27 @@ mod tests {
                 assert!(!timeouts.is_over(Stillness::Stalled, since));
             }
         }
+    }
+
+    #[test]
+    fn one_that_stalls_is_looked_at_soon_and_then_now_and_then() {
+        let start = Instant::now();
+        let mut timeouts = Timeouts::new(&Config::default(), start);
+        timeouts.set_now(start + Duration::from_secs(100));
+        let since = timeouts.arm(Stillness::Stalled);
+        let mut looks = Vec::new();
+        loop {
+            let look = timeouts.wake_at().expect("a look") - start;
+            looks.push(look.as_secs() - 100);
+            timeouts.set_now(start + look);
+            while timeouts.keys_to_look_at(1).is_empty() {}
+            if timeouts.is_over(Stillness::Stalled, since) {
+                break;
+            }
+        }
+        assert_eq!(looks[..7], [1, 2, 4, 8, 16, 32, 50]);
+        assert_eq!(looks[looks.len() - 2..], [284, 300]);
+        assert_eq!(looks.len(), 5 + 14 + 2);
     }
 
     #[test]
