@@ -75,7 +75,7 @@ pub use counters::{Counters, Counts};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Server, StopHandle};
-pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store};
+pub use store::{Bytes, Point, Put, Run, Snapshot, SnapshotError, Store};
 
 /// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.
 #[doc(hidden)]

@@ -34,7 +34,7 @@ use std::mem;
 use super::frame::{self, FRAME_HEAD_BYTES};
 use crate::decimal::{DECIMALS_MAX, decimals_of, digits_of, value_of};
 use crate::key::Key;
-use crate::store::{PUTS_AT_ONCE, Point, Put, Store, unzigzag, zigzag};
+use crate::store::{PUTS_AT_ONCE, Placed, Point, Put, Store, unzigzag, zigzag};
 
 /// The form of a value that is no decimal.
 const DOUBLE: u8 = DECIMALS_MAX + 1;
@@ -235,7 +235,8 @@ pub fn read(payload: &[u8], store: &mut Store) -> Result<usize, WrongRecord> {
         before: Before::default(),
         series: store.series_count(),
     };
-    let (mut held, mut places) = ([(0, Point::default()); PUTS_AT_ONCE], [0; PUTS_AT_ONCE]);
+    let mut held = [(0, Point::default()); PUTS_AT_ONCE];
+    let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
     let (mut held_count, mut puts) = (0, 0);
     let mut offset = 0;
     while let Some(record) = reader.next() {
@@ -252,8 +253,8 @@ pub fn read(payload: &[u8], store: &mut Store) -> Result<usize, WrongRecord> {
                     timestamp,
                     value,
                 };
-                store.put_all_noting_places(&[put], &mut places);
-                if places[0] != record.place {
+                store.put_all_noting_places(&[put], &mut placed);
+                if placed[0] != Placed::New(record.place as u32) {
                     return Err(WrongRecord { offset, puts });
                 }
             }
@@ -399,13 +400,15 @@ mod tests {
     /// Stores puts, and returns the payloads of frames of so many puts.
     fn record(store: &mut Store, puts: &[Put], per_frame: usize) -> Vec<Vec<u8>> {
         let mut record = PutRecord::new(store.series_count());
-        let mut places = [0; PUTS_AT_ONCE];
+        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
         let mut payloads = Vec::new();
         for puts in puts.chunks(per_frame) {
             for puts in puts.chunks(PUTS_AT_ONCE) {
-                store.put_all_noting_places(puts, &mut places);
-                for (&place, put) in places.iter().zip(puts) {
-                    record.push(place, put);
+                store.put_all_noting_places(puts, &mut placed);
+                for (&placed, put) in placed.iter().zip(puts) {
+                    if let Placed::At(place) | Placed::New(place) = placed {
+                        record.push(place as usize, put);
+                    }
                 }
             }
             let bytes = record.len();

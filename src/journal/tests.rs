@@ -12,7 +12,7 @@ use super::writer::Writer;
 use super::{files, recovery};
 use crate::config::SyncPolicy;
 use crate::server::{Admission, Commit, Outcome};
-use crate::store::{PUTS_AT_ONCE, Put, Store};
+use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
 /// A key, a timestamp, and the bits of a value.
 type Executed = (String, i64, u64);
@@ -81,9 +81,12 @@ impl Life {
             timestamp,
             value,
         };
-        let mut places = [0; PUTS_AT_ONCE];
-        self.store.put_all_noting_places(&[put], &mut places);
-        self.record.push(places[0], &put);
+        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+        self.store.put_all_noting_places(&[put], &mut placed);
+        let (Placed::At(place) | Placed::New(place)) = placed[0] else {
+            return;
+        };
+        self.record.push(place as usize, &put);
         self.executed.push((key.into(), timestamp, value.to_bits()));
     }
 

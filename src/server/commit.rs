@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::journal::record::PutRecord;
-use crate::store::{PUTS_AT_ONCE, Put, Store};
+use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
 /// Makes puts durable before they are answered.
 ///
@@ -98,10 +98,12 @@ impl Recorder {
     // Not among the code of those who need not record.
     #[inline(never)]
     pub fn put_all(&mut self, store: &mut Store, puts: &[Put]) {
-        let mut places = [0; PUTS_AT_ONCE];
+        let mut places = [Placed::NotKept; PUTS_AT_ONCE];
         store.put_all_noting_places(puts, &mut places);
-        for (&place, put) in places.iter().zip(puts) {
-            self.puts.push(place, put);
+        for (&placed, put) in places.iter().zip(puts) {
+            if let Placed::At(place) | Placed::New(place) = placed {
+                self.puts.push(place as usize, put);
+            }
         }
     }
 

@@ -86,6 +86,16 @@ impl Head {
         self.last_timestamp
     }
 
+    /// Timestamp of the first point here, which is not the oldest in a head in any order.
+    pub fn first_timestamp(&self) -> i64 {
+        let mut bytes = &self.bytes[..];
+        let first = match self.kind {
+            Kind::Digits { .. } => read_digits(&mut bytes, &mut 0),
+            Kind::Bits => read_bits(&mut bytes),
+        };
+        first.map_or(self.last_timestamp, |(timestamp, _)| timestamp)
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }

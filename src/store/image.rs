@@ -3,21 +3,23 @@
 //! A piece is a sequence of whole entries:
 //!
 //! ```text
-//! byte  0      what it is: 0, 1 or 2
+//! byte  0      what it is: 0 to 3
 //!       1 …    length of what follows, in bytes                        varint
 //!       …      0: the key of the next series, UTF-8
 //!              1: a block of its points: see block.rs
 //!              2: its newest points: a chunk as chunk.rs has it, in a block that begins at 0
+//!              3: nothing
 //! ```
 //!
-//! A series is one entry 0, any number of entries 1, and one entry 2, which ends it. Series come in
+//! A series is one entry 0, any number of entries 1, and one entry 2, which ends it. Entry 3 ends a
+//! series that was removed after it had begun: it is no part of the image. Series come in
 //! the order in which they were first put, and each key once. The timestamps of a series ascend
 //! from entry to entry. A series may begin in one piece and end in a later one. A varint has seven
 //! bits of the number in each byte, the lowest first, and the high bit set in all bytes but the last
 //! (LEB128).
 //!
 //! Puts may go on between two pieces. The image has every point that was stored before the first
-//! piece and not put again since; of what is put meanwhile it may have some.
+//! piece and neither put again nor removed since; of what is put or removed meanwhile it may have some.
 
 use std::fmt;
 
@@ -33,6 +35,7 @@ use super::timeline::Timeline;
 const SERIES: u8 = 0;
 const BLOCK: u8 = 1;
 const NEWEST: u8 = 2;
+const REMOVED: u8 = 3;
 
 /// The timestamp from which that of the first of the newest points is counted.
 const NEWEST_BASE: i64 = 0;
@@ -44,10 +47,10 @@ const ENCODED_POINT_BYTES: usize = 8;
 /// Where the next piece of an image begins.
 #[derive(Debug, Default)]
 pub(crate) struct ImageCursor {
-    /// How many series there were at the first piece.
-    series_count: Option<usize>,
-    /// Place of the series that comes next or has begun.
-    place: usize,
+    /// The position past the last series at the first piece.
+    end: Option<u64>,
+    /// [Position](super::order::Order) of the series that comes next or has begun.
+    position: u64,
     /// Timestamp up to which that is written, if it has begun.
     written_to: Option<i64>,
 }
@@ -64,48 +67,68 @@ impl Store {
         bytes: usize,
         out: &mut Vec<u8>,
     ) -> bool {
-        let series_count = *cursor.series_count.get_or_insert(self.series.len());
+        let end = *cursor.end.get_or_insert(self.order.end());
         let (start, mut points_encoded) = (out.len(), 0);
         let (mut run, mut chunk) = (Run::new(), Vec::new());
-        while let Some(series) = self.series.get(cursor.place)
-            && cursor.place < series_count
-        {
-            points_encoded += cursor.append_part(series, &mut run, &mut chunk, out);
+        loop {
+            let next = self.order.next(cursor.position);
+            let next = next.filter(|&(position, _)| position < end);
+            cursor.go_to(next.map_or(end, |(position, _)| position), out);
+            let Some(series) = next.and_then(|(_, place)| self.series.get(place)) else {
+                return false;
+            };
+            let removed_to = self.removed_to();
+            points_encoded += cursor.append_part(series, removed_to, &mut run, &mut chunk, out);
             if out.len() - start + ENCODED_POINT_BYTES * points_encoded >= bytes {
-                break;
+                return cursor.position < end;
             }
         }
-        cursor.place < series_count
     }
 }
 
 impl ImageCursor {
-    /// Appends the next block of a series, or its newest points, after its key if that is due.
-    /// Returns how many points were encoded.
+    /// Goes on to the series at this position, if it is not there yet.
+    fn go_to(&mut self, position: u64, out: &mut Vec<u8>) {
+        if position > self.position {
+            self.position = position;
+            if self.written_to.take().is_some() {
+                append_entry(out, REMOVED, &[]);
+            }
+        }
+    }
+
+    /// Appends the next block of a series, or its newest points, after its key if that is due;
+    /// points past `removed_to` alone. Returns how many points were encoded.
     fn append_part(
         &mut self,
         series: &Series,
+        removed_to: Option<i64>,
         run: &mut Run,
         chunk: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> usize {
+        if Some(series.timeline.last_timestamp()) <= removed_to {
+            self.go_to(self.position + 1, out);
+            return 0;
+        }
         if self.written_to.is_none() {
             append_entry(out, SERIES, series.key.as_bytes());
         }
-        if let Some(next) = series.timeline.next_blocks(self.written_to) {
+        let after = self.written_to.max(removed_to);
+        if let Some(next) = series.timeline.next_blocks(after) {
             for block in &next.blocks {
                 append_entry(out, BLOCK, block.as_bytes());
             }
             self.written_to = Some(next.to);
             return next.points_encoded;
         }
-        if let Some(block) = series.timeline.newest(run) {
+        if let Some(block) = series.timeline.newest(after, run) {
             append_entry(out, BLOCK, block.as_bytes());
         }
         chunk.clear();
         chunk::encode(chunk, run, NEWEST_BASE);
         append_entry(out, NEWEST, chunk);
-        (self.place, self.written_to) = (self.place + 1, None);
+        (self.position, self.written_to) = (self.position + 1, None);
         run.len()
     }
 }
@@ -149,6 +172,7 @@ impl ImageReader {
                 SERIES => self.begin_series(bytes)?,
                 BLOCK => self.take_block(bytes)?,
                 NEWEST => self.end_series(bytes)?,
+                REMOVED => self.leave_out_series()?,
                 _ => return Err(Corrupt("an entry is of no known kind")),
             }
         }
@@ -205,9 +229,20 @@ impl ImageReader {
         self.check_order(self.run.timestamps()[0])?;
         self.points += self.run.len() as u64;
         let sealed_to = self.last.take().unwrap_or_default();
-        let place = self.store.series.len();
+        let place = self.store.series.vacant_place();
         let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
-        self.store.add(hash, Series::new(key, timeline));
+        self.store.add(hash, key, timeline);
+        Ok(())
+    }
+
+    fn leave_out_series(&mut self) -> Result<(), Corrupt> {
+        self.begun.take().ok_or(UNBEGUN)?;
+        let points = self
+            .blocks
+            .drain(..)
+            .map(|block| block.point_count() as u64);
+        self.points -= points.sum::<u64>();
+        self.last = None;
         Ok(())
     }
 
@@ -240,6 +275,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::{PUTS_AT_ONCE, Placed};
 
     type Put = (usize, i64, f64);
 
@@ -261,12 +297,6 @@ mod tests {
             points.map(move |point| (key, point.timestamp, point.value.to_bits()))
         };
         store.keys().flat_map(of_key).collect()
-    }
-
-    /// What the store has allocated, counted one by one.
-    fn counted_bytes(store: &Store) -> usize {
-        let series = store.series.iter().map(Series::allocated_bytes);
-        store.index.allocated_bytes() + store.series.allocated_bytes() + series.sum::<usize>()
     }
 
     /// The pieces of an image, and what `between` puts after each of them but the last.
@@ -367,7 +397,7 @@ mod tests {
             });
 
             let mut loaded = load(&pieces).expect("an image");
-            prop_assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+            loaded.check(false);
             let put: BTreeMap<(String, i64), BTreeSet<u64>> =
                 recorded.iter().fold(BTreeMap::new(), |mut put, &(series, at, value)| {
                     put.entry((key(series), at)).or_default().insert(value.to_bits());
@@ -388,9 +418,110 @@ mod tests {
                 put_all(&mut loaded, &puts);
                 put_all(&mut store, &puts);
                 prop_assert!(points(&loaded) == points(&store));
-                prop_assert_eq!(loaded.point_count(), store.point_count());
-                prop_assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+                loaded.check(false);
             }
+        }
+    }
+
+    /// What happens to a store between two pieces.
+    #[derive(Clone, Debug)]
+    enum Change {
+        Puts(Vec<Put>),
+        Floors(i64, i64),
+        Evict(usize),
+        Expire(usize),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            3 => stretch().prop_map(Change::Puts),
+            1 => (0i64..3_000, 0i64..3_000).prop_map(|(one, other)| Change::Floors(one, other)),
+            2 => (1usize..50).prop_map(Change::Evict),
+            1 => (1usize..50).prop_map(Change::Expire),
+        ]
+    }
+
+    /// What a journal keeps of a change.
+    enum Record {
+        Put { put: Put, is_new: bool },
+        Removal { key: String, up_to: i64 },
+    }
+
+    fn make(store: &mut Store, change: Change, records: &mut Vec<Record>) {
+        match change {
+            Change::Puts(puts) => {
+                for put in puts {
+                    let (series, timestamp, value) = put;
+                    let key = key(series);
+                    let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+                    let one = crate::store::Put {
+                        key: (&*key).into(),
+                        timestamp,
+                        value,
+                    };
+                    store.put_all_noting_places(&[one], &mut placed);
+                    if placed[0] != Placed::NotKept {
+                        let is_new = matches!(placed[0], Placed::New(_));
+                        records.push(Record::Put { put, is_new });
+                    }
+                }
+            }
+            Change::Floors(one, other) => {
+                store.set_floors(one.max(other), one.min(other).max(store.removed_below));
+            }
+            Change::Evict(most) => {
+                store.evict(most, &mut |_, key, up_to| {
+                    let key = key.into();
+                    records.push(Record::Removal { key, up_to });
+                });
+            }
+            Change::Expire(most) => {
+                store.expire(most);
+            }
+        }
+    }
+
+    fn replay(store: &mut Store, record: Record) {
+        match record {
+            Record::Put { put, is_new } => {
+                if is_new {
+                    store.remove(&key(put.0));
+                }
+                put_all(store, &[put]);
+            }
+            Record::Removal { key, up_to } => {
+                if let Some(place) = store.place_of(&key) {
+                    store.remove_to(place, up_to);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+        #[test]
+        fn what_is_removed_meanwhile_is_by_a_replay_too(
+            before in proptest::collection::vec(change(), 1..6),
+            meanwhile in proptest::collection::vec(change(), 1..20),
+            sizes in proptest::collection::vec(0usize..2_000, 1..8),
+        ) {
+            let mut store = Store::new();
+            before.into_iter().for_each(|change| make(&mut store, change, &mut Vec::new()));
+            let (mut sizes, mut meanwhile) = (sizes.iter().cycle(), meanwhile.into_iter());
+            let mut records = Vec::new();
+            let size = || *sizes.next().expect("it does not end");
+            let pieces = pieces(&mut store, size, |store| {
+                let changes = meanwhile.by_ref().take(1);
+                changes.for_each(|change| make(store, change, &mut records));
+            });
+            let mut loaded = load(&pieces).expect("an image");
+            loaded.check(false);
+            let floor = store.removed_below;
+            prop_assert!(loaded.keys().all(|key| loaded.range(key, ..).count() > 0));
+            records.into_iter().for_each(|record| replay(&mut loaded, record));
+            loaded.set_floors(store.hidden_below, floor);
+            prop_assert!(points(&loaded) == points(&store));
+            loaded.check(false);
         }
     }
 
@@ -417,13 +548,13 @@ mod tests {
     fn use_all(store: &mut Store) {
         let bytes = points(store).len();
         assert!(bytes >= store.series_count());
-        assert_eq!(store.allocated_bytes(), counted_bytes(store));
+        store.check(false);
         for key in store.keys().map(String::from).collect::<Vec<String>>() {
             for at in 0..3 {
                 store.put(&key, 370 * at, 0.25);
             }
         }
-        assert_eq!(points(store).len(), store.point_count());
+        assert!(points(store).len() <= store.point_count());
     }
 
     #[test]
@@ -509,7 +640,7 @@ mod tests {
             bytes[8] = count;
             entry(BLOCK, &bytes)
         };
-        let table: [(Vec<Vec<u8>>, Option<&str>); 18] = [
+        let table: [(Vec<Vec<u8>>, Option<&str>); 20] = [
             (vec![], None),
             (vec![begin("k"), end(0..9)], None),
             (
@@ -543,7 +674,21 @@ mod tests {
                 vec![begin("k"), block(0..9), end(8..20)],
                 Some("timestamps do not ascend"),
             ),
-            (vec![entry(3, &[])], Some("an entry is of no known kind")),
+            (
+                vec![
+                    begin("k"),
+                    block(0..9),
+                    entry(REMOVED, &[]),
+                    begin("k"),
+                    end(0..5),
+                ],
+                None,
+            ),
+            (
+                vec![entry(REMOVED, &[])],
+                Some("there are points before a key"),
+            ),
+            (vec![entry(4, &[])], Some("an entry is of no known kind")),
             (vec![vec![SERIES, 2, b'k']], Some("an entry is cut short")),
             (vec![vec![SERIES]], Some("an entry is cut short")),
             (
@@ -577,8 +722,7 @@ mod tests {
             }
             let pieces = pieces(&mut store, || 64 << 10, |_| ());
             let loaded = load(&pieces).expect("an image");
-            assert_eq!(loaded.point_count(), store.point_count());
-            assert_eq!(loaded.allocated_bytes(), counted_bytes(&loaded));
+            loaded.check(false);
             let ratio = loaded.allocated_bytes() as f64 / store.allocated_bytes() as f64;
             assert!(
                 (0.95..1.03).contains(&ratio),

@@ -15,6 +15,10 @@ const BUCKET_BITS: u32 = 13;
 /// into 2^[`BUCKET_BITS`] buckets: hashbrown fills seven eighths of them.
 const TABLE_ENTRIES: usize = 3_250;
 
+/// A table that is full, or whose free slots are all taken up by removed entries, is rewritten with
+/// room for one more entry to so many that it has.
+const ROOM: usize = 16;
+
 /// A hash table from the hash of a key to the place of its series. The keys themselves are with
 /// the series; a slot has enough of the hash to be moved without reading the key.
 ///
@@ -98,14 +102,44 @@ impl<const ENTRIES: usize> Index<ENTRIES> {
     pub fn insert(&mut self, hash: KeyHash, place: usize) {
         let place = u32::try_from(place).expect("a store of less than 2^32 series");
         let number = self.table_of(hash);
-        let table = &mut self.tables[number];
-        let bytes_before = table.allocation_size();
-        table.insert_unique(hash.spread(), Slot { hash, place }, Slot::spread);
-        self.table_bytes += table.allocation_size() - bytes_before;
+        let table = &self.tables[number];
+        if table.len() == table.capacity() {
+            self.resize(number, table.len() + table.len() / ROOM + 1);
+        }
+        self.tables[number].insert_unique(hash.spread(), Slot { hash, place }, Slot::spread);
         self.entries += 1;
         if self.entries > self.tables.len() * ENTRIES {
             self.split();
         }
+    }
+
+    /// Removes the place of a key.
+    ///
+    /// Now and then moves the entries of one table to a smaller one.
+    pub fn remove(&mut self, hash: KeyHash, place: usize) {
+        let number = self.table_of(hash);
+        let table = &mut self.tables[number];
+        let is_slot = |slot: &Slot| slot.hash == hash && slot.place as usize == place;
+        if let Ok(entry) = table.find_entry(hash.spread(), is_slot) {
+            entry.remove();
+            self.entries -= 1;
+            let entries = table.len();
+            if entries < table.num_buckets() / 8 {
+                self.resize(number, 2 * entries);
+            }
+        }
+    }
+
+    /// Moves the entries of a table to one that has room for so many.
+    fn resize(&mut self, number: usize, capacity: usize) {
+        let mut table = HashTable::with_capacity(capacity);
+        let before = mem::take(&mut self.tables[number]);
+        self.table_bytes -= before.allocation_size();
+        self.table_bytes += table.allocation_size();
+        for slot in before {
+            table.insert_unique(slot.spread(), slot, Slot::spread);
+        }
+        self.tables[number] = table;
     }
 
     /// Number of the table for this hash.
@@ -195,11 +229,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_a_map_has(hashes in proptest::collection::vec(hash(), 1..1_500), others in proptest::collection::vec(hash(), 100)) {
-            let index: Index<4> = index_of(&hashes);
+        fn finds_what_a_map_has(hashes in proptest::collection::vec(hash(), 1..1_500), removed in proptest::collection::vec(0usize..1_500, 0..1_500), others in proptest::collection::vec(hash(), 100)) {
+            let mut index: Index<4> = index_of(&hashes);
             let mut map: HashMap<u32, Vec<usize>> = HashMap::new();
             for (place, &hash) in hashes.iter().enumerate() {
                 map.entry(hash).or_default().push(place);
+            }
+            for place in removed {
+                if let Some(&hash) = hashes.get(place) {
+                    index.remove(KeyHash(hash), place);
+                    map.entry(hash).or_default().retain(|&other| other != place);
+                }
             }
             for &other in &others {
                 map.entry(other).or_default();
@@ -220,6 +260,30 @@ mod tests {
         }
     }
 
+    /// A permutation that looks like chance: multiples of an odd number.
+    fn hash_of(number: usize) -> KeyHash {
+        KeyHash(((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24) as u32)
+    }
+
+    #[test]
+    fn memory_is_that_of_the_entries_there_are() {
+        const ENTRIES: usize = 30 * TABLE_ENTRIES;
+        let mut index = Index::<TABLE_ENTRIES>::default();
+        (0..ENTRIES).for_each(|place| index.insert(hash_of(place), place));
+        let bytes = index.allocated_bytes();
+        for place in 0..10 * ENTRIES {
+            index.remove(hash_of(place), place);
+            index.insert(hash_of(ENTRIES + place), ENTRIES + place);
+        }
+        let after = index.allocated_bytes();
+        assert!(after < bytes + bytes / 20, "{after}, and {bytes} at first");
+        assert_eq!((index.entries, after), (ENTRIES, counted_bytes(&index)));
+        (0..11 * ENTRIES).for_each(|place| index.remove(hash_of(place), place));
+        let left = index.allocated_bytes();
+        assert!(left < bytes / 20, "{left} of {bytes} are left");
+        assert_eq!((index.entries, left), (0, counted_bytes(&index)));
+    }
+
     #[test]
     fn many_keys_of_one_hash() {
         let index: Index<4> = index_of(&[7; 1_000]);
@@ -235,9 +299,7 @@ mod tests {
         let mut bytes_before = Vec::new();
         let mut most_moved = 0;
         for place in 0..60 * TABLE_ENTRIES {
-            // The multiples of an odd number are a permutation that looks like chance.
-            let hash = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
-            index.insert(KeyHash(hash as u32), place);
+            index.insert(hash_of(place), place);
             bytes_before.resize(index.tables.len(), 0);
             let mut moved = 0;
             for (table, bytes) in index.tables.iter().zip(&mut bytes_before) {

@@ -15,6 +15,9 @@
 //! of a sealed block, by about a byte a point; points that come late wait beside the block that
 //! they fall into until there are enough of them to rewrite it. Whatever is read comes as a
 //! run of up to 160 points.
+//!
+//! A series lives in a place, which another one takes when it is removed. Readers walk the order of
+//! the series, whose positions are never used again.
 
 mod block;
 mod chunk;
@@ -23,9 +26,11 @@ mod head;
 mod image;
 mod index;
 mod notes;
+mod order;
 mod packing;
+mod places;
+mod removal;
 mod run;
-mod segmented_vec;
 mod series;
 mod snapshot;
 mod timeline;
@@ -37,13 +42,15 @@ use std::sync::{Arc, Mutex};
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
 use self::notes::{NOW, Notes};
+use self::order::Order;
 pub(crate) use self::packing::{unzigzag, zigzag};
+use self::removal::Removal;
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
 use self::series::{Series, SeriesList};
 use self::snapshot::{ALL, Readers, lock};
 pub use self::snapshot::{Snapshot, SnapshotError};
-use self::timeline::Timeline;
+use self::timeline::{Timeline, Totals};
 use crate::key::Key;
 
 /// A value at a time.
@@ -85,6 +92,17 @@ const CACHED_SERIES: usize = 2_048;
 /// The place of no series.
 const NOWHERE: usize = usize::MAX;
 
+/// What became of a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It is stored in the series at this place, which existed.
+    At(u32),
+    /// It is the first of a series that is new, at this place.
+    New(u32),
+    /// It is below the floor, and not stored.
+    NotKept,
+}
+
 /// Series of points by key, in memory, in about a byte a point, for use by one thread.
 ///
 /// ```
@@ -100,20 +118,43 @@ const NOWHERE: usize = usize::MAX;
 /// assert_eq!(late, [23.7, 99.0]);
 /// assert_eq!((store.series_count(), store.point_count()), (1, 3));
 /// ```
-#[derive(Default)]
 pub struct Store {
     /// Place in `series` by key.
     index: Index,
-    /// In the order in which each was first put.
+    /// By place.
     series: SeriesList,
-    /// Bytes of the keys and the timelines.
-    series_bytes: usize,
+    /// Their places in the order in which each was first put.
+    order: Order,
+    /// Of all timelines.
+    totals: Totals,
+    /// Bytes of all keys.
+    key_bytes: usize,
+    /// Points below this timestamp are not read.
+    hidden_below: i64,
+    /// Points below this timestamp, which is not past the other, are not kept.
+    removed_below: i64,
+    /// What is to be removed.
+    removal: Removal,
     /// How many points were rewritten for late puts.
     points_rewritten: u64,
     /// How series were, for the snapshots that are open.
     notes: Notes,
     /// Shared with the snapshots.
     readers: Arc<Mutex<Readers>>,
+}
+
+/// Bytes that a store has allocated, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bytes {
+    /// Points.
+    pub points: usize,
+    /// The text of the keys.
+    pub keys: usize,
+    /// What finds a series by its key, and its fixed part.
+    pub index: usize,
+    /// What snapshots keep of points that have changed since.
+    pub snapshots: usize,
 }
 
 impl fmt::Debug for Store {
@@ -124,13 +165,32 @@ impl fmt::Debug for Store {
     }
 }
 
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            index: Index::default(),
+            series: SeriesList::default(),
+            order: Order::default(),
+            totals: Totals::default(),
+            key_bytes: 0,
+            hidden_below: i64::MIN,
+            removed_below: i64::MIN,
+            removal: Removal::default(),
+            points_rewritten: 0,
+            notes: Notes::default(),
+            readers: Arc::default(),
+        }
+    }
+}
+
 impl Store {
     /// A store that holds nothing.
     pub fn new() -> Store {
         Store::default()
     }
 
-    /// Stores one point. A point that the series has at this timestamp is replaced.
+    /// Stores one point. A point that the series has at this timestamp is replaced. A point below
+    /// [the floor](Self::set_floors) is not kept.
     ///
     /// Constant time where the point is the newest of its series, else now and then the work of
     /// rewriting one block of about a thousand points. A new key may move some ten thousand entries
@@ -152,26 +212,27 @@ impl Store {
     /// In a store too large for the processor's caches this takes half the time: it waits for the
     /// memory of up to sixteen series at once, not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
-        let mut places = [NOWHERE; PUTS_AT_ONCE];
+        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
         for puts in puts.chunks(PUTS_AT_ONCE) {
-            self.put_all_noting_places(puts, &mut places);
+            self.put_all_noting_places(puts, &mut placed);
         }
     }
 
-    /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and leaves the
-    /// place of each one's series in `places`. A series that is new has the next place.
+    /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and leaves in
+    /// `placed` what became of each.
     // All of a put is inlined into it, so there is to be one of it.
     #[inline(never)]
     pub(crate) fn put_all_noting_places(
         &mut self,
         puts: &[Put],
-        places: &mut [usize; PUTS_AT_ONCE],
+        placed: &mut [Placed; PUTS_AT_ONCE],
     ) {
         if let [put] = puts {
             // There is no other memory to wait for at the same time.
-            places[0] = self.put_one(put);
+            placed[0] = self.put_one(put);
             return;
         }
+        let mut places = [NOWHERE; PUTS_AT_ONCE];
         let places = &mut places[..puts.len()];
         for (place, put) in places.iter_mut().zip(puts) {
             *place = self.guess(self.index.hash(put.key));
@@ -182,10 +243,11 @@ impl Store {
                 .zip(puts)
                 .map(|(&place, put)| (place, put.timestamp)),
         );
-        for (place, put) in places.iter_mut().zip(puts) {
-            if !self.put_at(*place, put) {
-                *place = self.put_unguessed(self.index.hash(put.key), put);
-            }
+        for ((&mut place, put), placed) in places.iter_mut().zip(puts).zip(placed) {
+            *placed = match self.put_at(place, put) {
+                Some(placed) => placed,
+                None => self.put_unguessed(self.index.hash(put.key), put),
+            };
         }
     }
 
@@ -213,37 +275,48 @@ impl Store {
         }
     }
 
-    /// Returns the place of the series.
     #[inline]
-    fn put_one(&mut self, put: &Put) -> usize {
+    fn put_one(&mut self, put: &Put) -> Placed {
         let hash = self.index.hash(put.key);
-        let place = self.guess(hash);
-        if self.put_at(place, put) {
-            return place;
+        match self.put_at(self.guess(hash), put) {
+            Some(placed) => placed,
+            None => self.put_unguessed(hash, put),
         }
-        self.put_unguessed(hash, put)
     }
 
-    /// Puts into the series at this place, if it is the one that has the key.
+    /// Puts into the series at this place, if it is the one that has the key and is not wholly below
+    /// the floor.
     #[inline]
-    fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        self.put_if(place, put.point(), |series| series.has(put.key))
+    fn put_at(&mut self, place: usize, put: &Put) -> Option<Placed> {
+        let floor = self.removed_below;
+        self.put_if(place, put.point(), |series| {
+            series.has(put.key) && series.timeline.last_timestamp() >= floor
+        })
     }
 
     /// Puts into the series at this place, if there is one and it is the right one.
     #[inline]
-    fn put_if(&mut self, place: usize, point: Point, is_right: impl Fn(&Series) -> bool) -> bool {
+    fn put_if(
+        &mut self,
+        place: usize,
+        point: Point,
+        is_right: impl Fn(&Series) -> bool,
+    ) -> Option<Placed> {
         // Whether there is a snapshot, which shares them.
         if Arc::strong_count(&self.readers) > 1 {
             self.note(place, point.timestamp, &is_right);
         }
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| is_right(series)) else {
-            return false;
-        };
-        let points_rewritten = series.timeline.put(point, &mut self.series_bytes);
-        self.points_rewritten += points_rewritten as u64;
-        true
+        let series = series.filter(|series| is_right(series))?;
+        if !series.timeline.push(point, &mut self.totals) {
+            // It may be older than the newest, and so below the floor.
+            if point.timestamp < self.removed_below {
+                return Some(Placed::NotKept);
+            }
+            let points_rewritten = series.timeline.put_late_or_seal(point, &mut self.totals);
+            self.points_rewritten += points_rewritten as u64;
+        }
+        Some(Placed::At(place as u32))
     }
 
     /// Notes what a put into the series at this place would change, if it is the right one.
@@ -252,30 +325,51 @@ impl Store {
         let readers = &mut lock(&self.readers);
         let series = self.series.get_mut(place);
         if let Some(series) = series.filter(|series| is_right(series)) {
-            let points_encoded = self.notes.before_put(series, place, timestamp, readers);
+            let points_encoded =
+                self.notes
+                    .before_put(series, place, timestamp, &self.order, readers);
             self.points_rewritten += points_encoded as u64;
         }
     }
 
-    /// Puts under a key that is new, or has its hash in common with another. Returns the place of
-    /// the series.
+    /// Puts under a key that is new, or has its hash in common with another, or whose points are
+    /// all below the floor.
     #[cold]
-    fn put_unguessed(&mut self, hash: KeyHash, put: &Put) -> usize {
-        if let Some(place) = self.find(hash, put.key) {
-            self.put_at(place, put);
-            return place;
+    fn put_unguessed(&mut self, hash: KeyHash, put: &Put) -> Placed {
+        if put.timestamp < self.removed_below {
+            return Placed::NotKept;
         }
-        let place = self.series.len();
-        let timeline = Timeline::new(put.point(), place);
-        self.add(hash, Series::new(put.key.into(), timeline));
-        place
+        if let Some(place) = self.find(hash, put.key) {
+            if let Some(placed) = self.put_at(place, put) {
+                return placed;
+            }
+            self.expire_at(place);
+        }
+        let place = self.series.vacant_place();
+        self.add(hash, put.key.into(), Timeline::new(put.point(), place));
+        Placed::New(place as u32)
     }
 
-    /// Adds a series whose key is new.
-    fn add(&mut self, hash: KeyHash, series: Series) {
-        self.index.insert(hash, self.series.len());
-        self.series_bytes += series.allocated_bytes();
-        self.series.push(series);
+    /// Adds a series whose key is new, at the vacant place.
+    fn add(&mut self, hash: KeyHash, key: Box<str>, timeline: Timeline) {
+        let place = self.series.vacant_place();
+        self.index.insert(hash, place);
+        self.totals.add(timeline.totals());
+        self.key_bytes += key.len();
+        self.removal.expect(timeline.oldest_end());
+        let position = self.order.push(place);
+        self.series.insert(Series::new(key, timeline, position));
+    }
+
+    /// Takes out the series at a place, if there is one. Its timeline is still counted.
+    fn take(&mut self, place: usize) -> Option<Timeline> {
+        let series = self.series.remove(place)?;
+        let hash = self.index.hash((&*series.key).into());
+        self.index.remove(hash, place);
+        let position = self.order.position(place, series.position);
+        self.order.remove(position);
+        self.key_bytes -= series.key.len();
+        Some(series.timeline)
     }
 
     #[inline]
@@ -302,19 +396,20 @@ impl Store {
         self.points_rewritten
     }
 
-    /// A snapshot of one series, or `None` where nothing was ever put under the key.
+    /// A snapshot of one series, or `None` where there is none.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
         let place = self.place_of(key)?;
-        Some(Readers::open(&self.readers, place, place..place + 1))
+        let position = self.order.position(place, self.series.get(place)?.position);
+        Some(Readers::open(&self.readers, place, position..position + 1))
     }
 
     /// A snapshot of all series, in the order in which each was first put.
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot_all(&self) -> Snapshot {
-        Readers::open(&self.readers, ALL, 0..self.series.len())
+        Readers::open(&self.readers, ALL, 0..self.order.end())
     }
 
     /// The points of a series within a range of timestamps, ascending; none where there is no
@@ -327,7 +422,8 @@ impl Store {
         let place = self.place_of(key);
         let series = place.and_then(|place| Some((place, self.series.get(place)?)));
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
-        let mut next = bounds.map(|(first, last)| (first.checked_sub(1), last));
+        let mut next =
+            bounds.map(|(first, last)| (first.checked_sub(1).max(self.hidden_to()), last));
         std::iter::from_fn(move || {
             let (after, last) = next?;
             let mut run = Run::new();
@@ -340,32 +436,53 @@ impl Store {
         .flatten()
     }
 
-    /// The keys, in the order in which each was first put.
+    /// The keys, in the order in which each was first put; those of whose points any are not
+    /// [hidden](Self::set_floors).
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.series.iter().map(|series| &*series.key)
+        let mut next = 0;
+        let series = std::iter::from_fn(move || {
+            let (position, place) = self.order.next(next)?;
+            next = position + 1;
+            self.series.get(place)
+        });
+        let is_read = |series: &&Series| series.timeline.last_timestamp() >= self.hidden_below;
+        series.filter(is_read).map(|series| &*series.key)
     }
 
-    /// How many series there are: how many different keys were put.
+    /// How many series there are: how many different keys were put and are not removed. Constant
+    /// time.
     pub fn series_count(&self) -> usize {
         self.series.len()
     }
 
-    /// How many points there are. Linear in the number of blocks; series in which points came late
-    /// are decoded.
+    /// How many points there are, hidden ones included. Constant time. A point that came late, and
+    /// replaces another, is counted beside it until they are merged; reading them merges nothing.
     pub fn point_count(&self) -> usize {
-        self.series
-            .iter()
-            .map(|series| series.timeline.point_count())
-            .sum()
+        self.totals.points
     }
 
     /// Bytes that the store has allocated, without what the allocator itself takes. What snapshots
     /// keep is counted in full, also where it is still stored. Constant time.
     pub fn allocated_bytes(&self) -> usize {
-        self.index.allocated_bytes()
-            + self.series.allocated_bytes()
-            + self.series_bytes
-            + self.notes.allocated_bytes()
+        let Bytes {
+            points,
+            keys,
+            index,
+            snapshots,
+        } = self.bytes();
+        points + keys + index + snapshots
+    }
+
+    /// What the [allocated bytes](Self::allocated_bytes) are for. Constant time.
+    pub fn bytes(&self) -> Bytes {
+        Bytes {
+            points: self.totals.bytes,
+            keys: self.key_bytes,
+            index: self.index.allocated_bytes()
+                + self.series.allocated_bytes()
+                + self.order.allocated_bytes(),
+            snapshots: self.notes.allocated_bytes(),
+        }
     }
 
     /// Sets how many bytes of changes all snapshots together may keep; 64 MiB unless it is set.
@@ -407,6 +524,37 @@ fn first_and_last(range: &impl RangeBounds<i64>) -> Option<(i64, i64)> {
         Bound::Unbounded => i64::MAX,
     };
     (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+impl Store {
+    /// Asserts that all is counted right, and each series is where it is looked for. If no series
+    /// was removed while there were snapshots, their notes are all in use.
+    fn check(&self, any_removed: bool) {
+        let (mut totals, mut key_bytes, mut places) = (Totals::default(), 0, Vec::new());
+        for (place, series) in self.series.iter() {
+            totals.add(series.timeline.totals());
+            key_bytes += series.key.len();
+            assert_eq!(self.place_of(&series.key), Some(place));
+            places.push((self.order.position(place, series.position), place));
+        }
+        self.removal
+            .condemned()
+            .for_each(|timeline| totals.add(timeline.totals()));
+        assert_eq!((totals, key_bytes), (self.totals, self.key_bytes));
+        places.sort_unstable();
+        let next = |&(position, _): &(u64, usize)| self.order.next(position + 1);
+        assert!(std::iter::successors(self.order.next(0), next).eq(places));
+        assert_eq!(
+            self.allocated_bytes(),
+            self.index.allocated_bytes()
+                + self.series.allocated_bytes()
+                + self.order.allocated_bytes()
+                + totals.bytes
+                + key_bytes
+                + self.notes.check(&self.series, any_removed)
+        );
+    }
 }
 
 #[cfg(test)]
@@ -486,22 +634,43 @@ mod tests {
     fn places_are_those_of_the_series() {
         let mut store = Store::new();
         let (one, other) = keys_of_one_hash(&store);
-        let put = |key| Put {
-            key: Key::from(key),
-            ..Put::default()
-        };
-        let keys = [&*one, &*other, "third"];
-        let mut places = [NOWHERE; PUTS_AT_ONCE];
-        for (puts, expected) in [
-            (vec![0], vec![0]),
-            (vec![1, 0, 2, 1], vec![1, 0, 2, 1]),
-            (vec![2], vec![2]),
-            (vec![1], vec![1]),
+        let keys = [&*one, &*other, "third", "*"];
+        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+        use Placed::{At, New, NotKept};
+        for (floor, puts, expected) in [
+            (0, vec![(0, 9)], vec![New(0)]),
+            (
+                0,
+                vec![(1, 9), (0, 9), (2, 5), (1, 9)],
+                vec![New(1), At(0), New(2), At(1)],
+            ),
+            (0, vec![(2, -1)], vec![NotKept]),
+            (0, vec![(1, 9)], vec![At(1)]),
+            // Of the third series, all are gone.
+            (
+                6,
+                vec![(2, 5), (2, 6), (2, 7)],
+                vec![NotKept, New(2), At(2)],
+            ),
+            (
+                9,
+                vec![(0, 8), (3, 8), (1, 9), (3, 9)],
+                vec![NotKept, NotKept, At(1), New(3)],
+            ),
+            (10, vec![(1, 10), (0, 10)], vec![New(1), New(0)]),
         ] {
-            let puts: Vec<Put> = puts.iter().map(|&key: &usize| put(keys[key])).collect();
-            store.put_all_noting_places(&puts, &mut places);
-            assert_eq!(places[..puts.len()], expected);
+            store.set_floors(floor, floor);
+            let put = |&(key, timestamp): &(usize, i64)| Put {
+                key: keys[key].into(),
+                timestamp,
+                value: 0.5,
+            };
+            let puts: Vec<Put> = puts.iter().map(put).collect();
+            store.put_all_noting_places(&puts, &mut placed);
+            assert_eq!(placed[..puts.len()], expected);
+            store.check(false);
         }
+        assert!(store.keys().eq([&*other, &*one]));
     }
 
     #[test]

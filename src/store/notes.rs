@@ -13,6 +13,11 @@
 //! is a snapshot that reads that one. Then the older note takes the place of the garbage, so that
 //! nothing else has to know. A garbage note with no older one leaves an index that leads nowhere,
 //! or to a note that is not of this series or not older: there the chain ends.
+//!
+//! The notes of a series that is removed are out of reach, and garbage as soon as the snapshots
+//! are closed that could have read them. The next series at its place begins a chain of its own:
+//! its notes are of younger snapshots, and so no note of the former series is taken for one of them,
+//! nor the other way around.
 
 use std::mem;
 use std::ops::Range;
@@ -20,6 +25,7 @@ use std::ops::Range;
 use slab::Slab;
 
 use super::extents::Extents;
+use super::order::Order;
 use super::run::Run;
 use super::series::Series;
 use super::snapshot::Readers;
@@ -91,6 +97,7 @@ impl Notes {
         series: &mut Series,
         place: usize,
         timestamp: i64,
+        order: &Order,
         readers: &mut Readers,
     ) -> usize {
         let newest = self.newest((place, series));
@@ -100,7 +107,8 @@ impl Notes {
         }
         let bytes = self.bytes;
         if !newest.is_some_and(covers) {
-            let Some(epoch) = readers.youngest_of(place) else {
+            let position = order.position(place, series.position);
+            let Some(epoch) = readers.youngest_of(place, position) else {
                 return 0;
             };
             if newest.is_none_or(|note| note.epoch < epoch) {
@@ -322,23 +330,25 @@ impl Notes {
         self.notes.len()
     }
 
-    /// Asserts that the chains of all series hold all notes, in order, and what they keep is in
-    /// order too; gives the bytes that are allocated, counted one by one.
-    pub fn check(&self, series: &super::series::SeriesList) -> usize {
-        let (mut count, mut bytes, mut kept_count) = (0, 0, 0);
-        for (place, series) in series.iter().enumerate() {
+    /// Asserts that the chains of all series hold all notes but those of `removed` series, in
+    /// order, and what they keep is in order too; gives the bytes that are allocated, counted one by
+    /// one.
+    pub fn check(&self, series: &super::series::SeriesList, any_removed: bool) -> usize {
+        let mut count = 0;
+        for (place, series) in series.iter() {
             let mut next = self.newest((place, series));
             while let Some(note) = next {
                 next = self.older(&note);
                 assert!(next.is_none_or(|older| older.last <= note.last));
-                if let Some(kept) = note.kept {
-                    bytes += size_of::<Extents>() + self.kept[kept as usize].check();
-                    kept_count += 1;
-                }
                 count += 1;
             }
         }
-        assert_eq!((count, kept_count), (self.notes.len(), self.kept.len()));
-        bytes + count * size_of::<Note>()
+        assert!(count == self.notes.len() || any_removed && count < self.notes.len());
+        let kept = self.notes.iter().filter_map(|(_, note)| note.kept);
+        let kept: Vec<usize> = kept
+            .map(|kept| size_of::<Extents>() + self.kept[kept as usize].check())
+            .collect();
+        assert_eq!(kept.len(), self.kept.len());
+        kept.iter().sum::<usize>() + self.notes.len() * size_of::<Note>()
     }
 }

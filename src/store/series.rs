@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::notes::NONE;
-use super::segmented_vec::SegmentedVec;
+use super::places::Places;
 use super::timeline::Timeline;
 use crate::key::Key;
 
@@ -11,24 +11,27 @@ use crate::key::Key;
 ///
 /// What a series costs beside its points: 16 bytes for the place of the key and as many as the
 /// key has; 56 for the head, half of it what the next point is the difference to; 8 for the
-/// history, once there is any; 8 for the note.
+/// history, once there is any; 8 for the note and the position; 4 in the order.
 pub struct Series {
     pub key: Box<str>,
     pub timeline: Timeline,
     /// Index of the newest [note](super::notes::Notes) of how it was, if that is of this series.
     pub note: u32,
+    /// The low bits of its position in the [order](super::order::Order).
+    pub position: u32,
 }
 
 /// All series, by their places.
-pub type SeriesList = SegmentedVec<Series>;
+pub type SeriesList = Places<Series>;
 
 impl Series {
-    pub fn new(key: Box<str>, timeline: Timeline) -> Series {
+    pub fn new(key: Box<str>, timeline: Timeline, position: u32) -> Series {
         let note = NONE;
         Series {
             key,
             timeline,
             note,
+            position,
         }
     }
 
@@ -45,11 +48,5 @@ impl Series {
             self.key.as_bytes().first().copied(),
             self.timeline.byte_before(timestamp),
         ));
-    }
-
-    /// Bytes that the series has allocated, blocks that it shares with snapshots included. Linear
-    /// in the number of blocks.
-    pub fn allocated_bytes(&self) -> usize {
-        self.key.len() + self.timeline.allocated_bytes()
     }
 }

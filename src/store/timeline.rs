@@ -25,6 +25,39 @@ const HEAD_POINTS_PER_LATE: usize = 2;
 /// all of its own.
 const SHORT_HEAD_POINTS: usize = 16;
 
+/// Half of a head with fewer points is not worth removing: it goes with the series.
+const HALVED_HEAD_POINTS: usize = 8;
+
+/// One in so many blocks is the share that goes first.
+const OLDEST_SHARE: usize = 32;
+
+/// What timelines take and hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Bytes that are allocated, blocks that are shared with snapshots included.
+    pub bytes: usize,
+    /// Points; of those of one timestamp, each that is not merged yet.
+    pub points: usize,
+}
+
+impl Totals {
+    /// Counts what is added.
+    pub fn add(&mut self, added: Totals) {
+        self.replace(Totals::default(), added);
+    }
+
+    /// Counts what is removed.
+    pub fn subtract(&mut self, removed: Totals) {
+        self.replace(removed, Totals::default());
+    }
+
+    /// Counts that what was `before` is `after` now.
+    fn replace(&mut self, before: Totals, after: Totals) {
+        self.bytes = self.bytes + after.bytes - before.bytes;
+        self.points = self.points + after.points - before.points;
+    }
+}
+
 /// Points by ascending timestamp, each timestamp once; at least one.
 #[derive(Clone, Debug)]
 pub struct Timeline {
@@ -126,34 +159,39 @@ impl Timeline {
         late.points.as_ref()?.newest_byte()
     }
 
-    /// Stores a point, and returns how many points were rewritten for it: none if it is the
-    /// newest, else, now and then, those of the head or of a part of a block. Keeps count of the
-    /// bytes that are allocated.
+    /// Stores a point if it is simply the next one of the head, and says whether it is. Keeps the
+    /// totals.
     #[inline]
-    pub fn put(&mut self, point: Point, bytes: &mut usize) -> usize {
+    pub fn push(&mut self, point: Point, totals: &mut Totals) -> bool {
         if point.timestamp <= self.last_timestamp() || self.head.is_full() {
-            return self.put_late_or_seal(point, bytes);
+            return false;
         }
         let before = self.head.allocated_bytes();
         self.head.push(point);
         let after = self.head.allocated_bytes();
         if after != before {
-            *bytes = *bytes + after - before;
+            totals.bytes = totals.bytes + after - before;
         }
-        0
+        totals.points += 1;
+        true
     }
 
     /// Seals the points of the head, so that it is not full any more.
     #[cold]
     fn make_room(&mut self) {
+        self.merge_late();
+        if self.head.is_full() {
+            self.seal();
+        }
+    }
+
+    /// Rewrites the head with the late points that fall into it, if there are any.
+    fn merge_late(&mut self) {
         if let Some(history) = &mut self.history
             && !history.late.is_empty()
         {
             let late = mem::take(&mut history.late);
             self.rewrite_head(&late);
-        }
-        if self.head.is_full() {
-            self.seal();
         }
     }
 
@@ -204,6 +242,85 @@ impl Timeline {
         run.len() + late.len()
     }
 
+    /// About up to when the points go that are the first to be removed: a block or, where there is
+    /// none, half of the head or, if that is short, all.
+    pub fn oldest_end(&self) -> i64 {
+        if let Some(history) = &self.history
+            && !history.sealed.is_empty()
+        {
+            return history.end_of(0);
+        }
+        let last = self.last_timestamp();
+        match self.head.len() {
+            HALVED_HEAD_POINTS.. => i64::midpoint(self.head.first_timestamp(), last),
+            _ => last,
+        }
+    }
+
+    /// The same of a share of the blocks, one of 32, where there are so many: to remove a single one
+    /// of a long list takes long.
+    pub fn oldest_share_end(&self) -> i64 {
+        match &self.history {
+            Some(history) if history.sealed.len() >= OLDEST_SHARE => {
+                history.end_of(history.sealed.len() / OLDEST_SHARE)
+            }
+            _ => self.oldest_end(),
+        }
+    }
+
+    /// Where [`oldest_end`](Self::oldest_end) is up to `limit`, and not all would go: the timestamp
+    /// of the last point of what is to be removed, at most so many blocks or else half of the head,
+    /// and how many of them are blocks.
+    pub fn oldest_part(&self, limit: i64, most_blocks: usize) -> Option<(i64, usize)> {
+        if self.oldest_end() > limit {
+            return None;
+        }
+        if let Some(history) = &self.history
+            && !history.sealed.is_empty()
+        {
+            let begun = history.begun_to(limit);
+            let is_whole = history.end_of(begun - 1) <= limit;
+            let blocks = (begun - usize::from(!is_whole)).min(most_blocks);
+            return Some((history.end_of(blocks - 1), blocks));
+        }
+        let mut run = Run::new();
+        self.head.decode(&mut run);
+        let half = run.timestamps().get(run.len().checked_sub(2)? / 2)?;
+        Some((*half, 0))
+    }
+
+    /// Removes all points up to a timestamp that is before the newest. Keeps the totals.
+    ///
+    /// Linear in the number of blocks, with little for each that stays. What is removed of a block
+    /// or the head in part takes decoding and encoding it.
+    pub fn remove_to(&mut self, up_to: i64, totals: &mut Totals) {
+        let history = self.history.as_ref();
+        let begun = history.map_or(0, |history| history.begun_to(up_to));
+        let after = self.sealed().len() - begun;
+        let before = self.totals_of(0..begun);
+        if after == 0 {
+            self.merge_late();
+        }
+        if let Some(history) = &mut self.history {
+            history.remove_to(up_to);
+        }
+        self.history.take_if(|history| history.is_empty());
+        if self.sealed().is_empty() {
+            let mut run = Run::new();
+            self.head.decode(&mut run);
+            run.keep(Some(up_to), i64::MAX);
+            if run.len() < self.head.len() {
+                self.head.refill(&run);
+            }
+        }
+        totals.replace(before, self.totals_of(0..self.sealed().len() - after));
+    }
+
+    /// How many blocks there are.
+    pub fn block_count(&self) -> usize {
+        self.sealed().len()
+    }
+
     /// The next sealed points after `after`, with late ones that fall into them. `None` if no
     /// point after it is sealed.
     ///
@@ -228,15 +345,17 @@ impl Timeline {
         })
     }
 
-    /// Decodes the points that are not sealed, with late ones: the newest, and a block of those
-    /// before them if there are too many for a run.
-    pub fn newest(&self, run: &mut Run) -> Option<Block> {
+    /// Decodes the points past `after` that are not sealed, with late ones: the newest, and a block
+    /// of those before them if there are too many for a run.
+    pub fn newest(&self, after: Option<i64>, run: &mut Run) -> Option<Block> {
         self.head.decode(run);
+        run.keep(after, i64::MAX);
         let late = &self.history.as_ref()?.late;
         if late.is_empty() {
             return None;
         }
-        let late = late.in_order();
+        let mut late = late.in_order();
+        late.keep(after, i64::MAX);
         let mut merged = Merged::new(run.kind(), RUN_POINTS, run.len() + late.len());
         merged.merge(run, &late, 0..late.len());
         *run = merged.runs.pop()?;
@@ -258,57 +377,46 @@ impl Timeline {
         !run.is_empty()
     }
 
-    /// Counts the points; where some came late, by decoding all, since these may replace others.
-    pub fn point_count(&self) -> usize {
-        let Some(history) = &self.history else {
-            return self.head.len();
+    /// What all takes and holds. Linear in the number of blocks.
+    pub fn totals(&self) -> Totals {
+        self.totals_of(0..self.sealed().len())
+    }
+
+    /// The same of all but the blocks, and of `blocks`.
+    fn totals_of(&self, blocks: Range<usize>) -> Totals {
+        let mut totals = Totals {
+            bytes: self.head.allocated_bytes(),
+            points: self.head.len(),
         };
-        if history.late.is_empty() && history.sealed.iter().all(|sealed| sealed.late.is_empty()) {
-            let sealed = history
-                .sealed
-                .iter()
-                .map(|sealed| sealed.block.point_count());
-            return sealed.sum::<usize>() + self.head.len();
+        if let Some(history) = &self.history {
+            totals.bytes += history.own_bytes();
+            totals.points += history.late.len();
         }
-        let (mut run, mut count, mut after) = (Run::new(), 0, None);
-        while self.next_run(after, i64::MAX, &mut run) {
-            count += run.len();
-            after = run.timestamps().last().copied();
+        for sealed in &self.sealed()[blocks] {
+            totals.bytes += sealed.allocated_bytes();
+            totals.points += sealed.block.point_count() + sealed.late.len();
         }
-        count
+        totals
     }
 
-    /// Bytes that are allocated, blocks that are shared with snapshots included. Linear in the
-    /// number of blocks.
-    pub fn allocated_bytes(&self) -> usize {
-        self.bytes_of_blocks(0..self.sealed().len())
-    }
-
-    /// Bytes that are allocated for all but the blocks, and for those of `blocks`.
-    fn bytes_of_blocks(&self, blocks: Range<usize>) -> usize {
-        let history = self.history.as_ref();
-        let of_blocks = self.sealed()[blocks].iter().map(Sealed::allocated_bytes);
-        self.head.allocated_bytes()
-            + history.map_or(0, |history| history.own_bytes())
-            + of_blocks.sum::<usize>()
-    }
-
-    /// Stores a point that is not simply the next one of the head.
+    /// Stores any other point, and returns how many points were rewritten for it: now and then
+    /// those of the head or of a part of a block. Keeps the totals.
     #[cold]
-    fn put_late_or_seal(&mut self, point: Point, bytes: &mut usize) -> usize {
+    pub fn put_late_or_seal(&mut self, point: Point, totals: &mut Totals) -> usize {
         if let Some(points) = self.open_late(point.timestamp) {
             let before = points.allocated_bytes();
             points.reserve_exact();
             points.push(point);
-            *bytes = *bytes + points.allocated_bytes() - before;
+            totals.bytes = totals.bytes + points.allocated_bytes() - before;
+            totals.points += 1;
             return 0;
         }
-        // Compares the bytes of the block that the point falls into, and of what it is replaced
+        // Compares the totals of the block that the point falls into, and of what it is replaced
         // or followed by.
         let history = self.history.as_ref();
         let first = history.map_or(0, |history| history.place_of(point.timestamp));
         let after = self.sealed().len().saturating_sub(first + 1);
-        let before = self.bytes_of_blocks(first..self.sealed().len() - after);
+        let before = self.totals_of(first..self.sealed().len() - after);
         let points_rewritten = if point.timestamp > self.last_timestamp() {
             self.make_room();
             self.head.push(point);
@@ -316,8 +424,7 @@ impl Timeline {
         } else {
             self.put_late(point)
         };
-        *bytes += self.bytes_of_blocks(first..self.sealed().len() - after);
-        *bytes -= before;
+        totals.replace(before, self.totals_of(first..self.sealed().len() - after));
         points_rewritten
     }
 
@@ -483,10 +590,7 @@ impl History {
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
     /// one if none does.
     fn place_of(&self, timestamp: i64) -> usize {
-        let after = self
-            .sealed
-            .partition_point(|sealed| sealed.first_timestamp <= timestamp);
-        after.saturating_sub(1)
+        self.begun_to(timestamp).saturating_sub(1)
     }
 
     /// The last timestamp that falls into the block at this place.
@@ -501,6 +605,33 @@ impl History {
             .iter()
             .take_while(|sealed| sealed.first_timestamp <= until);
         within.any(|sealed| sealed.next_run(after, until, run))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.late.is_empty()
+    }
+
+    /// How many blocks begin at a timestamp or before it.
+    fn begun_to(&self, timestamp: i64) -> usize {
+        self.sealed
+            .partition_point(|sealed| sealed.first_timestamp <= timestamp)
+    }
+
+    /// Removes all sealed points up to a timestamp.
+    fn remove_to(&mut self, up_to: i64) {
+        let Some(last) = self.begun_to(up_to).checked_sub(1) else {
+            return;
+        };
+        let end = self.end_of(last);
+        let rest = match end <= up_to {
+            true => Vec::new(),
+            false => self.sealed[last].rest(Some(up_to), end).0,
+        };
+        self.sealed
+            .splice(..=last, rest.into_iter().map(Sealed::new));
+        if self.sealed.len() <= self.sealed.capacity() / 2 {
+            self.sealed.shrink_to_fit();
+        }
     }
 
     /// Bytes that are allocated beside the blocks.
@@ -568,6 +699,10 @@ impl Late {
         self.points.is_none()
     }
 
+    fn len(&self) -> usize {
+        self.points.as_ref().map_or(0, |points| points.len())
+    }
+
     /// Adds a point. The first one says how many there may be and of what kind they are likely to
     /// be: as soon as there are so many, takes all out.
     fn put(&mut self, point: Point, kind: Kind, limit: usize) -> Option<Late> {
@@ -631,10 +766,19 @@ mod tests {
 
     /// Puts a point, and checks that the bytes are counted right.
     fn put_counted(timeline: &mut Timeline, point: Point) -> usize {
-        let mut bytes = timeline.allocated_bytes();
-        let rewritten = timeline.put(point, &mut bytes);
-        assert_eq!(bytes, timeline.allocated_bytes());
+        let mut totals = timeline.totals();
+        let rewritten = match timeline.push(point, &mut totals) {
+            true => 0,
+            false => timeline.put_late_or_seal(point, &mut totals),
+        };
+        assert_eq!(totals, timeline.totals());
         rewritten
+    }
+
+    fn remove_counted(timeline: &mut Timeline, up_to: i64) {
+        let mut totals = timeline.totals();
+        timeline.remove_to(up_to, &mut totals);
+        assert_eq!(totals, timeline.totals());
     }
 
     fn put_all(
@@ -703,8 +847,43 @@ mod tests {
                 held.extend(timeline.clone().map(|timeline| (timeline, naive.clone())));
             }
             for (timeline, naive) in held {
-                prop_assert_eq!(timeline.point_count(), naive.len());
+                prop_assert!(timeline.totals().points >= naive.len());
                 prop_assert!(read(&timeline, pieces) == naive.into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+        #[test]
+        fn removal_to_a_timestamp_is_that_of_a_map(
+            stretches in proptest::collection::vec((stretch(), timestamp(), any::<bool>()), 1..8),
+            most_blocks in 1usize..4,
+        ) {
+            let mut naive = BTreeMap::new();
+            let mut timeline = None::<Timeline>;
+            for (stretch, limit, is_part) in stretches {
+                for (timestamp, value) in stretch {
+                    put(&mut timeline, &mut naive, timestamp, value);
+                }
+                let timeline = timeline.as_mut().expect("there are points");
+                let part = timeline.oldest_part(limit, most_blocks);
+                let up_to = match part {
+                    _ if timeline.last_timestamp() <= limit => continue,
+                    None if is_part => continue,
+                    Some((to, blocks)) if is_part => {
+                        prop_assert!(blocks == 0 || to <= limit && blocks <= most_blocks);
+                        prop_assert!(to < timeline.last_timestamp());
+                        prop_assert_ne!(naive.range(..=to).count(), 0);
+                        to
+                    }
+                    _ => limit,
+                };
+                remove_counted(timeline, up_to);
+                naive.retain(|&timestamp, _| timestamp > up_to);
+                prop_assert!(timeline.oldest_end() > up_to);
+                let expected: Vec<_> = naive.iter().map(|(&at, &bits)| (at, bits)).collect();
+                prop_assert!(read(timeline, usize::MAX) == expected);
             }
         }
     }
@@ -714,7 +893,7 @@ mod tests {
         let value = |at: i64| ((at * 7_919) % 101) as f64 / 100.0;
         let points = |timestamps: std::ops::Range<i64>| timestamps.map(|at| (10 * at, value(at)));
         let mut timeline = put_all(points(0..2_000)).0.expect("points were put");
-        let before = (read(&timeline, usize::MAX), timeline.point_count());
+        let before = read(&timeline, usize::MAX);
         let mut put = |(timestamp, value)| put_counted(&mut timeline, Point { timestamp, value });
         assert_eq!(points(0..2_000).map(&mut put).sum::<usize>(), 0);
         assert_eq!(
@@ -730,8 +909,9 @@ mod tests {
                 .sum::<usize>()
                 > 0
         );
-        assert_eq!(timeline.point_count(), before.1);
-        assert_ne!(read(&timeline, usize::MAX), before.0);
+        let after = read(&timeline, usize::MAX);
+        assert_eq!(after.len(), before.len());
+        assert_ne!(after, before);
     }
 
     proptest! {
@@ -798,8 +978,8 @@ mod tests {
                     read(&timeline, usize::MAX),
                     naive.into_iter().collect::<Vec<_>>()
                 );
-                assert_eq!(timeline.point_count(), count as usize);
-                size_of::<Timeline>() + timeline.allocated_bytes()
+                assert_eq!(timeline.totals().points, count as usize);
+                size_of::<Timeline>() + timeline.totals().bytes
             });
             assert!(
                 bytes[1] < 2 * bytes[0] && bytes[2] < 2 * bytes[0],

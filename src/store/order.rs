@@ -1,0 +1,234 @@
+//! The order in which series were first put.
+
+/// Positions of a segment.
+const SEGMENT_POSITIONS: usize = 1_024;
+
+/// The places of all series, by ascending position: the number of series that there ever were when
+/// this one was first put. A series that is removed leaves its position for good, so
+/// whoever walks the list goes on where it was, whatever was removed and added meanwhile.
+///
+/// Four bytes a series, and up to 200 more for each whose neighbours are all removed.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// By ascending number, each with a place at least.
+    segments: Vec<Segment>,
+    /// The next position.
+    end: u64,
+    /// Bytes that the lists of the segments have allocated.
+    list_bytes: usize,
+}
+
+/// The places at so many positions.
+#[derive(Debug)]
+struct Segment {
+    /// That of the first one, divided by how many they are.
+    number: u64,
+    /// A bit for each position, set if there is a place.
+    present: [u64; SEGMENT_POSITIONS / 64],
+    /// By ascending position.
+    places: Vec<u32>,
+}
+
+impl Order {
+    /// The position that the next series has.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends a place, and returns the low bits of its position.
+    pub fn push(&mut self, place: usize) -> u32 {
+        let (number, offset) = split(self.end);
+        if self.segments.last().is_none_or(|last| last.number < number) {
+            self.segments.push(Segment::new(number));
+        }
+        if let Some(last) = self.segments.last_mut() {
+            let before = last.places.capacity();
+            last.present[offset / 64] |= 1 << (offset % 64);
+            last.places.push(place as u32);
+            self.list_bytes += (last.places.capacity() - before) * size_of::<u32>();
+        }
+        self.end += 1;
+        (self.end - 1) as u32
+    }
+
+    /// The first position from this one on that has a place, and the place.
+    pub fn next(&self, from: u64) -> Option<(u64, usize)> {
+        let first = self
+            .segments
+            .partition_point(|one| one.number < split(from).0);
+        let mut rest = self.segments[first..].iter();
+        rest.find_map(|segment| segment.next(from))
+    }
+
+    /// The position of a place that is here, by its low bits.
+    pub fn position(&self, place: usize, low_bits: u32) -> u64 {
+        // Each 2^32 series these begin again. Only one of the positions that have them has the place.
+        let mut position = self.end & !u64::from(u32::MAX) | u64::from(low_bits);
+        while position > 0 && self.next(position) != Some((position, place)) {
+            position = position.saturating_sub(1 << u32::BITS);
+        }
+        position
+    }
+
+    /// Removes the place at a position.
+    pub fn remove(&mut self, position: u64) {
+        let (number, offset) = split(position);
+        let at = self
+            .segments
+            .binary_search_by_key(&number, |one| one.number);
+        let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) else {
+            return;
+        };
+        let before = segment.places.capacity();
+        segment.remove(offset);
+        self.list_bytes -= (before - segment.places.capacity()) * size_of::<u32>();
+        if let Ok(at) = at
+            && segment.places.is_empty()
+        {
+            self.segments.remove(at);
+        }
+    }
+
+    /// Any place, chosen by a random number, if there is one: of each segment with the same chance.
+    pub fn sample(&self, random: u64) -> Option<usize> {
+        let count = self.segments.len() as u64;
+        let segment = self.segments.get(random.checked_rem(count)? as usize)?;
+        let at = random / count % segment.places.len() as u64;
+        Some(segment.places[at as usize] as usize)
+    }
+
+    /// Bytes that are allocated, in constant time.
+    pub fn allocated_bytes(&self) -> usize {
+        self.list_bytes + self.segments.capacity() * size_of::<Segment>()
+    }
+}
+
+/// The number of a position's segment, and which one of its positions this is.
+fn split(position: u64) -> (u64, usize) {
+    let positions = SEGMENT_POSITIONS as u64;
+    (position / positions, (position % positions) as usize)
+}
+
+impl Segment {
+    fn new(number: u64) -> Segment {
+        Segment {
+            number,
+            present: [0; SEGMENT_POSITIONS / 64],
+            places: Vec::new(),
+        }
+    }
+
+    /// The first position from this one on that has a place here, and the place.
+    fn next(&self, from: u64) -> Option<(u64, usize)> {
+        let first = self.number * SEGMENT_POSITIONS as u64;
+        let from = from.saturating_sub(first) as usize;
+        let mut word = from / 64;
+        let mut bits = self.present.get(word)? & u64::MAX << (from % 64);
+        while bits == 0 {
+            word += 1;
+            bits = *self.present.get(word)?;
+        }
+        let offset = 64 * word + bits.trailing_zeros() as usize;
+        let place = *self.places.get(self.rank(offset))?;
+        Some((first + offset as u64, place as usize))
+    }
+
+    fn remove(&mut self, offset: usize) {
+        let bit = 1 << (offset % 64);
+        if self.present[offset / 64] & bit == 0 {
+            return;
+        }
+        self.places.remove(self.rank(offset));
+        self.present[offset / 64] &= !bit;
+        if self.places.len() <= self.places.capacity() / 2 {
+            self.places.shrink_to_fit();
+        }
+    }
+
+    /// How many places there are before this position.
+    fn rank(&self, offset: usize) -> usize {
+        if self.places.len() == SEGMENT_POSITIONS {
+            return offset;
+        }
+        let before = self.present[..offset / 64].iter();
+        let within = self.present[offset / 64] & !(u64::MAX << (offset % 64));
+        before
+            .chain([&within])
+            .map(|bits| bits.count_ones() as usize)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn walks_what_a_map_has(
+            end in prop_oneof![Just(0), (1u64 << 32) - 2_000..(1 << 32) + 5, Just(5 << 32)],
+            steps in proptest::collection::vec((any::<bool>(), 0u64..5_000, 1usize..2_000, 1u64..4), 1..20),
+        ) {
+            let mut order = Order { end, ..Order::default() };
+            let mut map = BTreeMap::new();
+            for (is_removal, from, count, step) in steps {
+                for at in 0..count as u64 {
+                    if is_removal {
+                        let position = end + from + step * at;
+                        if let Some(place) = map.remove(&position) {
+                            prop_assert_eq!(order.position(place, position as u32), position);
+                        }
+                        order.remove(position);
+                    } else {
+                        let place = (order.end() * 7) as u32 as usize;
+                        map.insert(order.end(), place);
+                        prop_assert_eq!(order.push(place), (order.end() - 1) as u32);
+                    }
+                }
+                let mut walked = Vec::new();
+                let mut next = 0;
+                while let Some((position, place)) = order.next(next) {
+                    walked.push((position, place));
+                    next = position + 1;
+                }
+                prop_assert!(walked.into_iter().eq(map.clone()));
+                let lists = order.segments.iter().map(|segment| segment.places.capacity() * 4);
+                let bytes = lists.sum::<usize>() + order.segments.capacity() * size_of::<Segment>();
+                prop_assert_eq!(order.allocated_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn positions_whose_low_bits_are_the_same() {
+        let mut order = Order::default();
+        for end in 0..3 {
+            order.end = end << 32;
+            for place in 0..3 {
+                order.push(10 * end as usize + place);
+            }
+        }
+        for (place, expected) in [(2, 2), (12, (1 << 32) + 2), (22, (2 << 32) + 2)] {
+            assert_eq!(order.position(place, 2), expected);
+        }
+    }
+
+    #[test]
+    fn memory_is_that_of_the_series_that_are_left() {
+        let mut order = Order::default();
+        for place in 0..100_000 {
+            order.push(place);
+        }
+        assert!(order.allocated_bytes() < 100_000 * 9 / 2);
+        for position in (0..100_000).filter(|position| position % 1_024 != 7) {
+            order.remove(position);
+        }
+        assert!(order.allocated_bytes() < 100 * 400);
+        assert_eq!(order.next(0), Some((7, 7)));
+        assert_eq!(order.next(8), Some((1_031, 1_031)));
+    }
+}
