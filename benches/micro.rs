@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{Allowance, Executor, Line, LineBuffer, Turn};
+use metricd::internals::{Allowance, Executor, Line, LineBuffer, Room, Turn};
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 use metricd::{Counts, Key, Put, Run, Store};
 
@@ -205,6 +205,7 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
         allowance: &mut Allowance::new(usize::MAX, 1 << 30, time, Instant::now),
         is_answered: true,
         recorder: None,
+        room: &mut Room::default(),
         counts: &mut Counts::default(),
         is_postponed: false,
     });

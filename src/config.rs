@@ -242,6 +242,19 @@ impl Config {
     /// hold.
     pub(crate) const CHECKPOINT_PAUSE: Duration = Duration::from_millis(10);
 
+    /// The part of the limit on memory that connections may take, and as much again each for slow
+    /// readers and for puts on their way to the disk.
+    pub(crate) const MEMORY_SHARE: usize = 16;
+
+    /// What a connection takes at least when it is served in the smallest shares.
+    pub(crate) const CONNECTION_LEAST_BYTES: usize = 1 << 10;
+
+    /// Series or blocks that are looked at in one turn for points that are too old: the work of 0.1 ms.
+    pub(crate) const EXPIRY_STEPS: usize = 1_000;
+
+    /// How long not to look again when all series were looked at.
+    pub(crate) const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
     /// A clock that goes forward by more than this at once has jumped: more than a time server corrects.
     pub(crate) const CLOCK_JUMP: Duration = Duration::from_secs(60);
 
@@ -263,6 +276,26 @@ impl Config {
 
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
+
+    /// Lowers the limits of what is not points so far that all of it together takes a small part of
+    /// the limit on memory.
+    pub(crate) fn fit_to_memory_limit(&mut self) {
+        let Some(share) = self
+            .memory_limit_bytes
+            .map(|limit| limit / Self::MEMORY_SHARE)
+        else {
+            return;
+        };
+        let connections = share / Self::CONNECTION_LEAST_BYTES;
+        for (limit, most) in [
+            (&mut self.connection_limit, connections),
+            (&mut self.kept_limit_bytes, share / 2),
+            (&mut self.snapshot_limit_bytes, share),
+            (&mut self.unjournaled_limit_bytes, share),
+        ] {
+            *limit = most.min(*limit);
+        }
+    }
 
     /// Says which field is out of its range, and what the range is.
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -46,6 +46,8 @@ counts! {
     connections_stalled,
     /// Replies cut off since what was kept for slow readers had reached its limit.
     connections_cut_off,
+    /// Connections closed since they kept the most, when all together kept too much.
+    connections_shed,
     /// Bytes of connections, with the requests and replies that they keep between their turns.
     connections_bytes,
     /// Puts that were executed.

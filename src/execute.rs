@@ -1,5 +1,6 @@
 //! From a line to its reply: the only place that knows both the grammar and the store.
 
+use std::mem;
 use std::ops::ControlFlow;
 
 use crate::protocol::float;
@@ -135,6 +136,9 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if self.held == 0 {
             return;
         }
+        if !self.turn.room.has(self.turn.store) && !self.make_room() {
+            return self.refuse_puts();
+        }
         let puts = &self.puts[..self.held];
         self.turn.counts.requests_put += puts.len() as u64;
         let (store, replies) = (&mut *self.turn.store, &mut *self.turn.replies);
@@ -154,6 +158,23 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             replies.extend_from_slice(response::OK);
         }
         self.held = 0;
+    }
+
+    #[cold]
+    fn make_room(&mut self) -> bool {
+        let recorder = self.turn.recorder.as_deref_mut();
+        let has_room = self.turn.room.make(self.turn.store, recorder);
+        self.turn.allowance.look_at_clock();
+        has_room
+    }
+
+    /// Answers the puts that are held back, for which there is no room.
+    #[cold]
+    fn refuse_puts(&mut self) {
+        self.turn.counts.requests_refused += self.held as u64;
+        for _ in 0..mem::take(&mut self.held) {
+            self.turn.replies.extend_from_slice(response::NOT_STORED);
+        }
     }
 
     /// Answers a line that is no request, or is too long to be one.
@@ -264,6 +285,7 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full_at: usize) -> Contro
 mod tests {
     use super::*;
     use crate::counters::Counts;
+    use crate::memory::Room;
     use crate::store::Store;
     use crate::turn::Allowance;
     use std::time::{Duration, Instant};
@@ -278,6 +300,7 @@ mod tests {
             allowance: &mut allowance,
             is_answered: true,
             recorder: None,
+            room: &mut Room::default(),
             counts: &mut Counts::default(),
             is_postponed: false,
         };
@@ -326,6 +349,7 @@ mod tests {
                 allowance: &mut allowance,
                 is_answered: true,
                 recorder: None,
+                room: &mut Room::default(),
                 counts: &mut Counts::default(),
                 is_postponed: false,
             };

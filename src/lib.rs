@@ -81,6 +81,7 @@ pub use store::{Bytes, Point, Put, Run, Snapshot, SnapshotError, Store};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::execute::Executor;
+    pub use crate::memory::Room;
     pub use crate::protocol::{NUMBER_ROOM_BYTES, float, integer, request};
     pub use crate::server::{Line, LineBuffer};
     pub use crate::turn::{Allowance, Turn};

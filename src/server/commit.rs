@@ -35,6 +35,9 @@ pub trait Commit {
     /// How many submissions are pending.
     fn pending(&self) -> u64;
 
+    /// Bytes of what was submitted and is pending.
+    fn pending_bytes(&self) -> usize;
+
     /// Whether puts may be executed now.
     fn admission(&self) -> Admission;
 
@@ -160,6 +163,10 @@ impl Commit for InMemory {
     }
 
     fn pending(&self) -> u64 {
+        0
+    }
+
+    fn pending_bytes(&self) -> usize {
         0
     }
 

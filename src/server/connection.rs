@@ -10,6 +10,7 @@ use super::line_buffer::{LineBuffer, Unread};
 use super::write_buffer::{self, WriteBuffer};
 use crate::config::{Config, Protocol};
 use crate::counters::Tally;
+use crate::memory::Room;
 use crate::session::Session;
 use crate::store::Store;
 use crate::turn::{Allowance, Turn};
@@ -60,6 +61,8 @@ pub struct Shared {
     pub kept_bytes: usize,
     /// What is counted.
     pub tally: Tally,
+    /// The room that the store has for more.
+    pub room: Room,
 }
 
 /// How far a connection has come. It only ever moves down this list.
@@ -125,6 +128,7 @@ impl Shared {
             input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
             kept_bytes: 0,
             tally: Tally::default(),
+            room: Room::new(config.memory_limit_bytes, config.when_full),
         }
     }
 }
@@ -255,6 +259,7 @@ impl<S: Stream> Connection<S> {
             allowance,
             is_answered: self.state < State::Unanswered,
             recorder: shared.recorder.as_mut(),
+            room: &mut shared.room,
             counts: &mut shared.tally.counts,
             is_postponed: false,
         };

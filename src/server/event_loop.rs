@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -16,9 +16,11 @@ use socket2::SockRef;
 use super::acceptor::Accepted;
 use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next, Shared, Stream};
+use super::rarely::Rarely;
 use super::ready_queue::ReadyQueue;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
+use super::upkeep::Upkeep;
 use super::{COMMITTED, LISTENERS, REPORT, STOP, Server};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
@@ -64,8 +66,9 @@ pub struct EventLoop {
     has_housework: bool,
     /// How many snapshots were cut off at the last look.
     snapshots_cut_off: u64,
-    /// When cutting off was last logged.
-    cut_off_logged_at: Option<Instant>,
+    cut_off_log: Rarely,
+    shed_log: Rarely,
+    upkeep: Upkeep,
 }
 
 /// A connection and what the loop knows of it.
@@ -133,6 +136,7 @@ impl EventLoop {
         EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),
+            upkeep: Upkeep::new(&server.config, SystemTime::now),
             server,
             commit,
             clock,
@@ -147,7 +151,8 @@ impl EventLoop {
             stopping: None,
             has_housework: false,
             snapshots_cut_off: 0,
-            cut_off_logged_at: None,
+            cut_off_log: Rarely::default(),
+            shed_log: Rarely::default(),
         }
     }
 
@@ -215,7 +220,12 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::due);
-        let due = [acceptor.retry_at(), stopping, self.timeouts.wake_at()];
+        let due = [
+            acceptor.retry_at(),
+            stopping,
+            self.timeouts.wake_at(),
+            self.upkeep.wake_at(&self.shared),
+        ];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since((self.clock)()))
     }
@@ -322,6 +332,9 @@ impl EventLoop {
 
     /// All execute, commit, all get their replies; then a slice of cleaning up.
     fn turn(&mut self) {
+        let other_bytes = self.other_bytes();
+        self.upkeep
+            .begin_turn(&mut self.shared, other_bytes, (self.clock)());
         self.reply_to_committed();
         if self.may_readmit() {
             for key in mem::take(&mut self.postponed) {
@@ -343,6 +356,7 @@ impl EventLoop {
             self.commit_and_reply();
         }
         self.close_still();
+        self.shed_connections();
         self.remove_closed();
         self.do_housework();
     }
@@ -518,6 +532,38 @@ impl EventLoop {
         }
     }
 
+    /// Closes those connections that keep the most while all together keep more than their part of the
+    /// memory.
+    fn shed_connections(&mut self) {
+        let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);
+        let part_bytes = limit_bytes / Config::MEMORY_SHARE;
+        let mut kept_bytes = self.shared.kept_bytes;
+        while kept_bytes > part_bytes {
+            let still = self.clients.iter_mut();
+            let still = still.filter(|(_, client)| client.standing == Standing::Idle);
+            let sized = still.map(|(key, client)| (client.connection.kept_bytes(), key, client));
+            let Some((bytes @ 1.., key, client)) = sized.max_by_key(|&(bytes, ..)| bytes) else {
+                return;
+            };
+            log::debug!("connection {key} is closed: it keeps {bytes} bytes");
+            client.standing = Standing::Closed;
+            self.closed.push(key);
+            self.shared.tally.counts.connections_shed += 1;
+            kept_bytes -= bytes;
+            let (now, interval) = ((self.clock)(), self.config().full_log_interval);
+            if self.shed_log.is_due(now, interval) {
+                log::warn!("connections are closed that keep much: see --memory-limit");
+            }
+        }
+    }
+
+    /// Bytes of all but the store, as far as they are counted.
+    fn other_bytes(&self) -> usize {
+        let clients_bytes = self.clients.capacity() * size_of::<Client>();
+        let replies_bytes = self.shared.replies.capacity() + self.shared.kept_bytes;
+        clients_bytes + replies_bytes + self.commit.pending_bytes()
+    }
+
     fn remove_closed(&mut self) {
         if self.closed.is_empty() {
             return;
@@ -535,14 +581,14 @@ impl EventLoop {
         let slice = self.config().housework_notes;
         self.has_housework = self.shared.store.clean_up(slice);
         self.has_housework |= self.commit.clean_up(&self.shared.store);
+        let (config, now) = (&self.server.config, (self.clock)());
+        self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
         }
         let (now, interval) = ((self.clock)(), self.config().full_log_interval);
-        let is_old = |logged_at: Instant| now.saturating_duration_since(logged_at) >= interval;
-        if self.cut_off_logged_at.is_none_or(is_old) {
-            self.cut_off_logged_at = Some(now);
+        if self.cut_off_log.is_due(now, interval) {
             log::warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
         }
         // Those that wait for their clients would not notice.
@@ -558,7 +604,19 @@ impl EventLoop {
         counts.connections_cut_off = self.snapshots_cut_off;
         let connections_bytes = self.clients.capacity() * size_of::<Client>();
         counts.connections_bytes = (connections_bytes + shared.kept_bytes) as u64;
-        counts.store_series = shared.store.series_count() as u64;
+        let (store, bytes) = (&shared.store, shared.store.bytes());
+        for (count, value) in [
+            (&mut counts.store_series, store.series_count()),
+            (&mut counts.store_points, store.point_count()),
+            (&mut counts.store_points_bytes, bytes.points),
+            (&mut counts.store_keys_bytes, bytes.keys),
+            (&mut counts.store_index_bytes, bytes.index),
+            (&mut counts.store_snapshots_bytes, bytes.snapshots),
+        ] {
+            *count = value as u64;
+        }
+        counts.store_evicted_points = store.evicted_points();
+        counts.store_expired_points = store.expired_points();
         counts.journal_waiting_frames = self.commit.pending();
         counts.add_turn((self.clock)().saturating_duration_since(turn_began));
         shared.tally.publish();
@@ -743,6 +801,10 @@ mod tests {
         fn outcome(&self, number: u64) -> Outcome {
             let outcome = self.story().outcomes.get(number as usize).copied();
             outcome.unwrap_or(Outcome::Pending)
+        }
+
+        fn pending_bytes(&self) -> usize {
+            0
         }
 
         fn pending(&self) -> u64 {
@@ -1396,6 +1458,8 @@ mod tests {
         house.admit(Admission::Refused);
         house.send(&mut client, b"put k 1 1\nput k 1\n");
         let counts = house.counts();
+        let store = &house.event_loop.shared.store;
+        let bytes = store.bytes();
         let expected = Counts {
             connections_open: 2,
             connections_accepted: 2,
@@ -1405,6 +1469,10 @@ mod tests {
             requests_wrong: 3,
             requests_refused: 2,
             store_series: 2,
+            store_points: store.point_count() as u64,
+            store_points_bytes: bytes.points as u64,
+            store_keys_bytes: 6,
+            store_index_bytes: bytes.index as u64,
             connections_bytes: counts.connections_bytes,
             loop_turns: counts.loop_turns,
             ..Counts::default()

@@ -5,9 +5,11 @@ mod commit;
 mod connection;
 mod event_loop;
 mod line_buffer;
+mod rarely;
 mod ready_queue;
 mod stop;
 mod timeouts;
+mod upkeep;
 mod write_buffer;
 
 use std::net::SocketAddr;
@@ -104,11 +106,12 @@ impl Server {
     ///
     /// Those of [`bind`](Self::bind).
     pub fn bind_with(
-        config: Config,
+        mut config: Config,
         stop_handle: StopHandle,
         store: Store,
     ) -> Result<Server, Error> {
         config.check()?;
+        config.fit_to_memory_limit();
         let (store, journal) = match &config.data {
             Some(path) if store.series_count() == 0 => {
                 let (store, opened) = journal::open(path, &config)?;
