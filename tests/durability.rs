@@ -175,6 +175,69 @@ fn start(command: &mut Command) -> (Daemon, Vec<String>) {
     }
 }
 
+#[test]
+fn what_the_journal_does_is_counted() {
+    let folder = Folder::new("counted");
+    for (sync, puts_a_frame) in [(SyncPolicy::Always, 3), (SyncPolicy::Never, 1)] {
+        let server = Server::bind(Config {
+            listen: vec!["127.0.0.1:0".into()],
+            data: Some(folder.path().into()),
+            sync,
+            ..Config::default()
+        });
+        let server = server.expect("binds");
+        let (counters, stop) = (server.counters(), server.stop_handle());
+        let mut client = Client::connect(server.local_addrs()[0]);
+        let thread = thread::spawn(move || server.run());
+        for _ in 0..4 {
+            let puts = b"put k 1 1\n".repeat(puts_a_frame);
+            client.exchange(&puts, &OK.repeat(puts_a_frame));
+        }
+        let counts = counters.read();
+        let syncs = if sync == SyncPolicy::Always { 4 } else { 0 };
+        assert_eq!((counts.journal_syncs, counts.journal_failures), (syncs, 0));
+        assert_eq!(counts.journal_longest_sync_microseconds > 0, syncs > 0);
+        assert!(counts.journal_written_bytes > 4 * 16, "{counts}");
+        assert!(
+            counts.journal_bytes >= counts.journal_written_bytes,
+            "{counts}"
+        );
+        assert_eq!(counts.requests_put, 4 * puts_a_frame as u64);
+        stop.stop();
+        thread.join().expect("does not panic").expect("stops");
+        let counts = counters.read();
+        assert_eq!(
+            (counts.journal_syncs > syncs, counts.journal_waiting_frames),
+            (true, 0)
+        );
+        // The journal is short.
+        assert_eq!(counts.journal_checkpoint_time, 0);
+    }
+}
+
+#[test]
+fn checkpoints_are_counted() {
+    let folder = Folder::new("checkpoints");
+    let server = Server::bind(Config {
+        listen: vec!["127.0.0.1:0".into()],
+        data: Some(folder.path().into()),
+        journal_limit_bytes: 1,
+        ..Config::default()
+    });
+    let server = server.expect("binds");
+    let (counters, stop) = (server.counters(), server.stop_handle());
+    let mut client = Client::connect(server.local_addrs()[0]);
+    let thread = thread::spawn(move || server.run());
+    let start = Instant::now();
+    while counters.read().journal_checkpoint_time < 1_700_000_000 {
+        client.exchange(b"put k 1 1\n", OK);
+        assert!(start.elapsed() < DEADLINE, "{}", counters.read());
+    }
+    assert!(counters.read().journal_checkpoint_bytes > 0);
+    stop.stop();
+    thread.join().expect("does not panic").expect("stops");
+}
+
 const ENV_FOLDER: &str = "METRICD_TEST_FOLDER";
 const ENV_LIMIT: &str = "METRICD_TEST_JOURNAL_LIMIT";
 const ENV_SYNC: &str = "METRICD_TEST_SYNC";

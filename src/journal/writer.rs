@@ -410,6 +410,7 @@ impl<F: FileSystem> Writer<F> {
     /// Syncs the journal for the last time.
     pub fn close(mut self, now: Instant) -> io::Result<()> {
         self.end_journal(now);
+        self.publish();
         self.failure.map_or(Ok(()), Err)
     }
 

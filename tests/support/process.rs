@@ -1,5 +1,6 @@
 //! The program as a process of its own.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -43,6 +44,13 @@ impl Process {
     pub fn spawn_logging(command: &mut Command, stderr: Stdio, most_lines: usize) -> Process {
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(stderr);
+        // Those that are for the tests would be taken for options.
+        for (variable, _) in env::vars_os() {
+            let is_set = command.get_envs().any(|(set, _)| set == variable);
+            if variable.to_string_lossy().starts_with("METRICD_") && !is_set {
+                command.env_remove(variable);
+            }
+        }
         let mut child = command.spawn().expect("the program can be started");
         let stdout = lines_of(child.stdout.take(), usize::MAX);
         let stderr = lines_of(child.stderr.take(), most_lines);
