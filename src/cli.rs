@@ -290,9 +290,17 @@ impl Settings {
         let on_command_line: Vec<&str> = given.iter().map(|given| given.name).collect();
         for (variable, value) in environment {
             let variable = variable.to_string_lossy().into_owned();
+            let Some(rest) = variable.strip_prefix("METRICD_") else {
+                continue;
+            };
+            // Kubernetes sets these for a service that is called metricd.
+            let is_of_service = rest.starts_with("PORT") || rest.starts_with("SERVICE_");
             let is_meant = |(name, _): &&(&str, Kind)| variable_of(name) == variable;
-            if let Some((name, kind)) = OPTIONS.iter().find(is_meant) {
-                if !value.is_empty() && !on_command_line.contains(name) {
+            match OPTIONS.iter().find(is_meant) {
+                None if is_of_service => {}
+                None => self.ignored_variables.push(variable),
+                Some((name, _)) if value.is_empty() || on_command_line.contains(name) => {}
+                Some((name, kind)) => {
                     self.variables.push(variable.clone());
                     given.push(Given {
                         name,
@@ -301,12 +309,6 @@ impl Settings {
                         value: Some(value),
                     });
                 }
-            } else if let Some(rest) = variable.strip_prefix("METRICD_")
-                // Kubernetes sets these for a service that is called metricd.
-                && !rest.starts_with("PORT")
-                && !rest.starts_with("SERVICE_")
-            {
-                self.ignored_variables.push(variable);
             }
         }
     }
