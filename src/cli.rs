@@ -42,13 +42,20 @@ enum Kind {
 use Kind::{Bytes, Flag, Limit, Number, Other, Time};
 
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
-const OPTIONS: [(&str, Kind); 20] = [
+const OPTIONS: [(&str, Kind); 21] = [
     (
         "listen",
-        Other("HOST:PORT or [IPV6]:PORT", |settings, text| {
+        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
             for text in text.to_str()?.split(',') {
                 settings.config.listen.push(address(text)?);
             }
+            Some(())
+        }),
+    ),
+    (
+        "socket-mode",
+        Other("an octal number up to 777", |settings, text| {
+            settings.config.socket_mode = permissions(text.to_str()?)?;
             Some(())
         }),
     ),
@@ -162,8 +169,9 @@ metricd: a metrics server; numbers with a timestamp under a key, over TCP
 
 Usage: metricd [OPTION]...
 
-  --listen HOST:PORT      address to listen on, or [IPV6]:PORT; up to 1024, by
+  --listen ADDRESS        HOST:PORT, [IPV6]:PORT or unix:PATH; up to 1024, by
                           commas or more options [127.0.0.1:8888]
+  --socket-mode OCTAL     permissions of the files of Unix sockets [660]
   --log-level LEVEL       off, error, warn, info, debug or trace [info]
   --help, --version       print this, or the version, and exit
 
@@ -256,9 +264,6 @@ pub fn parse(
         if let (Some(Given { source, .. }), None) = (is_given(option), is_given(needed)) {
             return Err(format!("{source} needs --{needed}").into());
         }
-    }
-    if settings.config.listen.is_empty() {
-        settings.config.listen = Config::default().listen;
     }
     Ok(Command::Serve(Box::new(settings)))
 }
@@ -441,10 +446,19 @@ fn sync_policy(text: &str) -> Option<SyncPolicy> {
 
 /// Checks the form of an address. Whether its host exists shows when the server is bound.
 fn address(text: &str) -> Option<Listen> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return (!path.is_empty()).then(|| text.into());
+    }
     let (host, port) = text.rsplit_once(':')?;
     let is_name = !host.is_empty() && !host.contains(':');
     let is_bracketed = host.starts_with('[') && host.ends_with(']');
     ((is_name || is_bracketed) && port.parse::<u16>().is_ok()).then(|| text.into())
+}
+
+/// Permissions of a file.
+fn permissions(text: &str) -> Option<u32> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|&mode| mode <= 0o777)
 }
 
 #[cfg(test)]
@@ -561,7 +575,7 @@ mod tests {
         ];
         let read = settings("", &environment).expect("is taken");
         assert_eq!(read.ignored_variables, ["METRICD_LISTN", "METRICD_HELP"]);
-        assert_eq!(read.config, Config::default());
+        assert_eq!(read.config, Settings::default().config);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Listen {
     /// `HOST:PORT`, an IPv6 host in brackets. Port 0 lets the system choose. A host name stands for
     /// all of its addresses, `0.0.0.0` for all IPv4 addresses of the machine, and `[::]` for all
     /// IPv6 addresses.
+    ///
+    /// Or `unix:PATH`, a Unix socket. Its file appears with [`Config::socket_mode`] when clients can
+    /// connect, replaces that of a dead server, and is removed when the server stops.
     pub address: String,
     /// What clients that connect to it speak.
     pub protocol: Protocol,
@@ -31,6 +34,11 @@ pub struct Listen {
 pub enum Protocol {
     /// Requests of one line each, `put` and `get`, and replies that end in a blank line.
     Lines,
+}
+
+impl Listen {
+    /// What stands before the path of a Unix socket.
+    pub(crate) const UNIX: &str = "unix:";
 }
 
 impl<Address: Into<String>> From<Address> for Listen {
@@ -96,8 +104,13 @@ pub enum TimestampUnit {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses to listen on, 1 to 1,024. Default: the line protocol on `127.0.0.1:8888`.
+    /// Addresses to listen on, 1 to 1,024, those of [`Hooks::listeners`](crate::Hooks::listeners)
+    /// included. Default: the line protocol on `127.0.0.1:8888`.
     pub listen: Vec<Listen>,
+
+    /// Who may connect to Unix sockets: the permissions of their files. Default: 0o660, the user and
+    /// the group of the process.
+    pub socket_mode: u32,
 
     /// The folder in which points are kept; it is created if there is none. Without it, they live in
     /// memory alone. Default: none.
@@ -177,7 +190,7 @@ pub struct Config {
     pub kept_limit_bytes: usize,
 
     /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system
-    /// cannot limit these, this is the size of its send buffer. Default: 128 KiB.
+    /// cannot limit these, as on Unix sockets, this is the size of its send buffer. Default: 128 KiB.
     pub unsent_limit_bytes: usize,
 
     /// Bytes of replaced points that are kept for the readers of long replies, all together. Past
@@ -215,6 +228,16 @@ impl Config {
 
     /// The least that the memory limit may be set to: 8 MiB, a few times what an empty server takes.
     pub const MEMORY_LIMIT_MIN_BYTES: usize = 8 << 20;
+    /// How long a connection of TCP is silent before the system asks whether the peer is still there:
+    /// shorter than the five minutes after which many routers forget a connection, and for 10,000 idle
+    /// ones 83 packets a second.
+    pub(crate) const KEEPALIVE_TIME: Duration = Duration::from_secs(120);
+
+    /// How long it waits for an answer before it asks once more, …
+    pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+    /// … and how often it asks: a peer that has vanished is noticed after three minutes.
+    pub(crate) const KEEPALIVE_RETRIES: u32 = 3;
 
     /// Connections that are replied to at once, after one commit. More of them would wait for each
     /// other.
@@ -297,8 +320,9 @@ impl Config {
         }
     }
 
-    /// Says which field is out of its range, and what the range is.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Says which field is out of its range, and what the range is. `handed_in` is how many sockets
+    /// there are beside [`listen`](Self::listen).
+    pub(crate) fn check(&self, handed_in: usize) -> Result<(), Error> {
         let any = usize::MAX;
         let ms = |duration: Duration| usize::try_from(duration.as_millis()).unwrap_or(any);
         let sync_ms = match self.sync {
@@ -313,7 +337,7 @@ impl Config {
             (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
         );
         for (field, value, (least, most)) in [
-            ("listen", self.listen.len(), (1, 1_024)),
+            ("listen", self.listen.len() + handed_in, (1, 1_024)),
             ("sync", sync_ms, (1, any)),
             (
                 "memory_limit_bytes",
@@ -357,6 +381,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: vec!["127.0.0.1:8888".into()],
+            socket_mode: 0o660,
             data: None,
             sync: SyncPolicy::Every(Duration::from_secs(1)),
             salvage: false,

@@ -1,13 +1,14 @@
 //! A metrics server: one thread, one event loop, numbers with a timestamp under a key.
 //!
 //! Clients put points (`put palm.cpu 23.7 1150864247`) and get them back (`get palm.cpu`,
-//! `get *`) over a text protocol on TCP. This is the whole server as a library; the program of
-//! the same name is a command line around it.
+//! `get *`) over a text protocol on TCP or Unix sockets. This is the whole server as a library;
+//! the program of the same name is a command line around it.
 //!
 //! # Use
 //!
 //! [`run_server`] is the whole server as one call. To choose limits, learn the port or stop the
-//! server, bind a [`Server`] from a [`Config`]. A [`Store`] can be used alone.
+//! server, bind a [`Server`] from a [`Config`]. [`Hooks`] hand in sockets, and say how a start goes and
+//! that the loop goes round. A [`Store`] can be used alone.
 //!
 //! The library installs no logger, handles no signal, never exits the process, and spawns no thread
 //! but that of the journal ([`Config::data`]).
@@ -25,7 +26,7 @@
 //!
 //! | room | holds | does not know |
 //! |---|---|---|
-//! | `main.rs`, `cli.rs`, `logger.rs` | arguments and environment to [`Config`], signals, the exit status, the log | sockets, the store |
+//! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `counters.rs` | what is counted, and the handle to it | what it means |
 //! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
@@ -33,7 +34,9 @@
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
-//! | `server/acceptor.rs`, `server/stop.rs` | the listening sockets and their limits; the stop handle | connections |
+//! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
+//! | `server/listener.rs`, `server/socket_file.rs`, `server/socket.rs` | sockets that listen, of TCP and Unix; the file of a Unix socket; the socket of a client | what is spoken |
+//! | `server/hooks.rs` | what an embedding program hands in and is told | |
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
@@ -74,7 +77,7 @@ pub use config::{Config, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
 pub use counters::{Counters, Counts};
 pub use error::Error;
 pub use key::Key;
-pub use server::{Server, StopHandle};
+pub use server::{Address, Event, Hooks, Progress, Server, StopHandle};
 pub use store::{Bytes, Point, Put, Run, Snapshot, SnapshotError, Store};
 
 /// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.

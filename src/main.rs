@@ -4,6 +4,7 @@
 
 mod cli;
 mod logger;
+mod service;
 
 use std::env;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use metricd::{Error, Server, StopHandle, Store};
+use metricd::{Config, Error, Server, StopHandle, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
@@ -41,7 +42,10 @@ fn ignore_file_size_signal() -> io::Result<()> {
 }
 
 fn serve(settings: &Settings) -> Result<(), Error> {
-    // First of all, so that a signal that comes during the start stops the server when it runs.
+    // First of all, since sockets are handed over by the numbers of their descriptors.
+    let hooks = service::hooks().map_err(system("take over sockets"))?;
+    // Before anything that takes long, so that a signal that comes during the start stops the server
+    // when it runs.
     let stop_handle = handle_signals().map_err(system("handle signals"))?;
     ignore_file_size_signal().map_err(system("handle signals"))?;
     logger::install(settings.log_level).map_err(system("log"))?;
@@ -49,7 +53,13 @@ fn serve(settings: &Settings) -> Result<(), Error> {
         let ignored = settings.ignored_variables.join(", ");
         log::warn!("ignored, since metricd --help lists no such option: {ignored}");
     }
-    let store = Server::bind_with(settings.config.clone(), stop_handle, Store::new())?.run()?;
+    let mut config = settings.config.clone();
+    if config.listen.is_empty() && hooks.listeners.is_empty() {
+        config.listen = Config::default().listen;
+    }
+    let server = Server::bind_with_hooks(config, stop_handle, Store::new(), hooks)?;
+    service::tell_ready();
+    let store = server.run()?;
     // The system takes back all memory at once, which is faster than freeing it piece by piece.
     mem::forget(store);
     Ok(())

@@ -79,7 +79,7 @@ fn connections_and_bad_lines_are_logged_at_debug_only() {
 fn every_option_is_accepted() {
     let options = "--connection-limit 2 --line-limit 20 --read-buffer 10 --write-buffer 65536 \
         --unsent-limit 4096 --snapshot-limit 0 --accepts-per-turn 1 --events-per-turn 1 \
-        --memory-limit 1G --when-full refuse --retention 90d --timestamp-unit s \
+        --memory-limit 1G --when-full refuse --retention 99999d --timestamp-unit s \
         --idle-timeout 1h --stall-timeout never --stop-timeout 1 --log-level info";
     let daemon = Daemon::start(&options.split_whitespace().collect::<Vec<_>>());
     let (mut first, mut second, mut third) = (daemon.connect(), daemon.connect(), daemon.connect());
@@ -336,6 +336,11 @@ fn bad_usage_is_one_line_and_status_2() {
         (&["--listen", "127.0.0.1:65536"], "127.0.0.1:65536"),
         (&["--listen", "127.0.0.1:-1"], "127.0.0.1:-1"),
         (&["--listen", "127.0.0.1:0", "--listen", "::1"], "::1"),
+        (&["--listen", "unix:"], "unix:"),
+        (&["--socket-mode"], "--socket-mode"),
+        (&["--socket-mode", "rw"], "rw"),
+        (&["--socket-mode", "8"], "8"),
+        (&["--socket-mode", "1000"], "1000"),
         (&["--connection-limit"], "--connection-limit"),
         (&["--connection-limit", "many"], "many"),
         (&["--connection-limit", "many"], "--connection-limit"),
@@ -401,6 +406,8 @@ fn bad_usage_says_what_is_taken() {
     let cases: &[(&[&str], &str)] = &[
         (&["--listen"], "HOST:PORT"),
         (&["--listen", "nonsense"], "HOST:PORT"),
+        (&["--listen", "nonsense"], "unix:PATH"),
+        (&["--socket-mode", "1000"], "777"),
         (&too_many, "1024"),
         (&["--log-level"], "debug"),
         (&["--log-level", "loud"], "debug"),

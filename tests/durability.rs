@@ -187,7 +187,7 @@ fn what_the_journal_does_is_counted() {
         });
         let server = server.expect("binds");
         let (counters, stop) = (server.counters(), server.stop_handle());
-        let mut client = Client::connect(server.local_addrs()[0]);
+        let mut client = Client::connect(support::addresses_of(&server)[0]);
         let thread = thread::spawn(move || server.run());
         for _ in 0..4 {
             let puts = b"put k 1 1\n".repeat(puts_a_frame);
@@ -226,7 +226,7 @@ fn checkpoints_are_counted() {
     });
     let server = server.expect("binds");
     let (counters, stop) = (server.counters(), server.stop_handle());
-    let mut client = Client::connect(server.local_addrs()[0]);
+    let mut client = Client::connect(support::addresses_of(&server)[0]);
     let thread = thread::spawn(move || server.run());
     let start = Instant::now();
     while counters.read().journal_checkpoint_time < 1_700_000_000 {
@@ -1446,10 +1446,10 @@ fn puts_are_refused_while_the_disk_is_full() {
 #[test]
 fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
     let folder = Folder::new("descriptors");
-    let mut command = through_shell("trap '' XFSZ; ulimit -n 24;", "");
+    let mut command = through_shell("trap '' XFSZ; ulimit -n 28;", "");
     let (daemon, _) = start(command.arg("--data").arg(folder.path()));
     let (mut client, mut at) = (daemon.connect(), 0);
-    let _others: Vec<Client> = (0..24).map(|_| daemon.connect()).collect();
+    let _others: Vec<Client> = (0..28).map(|_| daemon.connect()).collect();
     let line = daemon.process.log_line().expect("there is no room for all");
     assert!(line.contains("further clients wait"), "{line}");
     limit_files(&daemon.process, Some(10));

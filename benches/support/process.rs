@@ -3,6 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -27,6 +30,8 @@ const REST_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Process {
     pub child: Child,
     pub address: SocketAddr,
+    /// Its Unix socket, if that is where it listens.
+    path: Option<PathBuf>,
     log: Receiver<String>,
 }
 
@@ -51,13 +56,18 @@ impl Process {
         let mut process = Process {
             child,
             address: *given.first().unwrap_or(&address),
+            path: None,
             log,
         };
         for address in given {
             process.await_accepting(address)?;
         }
         if given.is_empty() {
-            process.address = process.announced()?;
+            let announced = process.announced()?;
+            match announced.strip_prefix("unix:") {
+                Some(path) => process.path = Some(path.into()),
+                None => process.address = announced.parse()?,
+            }
         }
         Ok(process)
     }
@@ -73,12 +83,12 @@ impl Process {
         Ok(())
     }
 
-    fn announced(&self) -> Result<SocketAddr> {
+    fn announced(&self) -> Result<String> {
         loop {
             let line = self.log.recv_timeout(START_TIMEOUT);
             let line = line.context("it never said where it listens")?;
             if let Some((_, address)) = line.rsplit_once("listening on ") {
-                return Ok(address.trim().parse()?);
+                return Ok(address.trim().into());
             }
         }
     }
@@ -93,8 +103,15 @@ impl Process {
     /// Gives the server a moment to accept the connection: a full accept queue (50 is the
     /// shortest in use, Twisted's) would delay others by seconds.
     pub fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, START_TIMEOUT)?;
-        stream.set_nodelay(true)?;
+        let stream = match &self.path {
+            // All that is called is the same for either kind of socket.
+            Some(path) => OwnedFd::from(UnixStream::connect(path)?).into(),
+            None => {
+                let stream = TcpStream::connect_timeout(&self.address, START_TIMEOUT)?;
+                stream.set_nodelay(true)?;
+                stream
+            }
+        };
         thread::sleep(ACCEPT_TIME);
         Ok(stream)
     }

@@ -60,7 +60,7 @@ const fn server(
 }
 
 /// metricd first: the others are compared with it.
-pub static ALL: [Server; 13] = [
+pub static ALL: [Server; 14] = [
     server("metricd", "metricd --listen 127.0.0.1:0", Lines, &[]),
     server("ceiling", "{versus} --ceiling", Lines, NO_POINTS),
     server("reference", REFERENCE, Lines, &[Pipelining]),
@@ -70,6 +70,7 @@ pub static ALL: [Server; 13] = [
     server("memcached", MEMCACHED, Memcached, ONE_VALUE),
     server("VictoriaMetrics", VICTORIA, Graphite(Victoria), NO_ANSWER),
     server("carbon-cache", CARBON, Graphite(Carbon), NO_ANSWER),
+    server("metricd, Unix socket", ON_UNIX, Lines, NO_POINTS),
     server("metricd --sync 1", SYNC_EACH_SECOND, Lines, ONE_VALUE),
     server("metricd --sync always", SYNC_ALWAYS, Lines, ONE_VALUE),
     server("Redis everysec", REDIS_EVERYSEC, RedisSet, ONE_VALUE),
@@ -91,6 +92,8 @@ const ON_UVLOOP: &str = "env MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHO
 
 const REDIS: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' --appendonly no";
 
+const ON_UNIX: &str = "metricd --listen unix:{folder}/socket";
+
 /// On disk, in the folder for temporary files.
 const SYNC_EACH_SECOND: &str = "metricd --listen 127.0.0.1:0 --data {folder}/data --sync 1";
 const SYNC_ALWAYS: &str = "metricd --listen 127.0.0.1:0 --data {folder}/data --sync always";
@@ -109,9 +112,9 @@ const CARBON: &str =
     "carbon-cache --config={folder}/carbon.conf --logdir={folder} --nodaemon start";
 
 impl Server {
-    /// Whether points are on disk before puts are answered.
-    pub fn is_durable(&self) -> bool {
-        self.command.contains("sync")
+    /// Whether points are in memory alone, and the server is reached by TCP, as most are.
+    pub fn is_ordinary(&self) -> bool {
+        !self.command.contains("sync") && !self.command.contains("unix:")
     }
 
     pub fn can(&self, needs: &[Need]) -> bool {

@@ -55,7 +55,7 @@ pub fn write(report: &Report) -> Result<()> {
 /// The servers that are compared here; the others are in the tables beside this program.
 fn in_memory(report: &Report) -> impl Iterator<Item = &'static Server> {
     let servers = report.servers.iter().map(|(server, _)| *server);
-    servers.filter(|server| !server.is_durable())
+    servers.filter(|server| server.is_ordinary())
 }
 
 fn section(report: &Report) -> Result<String> {

@@ -49,7 +49,7 @@ use self::writer::Writer;
 use crate::config::Config;
 use crate::counters::Published;
 use crate::error::Error;
-use crate::server::{Admission, Commit, Outcome};
+use crate::server::{Admission, Commit, Event, Outcome};
 use crate::store::Store;
 
 /// The loop's end of a journal.
@@ -80,18 +80,23 @@ pub struct Opened<F: FileSystem = Folder> {
     limit_bytes: u64,
 }
 
-/// Takes a folder into use, and reads all points from it.
+/// Takes a folder into use, and reads all points from it. `on_event` is told how far it has come.
 ///
 /// # Errors
 ///
 /// If the folder or a file in it cannot be used. No file of points is changed then.
-pub fn open(path: &Path, config: &Config) -> Result<(Store, Opened), Error> {
+pub fn open(
+    path: &Path,
+    config: &Config,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<(Store, Opened), Error> {
     let error = |source| Error::Data {
         path: path.into(),
         source,
     };
     let mut folder = Folder::open(path).map_err(error)?;
-    let mut found = recovery::recover(&mut folder, config.salvage).map_err(error)?;
+    let found = recovery::recover_telling(&mut folder, config.salvage, on_event);
+    let mut found = found.map_err(error)?;
     let limit_bytes = config.journal_limit_bytes as u64;
     let writer = Writer::new(folder, config.sync, limit_bytes, &mut found).map_err(error)?;
     let opened = Opened {

@@ -10,10 +10,11 @@ use super::file_system::{FileSystem, retried};
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record;
+use crate::server::{Event, Progress};
 use crate::store::{ImageReader, Store};
 
-/// How often the progress of a long start is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the progress of a long start is told.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Copied at once.
 const COPY_BYTES: usize = 64 << 10;
@@ -33,7 +34,8 @@ pub struct Recovered {
 
 /// Reads the newest checkpoint of a folder and the journal after it. Files of the journal that were not
 /// ended are written once more, and ended. If it is to salvage what can be read of damaged files,
-/// copies of these are kept, and a checkpoint takes the place of all files.
+/// copies of these are kept, and a checkpoint takes the place of all files. `on_event` is told now and
+/// then how far it has come.
 ///
 /// Where the power failed, frames that were not synced may be missing at the end: they and those after
 /// them were not promised to survive, and are left out.
@@ -41,13 +43,21 @@ pub struct Recovered {
 /// # Errors
 ///
 /// With the name of the file, if one cannot be read or is damaged. Then nothing is changed.
-pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
+pub fn recover_telling<F: FileSystem>(
+    folder: &mut F,
+    salvages: bool,
+    on_event: &mut dyn FnMut(Event),
+) -> io::Result<Recovered> {
     let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
     let mut journals = files::numbers(folder, FileKind::Journal)?;
     journals.retain(|&number| checkpoint.is_none_or(|checkpoint| number >= checkpoint));
     let mut loading = Loading {
         next: 1,
-        times: Some((Instant::now(), Instant::now())),
+        telling: Some(Telling {
+            on_event,
+            began_at: Instant::now(),
+            told_at: Instant::now(),
+        }),
         ..Loading::default()
     };
     for (kind, number) in checkpoint
@@ -96,6 +106,12 @@ pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Reco
         folder.remove(PARTIAL)?;
     }
     Ok(recovered)
+}
+
+/// The same, and nobody is told.
+#[cfg(test)]
+pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
+    recover_telling(folder, salvages, &mut |_| {})
 }
 
 /// A file of the journal that was not ended, since the process was.
@@ -161,7 +177,7 @@ fn kept_name(name: &str) -> String {
 
 /// What is read so far.
 #[derive(Default)]
-pub struct Loading {
+pub struct Loading<'start> {
     store: Store,
     /// Number of the next frame of the journal.
     next: u64,
@@ -183,8 +199,16 @@ pub struct Loading {
     damaged: Vec<String>,
     /// Files of the journal that were not ended.
     unended: Vec<Unended>,
-    /// When the start began, and when its progress was last logged.
-    times: Option<(Instant, Instant)>,
+    /// Who is told how far it has come.
+    telling: Option<Telling<'start>>,
+}
+
+/// Who is told how far a start has come.
+struct Telling<'start> {
+    on_event: &'start mut dyn FnMut(Event),
+    began_at: Instant,
+    /// When it was last told.
+    told_at: Instant,
 }
 
 /// A place from which on a file cannot be read.
@@ -196,7 +220,7 @@ struct Damage {
     points_before: u64,
 }
 
-impl Loading {
+impl Loading<'_> {
     /// Reads a checkpoint; where it is damaged, the series before that.
     pub fn read_checkpoint<F: FileSystem>(
         &mut self,
@@ -222,7 +246,7 @@ impl Loading {
                 Ok(Some((_, piece))) => match image.take_in(piece) {
                     Ok(()) => {
                         self.points = image.points();
-                        self.log_progress(offset);
+                        self.tell_progress(offset);
                         continue;
                     }
                     Err(corrupt) => format!("at byte {offset}: {corrupt}"),
@@ -263,7 +287,7 @@ impl Loading {
                         Err(corrupt) => self.damaged(&name, format!("at byte {offset}: {corrupt}")),
                     }
                     bytes = reader.offset();
-                    self.log_progress(bytes);
+                    self.tell_progress(bytes);
                 }
                 // The power failed, and what was not synced is lost in part.
                 Err(error) if is_of_power_failure(&error) => {
@@ -343,21 +367,22 @@ impl Loading {
         Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 
-    /// Logs now and then how far the start has come.
-    fn log_progress(&mut self, read_bytes: u64) {
-        let Some((began_at, logged_at)) = &mut self.times else {
+    /// Logs and tells now and then how far the start has come.
+    fn tell_progress(&mut self, read_bytes: u64) {
+        let Some(telling) = &mut self.telling else {
             return;
         };
         let now = Instant::now();
-        if now.duration_since(*logged_at) >= LOG_INTERVAL {
-            *logged_at = now;
-            let share = 100 * (self.bytes + read_bytes) / self.total_bytes.max(1);
-            let seconds = now.duration_since(*began_at).as_secs().max(1);
-            let rate = self.points / seconds;
-            log::info!(
-                "loading: {} points, {share} %, {rate} points/s",
-                self.points
-            );
+        if now.duration_since(telling.told_at) >= TELL_INTERVAL {
+            telling.told_at = now;
+            let seconds = now.duration_since(telling.began_at).as_secs().max(1);
+            let progress = Progress {
+                points: self.points,
+                percent: 100 * (self.bytes + read_bytes) / self.total_bytes.max(1),
+                points_per_second: self.points / seconds,
+            };
+            log::info!("{progress}");
+            (telling.on_event)(Event::Loading(progress));
         }
     }
 }

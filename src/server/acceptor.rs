@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
-use socket2::{Domain, Socket, Type};
+use mio::{Registry, Token};
 
+use super::listener::{Address, Listener};
+use super::socket::Socket;
 use crate::config::{Config, Listen, Protocol};
 use crate::error::Error;
 
@@ -16,8 +18,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Acceptor {
     /// Each with what is spoken there.
-    listeners: Vec<(TcpListener, Protocol)>,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<(Listener, Protocol)>,
+    addresses: Vec<Address>,
     state: State,
     /// [`Config::accept_retry`].
     retry: Duration,
@@ -45,7 +47,7 @@ enum State {
 /// The result of trying to accept a client.
 pub enum Accepted {
     /// A client, and what is spoken where it came in.
-    Client(TcpStream, Protocol),
+    Client(Socket, Protocol),
     /// The client was gone before it was accepted.
     Gone,
     /// No client is waiting, or there is no room for one.
@@ -53,18 +55,30 @@ pub enum Accepted {
 }
 
 impl Acceptor {
-    /// Listens on every address that each of [`Config::listen`] resolves to.
-    pub fn bind(config: &Config, registry: &Registry, token: Token) -> Result<Acceptor, Error> {
-        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    /// Listens on the sockets that were handed in, and on every address that each of
+    /// [`Config::listen`] resolves to.
+    pub fn bind(
+        config: &Config,
+        handed_in: Vec<OwnedFd>,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Acceptor, Error> {
+        let mut listeners = Vec::new();
+        for socket in handed_in {
+            let listener = Listener::handed_in(socket, config);
+            let listener =
+                listener.map_err(Error::system("listen on a socket that was handed in"))?;
+            listeners.push((listener, Protocol::Lines));
+        }
         for Listen { address, protocol } in &config.listen {
-            for mut listener in listen_on(address)? {
-                let bound_to = listener.local_addr();
-                addresses.push(bound_to.map_err(Error::system("read an address"))?);
-                registry
-                    .register(&mut listener, token, Interest::READABLE)
-                    .map_err(Error::system("watch a listening socket"))?;
-                listeners.push((listener, *protocol));
-            }
+            let listening = listen_on(address, config)?.into_iter();
+            listeners.extend(listening.map(|listener| (listener, *protocol)));
+        }
+        let mut addresses = Vec::new();
+        for (listener, _) in &mut listeners {
+            addresses.push(listener.address().clone());
+            let registered = listener.register(registry, token);
+            registered.map_err(Error::system("watch a listening socket"))?;
         }
         Ok(Acceptor {
             listeners,
@@ -83,7 +97,7 @@ impl Acceptor {
         self.state = State::Quiet;
     }
 
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -133,8 +147,8 @@ impl Acceptor {
             let (listener, protocol) = &self.listeners[turn];
             match listener.accept() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Ok((stream, _peer)) => {
-                    let client = Accepted::Client(stream, *protocol);
+                Ok(socket) => {
+                    let client = Accepted::Client(socket, *protocol);
                     // Next time the other listeners come first.
                     self.listeners.rotate_left(turn + 1);
                     self.state = State::Waiting;
@@ -189,8 +203,9 @@ fn is_of_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// Listens on every address that `address` resolves to and that this machine has.
-fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
+/// Listens on the path of a Unix socket, or on every address that `address` resolves to and that this
+/// machine has.
+fn listen_on(address: &str, config: &Config) -> Result<Vec<Listener>, Error> {
     let resolve_error = |source| Error::Resolve {
         address: address.into(),
         source,
@@ -199,10 +214,14 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
         address: address.into(),
         source,
     };
+    if let Some(path) = address.strip_prefix(Listen::UNIX) {
+        let listener = Listener::unix(Path::new(path), config).map_err(listen_error)?;
+        return Ok(vec![listener]);
+    }
     let mut listeners = Vec::new();
     let mut missing = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for socket_address in address.to_socket_addrs().map_err(resolve_error)? {
-        match listen(socket_address) {
+        match Listener::tcp(socket_address, config) {
             Ok(listener) => listeners.push(listener),
             Err(error) => match error.kind() {
                 // The machine has the address, and does not let the server listen on it.
@@ -220,36 +239,10 @@ fn listen_on(address: &str) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // So that the same port of IPv4 can be listened on as well.
-        socket.set_only_v6(true)?;
-    }
-    // A port whose last connections are still closing can be taken again.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    // The queue is as long as the system allows. A client that finds it full tries again a second
-    // later.
-    socket.listen(i32::MAX)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use mio::Poll;
-    use std::net::Ipv6Addr;
-
-    #[test]
-    fn ipv6_sockets_leave_ipv4_to_others() {
-        // Only a socket for all addresses of IPv6 could take those of IPv4 as well.
-        match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))) {
-            Ok(listener) => assert!(socket2::SockRef::from(&listener).only_v6().unwrap()),
-            Err(error) => eprintln!("not tested without IPv6: {error}"),
-        }
-    }
 
     #[test]
     fn being_full_is_tried_again_and_logged_again_when_it_is_time() {
@@ -261,7 +254,7 @@ mod tests {
             ..Config::default()
         };
         let poll = Poll::new().unwrap();
-        let mut acceptor = Acceptor::bind(&config, poll.registry(), Token(0)).unwrap();
+        let mut acceptor = Acceptor::bind(&config, Vec::new(), poll.registry(), Token(0)).unwrap();
         let (start, tick) = (Instant::now(), Duration::from_nanos(1));
         assert!(!acceptor.is_waiting() && acceptor.retry_at().is_none());
         acceptor.wake();

@@ -3,21 +3,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::net::Shutdown;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
-use socket2::SockRef;
 
 use super::acceptor::Accepted;
 use super::commit::{Admission, Commit, Outcome, Recorder};
-use super::connection::{Connection, Next, Shared, Stream};
+use super::connection::{Connection, Next, Shared};
+use super::hooks;
 use super::rarely::Rarely;
 use super::ready_queue::ReadyQueue;
+use super::socket::Socket;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
 use super::upkeep::Upkeep;
@@ -69,11 +68,13 @@ pub struct EventLoop {
     cut_off_log: Rarely,
     shed_log: Rarely,
     upkeep: Upkeep,
+    /// When to say that the loop goes round.
+    alive_due: Option<Instant>,
 }
 
 /// A connection and what the loop knows of it.
 struct Client {
-    connection: Connection<TcpStream>,
+    connection: Connection<Socket>,
     /// What it is registered for with the poll.
     interest: Interest,
     standing: Standing,
@@ -137,6 +138,7 @@ impl EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),
             upkeep: Upkeep::new(&server.config, SystemTime::now),
+            alive_due: server.hooks.alive_interval.map(|_| clock()),
             server,
             commit,
             clock,
@@ -200,6 +202,7 @@ impl EventLoop {
         self.commit.look(false);
         let began = (self.clock)();
         self.timeouts.set_now(began);
+        self.say_alive();
         self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {
             self.begin_stopping();
@@ -225,9 +228,23 @@ impl EventLoop {
             stopping,
             self.timeouts.wake_at(),
             self.upkeep.wake_at(&self.shared),
+            self.alive_due,
         ];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since((self.clock)()))
+    }
+
+    /// Tells the program around the server, when it is time, that the loop goes round.
+    fn say_alive(&mut self) {
+        let Some(due) = self.alive_due else {
+            return;
+        };
+        let now = (self.clock)();
+        if now >= due {
+            (self.server.hooks.on_event)(hooks::Event::Alive);
+            let interval = self.server.hooks.alive_interval;
+            self.alive_due = interval.and_then(|interval| now.checked_add(interval));
+        }
     }
 
     /// Whether the first replies that wait for a commit wait no longer.
@@ -302,8 +319,8 @@ impl EventLoop {
             match self.server.acceptor.accept(now, self.clients.len(), limit) {
                 Accepted::None => return,
                 Accepted::Gone => {}
-                Accepted::Client(stream, protocol) => {
-                    if let Err(error) = self.add_client(stream, protocol) {
+                Accepted::Client(socket, protocol) => {
+                    if let Err(error) = self.add_client(socket, protocol) {
                         log::debug!("cannot serve a client that connected: {error}");
                     }
                 }
@@ -311,17 +328,15 @@ impl EventLoop {
         }
     }
 
-    fn add_client(&mut self, mut stream: TcpStream, protocol: Protocol) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        limit_unsent(&stream, self.config().unsent_limit_bytes)?;
+    fn add_client(&mut self, mut socket: Socket, protocol: Protocol) -> io::Result<()> {
         let entry = self.clients.vacant_entry();
         self.server
             .poll
             .registry()
-            .register(&mut stream, Token(entry.key()), READ_INTEREST)?;
+            .register(&mut socket, Token(entry.key()), READ_INTEREST)?;
         log::debug!("connection {} opened", entry.key());
         entry.insert(Client {
-            connection: Connection::new(stream, protocol),
+            connection: Connection::new(socket, protocol),
             interest: READ_INTEREST,
             standing: Standing::Idle,
             still_since: self.timeouts.arm(Stillness::Idle),
@@ -637,6 +652,7 @@ impl EventLoop {
     fn begin_stopping(&mut self) {
         log::info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
+        (self.server.hooks.on_event)(hooks::Event::Stopping);
         self.make_all_ready(|client| {
             client.connection.begin_closing();
             true
@@ -665,26 +681,6 @@ fn count_owed(clients: &Slab<Client>) -> usize {
         matches!(client.standing, Standing::Answered { .. }) || client.connection.owes()
     };
     clients.iter().filter(|(_, client)| owes(client)).count()
-}
-
-/// Limits the bytes that wait in the system to be sent, which could grow to megabytes for a client
-/// that does not read. Bytes in flight do not count, so clients that read are not slowed down.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    SockRef::from(stream).set_tcp_notsent_lowat(bytes)
-}
-
-/// The same on systems that have one limit for both.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn limit_unsent(stream: &TcpStream, bytes: usize) -> io::Result<()> {
-    SockRef::from(stream).set_send_buffer_size(bytes)
-}
-
-impl Stream for TcpStream {
-    fn end_output(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
 }
 
 impl Client {
@@ -871,7 +867,7 @@ mod tests {
         }
 
         fn connect(&mut self) -> Client {
-            let address = self.event_loop.server.local_addrs()[0];
+            let address = self.event_loop.server.local_addrs()[0].tcp().expect("TCP");
             let stream = std::net::TcpStream::connect(address).expect("listens");
             stream.set_nonblocking(true).expect("takes the mode");
             // What is sent is there at once.
@@ -1489,7 +1485,8 @@ mod tests {
             ..Config::default()
         };
         let server = Server::bind(config).expect("binds");
-        let (address, stop) = (server.local_addrs()[0], server.stop_handle());
+        let address = server.local_addrs()[0].tcp().expect("TCP");
+        let stop = server.stop_handle();
         let waker = Waker::new(server.poll.registry(), COMMITTED).expect("a waker");
         let told = Told::default();
         let commit = told.clone();
@@ -1507,15 +1504,5 @@ mod tests {
         stop.stop();
         let store = running.join().expect("does not panic").expect("stops");
         assert_eq!((&reply[..], store.point_count()), (OK, 1));
-    }
-
-    #[test]
-    fn what_waits_unsent_is_limited() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let stream = TcpStream::connect(address).expect("listens");
-        limit_unsent(&stream, 5_000).expect("takes the limit");
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().ok(), Some(5_000));
     }
 }

@@ -4,15 +4,19 @@ mod acceptor;
 mod commit;
 mod connection;
 mod event_loop;
+mod hooks;
 mod line_buffer;
+mod listener;
 mod rarely;
 mod ready_queue;
+mod socket;
+mod socket_file;
 mod stop;
 mod timeouts;
 mod upkeep;
 mod write_buffer;
 
-use std::net::SocketAddr;
+use std::mem;
 use std::time::Instant;
 
 use mio::net::UnixStream;
@@ -22,7 +26,9 @@ use self::acceptor::Acceptor;
 use self::commit::InMemory;
 pub use self::commit::{Admission, Commit, Outcome, Recorder};
 use self::event_loop::EventLoop;
+pub use self::hooks::{Event, Hooks, Progress};
 pub use self::line_buffer::{Line, LineBuffer};
+pub use self::listener::Address;
 pub use self::stop::StopHandle;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -69,6 +75,7 @@ pub struct Server {
     stop_requests: UnixStream,
     report_requests: UnixStream,
     counters: Counters,
+    hooks: Hooks,
     store: Store,
     /// Where what is put is to be kept.
     journal: Option<journal::Opened>,
@@ -106,15 +113,30 @@ impl Server {
     ///
     /// Those of [`bind`](Self::bind).
     pub fn bind_with(
-        mut config: Config,
+        config: Config,
         stop_handle: StopHandle,
         store: Store,
     ) -> Result<Server, Error> {
-        config.check()?;
+        Server::bind_with_hooks(config, stop_handle, store, Hooks::default())
+    }
+
+    /// Like [`bind_with`](Self::bind_with), for a program that has sockets for it already, or wants
+    /// to be told what it does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), and if one of the sockets cannot be listened on.
+    pub fn bind_with_hooks(
+        mut config: Config,
+        stop_handle: StopHandle,
+        store: Store,
+        mut hooks: Hooks,
+    ) -> Result<Server, Error> {
+        config.check(hooks.listeners.len())?;
         config.fit_to_memory_limit();
         let (store, journal) = match &config.data {
             Some(path) if store.series_count() == 0 => {
-                let (store, opened) = journal::open(path, &config)?;
+                let (store, opened) = journal::open(path, &config, &mut hooks.on_event)?;
                 (store, Some(opened))
             }
             Some(_) => return Err(Error::FilledStore),
@@ -129,7 +151,8 @@ impl Server {
                 .register(requests, token, Interest::READABLE)
                 .map_err(Error::system("watch for requests to stop"))?;
         }
-        let acceptor = Acceptor::bind(&config, poll.registry(), LISTENERS)?;
+        let handed_in = mem::take(&mut hooks.listeners);
+        let acceptor = Acceptor::bind(&config, handed_in, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
             poll,
@@ -138,14 +161,15 @@ impl Server {
             stop_requests,
             report_requests,
             counters: Counters::default(),
+            hooks,
             store,
             journal,
         })
     }
 
-    /// The addresses that the server is bound to. Where the configured port is 0, this is the port
+    /// The addresses that the server is bound to: first those of sockets that were handed in. Where the configured port is 0, this is the port
     /// that the system chose.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub fn local_addrs(&self) -> &[Address] {
         self.acceptor.addresses()
     }
 

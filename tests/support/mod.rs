@@ -10,7 +10,11 @@ pub mod process;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,6 +33,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// All of them.
     pub addresses: Vec<SocketAddr>,
+    /// Its Unix socket, which clients connect to if there is one.
+    path: Option<PathBuf>,
     stop: StopHandle,
     /// Carries nothing: its sender is dropped when the thread ends.
     ended: mpsc::Receiver<()>,
@@ -40,12 +46,19 @@ impl Running {
         Running::start_with(Config::default())
     }
 
-    /// Starts a server with these limits, on a free port of 127.0.0.1.
+    /// Starts a server with these limits, on a free port of 127.0.0.1, and on a Unix socket if that is
+    /// what these tests are about.
     pub fn start_with(config: Config) -> Running {
-        Running::start_listening(Config {
-            listen: vec!["127.0.0.1:0".into()],
-            ..config
-        })
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let mut listen = vec!["127.0.0.1:0".into()];
+        let path = (env!("CARGO_CRATE_NAME") == "wire_unix").then(|| {
+            let number = STARTED.fetch_add(1, Ordering::Relaxed);
+            temporary_path(&format!("wire-{number}.sock"))
+        });
+        listen.extend(path.iter().map(|path| unix_address(path).into()));
+        let mut running = Running::start_listening(Config { listen, ..config });
+        running.path = path;
+        running
     }
 
     /// Starts a server on the addresses that the configuration names.
@@ -57,7 +70,7 @@ impl Running {
             let server = Server::bind(config)?;
             let handle = server.stop_handle();
             started
-                .send((server.local_addrs().to_vec(), handle))
+                .send((addresses_of(&server), handle))
                 .expect("the test waits for it");
             server.run().map(drop)
         });
@@ -65,6 +78,7 @@ impl Running {
         Running {
             address: addresses[0],
             addresses,
+            path: None,
             stop,
             ended,
             thread: Some(thread),
@@ -73,7 +87,10 @@ impl Running {
 
     /// A new connection to the server, whose reads and writes fail after [`DEADLINE`].
     pub fn connect(&self) -> Client {
-        Client::connect(self.address)
+        match &self.path {
+            Some(path) => Client::connect_unix(path),
+            None => Client::connect(self.address),
+        }
     }
 
     /// Asks the server to stop, as a signal would.
@@ -93,6 +110,22 @@ impl Running {
         let thread = self.thread.take().expect("joined once");
         thread.join().expect("the server does not panic")
     }
+}
+
+/// A path in the folder for temporary files, which is short enough for a socket, for this process alone.
+pub fn temporary_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("metricd-{}-{name}", std::process::id()))
+}
+
+/// The address of a Unix socket, as an option takes it.
+pub fn unix_address(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+/// Where a server listens on TCP.
+pub fn addresses_of(server: &Server) -> Vec<SocketAddr> {
+    let addresses = server.local_addrs().iter();
+    addresses.filter_map(|address| address.tcp()).collect()
 }
 
 impl Drop for Running {
@@ -123,6 +156,17 @@ impl Client {
         TcpStream::connect_timeout(&address, DEADLINE)
             .expect("connects")
             .into()
+    }
+
+    pub fn connect_unix(path: impl AsRef<Path>) -> Client {
+        UnixStream::connect(path).expect("connects").into()
+    }
+
+    fn with_timeouts(stream: TcpStream) -> Client {
+        let deadline = Some(DEADLINE);
+        stream.set_read_timeout(deadline).expect("takes a timeout");
+        stream.set_write_timeout(deadline).expect("takes a timeout");
+        Client { stream }
     }
 
     #[track_caller]
@@ -262,14 +306,15 @@ impl Client {
 
 impl From<TcpStream> for Client {
     fn from(stream: TcpStream) -> Client {
-        stream
-            .set_read_timeout(Some(DEADLINE))
-            .expect("takes a timeout");
-        stream
-            .set_write_timeout(Some(DEADLINE))
-            .expect("takes a timeout");
         stream.set_nodelay(true).expect("takes nodelay");
-        Client { stream }
+        Client::with_timeouts(stream)
+    }
+}
+
+impl From<UnixStream> for Client {
+    fn from(stream: UnixStream) -> Client {
+        // All that is called is the same for either kind of socket.
+        Client::with_timeouts(OwnedFd::from(stream).into())
     }
 }
 

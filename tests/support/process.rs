@@ -44,6 +44,11 @@ impl Process {
     pub fn spawn_logging(command: &mut Command, stderr: Stdio, most_lines: usize) -> Process {
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(stderr);
+        Process::spawn_as_told(command, most_lines)
+    }
+
+    /// With the standard streams that the command has.
+    pub fn spawn_as_told(command: &mut Command, most_lines: usize) -> Process {
         // Those that are for the tests would be taken for options.
         for (variable, _) in env::vars_os() {
             let is_set = command.get_envs().any(|(set, _)| set == variable);
@@ -307,14 +312,19 @@ impl Daemon {
     }
 }
 
-/// Reads the next line of the log, which must say where the process listens.
+/// Reads the next line of the log, which must say where the process listens on TCP.
 #[track_caller]
 pub fn listening_line(process: &Process) -> SocketAddr {
+    let address = listening_text(process);
+    address.parse().unwrap_or_else(|_| panic!("{address}"))
+}
+
+/// Reads the next line of the log, which must say where the process listens.
+#[track_caller]
+pub fn listening_text(process: &Process) -> String {
     let line = process.log_line().expect("listens");
-    let (_, address) = line
-        .rsplit_once("listening on ")
-        .unwrap_or_else(|| panic!("{line}"));
-    address.parse().unwrap_or_else(|_| panic!("{line}"))
+    let address = line.rsplit_once("listening on ");
+    address.unwrap_or_else(|| panic!("{line}")).1.into()
 }
 
 /// The program on a free port, started by a shell that runs `first`, with these redirections.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use metricd::{Config, Point, Server, StopHandle, Store};
 
 use crate::oracle::Oracle;
-use crate::support::{Client, DEADLINE, OK, Running, assert_same};
+use crate::support::{Client, DEADLINE, OK, Running, addresses_of, assert_same};
 
 /// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(1_000);
@@ -306,7 +306,7 @@ fn one_server_listens_on_all_addresses_of_ipv4_and_ipv6_on_the_same_port() {
     let mut attempts = (0..ATTEMPTS).map(bind);
     let server = attempts.find_map(Result::ok).expect("both are bound");
     assert_eq!(server.local_addrs().len(), 2);
-    let port = server.local_addrs()[0].port();
+    let port = addresses_of(&server)[0].port();
     let stop = server.stop_handle();
     let client = thread::spawn(move || {
         let _stop = StopOnDrop(stop);
@@ -332,7 +332,7 @@ fn a_store_that_is_handed_in_is_served_and_keeps_what_is_put() {
         let stop = StopHandle::new().expect("there are descriptors left");
         let config = listening_on("127.0.0.1:0");
         let server = Server::bind_with(config, stop, store).expect("binds");
-        let (address, stop) = (server.local_addrs()[0], StopOnDrop(server.stop_handle()));
+        let (address, stop) = (addresses_of(&server)[0], StopOnDrop(server.stop_handle()));
         let client = thread::spawn(move || {
             let _stop = stop;
             let mut client = Client::connect(address);
