@@ -35,7 +35,7 @@
 //! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
-//! | `server/listener.rs`, `server/socket_file.rs`, `server/socket.rs` | sockets that listen, of TCP and Unix; the file of a Unix socket; the socket of a client | what is spoken |
+//! | `server/listener.rs`, `server/socket_file.rs` | a socket that listens, of TCP or Unix; the file of a Unix socket | what is spoken |
 //! | `server/hooks.rs` | what an embedding program hands in and is told | |
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |

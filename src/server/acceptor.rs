@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
-use super::listener::{Address, Listener};
-use super::socket::Socket;
+use super::listener::{Address, Listener, Socket};
 use crate::config::{Config, Listen, Protocol};
 use crate::error::Error;
 

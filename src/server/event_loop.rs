@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::net::Shutdown;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,11 +13,11 @@ use slab::Slab;
 
 use super::acceptor::Accepted;
 use super::commit::{Admission, Commit, Outcome, Recorder};
-use super::connection::{Connection, Next, Shared};
+use super::connection::{Connection, Next, Shared, Stream};
 use super::hooks;
+use super::listener::Socket;
 use super::rarely::Rarely;
 use super::ready_queue::ReadyQueue;
-use super::socket::Socket;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
 use super::upkeep::Upkeep;
@@ -681,6 +682,12 @@ fn count_owed(clients: &Slab<Client>) -> usize {
         matches!(client.standing, Standing::Answered { .. }) || client.connection.owes()
     };
     clients.iter().filter(|(_, client)| owes(client)).count()
+}
+
+impl Stream for Socket {
+    fn end_output(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
 }
 
 impl Client {

@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
-use super::socket::Socket;
 use super::socket_file::SocketFile;
 use crate::config::Config;
 
@@ -50,6 +49,10 @@ impl fmt::Display for Address {
         }
     }
 }
+
+/// The socket of a client, of TCP or Unix. To read, to write, to shut down and to register are the same
+/// calls of the system for either, so the standard library's type of the one serves both.
+pub type Socket = TcpStream;
 
 /// A socket that clients connect to.
 #[derive(Debug)]
@@ -143,11 +146,11 @@ impl Listener {
     /// Accepts the next client.
     pub fn accept(&self) -> io::Result<Socket> {
         match &self.socket {
-            Listening::Tcp(listener) => Ok(Socket::Tcp(listener.accept()?.0)),
+            Listening::Tcp(listener) => Ok(listener.accept()?.0),
             Listening::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 SockRef::from(&stream).set_send_buffer_size(self.unsent_limit_bytes)?;
-                Ok(Socket::Unix(stream))
+                Ok(Socket::from_std(OwnedFd::from(stream).into()))
             }
         }
     }
@@ -220,10 +223,7 @@ mod tests {
                     accepted => break accepted.unwrap(),
                 }
             };
-            let Socket::Tcp(accepted) = &accepted else {
-                panic!("{accepted:?}")
-            };
-            let accepted = SockRef::from(accepted);
+            let accepted = SockRef::from(&accepted);
             assert!(accepted.keepalive().unwrap() && accepted.tcp_nodelay().unwrap());
             assert_eq!(
                 accepted.tcp_keepalive_time().unwrap(),

@@ -9,7 +9,6 @@ mod line_buffer;
 mod listener;
 mod rarely;
 mod ready_queue;
-mod socket;
 mod socket_file;
 mod stop;
 mod timeouts;
