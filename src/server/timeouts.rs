@@ -23,9 +23,7 @@ pub struct Timeouts {
     started: Instant,
     idle: Option<u32>,
     stall: Option<u32>,
-    now: u32,
-    /// The time, rounded up, so that no timeout ends early.
-    rounded_up: u32,
+    now: Instant,
     /// No connection is to be looked at earlier.
     next: Option<u32>,
     /// Keys from here on are still to be looked at.
@@ -42,8 +40,7 @@ impl Timeouts {
             started: now,
             idle: config.idle_timeout.map(whole_seconds),
             stall: config.stall_timeout.map(whole_seconds),
-            now: 0,
-            rounded_up: 0,
+            now,
             next: None,
             unseen: None,
         }
@@ -51,16 +48,31 @@ impl Timeouts {
 
     /// Says what time it is.
     pub fn set_now(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.started);
-        self.now = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
-        self.rounded_up = whole_seconds(passed);
+        self.now = now;
     }
 
-    /// To be called when a connection begins to be still; returns since when it is.
+    fn now(&self) -> u32 {
+        let passed = self.now.saturating_duration_since(self.started);
+        u32::try_from(passed.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// To be called when a connection begins to be still; returns since when it is, rounded up, so
+    /// that no timeout ends early.
+    #[inline]
     pub fn arm(&mut self, stillness: Stillness) -> u32 {
-        let since = self.rounded_up;
+        if self.timeout(stillness).is_none() {
+            return 0;
+        }
+        let since = whole_seconds(self.now.saturating_duration_since(self.started));
         self.look_later(stillness, since);
         since
+    }
+
+    fn timeout(&self, stillness: Stillness) -> Option<u32> {
+        match stillness {
+            Stillness::Idle => self.idle,
+            Stillness::Stalled | Stillness::Lingering => self.stall,
+        }
     }
 
     /// Sees to it that a connection is looked at when it is due. One that stalls is looked at before:
@@ -73,19 +85,15 @@ impl Timeouts {
             Stillness::Idle | Stillness::Lingering => due,
             Stillness::Stalled => {
                 let most = ((due - since) / 16).max(1);
-                let wait = self.now.saturating_sub(since).clamp(1, most);
-                due.min(self.now.max(since).saturating_add(wait))
+                let now = self.now().max(since);
+                due.min(now.saturating_add((now - since).clamp(1, most)))
             }
         };
         self.next = Some(self.next.map_or(look, |next| next.min(look)));
     }
 
     fn due(&self, stillness: Stillness, since: u32) -> Option<u32> {
-        let timeout = match stillness {
-            Stillness::Idle => self.idle,
-            Stillness::Stalled | Stillness::Lingering => self.stall,
-        };
-        Some(since.saturating_add(timeout?))
+        Some(since.saturating_add(self.timeout(stillness)?))
     }
 
     /// When to take a turn, event or not.
@@ -102,7 +110,7 @@ impl Timeouts {
     /// The keys below `end` that are to be looked at in this turn. Once all of them were, those that
     /// are still have armed the timeout again.
     pub fn keys_to_look_at(&mut self, end: usize) -> Range<usize> {
-        if self.unseen.is_none() && self.next.is_some_and(|next| next <= self.now) {
+        if self.unseen.is_none() && self.next.is_some_and(|next| next <= self.now()) {
             (self.unseen, self.next) = (Some(0), None);
         }
         let first = self.unseen.unwrap_or(end);
@@ -114,7 +122,7 @@ impl Timeouts {
     /// Whether a connection that is still has been so for too long. If not, it is looked at later.
     pub fn is_over(&mut self, stillness: Stillness, since: u32) -> bool {
         let due = self.due(stillness, since);
-        let is_over = due.is_some_and(|due| due <= self.now);
+        let is_over = due.is_some_and(|due| due <= self.now());
         if !is_over {
             self.look_later(stillness, since);
         }
@@ -124,7 +132,9 @@ impl Timeouts {
 
 /// Rounded up.
 fn whole_seconds(duration: Duration) -> u32 {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let seconds = duration
+        .as_secs()
+        .saturating_add((duration.subsec_nanos() > 0).into());
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
@@ -182,6 +192,20 @@ mod tests {
         assert_eq!(looks[..7], [1, 2, 4, 8, 16, 32, 50]);
         assert_eq!(looks[looks.len() - 2..], [284, 300]);
         assert_eq!(looks.len(), 5 + 14 + 2);
+    }
+
+    #[test]
+    fn the_longest_timeouts_never_end() {
+        let start = Instant::now();
+        let config = Config {
+            idle_timeout: Some(Duration::MAX),
+            ..Config::default()
+        };
+        let mut timeouts = Timeouts::new(&config, start);
+        timeouts.set_now(start + Duration::from_secs(1 << 31));
+        let since = timeouts.arm(Stillness::Idle);
+        assert!(!timeouts.is_over(Stillness::Idle, since));
+        assert!(timeouts.wake_at() > Some(start + Duration::from_secs(1 << 31)));
     }
 
     #[test]
