@@ -35,9 +35,6 @@ const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const READ_INTEREST: Interest = Interest::READABLE;
 
-/// The longest wait for an event when a timer is due later: mio takes milliseconds of 31 bits.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
-
 /// How long a commit may take to end when there is no time left: less than anyone notices.
 const CLOSE_WAIT: Duration = Duration::from_millis(50);
 
@@ -235,8 +232,7 @@ impl EventLoop {
             self.alive_due,
         ];
         let due = due.into_iter().flatten().min()?;
-        let wait = due.saturating_duration_since((self.clock)());
-        Some(wait.min(LONGEST_WAIT))
+        Some(due.saturating_duration_since((self.clock)()))
     }
 
     /// Tells the program around the server, when it is time, that the loop goes round.
@@ -1429,18 +1425,6 @@ mod tests {
         // The slab has room for more.
         house.settle();
         assert_eq!(house.event_loop.timeout(), None);
-    }
-
-    #[test]
-    fn a_timer_that_is_due_in_a_year_wakes_the_loop_each_day() {
-        let year = 365 * 24 * 3_600;
-        let mut house = House::new(with_timeouts(Some(year), None));
-        let _client = house.connect();
-        assert_eq!(house.event_loop.timeout(), Some(LONGEST_WAIT));
-        house.pass(year - 1);
-        assert_eq!(house.event_loop.clients.len(), 1);
-        house.pass(year);
-        assert_eq!(house.event_loop.clients.len(), 0);
     }
 
     #[test]
