@@ -20,7 +20,8 @@ macro_rules! counts {
         impl Counts {
             /// Each count after its name.
             fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($field), self.$field)),+].into_iter()
+                const NAMES: &[&str] = &[$(stringify!($field)),+];
+                NAMES.iter().copied().zip([$(self.$field),+])
             }
         }
 
