@@ -244,20 +244,21 @@ impl Store {
                 .map(|(&place, put)| (place, put.timestamp)),
         );
         for ((&mut place, put), placed) in places.iter_mut().zip(puts).zip(placed) {
-            *placed = match self.put_at(place, put) {
-                Some(placed) => placed,
-                None => self.put_unguessed(self.index.hash(put.key), put),
+            *placed = if self.put_at(place, put) {
+                Placed::At(place as u32)
+            } else {
+                self.put_unguessed(self.index.hash(put.key), put)
             };
         }
     }
 
-    /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places. Points for
-    /// places that do not exist are left out.
+    /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places, also if these
+    /// are wholly below the floor. Points for places that do not exist are left out.
     #[inline(never)]
     pub(crate) fn put_all_at_places(&mut self, puts: &[(usize, Point)]) {
         self.warm(puts.iter().map(|&(place, point)| (place, point.timestamp)));
         for &(place, point) in puts {
-            self.put_if(place, point, |_| true);
+            self.put_if(place, point, |_, _| true);
         }
     }
 
@@ -278,53 +279,60 @@ impl Store {
     #[inline]
     fn put_one(&mut self, put: &Put) -> Placed {
         let hash = self.index.hash(put.key);
-        match self.put_at(self.guess(hash), put) {
-            Some(placed) => placed,
-            None => self.put_unguessed(hash, put),
+        let place = self.guess(hash);
+        if self.put_at(place, put) {
+            return Placed::At(place as u32);
         }
+        self.put_unguessed(hash, put)
     }
 
-    /// Puts into the series at this place, if it is the one that has the key and is not wholly below
-    /// the floor.
+    /// Puts into the series at this place, if it is the one that has the key and neither it is
+    /// wholly below the floor nor the point.
     #[inline]
-    fn put_at(&mut self, place: usize, put: &Put) -> Option<Placed> {
-        let floor = self.removed_below;
-        self.put_if(place, put.point(), |series| {
+    fn put_at(&mut self, place: usize, put: &Put) -> bool {
+        self.put_if(place, put.point(), |series, floor| {
             series.has(put.key) && series.timeline.last_timestamp() >= floor
         })
     }
 
-    /// Puts into the series at this place, if there is one and it is the right one.
+    /// Puts into the series at this place, if there is one and it is the right one, given the floor,
+    /// and the point is not below that.
     #[inline]
     fn put_if(
         &mut self,
         place: usize,
         point: Point,
-        is_right: impl Fn(&Series) -> bool,
-    ) -> Option<Placed> {
+        is_right: impl Fn(&Series, i64) -> bool,
+    ) -> bool {
         // Whether there is a snapshot, which shares them.
         if Arc::strong_count(&self.readers) > 1 {
             self.note(place, point.timestamp, &is_right);
         }
         let series = self.series.get_mut(place);
-        let series = series.filter(|series| is_right(series))?;
-        if !series.timeline.push(point, &mut self.totals) {
-            // It may be older than the newest, and so below the floor.
-            if point.timestamp < self.removed_below {
-                return Some(Placed::NotKept);
-            }
-            let points_rewritten = series.timeline.put_late_or_seal(point, &mut self.totals);
-            self.points_rewritten += points_rewritten as u64;
-        }
-        Some(Placed::At(place as u32))
+        let Some(series) = series.filter(|series| is_right(series, self.removed_below)) else {
+            return false;
+        };
+        series.timeline.push(point, &mut self.totals) || self.put_late_or_seal(place, point)
+    }
+
+    /// Puts a point that is not simply the next one of its series, unless it is below the floor.
+    #[cold]
+    fn put_late_or_seal(&mut self, place: usize, point: Point) -> bool {
+        let series = self.series.get_mut(place);
+        let Some(series) = series.filter(|_| point.timestamp >= self.removed_below) else {
+            return false;
+        };
+        let points_rewritten = series.timeline.put_late_or_seal(point, &mut self.totals);
+        self.points_rewritten += points_rewritten as u64;
+        true
     }
 
     /// Notes what a put into the series at this place would change, if it is the right one.
     #[cold]
-    fn note(&mut self, place: usize, timestamp: i64, is_right: &dyn Fn(&Series) -> bool) {
+    fn note(&mut self, place: usize, timestamp: i64, is_right: &dyn Fn(&Series, i64) -> bool) {
         let readers = &mut lock(&self.readers);
         let series = self.series.get_mut(place);
-        if let Some(series) = series.filter(|series| is_right(series)) {
+        if let Some(series) = series.filter(|series| is_right(series, self.removed_below)) {
             let points_encoded =
                 self.notes
                     .before_put(series, place, timestamp, &self.order, readers);
@@ -340,8 +348,8 @@ impl Store {
             return Placed::NotKept;
         }
         if let Some(place) = self.find(hash, put.key) {
-            if let Some(placed) = self.put_at(place, put) {
-                return placed;
+            if self.put_at(place, put) {
+                return Placed::At(place as u32);
             }
             self.expire_at(place);
         }

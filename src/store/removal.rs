@@ -337,3 +337,289 @@ impl Store {
         Ok(steps)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn value(at: i64) -> f64 {
+        (at * 7_919 % 101) as f64 / 100.0
+    }
+
+    /// Puts points into a series, a step apart.
+    fn fill(store: &mut Store, key: &str, first: i64, step: i64, count: i64) {
+        (0..count).for_each(|at| store.put(key, first + step * at, value(at)));
+    }
+
+    fn first_timestamp(store: &Store, key: &str) -> Option<i64> {
+        store.range(key, ..).next().map(|point| point.timestamp)
+    }
+
+    /// Expires all, and returns how many slices that takes.
+    fn expire_all(store: &mut Store, most: usize) -> usize {
+        1 + (0..).take_while(|_| store.expire(most)).count()
+    }
+
+    /// Evicts until there is no more, or no need to. Returns up to when each series lost its points.
+    fn evict_while(
+        store: &mut Store,
+        most: usize,
+        is_full: impl Fn(&Store) -> bool,
+    ) -> BTreeMap<String, i64> {
+        let (mut removed, mut calls) = (BTreeMap::new(), 0);
+        while is_full(store) {
+            let is_more = store.evict(most, &mut |_, key, up_to| {
+                let before = removed.insert(key.to_owned(), up_to);
+                assert!(
+                    before.is_none_or(|before| before < up_to),
+                    "{key} goes forwards"
+                );
+            });
+            calls += 1;
+            assert!(calls * most.min(1_000) < 1_000_000, "it does not end");
+            if !is_more {
+                break;
+            }
+        }
+        store.check(false);
+        removed
+    }
+
+    #[test]
+    fn churn_leaves_nothing() {
+        let mut store = Store::new();
+        let (mut after_two_hours, mut most) = (0, 0);
+        for minute in 0..24 * 60 {
+            let time = 1_500_000_000 + 60 * minute;
+            for age in 0..5.min(minute + 1) {
+                for pod in 10..50 {
+                    store.put(&format!("pod{:04}.{pod}.cpu", minute - age), time, 0.5);
+                }
+            }
+            let floor = time - 60 * 60;
+            store.set_floors(floor, floor);
+            expire_all(&mut store, 100);
+            if minute == 120 {
+                after_two_hours = store.allocated_bytes();
+            } else if minute > 120 {
+                most = most.max(store.allocated_bytes());
+            }
+        }
+        store.check(false);
+        assert_eq!(store.series_count(), 65 * 40);
+        assert!(
+            most <= after_two_hours + after_two_hours / 20,
+            "{most}, and {after_two_hours} after two hours"
+        );
+        store.set_floors(i64::MAX, i64::MAX);
+        expire_all(&mut store, 100);
+        let bytes = store.bytes();
+        assert_eq!((store.series_count(), bytes.keys, bytes.points), (0, 0, 0));
+        assert!(bytes.index < after_two_hours / 50, "{bytes:?}");
+    }
+
+    #[test]
+    fn what_is_below_the_floor_is_freed_in_slices_of_so_many_blocks() {
+        let mut store = Store::new();
+        fill(&mut store, "long", 0, 1, 120_000);
+        fill(&mut store, "short", 0, 1, 100);
+        fill(&mut store, "old", 0, 1, 100_000);
+        fill(&mut store, "new", 99_990, 1, 20);
+        let (points, bytes) = (store.point_count(), store.allocated_bytes());
+        assert_eq!(expire_all(&mut store, 10), 1, "there is no floor");
+        store.set_floors(100_000, 100_000);
+        assert!(store.expire(10));
+        assert!(points - store.point_count() < 11 * 1_280);
+        let slices = expire_all(&mut store, 10);
+        assert!((15..200).contains(&slices), "{slices}");
+        assert_eq!(store.series_count(), 2);
+        assert!(store.point_count() < 20_000 + 10 + 1_280);
+        assert!(store.allocated_bytes() < bytes / 4);
+        assert_eq!(
+            store.expired_points() as usize,
+            points - store.point_count()
+        );
+        store.check(false);
+
+        assert_eq!(first_timestamp(&store, "long"), Some(100_000));
+        assert_eq!(first_timestamp(&store, "new"), Some(100_000));
+        let next = store.next_expiry().expect("there are points");
+        assert!((100_001..=101_121).contains(&next), "{next}");
+        let (before, removal) = (store.point_count(), format!("{:?}", store.removal));
+        store.set_floors(next - 1, next - 1);
+        assert_eq!(expire_all(&mut store, usize::MAX), 1);
+        assert_eq!(
+            format!("{:?}", store.removal),
+            removal,
+            "nothing was looked at"
+        );
+        store.set_floors(next, next);
+        expire_all(&mut store, usize::MAX);
+        assert!(store.point_count() < before);
+    }
+
+    #[test]
+    fn a_series_of_a_few_points_goes_when_all_do_and_a_head_by_halves() {
+        let mut store = Store::new();
+        fill(&mut store, "few", 1, 1, 7);
+        fill(&mut store, "head", 1, 1, 80);
+        for (floor, few, head) in [
+            (7, 7, 80),
+            (8, 0, 80),
+            (41, 0, 40),
+            (60, 0, 40),
+            (61, 0, 20),
+        ] {
+            store.set_floors(floor, floor);
+            expire_all(&mut store, 3);
+            assert_eq!(store.point_count(), few + head, "{floor}");
+            let first = Some(floor).filter(|&floor| floor <= 7);
+            assert_eq!(first_timestamp(&store, "few"), first);
+            assert_eq!(first_timestamp(&store, "head"), Some(floor));
+            store.check(false);
+        }
+    }
+
+    #[test]
+    fn hidden_points_come_back_and_removed_ones_do_not() {
+        let mut store = Store::new();
+        fill(&mut store, "k", 0, 1, 50);
+        store.set_floors(1_000, 10);
+        expire_all(&mut store, 10);
+        store.put("k", 20, 0.5);
+        store.put("k", 9, 0.5);
+        store.put("hidden", 999, 0.5);
+        assert_eq!(store.range("k", ..).count() + store.keys().count(), 0);
+        store.set_floors(10, 20);
+        assert_eq!(
+            first_timestamp(&store, "k"),
+            Some(10),
+            "the lower one counts"
+        );
+        assert!(store.keys().eq(["k", "hidden"]));
+    }
+
+    #[test]
+    fn a_put_to_a_series_below_the_floor_does_not_free_all_of_it_at_once() {
+        let mut store = Store::new();
+        fill(&mut store, "k", 0, 1, 3_000_000);
+        let points = store.point_count();
+        store.set_floors(4_000_000, 4_000_000);
+        store.put("k", 3_999_999, 1.0);
+        assert_eq!(store.point_count(), points, "it is not kept");
+        store.put("k", 4_000_000, 1.0);
+        store.check(false);
+        let left = store.point_count();
+        assert!((points / 2..points - 900_000).contains(&left), "{left}");
+        assert!(
+            store
+                .range("k", ..)
+                .map(|point| point.timestamp)
+                .eq([4_000_000])
+        );
+        assert!(expire_all(&mut store, 500) > 3);
+        store.check(false);
+        assert_eq!(
+            (store.point_count(), store.expired_points()),
+            (1, 3_000_000)
+        );
+    }
+
+    #[test]
+    fn a_series_that_is_put_again_after_all_was_below_the_floor_is_the_last_one() {
+        let mut store = Store::new();
+        for key in ["a", "b", "c"] {
+            store.put(key, 1, 0.5);
+        }
+        let mut snapshot = store.snapshot_all();
+        let mut of_a = store.snapshot("a").expect("it was put");
+        store.set_floors(2, 2);
+        for key in ["b", "a"] {
+            store.put(key, 2, 0.5);
+        }
+        assert!(store.keys().eq(["b", "a"]));
+        assert_eq!(store.series_count(), 3, "c is not looked at yet");
+        let mut run = crate::Run::new();
+        for snapshot in [&mut snapshot, &mut of_a] {
+            assert_eq!(snapshot.next_run(&store, &mut run), Ok(None));
+        }
+        expire_all(&mut store, 100);
+        assert_eq!((store.series_count(), store.expired_points()), (2, 3));
+    }
+
+    #[test]
+    fn the_oldest_points_of_one_long_series_are_evicted() {
+        let mut store = Store::new();
+        fill(&mut store, "k", 0, 10, 300_000);
+        let half = store.allocated_bytes() / 2;
+        let removed = evict_while(&mut store, 7, |store| store.allocated_bytes() > half);
+        let up_to = removed["k"];
+        assert_eq!(first_timestamp(&store, "k"), Some((up_to / 10 + 1) * 10));
+        assert_eq!(store.range("k", ..).count(), store.point_count());
+        assert!(store.allocated_bytes() > half - 20_000);
+        assert_eq!(store.evicted_points(), (up_to / 10 + 1) as u64);
+    }
+
+    #[test]
+    fn the_oldest_points_of_many_series_are_evicted_about_in_order() {
+        const SERIES: i64 = 60;
+        let mut store = Store::new();
+        for at in 0..15_000 {
+            for series in 0..SERIES {
+                // Some have a point in each step, others now and then.
+                if at % (1 + series % 5) == 0 {
+                    store.put(&format!("host{series}"), at, value(series + at));
+                }
+            }
+        }
+        let (all, goal) = (store.allocated_bytes(), store.allocated_bytes() * 2 / 3);
+        let removed = evict_while(&mut store, 50, |store| store.allocated_bytes() > goal);
+        assert!(store.allocated_bytes() > goal - all / 10);
+        let latest = removed.values().max().expect("there is no room");
+        let first = store
+            .keys()
+            .filter_map(|key| first_timestamp(&store, key))
+            .min();
+        assert_eq!(store.series_count(), SERIES as usize);
+        // A block has 1,120 points, or the time of as many.
+        assert!(*latest < 1_500 && first > Some(100), "{latest} {first:?}");
+    }
+
+    #[test]
+    fn eviction_makes_room_and_ends_whatever_there_is() {
+        let late = |at: i64| at * 7_919 % 20_011;
+        let garbage = |at: i64| [i64::MAX, i64::MIN, 5, 1 << 40][at as usize % 4] ^ (at / 4);
+        type Timestamps<'t> = &'t dyn Fn(i64) -> i64;
+        let cases: [(&str, i64, i64, Timestamps); 6] = [
+            ("one point each, at one time", 3_000, 1, &|_| 7),
+            ("one point each", 3_000, 1, &|at| at),
+            ("one point", 1, 1, &|at| at),
+            ("out of order", 3, 20_000, &late),
+            ("garbage", 50, 300, &garbage),
+            ("backwards", 2, 5_000, &|at| -at),
+        ];
+        for (name, series, points, timestamp) in cases {
+            for most in [10, 100_000] {
+                let mut store = Store::new();
+                for at in 0..series * points {
+                    let key = format!("series{}", at % series);
+                    store.put(&key, timestamp(at), at as f64);
+                }
+                let count = store.series_count();
+                let goal = store.allocated_bytes() / 2;
+                evict_while(&mut store, most, |store| store.allocated_bytes() > goal);
+                let is_empty = store.series_count() == 0;
+                assert!(
+                    store.allocated_bytes() <= goal || is_empty,
+                    "{name}, by {most}"
+                );
+                assert!(store.series_count() < count || points > 1, "{name}");
+                evict_while(&mut store, most, |_| true);
+                assert_eq!(store.bytes().points, 0, "{name}, by {most}");
+                assert!(!store.evict(most, &mut |_, _, _| ()));
+            }
+        }
+    }
+}
