@@ -19,6 +19,9 @@ const RUNS_PER_LOOK: u32 = 8;
 /// A put of up to this length is parsed in a fraction of a microsecond.
 const ORDINARY_LINE_BYTES: usize = 256;
 
+/// The replies to as many puts as are stored at once.
+const ALL_OK: [[u8; 4]; PUTS_AT_ONCE] = [*response::OK.first_chunk().unwrap(); PUTS_AT_ONCE];
+
 /// How a line was answered.
 pub enum Answer {
     /// The line is blank: nothing was appended.
@@ -154,9 +157,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if store.points_rewritten() != points_rewritten {
             self.turn.allowance.look_at_clock();
         }
-        for _ in 0..self.held {
-            replies.extend_from_slice(response::OK);
-        }
+        replies.extend_from_slice(ALL_OK[..self.held].as_flattened());
         self.held = 0;
     }
 

@@ -20,7 +20,8 @@ pub fn write_varint(out: &mut Vec<u8>, value: u64) {
         // Whether it takes one byte or two is often hard to predict, so there is no branch for it.
         let is_long = value >= 0x80;
         let length = out.len() + 1 + usize::from(is_long);
-        out.extend_from_slice(&[value as u8 | u8::from(is_long) << 7, (value >> 7) as u8]);
+        out.push(value as u8 | u8::from(is_long) << 7);
+        out.push((value >> 7) as u8);
         out.truncate(length);
     } else {
         write_long_varint(out, value);
