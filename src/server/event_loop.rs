@@ -1391,6 +1391,32 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_goes_on_without_an_event_if_its_client_takes_some_of_it() {
+        let mut house = House::holding(1_000_000, with_timeouts(None, Some(300)));
+        let mut client = house.connect();
+        house.send(&mut client, b"get k\n");
+        let EventLoop {
+            server,
+            clients,
+            shared,
+            ..
+        } = &mut house.event_loop;
+        // As if the system did not tell.
+        let registry = server.poll.registry();
+        let stream = clients[0].connection.stream();
+        registry
+            .reregister(stream, Token(0), READ_INTEREST)
+            .expect("is registered");
+        let kept_bytes = shared.kept_bytes;
+        assert!(kept_bytes > 0 && !client.received().is_empty());
+        house.settle();
+        assert_eq!(house.event_loop.shared.kept_bytes, kept_bytes);
+        house.pass(1);
+        assert_ne!(house.event_loop.shared.kept_bytes, kept_bytes);
+        assert!(!client.received().is_empty());
+    }
+
+    #[test]
     fn a_client_that_does_not_close_after_the_server_has_is_cut_off() {
         let mut house = House::holding(1, with_timeouts(None, Some(300)));
         let mut client = house.connect();
@@ -1453,6 +1479,7 @@ mod tests {
         );
         assert_eq!(house.counts().journal_waiting_frames, 1);
         house.decide(Outcome::Stored);
+        house.send(&mut client, b"\n\n");
         house.send(
             &mut client,
             &[&b"\n"[..], &b"y".repeat(70_000), b"\nput k 1 1\n\n"].concat(),
@@ -1469,7 +1496,7 @@ mod tests {
             connections_paused: 1,
             requests_put: 41,
             requests_get: 3,
-            requests_wrong: 3,
+            requests_wrong: 4,
             requests_refused: 2,
             store_series: 2,
             store_points: store.point_count() as u64,
