@@ -11,6 +11,7 @@ use super::simulated::{Fault, Simulated};
 use super::writer::Writer;
 use super::{files, recovery};
 use crate::config::SyncPolicy;
+use crate::counters::Counters;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
@@ -298,13 +299,18 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     let disk = Simulated::new();
     let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
     let mut life = life.expect("a disk without faults");
+    let counters = Counters::default();
+    life.writer.publish_to(&counters.journal);
     disk.fail_at(disk.calls() + 1, Fault::Error);
     let numbers = [1, 2].map(|timestamp| {
         life.put("k", timestamp, 0.5);
         let number = life.journal.submit(&mut life.record);
+        assert_eq!(life.journal.pending(), 1);
         life.work();
+        assert_eq!(life.journal.pending(), 0);
         number
     });
+    assert_eq!(counters.read().journal_failures, 1);
     let outcomes = numbers.map(|number| life.journal.outcome(number));
     assert_eq!(outcomes, [Outcome::NotStored; 2]);
     assert_eq!(life.journal.admission(), Admission::Refused);
