@@ -236,3 +236,31 @@ fn without_permission_it_says_which_is_missing() {
     check(0o555, 0o777, "must be allowed to create files in");
     check(0o777, 0o000, "may not be connected to");
 }
+
+/// How many bytes of a long reply the system holds for a client that does not read: what the client
+/// can still read after the process is killed.
+fn bytes_held_for_a_stalled_reader(path: &Path, unsent_limit: &str) -> usize {
+    let process = start(path, &["--unsent-limit", unsent_limit]);
+    let puts: String = (0..2_000)
+        .map(|at| format!("put {} 1 {at}\n", "k".repeat(1_000)))
+        .collect();
+    Client::connect_unix(path).converse(puts.as_bytes().chunks(1 << 16));
+    let (mut reader, mut other) = (Client::connect_unix(path), Client::connect_unix(path));
+    reader.send(b"get *\n");
+    assert!(reader.wait_for_input());
+    // In each turn the reader gets another piece, until the system takes no more.
+    for _ in 0..200 {
+        other.wait_for_a_turn();
+    }
+    process.kill();
+    reader.rest().len()
+}
+
+#[test]
+fn the_unsent_limit_bounds_what_the_system_holds_for_a_stalled_reader() {
+    let folder = Folder::new("unsent");
+    let path = folder.join("socket");
+    let [little, much] =
+        ["4096", "131072"].map(|limit| bytes_held_for_a_stalled_reader(&path, limit));
+    assert!(little <= 16 << 10 && much > 64 << 10, "{little}, {much}");
+}
