@@ -37,7 +37,7 @@ impl SocketFile {
         aside.push("~");
         let aside = PathBuf::from(aside);
         let address = unix_address(&aside)?;
-        let folder = match path.parent() {
+        let folder = match aside.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
