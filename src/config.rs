@@ -267,10 +267,10 @@ impl Config {
 
     /// The part of the limit on memory that connections may take, and as much again each for slow
     /// readers and for puts on their way to the disk.
-    pub(crate) const MEMORY_SHARE: usize = 16;
+    pub(crate) const MEMORY_SHARE: usize = 32;
 
     /// What a connection takes at least when it is served in the smallest shares.
-    pub(crate) const CONNECTION_LEAST_BYTES: usize = 1 << 10;
+    pub(crate) const CONNECTION_LEAST_BYTES: usize = 512;
 
     /// Series or blocks that are looked at in one turn for points that are too old: the work of 0.1 ms.
     pub(crate) const EXPIRY_STEPS: usize = 1_000;

@@ -74,11 +74,11 @@ impl Memory {
     }
 
     /// Up to which count there is room before this is to be asked again, now that so many bytes are
-    /// counted; `None` if there is no room for more.
+    /// counted, if `spare_bytes` are to be left free; `None` if there is no room for more.
     ///
     /// Constant time. Asks the system now and then.
-    fn room_until(&mut self, counted_bytes: usize) -> Option<usize> {
-        let most = self.most_bytes(counted_bytes);
+    fn room_until(&mut self, counted_bytes: usize, spare_bytes: usize) -> Option<usize> {
+        let most = self.most_bytes(counted_bytes).saturating_sub(spare_bytes);
         let until = if self.target_bytes.is_some() {
             most.min(self.steps.end)
         } else {
@@ -119,6 +119,9 @@ impl Memory {
     }
 }
 
+/// This share of the limit is kept free for connections, which are served even if the store is full.
+const RESERVE_SHARE: usize = 32;
+
 /// Series and blocks that are looked at to make room for the puts of one connection, before they are
 /// stored though there is none yet: the work of some 0.1 ms.
 const EVICTION_STEPS: usize = 1_000;
@@ -127,8 +130,10 @@ const EVICTION_STEPS: usize = 1_000;
 pub struct Room {
     memory: Memory,
     when_full: WhenFull,
-    /// Bytes that are counted beside those of the store.
+    /// Bytes that are counted beside those of the store,
     other_bytes: usize,
+    /// and those that are kept free for them.
+    reserve_bytes: usize,
     /// Up to here the store may grow before the memory is looked at again.
     store_until_bytes: usize,
 }
@@ -147,6 +152,7 @@ impl Room {
             memory: Memory::new(limit_bytes),
             when_full,
             other_bytes: 0,
+            reserve_bytes: limit_bytes.unwrap_or(0) / RESERVE_SHARE,
             store_until_bytes: 0,
         }
     }
@@ -166,9 +172,9 @@ impl Room {
 
     #[cold]
     fn look(&mut self, store: &Store) -> bool {
-        let until = self
-            .memory
-            .room_until(self.other_bytes + store.allocated_bytes());
+        let counted_bytes = self.other_bytes + store.allocated_bytes();
+        let spare_bytes = self.reserve_bytes.saturating_sub(self.other_bytes);
+        let until = self.memory.room_until(counted_bytes, spare_bytes);
         let until = until.map(|until| until.saturating_sub(self.other_bytes));
         self.store_until_bytes = until.unwrap_or(0);
         until.is_some()

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use crate::counters::Counts;
 use crate::memory::Room;
 use crate::server::{Admission, Recorder};
@@ -72,6 +73,12 @@ impl Allowance {
             lines: 0,
             time_is_up: false,
         }
+    }
+
+    /// Lowers it to the least bytes that a connection is served in.
+    pub fn lower_to_least(&mut self) {
+        self.read_bytes = self.read_bytes.min(Config::FRESH_READ_MIN_BYTES);
+        self.reply_bytes = self.reply_bytes.min(Config::FRESH_REPLY_MIN_BYTES);
     }
 
     /// How long it lasts after the first look at the clock.

@@ -357,16 +357,12 @@ impl EventLoop {
                 self.make_ready(key);
             }
         }
-        let share = self
-            .ready
-            .fresh_share(self.config(), self.keeps_much(), self.clock);
+        let share = self.ready.fresh_share(self.config(), self.clock);
         self.serve_all(|ready| &mut ready.fresh, share, None);
         self.commit_and_reply();
         // At least one of those that are busy, and more while there is time.
         if !self.ready.busy.is_empty() {
-            let share = self
-                .ready
-                .busy_share(self.config(), self.keeps_much(), self.clock);
+            let share = self.ready.busy_share(self.config(), self.clock);
             let ends_at = (self.clock)() + self.config().turn_time;
             self.serve_all(|ready| &mut ready.busy, share, Some(ends_at));
             self.commit_and_reply();
@@ -390,8 +386,12 @@ impl EventLoop {
         ends_at: Option<Instant>,
     ) {
         for _ in 0..queue(&mut self.ready).len() {
+            let mut share = share.clone();
+            if self.keeps_much() {
+                share.lower_to_least();
+            }
             if let Some(key) = queue(&mut self.ready).pop_front() {
-                self.serve(key, share.clone());
+                self.serve(key, share);
             }
             if ends_at.is_some_and(|ends_at| (self.clock)() >= ends_at) {
                 return;
@@ -482,7 +482,12 @@ impl EventLoop {
     }
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
-        let piece_bytes = self.config().write_buffer_bytes;
+        let keeps_much = self.keeps_much();
+        let piece_bytes = if keeps_much {
+            0
+        } else {
+            self.config().write_buffer_bytes
+        };
         self.clients[key].connection.reply(replies, piece_bytes);
         self.end_turn(key);
     }
@@ -555,13 +560,19 @@ impl EventLoop {
         let part_bytes = limit_bytes / Config::MEMORY_SHARE;
         let mut kept_bytes = self.shared.kept_bytes;
         while kept_bytes > part_bytes {
-            let still = self.clients.iter_mut();
-            let still = still.filter(|(_, client)| client.standing == Standing::Idle);
-            let sized = still.map(|(key, client)| (client.connection.kept_bytes(), key, client));
+            let is_candidate =
+                |client: &Client| matches!(client.standing, Standing::Idle | Standing::Ready);
+            let candidates = self.clients.iter_mut();
+            let candidates = candidates.filter(|(_, client)| is_candidate(client));
+            let sized =
+                candidates.map(|(key, client)| (client.connection.kept_bytes(), key, client));
             let Some((bytes @ 1.., key, client)) = sized.max_by_key(|&(bytes, ..)| bytes) else {
                 return;
             };
             log::debug!("connection {key} is closed: it keeps {bytes} bytes");
+            if client.standing == Standing::Ready {
+                self.ready.remove(key);
+            }
             client.standing = Standing::Closed;
             self.closed.push(key);
             self.shared.tally.counts.connections_shed += 1;

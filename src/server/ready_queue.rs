@@ -29,29 +29,31 @@ impl ReadyQueue {
         queue.push_back(key);
     }
 
+    /// Takes a connection out. Linear in the number of those that are ready.
+    pub fn remove(&mut self, key: usize) {
+        self.fresh.retain(|&ready| ready != key);
+        self.busy.retain(|&ready| ready != key);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.busy.is_empty()
     }
 
-    /// The share of each connection that is fresh now; the least share if `is_least`.
-    pub fn fresh_share(&self, config: &Config, is_least: bool, clock: Clock) -> Allowance {
+    /// The share of each connection that is fresh now.
+    pub fn fresh_share(&self, config: &Config, clock: Clock) -> Allowance {
         let ready = self.fresh.len().max(1);
         let time = config.turn_time / u32::try_from(ready).unwrap_or(u32::MAX);
-        share(config, ready, is_least, time, clock)
+        share(config, ready, time, clock)
     }
 
-    /// The share of a busy connection: one full read and one write buffer of replies, or the least
-    /// of both.
-    pub fn busy_share(&self, config: &Config, is_least: bool, clock: Clock) -> Allowance {
-        share(config, 1, is_least, config.turn_time / 4, clock)
+    /// The share of a busy connection: one full read and one write buffer of replies.
+    pub fn busy_share(&self, config: &Config, clock: Clock) -> Allowance {
+        share(config, 1, config.turn_time / 4, clock)
     }
 }
 
-fn share(config: &Config, ready: usize, is_least: bool, time: Duration, clock: Clock) -> Allowance {
-    let part = |all: usize, least: usize, most: usize| {
-        let part = if is_least { 0 } else { all / ready };
-        part.max(least).min(most)
-    };
+fn share(config: &Config, ready: usize, time: Duration, clock: Clock) -> Allowance {
+    let part = |all: usize, least: usize, most: usize| (all / ready).max(least).min(most);
     let read_bytes = part(
         Config::FRESH_READ_BYTES,
         Config::FRESH_READ_MIN_BYTES,
@@ -73,23 +75,20 @@ mod tests {
     #[test]
     fn shares_are_small_if_many_are_fresh() {
         let config = Config::default();
-        let share = |fresh: usize, is_least| {
+        let share = |fresh: usize| {
             let mut queue = ReadyQueue::default();
             (0..fresh).for_each(|key| queue.push(key, 0));
-            let share = queue.fresh_share(&config, is_least, Instant::now);
+            let share = queue.fresh_share(&config, Instant::now);
             (share.read_bytes, share.reply_bytes, share.time())
         };
         let (kib, time) = (1 << 10, config.turn_time);
-        assert_eq!(share(1, false), (64 * kib, 64 * kib, time));
-        assert_eq!(share(8, false), (64 * kib, 64 * kib, time / 8));
-        assert_eq!(share(32, false), (16 * kib, 64 * kib, time / 32));
-        assert_eq!(share(256, false), (2 * kib, 16 * kib, time / 256));
-        assert_eq!(share(10_000, false), (512, 4 * kib, time / 10_000));
-        assert_eq!(share(1, true), (512, 4 * kib, time));
-        let busy = ReadyQueue::default().busy_share(&config, false, Instant::now);
+        assert_eq!(share(1), (64 * kib, 64 * kib, time));
+        assert_eq!(share(8), (64 * kib, 64 * kib, time / 8));
+        assert_eq!(share(32), (16 * kib, 64 * kib, time / 32));
+        assert_eq!(share(256), (2 * kib, 16 * kib, time / 256));
+        assert_eq!(share(10_000), (512, 4 * kib, time / 10_000));
+        let busy = ReadyQueue::default().busy_share(&config, Instant::now);
         assert_eq!((busy.read_bytes, busy.reply_bytes), (64 * kib, 64 * kib));
-        let least = ReadyQueue::default().busy_share(&config, true, Instant::now);
-        assert_eq!((least.read_bytes, least.reply_bytes), (512, 4 * kib));
         assert!((Duration::from_micros(100)..=time).contains(&busy.time()));
     }
 

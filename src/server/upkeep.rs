@@ -1,5 +1,6 @@
 //! What the store needs though nobody asks for it: what is too old goes, and there is room for more.
 
+use std::mem;
 use std::time::Instant;
 
 use super::connection::Shared;
@@ -79,7 +80,7 @@ impl Upkeep {
         let recorder = shared.recorder.as_mut();
         let has_room =
             shared.room.has(&shared.store) || shared.room.make(&mut shared.store, recorder);
-        let was_full = std::mem::replace(&mut self.is_full, !has_room);
+        let was_full = mem::replace(&mut self.is_full, !has_room);
         if !has_room && !was_full && self.full_log.is_due(now, config.full_log_interval) {
             log::warn!(
                 "puts are refused, there is no room: raise --memory-limit, shorten --retention, or \
@@ -88,5 +89,161 @@ impl Upkeep {
         } else if has_room && was_full {
             log::info!("there is room for puts again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::WhenFull;
+    use crate::store::{Snapshot, Store};
+    use std::cell::Cell;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    thread_local! {
+        /// Seconds since 1970.
+        static WALL: Cell<u64> = const { Cell::new(0) };
+    }
+
+    fn wall_clock() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(WALL.get())
+    }
+
+    /// A store and its upkeep, with clocks that the test sets.
+    struct Kept {
+        upkeep: Upkeep,
+        shared: Shared,
+        config: Config,
+        start: Instant,
+    }
+
+    impl Kept {
+        fn new(config: Config) -> Kept {
+            WALL.set(1_000_000);
+            Kept {
+                upkeep: Upkeep::new(&config, wall_clock),
+                shared: Shared::new(Store::new(), None, &config),
+                config,
+                start: Instant::now(),
+            }
+        }
+
+        /// The turns of a loop after so many seconds by both clocks, until there is no more to do.
+        fn turns(&mut self, seconds: u64) -> usize {
+            WALL.set(1_000_000 + seconds);
+            let now = self.start + Duration::from_secs(seconds);
+            let mut count = 0;
+            loop {
+                self.upkeep.begin_turn(&mut self.shared, 0, now);
+                count += 1;
+                if !self.upkeep.clean_up(&mut self.shared, &self.config, now) {
+                    return count;
+                }
+            }
+        }
+
+        fn timestamps(&self, key: &str) -> Vec<i64> {
+            let points = self.shared.store.range(key, ..);
+            points.map(|point| point.timestamp - 1_000_000).collect()
+        }
+    }
+
+    fn kept_for(seconds: u64) -> Kept {
+        Kept::new(Config {
+            retention: Some(Duration::from_secs(seconds)),
+            ..Config::default()
+        })
+    }
+
+    #[test]
+    fn a_point_is_hidden_as_soon_as_it_is_too_old() {
+        let mut kept = kept_for(10);
+        for timestamp in 0..5 {
+            kept.shared.store.put("k", 1_000_000 + timestamp, 1.0);
+        }
+        for (passed, expected) in [
+            (10, &[0, 1, 2, 3, 4][..]),
+            (11, &[1, 2, 3, 4]),
+            (14, &[4]),
+            (15, &[]),
+        ] {
+            kept.turns(passed);
+            assert_eq!(kept.timestamps("k"), expected, "{passed}");
+        }
+    }
+
+    #[test]
+    fn points_are_removed_a_few_seconds_after_they_got_too_old() {
+        let mut kept = kept_for(10);
+        assert_eq!(kept.upkeep.wake_at(&kept.shared), None);
+        kept.shared.store.put("k", 1_000_000, 1.0);
+        kept.turns(0);
+        let interval = Config::EXPIRY_INTERVAL;
+        assert_eq!(
+            kept.upkeep.wake_at(&kept.shared),
+            Some(kept.start + interval)
+        );
+        for (passed, series) in [(10, 1), (11, 1), (14, 1), (15, 0)] {
+            kept.turns(passed);
+            assert_eq!(kept.shared.store.series_count(), series, "{passed}");
+        }
+        assert_eq!(kept.shared.store.expired_points(), 1);
+        // There is nothing to wake up for.
+        assert_eq!(kept.upkeep.wake_at(&kept.shared), None);
+    }
+
+    #[test]
+    fn many_points_are_removed_in_slices() {
+        let mut kept = kept_for(10);
+        for number in 0..5 * Config::EXPIRY_STEPS {
+            kept.shared.store.put(&format!("k{number}"), 1_000_000, 1.0);
+        }
+        kept.turns(0);
+        assert!(kept.turns(100) >= 5);
+        assert_eq!(kept.shared.store.series_count(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_for_a_while_loses_nothing() {
+        let mut kept = kept_for(10);
+        kept.shared.store.put("k", 1_000_000, 1.0);
+        kept.turns(1);
+        let now = kept.start + Duration::from_secs(9);
+        WALL.set(2_000_000);
+        kept.upkeep.begin_turn(&mut kept.shared, 0, now);
+        kept.upkeep.clean_up(&mut kept.shared, &kept.config, now);
+        assert_eq!(kept.timestamps("k"), [0i64; 0]);
+        kept.shared.store.put("k", 1_000_001, 1.0);
+        kept.turns(9);
+        assert_eq!(kept.timestamps("k"), [0, 1]);
+    }
+
+    #[test]
+    fn without_limits_there_is_nothing_to_do() {
+        let mut kept = Kept::new(Config::default());
+        kept.shared.store.put("k", i64::MIN, 1.0);
+        assert_eq!(kept.turns(100), 1);
+        assert_eq!(kept.shared.store.range("k", ..).count(), 1);
+        assert_eq!(kept.upkeep.wake_at(&kept.shared), None);
+    }
+
+    #[test]
+    fn the_oldest_points_make_room() {
+        let mut kept = Kept::new(Config {
+            // Less than the process takes.
+            memory_limit_bytes: Some(Config::MEMORY_LIMIT_MIN_BYTES / 8),
+            when_full: WhenFull::Evict,
+            ..Config::default()
+        });
+        for timestamp in 0..10_000 {
+            kept.shared.store.put("k", timestamp, 1.0);
+        }
+        let snapshot: Snapshot = kept.shared.store.snapshot_all();
+        for _ in 0..100 {
+            kept.turns(0);
+        }
+        drop(snapshot);
+        assert_eq!(kept.shared.store.series_count(), 0);
+        assert_eq!(kept.shared.store.evicted_points(), 10_000);
     }
 }

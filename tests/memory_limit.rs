@@ -1,0 +1,232 @@
+//! What `--memory-limit` promises, of a process as an operator sees it.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use support::process::Daemon;
+use support::{Client, DEADLINE, OK};
+
+/// The least that the limit may be, which is soon reached.
+const LIMIT: &str = "8M";
+const LIMIT_BYTES: usize = 8 << 20;
+
+const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
+
+/// A number of a line of `/proc/PID/status`, such as `VmHWM`: the most that was ever resident.
+fn status(daemon: &Daemon, name: &str) -> usize {
+    let path = format!("/proc/{}/status", daemon.process.pid().as_raw_nonzero());
+    let status = fs::read_to_string(path).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    kilobytes
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("{status}"))
+}
+
+/// Asserts that no more than so many bytes were ever resident, and 5 % more.
+#[track_caller]
+fn assert_within(limit_bytes: usize, daemon: &Daemon) {
+    let most = status(daemon, "VmHWM") << 10;
+    assert!(most <= limit_bytes / 100 * 105, "{most} bytes");
+}
+
+fn limited(limit: &str, when_full: &str) -> Daemon {
+    Daemon::start(&["--memory-limit", limit, "--when-full", when_full])
+}
+
+/// Sends puts, and says of each whether it was stored.
+fn put(client: &mut Client, lines: &str) -> Vec<bool> {
+    client.send(lines.as_bytes());
+    let (count, mut replies) = (lines.lines().count(), String::new());
+    while replies.matches("\n\n").count() < count {
+        replies += str::from_utf8(&client.read_once()).expect("text");
+    }
+    let replies = replies.split_terminator("\n\n").map(|reply| match reply {
+        "ok" => true,
+        "error\nnot stored" => false,
+        _ => panic!("{reply}"),
+    });
+    replies.collect()
+}
+
+/// The reply to `get *`.
+fn get_all(client: &mut Client) -> String {
+    client.send(b"get *\n");
+    let mut reply = String::new();
+    while !reply.ends_with("\n\n") {
+        reply += str::from_utf8(&client.read_once()).expect("text");
+    }
+    reply
+}
+
+fn series(batch: usize) -> String {
+    let line = |number: usize| format!("put rack{number}.cpu 23.7 {batch}\n");
+    (batch * 2_000..(batch + 1) * 2_000).map(line).collect()
+}
+
+fn large_keys(batch: usize) -> String {
+    let key = "x".repeat(60_000);
+    (0..20)
+        .map(|number| format!("put {key}{batch}.{number} 23.7 {batch}\n"))
+        .collect()
+}
+
+fn points_in_any_order(batch: usize) -> String {
+    let mut timestamp = batch as u64;
+    let mut line = |number: u64| {
+        timestamp = timestamp
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(number);
+        format!(
+            "put k{} 0.{} {}\n",
+            number % 100,
+            timestamp >> 3,
+            timestamp >> 32
+        )
+    };
+    (0..2_000).map(&mut line).collect()
+}
+
+/// Makes a batch of puts of some kind.
+type Kind = fn(usize) -> String;
+
+/// Kinds of puts, and how many batches of each are more than there is room for.
+const KINDS: [(Kind, usize); 3] = [(series, 50), (large_keys, 20), (points_in_any_order, 400)];
+
+#[test]
+fn puts_are_refused_beyond_the_limit() {
+    for (kind, batches) in KINDS {
+        let daemon = limited(LIMIT, "refuse");
+        let mut client = daemon.connect();
+        let (mut stored, mut refused) = (0, 0);
+        for batch in 0..batches {
+            let replies = put(&mut client, &kind(batch));
+            stored += replies.iter().filter(|stored| **stored).count();
+            refused += replies.iter().filter(|stored| !**stored).count();
+            if refused > 10_000.min(stored) {
+                break;
+            }
+        }
+        assert!(refused > 0 && stored > 0, "{stored} {refused}");
+        client.exchange(
+            b"put new.key 1 1\nget new.key\n",
+            &[NOT_STORED, OK].concat(),
+        );
+        let line = daemon.process.log_line().expect("a line");
+        assert!(
+            line.contains("puts are refused") && line.contains("--memory-limit"),
+            "{line}"
+        );
+        // All that was stored, in lines of their own.
+        let points = get_all(&mut client).lines().count() - 2;
+        assert!(
+            points == stored || kind(0) == points_in_any_order(0),
+            "{points} {stored}"
+        );
+        assert_within(LIMIT_BYTES, &daemon);
+    }
+}
+
+#[test]
+fn the_oldest_points_are_evicted() {
+    for (kind, batches) in KINDS {
+        let daemon = limited(LIMIT, "evict");
+        let mut client = daemon.connect();
+        for batch in 0..batches {
+            let replies = put(&mut client, &kind(batch));
+            assert!(replies.iter().all(|&stored| stored), "{batch}");
+        }
+        daemon.process.signal(Signal::USR1);
+        let mut counts = String::new();
+        while !counts.contains("evicted_points") {
+            counts = daemon.process.log_line().expect("counts");
+        }
+        assert!(!counts.contains("evicted_points=0"), "{counts}");
+        assert_within(LIMIT_BYTES, &daemon);
+    }
+}
+
+#[test]
+fn what_is_evicted_is_older_than_what_is_not() {
+    let daemon = limited(LIMIT, "evict");
+    let mut client = daemon.connect();
+    for batch in 0..100 {
+        put(&mut client, &series(batch));
+    }
+    let reply = get_all(&mut client);
+    let timestamps = reply
+        .lines()
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok());
+    let mut counts = [0; 100];
+    timestamps.for_each(|timestamp: usize| counts[timestamp] += 1);
+    let (first, last) = (
+        counts.iter().position(|&count| count > 0).expect("points"),
+        counts
+            .iter()
+            .rposition(|&count| count < 2_000)
+            .expect("evicted"),
+    );
+    // A few percent of what is there may be of an age at which some were evicted.
+    assert!(last - first <= 10, "{counts:?}");
+    assert!(first > 20 && counts[99] == 2_000, "{counts:?}");
+}
+
+#[test]
+fn clients_that_keep_much_do_not_break_the_limit() {
+    let daemon = limited("16M", "refuse");
+    let mut client = daemon.connect();
+    let mut batch = 0;
+    while put(&mut client, &series(batch))
+        .iter()
+        .all(|&stored| stored)
+    {
+        batch += 1;
+    }
+    let half_a_line = vec![b'x'; 60_000];
+    let mut others: Vec<Client> = (0..200).map(|_| daemon.connect()).collect();
+    for (number, other) in others.iter_mut().enumerate() {
+        // Those that are cut off meanwhile do not read.
+        let request = if number % 2 == 0 {
+            &half_a_line[..]
+        } else {
+            b"get *\n"
+        };
+        let _cut_off = std::io::Write::write_all(&mut other.stream, request);
+    }
+    for _ in 0..20 {
+        client.exchange(b"get none\n", OK);
+    }
+    assert_within(16 << 20, &daemon);
+}
+
+#[test]
+fn puts_are_stored_again_when_points_are_too_old() {
+    let daemon = Daemon::start(&["--memory-limit", LIMIT, "--retention", "2s"]);
+    let mut client = daemon.connect();
+    let now = || {
+        std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs()
+    };
+    let mut number = 0;
+    loop {
+        let lines: String = (0..2_000)
+            .map(|line| format!("put rack{}.cpu 23.7 {}\n", number + line, now()))
+            .collect();
+        number += 2_000;
+        if !put(&mut client, &lines).iter().all(|&stored| stored) {
+            break;
+        }
+    }
+    let start = Instant::now();
+    while put(&mut client, &format!("put new.key 1 {}\n", now() + 60)) == [false] {
+        assert!(start.elapsed() < DEADLINE, "no room came back");
+        std::thread::yield_now();
+    }
+    assert_within(LIMIT_BYTES, &daemon);
+}
