@@ -20,13 +20,13 @@ const HEAD_STEPS: usize = 16;
 const BLOCKS_AT_ONCE: usize = 1_000;
 
 /// So many places are looked at before the first of them is removed from.
-const PLACES_AT_ONCE: usize = 16;
+const PLACES_AT_ONCE: usize = 128;
 
 /// So many series are looked at to choose which points are the oldest.
 const SAMPLED_SERIES: usize = 128;
 
 /// One in so many series loses some of its points, at the least, before they are chosen again.
-const SERIES_PER_EVICTED: usize = 16;
+const SERIES_PER_EVICTED: usize = 8;
 
 /// What is to be removed.
 #[derive(Debug)]
@@ -198,10 +198,14 @@ impl Store {
     /// Removes the series at a place, all of which is below the floor. If it has too many blocks to
     /// free at once, these are left for the next expiry.
     pub(super) fn expire_at(&mut self, place: usize) {
-        if let Some(timeline) = self.take(place) {
-            self.removal.condemned.push(timeline);
-            self.free_condemned(BLOCKS_AT_ONCE);
-        }
+        self.condemn(place);
+        self.free_condemned(BLOCKS_AT_ONCE);
+    }
+
+    /// Removes a series, all of which is below the floor, and leaves its points to be freed.
+    fn condemn(&mut self, place: usize) {
+        let timeline = self.take(place);
+        self.removal.condemned.extend(timeline);
     }
 
     /// How many points were removed because they were below the floor.
@@ -238,22 +242,16 @@ impl Store {
     fn free_condemned(&mut self, most: usize) -> usize {
         let (points, mut freed) = (self.totals.points, 0);
         while freed < most
-            && let Some(mut timeline) = self.removal.condemned.pop()
+            && let Some(timeline) = self.removal.condemned.last_mut()
         {
-            let left = most - freed;
-            if timeline.block_count() <= left {
-                freed += timeline.block_count();
+            freed += 1 + timeline.drop_blocks(most - freed, &mut self.totals);
+            if timeline.block_count() == 0 {
                 self.totals.subtract(timeline.totals());
-                continue;
+                self.removal.condemned.pop();
             }
-            if let Some((to, blocks)) = timeline.oldest_part(i64::MAX, left) {
-                timeline.remove_to(to, &mut self.totals);
-                freed += blocks;
-            }
-            self.removal.condemned.push(timeline);
         }
         self.removal.expired_points += (points - self.totals.points) as u64;
-        freed
+        freed.min(most)
     }
 
     /// Frees a part of the oldest points of the store, and says whether there are more points: whole
@@ -351,6 +349,9 @@ impl Store {
         let (last, blocks) = (timeline.last_timestamp(), timeline.block_count());
         let (to, steps) = if last <= up_to && blocks <= most_blocks {
             (last, blocks + SERIES_STEPS)
+        } else if last <= up_to && is_exact {
+            self.condemn(place);
+            return Ok(most_blocks);
         } else {
             let part = timeline.oldest_part(up_to, most_blocks);
             let (to, blocks) = part.ok_or_else(|| timeline.oldest_end())?;

@@ -316,6 +316,22 @@ impl Timeline {
         totals.replace(before, self.totals_of(0..self.sealed().len() - after));
     }
 
+    /// Removes the newest blocks, at most so many, if the points are not to be read any more. Returns
+    /// how many. Keeps the totals.
+    ///
+    /// Constant time for each: none of the others is moved. What was allocated last is freed first,
+    /// and so an allocator can give it back to the system bit by bit.
+    pub fn drop_blocks(&mut self, most: usize, totals: &mut Totals) -> usize {
+        let count = self.block_count();
+        let left = count.saturating_sub(most);
+        let before = self.totals_of(left..count);
+        if let Some(history) = &mut self.history {
+            history.sealed.truncate(left);
+        }
+        totals.replace(before, self.totals_of(left..left));
+        count - left
+    }
+
     /// How many blocks there are.
     pub fn block_count(&self) -> usize {
         self.sealed().len()
