@@ -53,11 +53,19 @@ impl Order {
 
     /// The first position from this one on that has a place, and the place.
     pub fn next(&self, from: u64) -> Option<(u64, usize)> {
-        let first = self
-            .segments
-            .partition_point(|one| one.number < split(from).0);
-        let mut rest = self.segments[first..].iter();
+        let mut rest = self.segments[self.first_from(split(from).0)..].iter();
         rest.find_map(|segment| segment.next(from))
+    }
+
+    /// Where the segments begin whose numbers are this one or higher.
+    fn first_from(&self, number: u64) -> usize {
+        let first = self.segments.first().map_or(0, |first| first.number);
+        // Mostly, those that are removed are the oldest.
+        let guess = number.saturating_sub(first) as usize;
+        match self.segments.get(guess) {
+            Some(segment) if segment.number == number => guess,
+            _ => self.segments.partition_point(|one| one.number < number),
+        }
     }
 
     /// The position of a place that is here, by its low bits.
@@ -73,19 +81,15 @@ impl Order {
     /// Removes the place at a position.
     pub fn remove(&mut self, position: u64) {
         let (number, offset) = split(position);
-        let at = self
-            .segments
-            .binary_search_by_key(&number, |one| one.number);
-        let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) else {
-            return;
-        };
-        let before = segment.places.capacity();
-        segment.remove(offset);
-        self.list_bytes -= (before - segment.places.capacity()) * size_of::<u32>();
-        if let Ok(at) = at
-            && segment.places.is_empty()
-        {
-            self.segments.remove(at);
+        let at = self.first_from(number);
+        let segment = self.segments.get_mut(at);
+        if let Some(segment) = segment.filter(|segment| segment.number == number) {
+            let before = segment.places.capacity();
+            segment.remove(offset);
+            self.list_bytes -= (before - segment.places.capacity()) * size_of::<u32>();
+            if segment.places.is_empty() {
+                self.segments.remove(at);
+            }
         }
     }
 
