@@ -78,7 +78,7 @@ pub use counters::{Counters, Counts};
 pub use error::Error;
 pub use key::Key;
 pub use server::{Address, Event, Hooks, Progress, Server, StopHandle};
-pub use store::{Bytes, Point, Put, Run, Snapshot, SnapshotError, Store};
+pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store, StoreBytes};
 
 /// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.
 #[doc(hidden)]

@@ -146,7 +146,7 @@ pub struct Store {
 /// Bytes that a store has allocated, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Bytes {
+pub struct StoreBytes {
     /// Points.
     pub points: usize,
     /// The text of the keys.
@@ -364,7 +364,7 @@ impl Store {
         self.index.insert(hash, place);
         self.totals.add(timeline.totals());
         self.key_bytes += key.len();
-        self.removal.expect(timeline.oldest_end());
+        self.removal.note_due(timeline.oldest_end());
         let position = self.order.push(place);
         self.series.insert(Series::new(key, timeline, position));
     }
@@ -472,7 +472,7 @@ impl Store {
     /// Bytes that the store has allocated, without what the allocator itself takes. What snapshots
     /// keep is counted in full, also where it is still stored. Constant time.
     pub fn allocated_bytes(&self) -> usize {
-        let Bytes {
+        let StoreBytes {
             points,
             keys,
             index,
@@ -482,8 +482,8 @@ impl Store {
     }
 
     /// What the [allocated bytes](Self::allocated_bytes) are for. Constant time.
-    pub fn bytes(&self) -> Bytes {
-        Bytes {
+    pub fn bytes(&self) -> StoreBytes {
+        StoreBytes {
             points: self.totals.bytes,
             keys: self.key_bytes,
             index: self.index.allocated_bytes()

@@ -172,6 +172,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
         #[test]
         fn walks_what_a_map_has(
             end in prop_oneof![Just(0), (1u64 << 32) - 2_000..(1 << 32) + 5, Just(5 << 32)],

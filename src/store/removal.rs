@@ -1,8 +1,8 @@
 //! What removes points: floors, below which they are hidden and freed, and eviction of the oldest.
 //!
-//! Both walk all places in slices, and free the oldest part of a series at a time: blocks or, where
-//! a series has none, half of its head; if all of its points go, the series. So nothing is encoded
-//! but heads, and nothing is searched for.
+//! Both walk all places in slices, and remove the oldest part of a series at a time: blocks or, where
+//! a series has none, half of its head; where all of its points go, the series. So no block is
+//! decoded or encoded.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -31,7 +31,8 @@ const SERIES_PER_EVICTED: usize = 8;
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Removal {
-    /// No series has a part to remove up to an earlier timestamp.
+    /// As far as is known, no series has a part to remove up to an earlier timestamp. None lies wholly
+    /// before it.
     due: i64,
     /// Of what is below the floor.
     expiry: Option<Sweep>,
@@ -73,8 +74,8 @@ impl Default for Removal {
 }
 
 impl Removal {
-    /// Counts a new series, whose oldest part ends then.
-    pub fn expect(&mut self, oldest_end: i64) {
+    /// Notes when the oldest part of a series ends.
+    pub fn note_due(&mut self, oldest_end: i64) {
         self.due = self.due.min(oldest_end);
     }
 
@@ -112,18 +113,17 @@ impl Sweep {
 type Removed<'lent> = dyn FnMut(usize, &str, i64) + 'lent;
 
 impl Store {
-    /// Sets what is too old: points below `hidden_below` are not read from now on, to the point, by
-    /// nobody, open snapshots included. Points below `removed_below`, if that is not past
-    /// `hidden_below`, and else those below `hidden_below`, are gone: [`expire`](Self::expire) frees
-    /// them, and puts of such points are not kept. A series whose points are all below is removed
-    /// too; put again, it is new, and the last one.
+    /// Sets two floors. From now on nobody reads points below `hidden_below`, open snapshots
+    /// included. Points below `removed_below` are removed: [`expire`](Self::expire) frees them, and
+    /// puts of such points are not kept. A series that has no other points is removed with them; put
+    /// again, it is new, and comes last. A `removed_below` past `hidden_below` counts as equal to it.
     ///
-    /// The store knows no clock: whoever wants to keep points for a day sets both floors to a day
-    /// ago, now and then. The floors may be lowered again. Points that were only hidden are read
-    /// again then: so a `removed_below` that is raised later than `hidden_below` is what a clock that
-    /// is wrong for a while cannot harm.
+    /// The store knows no clock. To keep points for a day, set both floors to a day ago every few
+    /// seconds. Both may be lowered again: what was hidden alone can be read again then, and what was
+    /// removed is gone. So after a clock has jumped ahead, raise `hidden_below` at once, and
+    /// `removed_below` as soon as the clock is trusted.
     ///
-    /// Constant time. Nothing is slower for it.
+    /// Constant time.
     ///
     /// ```
     /// let mut store = metricd::Store::new();
@@ -155,14 +155,14 @@ impl Store {
         self.removed_below.checked_sub(1)
     }
 
-    /// Frees a part of what is below [the floor](Self::set_floors), and says whether there is more
-    /// to look at: whole blocks, half of the points of a series that has no blocks, and series that
-    /// are wholly below. What is left below is never read.
+    /// Frees a part of what is below [the floor](Self::set_floors), and says whether to call it again
+    /// for more. It frees whole blocks, half of the points of a series that has no blocks, and series
+    /// that are wholly below. What it leaves is less than that for each series.
     ///
-    /// Looks at `most` series or frees as many blocks, some 100 ns each. Constant time if the floor
-    /// is below the [next expiry](Self::next_expiry). To be called after the floor was raised, until
-    /// it says that there is no more, but not more often than every few seconds for all series: a
-    /// sweep looks at each.
+    /// Looks at `most` series or frees as many blocks, some 100 ns each. When it has looked at all
+    /// series, the next call begins again, but not before the floor is at the
+    /// [next expiry](Self::next_expiry): until then it takes constant time. So it can be called every
+    /// few seconds after the floor was raised, and then until it says that this was all.
     pub fn expire(&mut self, most: usize) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
@@ -171,7 +171,7 @@ impl Store {
             let is_more = self.sweep(&mut sweep, most - freed, true, &mut |_, _, _| ());
             self.removal.expiry = is_more.then_some(sweep);
             if !is_more {
-                self.removal.expect(sweep.due);
+                self.removal.note_due(sweep.due);
             }
         }
         self.removal.expired_points += (points - self.totals.points) as u64;
@@ -185,8 +185,8 @@ impl Store {
         Some(Sweep::new(up_to))
     }
 
-    /// How high `removed_below` must be for [`expire`](Self::expire) to find anything to free, as
-    /// far as is known: it may be less. `None` in a store that holds nothing.
+    /// The `removed_below` from which on [`expire`](Self::expire) has something to look at. `None` in
+    /// a store that holds nothing.
     pub fn next_expiry(&self) -> Option<i64> {
         match self.removal.expiry {
             Some(_) => Some(self.removed_below),
@@ -254,15 +254,17 @@ impl Store {
         freed.min(most)
     }
 
-    /// Frees a part of the oldest points of the store, and says whether there are more points: whole
-    /// blocks, half of the points of a series that has no blocks, and series that lose all. To be
-    /// called when there is no room, until there is.
+    /// Frees some of the oldest points of the store, and says whether any points are left: whole
+    /// blocks, half of the points of a series that has no blocks, and series with their keys if they
+    /// lose all points. To be called while there is no room.
     ///
-    /// Points go roughly by timestamp: what is older than a timestamp for which this is a few percent
-    /// of all is freed series by series, and then again. `removed` is told before it happens; it
-    /// gets the place and the key of a series, and the timestamp up to which its points go.
+    /// Points go about by timestamp: the store chooses one such that an eighth of the series have
+    /// something older that can be freed, frees that series by series, and chooses the next.
+    /// `removed` is called before it happens, with the place and the key of a series, and the
+    /// timestamp up to which it loses its points. Snapshots that are open may still read some of them.
     ///
-    /// Looks at `most` series or frees as many blocks, some 100 ns each, and at most 64 more.
+    /// Looks at `most` series or frees as many blocks, some 100 ns each; to choose a timestamp, at 128
+    /// series more.
     pub fn evict(&mut self, most: usize, removed: &mut dyn FnMut(usize, &str, i64)) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
