@@ -871,22 +871,22 @@ fn files_of_a_newer_version_are_refused() {
     let folder = Folder::new("version");
     let points = fill(&folder, &["--sync", "always"]);
     let journal = folder.only("journal-");
-    change(&journal, |bytes| set_version(bytes, 2));
+    change(&journal, |bytes| set_version(bytes, 3));
     for options in [&[][..], &["--salvage"]] {
-        let line = folder.check_refused(options, "version 2");
+        let line = folder.check_refused(options, "version 3");
         assert!(line.contains("journal-0000000000000001"), "{line}");
     }
-    change(&journal, |bytes| set_version(bytes, 1));
+    change(&journal, |bytes| set_version(bytes, 2));
     assert_eq!(folder.points(), points);
 
     let folder = Folder::new("version-checkpoint");
     let points = fill_checkpoint(&folder);
     let checkpoint = folder.only("checkpoint-");
-    change(&checkpoint, |bytes| set_version(bytes, 2));
+    change(&checkpoint, |bytes| set_version(bytes, 3));
     for options in [&[][..], &["--salvage"]] {
-        folder.check_refused(options, "version 2");
+        folder.check_refused(options, "version 3");
     }
-    change(&checkpoint, |bytes| set_version(bytes, 1));
+    change(&checkpoint, |bytes| set_version(bytes, 2));
     assert_eq!(folder.points(), points);
 }
 

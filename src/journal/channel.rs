@@ -9,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::Piece;
+use super::record::NewFile;
 use crate::config::Config;
 
 /// What the loop asks for.
 pub enum Message {
-    /// Write this frame of puts, whose head is not filled in.
+    /// Write this frame of records, whose head is not filled in.
     Frame { number: u64, bytes: Vec<u8> },
     /// Do the next step of a checkpoint.
     Checkpoint(Step),
@@ -21,10 +22,9 @@ pub enum Message {
 
 /// A step of a checkpoint.
 pub enum Step {
-    /// Begin it, and a new journal file, of which the next frame, with this number, is the first. Not
-    /// if the disk has failed, or works again, and the loop did not know: then it has not recorded
-    /// what a start would need.
-    Begin { number: u64, is_failing: bool },
+    /// Begin it, and a new journal file for the frames that follow. Not if the disk has failed, or
+    /// works again, and the loop did not know: then it has not recorded what a start would need.
+    Begin { file: NewFile, is_failing: bool },
     /// Write this piece; after the last one it is complete.
     Write(Piece),
 }

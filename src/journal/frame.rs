@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file    8 bytes  magic: `mtrcjrnl` of a journal, `mtrcckpt` of a checkpoint
-//!         u32      version: 1
+//!         u32      version: 2
 //!         u64      number of the file, as in its name
 //!         u32      CRC-32C of these 20 bytes; every version has this head of 24 bytes
 //!         frames
@@ -38,7 +38,7 @@ pub const FRAME_HEAD_BYTES: usize = 20;
 pub const FILE_HEAD_BYTES: usize = 24;
 
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of a frame's head that the checksum does not cover: its own.
 const CHECKSUM_BYTES: usize = 4;
@@ -49,7 +49,7 @@ const READ_BYTES: usize = 128 << 10;
 /// What the frames of a file hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// Records of puts.
+    /// Records of puts and removals.
     Journal,
     /// The image of a store.
     Checkpoint,
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn the_format_is_as_documented() {
-        let mut bytes = b"mtrcckpt\x01\0\0\0\x05\0\0\0\0\0\0\0".to_vec();
+        let mut bytes = b"mtrcckpt\x02\0\0\0\x05\0\0\0\0\0\0\0".to_vec();
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         assert_eq!(file_head(FileKind::Checkpoint, 5)[..], bytes);
         let summed = b"\x03\0\0\0\x02\0\0\0\x09\0\0\0\0\0\0\0abc";
@@ -660,11 +660,11 @@ mod tests {
     #[test]
     fn a_file_of_another_kind_version_or_number_is_refused() {
         let mut newer = file_head(FileKind::Journal, NUMBER);
-        newer[8] = 2;
+        newer[8] = 3;
         let checksum = crc32c::crc32c(&newer[..20]);
         newer[20..].copy_from_slice(&checksum.to_le_bytes());
         for (bytes, expected) in [
-            (&newer[..], "of version 2, and this metricd reads version 1"),
+            (&newer[..], "of version 3, and this metricd reads version 2"),
             (
                 &file_head(FileKind::Checkpoint, NUMBER),
                 "not a file of metricd",

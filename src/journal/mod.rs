@@ -1,24 +1,30 @@
 //! What makes puts durable, and brings them back.
 //!
 //! ```text
-//! put ─ record ─ frame ─ journal thread ─ file ─ sync        (what was put since the checkpoint)
+//! put ─ record ─ frame ─ journal thread ─ file ─ sync        (what happened since the checkpoint)
 //! store ─ image ─ frame ─ journal thread ─ file ─ sync       (the checkpoint)
 //! start: checkpoint ─ image ─ store ◀─ record ─ frame ─ journal
 //! ```
 //!
-//! The loop records what is put, and hands it over as a frame at the end of the turn. It makes no
+//! The loop records what is put or evicted, and hands it over as a frame at the end of the turn. It makes no
 //! call that may wait for a disk: the journal thread does, and says when a frame is stored. When the
 //! journal has become longer than what it stands for, the loop hands over an image of the store too,
 //! piece by piece.
 //!
 //! # A checkpoint is exact though puts go on
 //!
-//! Its pieces are read from the store while points are put, so some hold points that are newer than
-//! its beginning. The journal goes on in a new file when it begins. A start replays that file over
-//! it: each series and timestamp that was put to since the beginning ends with the value that was
-//! put last, and all others are as they were. Before the checkpoint gets its name, the journal is
-//! synced up to the newest put that a piece can hold. So no snapshot is needed, and no memory but
-//! that of a piece.
+//! Its pieces are read from the store while points are put and evicted, so some are newer than its
+//! beginning. The journal goes on in a new file when it begins. A start replays that file over it, in
+//! order. Before the checkpoint gets its name, the journal is synced up to the newest change that a
+//! piece can hold. So no snapshot is needed, and no memory but that of a piece.
+//!
+//! - A point that was put or evicted since the beginning ends as the last of these changes left it,
+//!   whatever the piece has. All others are as they were.
+//! - A series that was created since the beginning may be in a piece already. The record of its first
+//!   put says that it is new: so the replay removes it first, and it comes last, as it did then.
+//! - A series that has gone since the beginning may be in no piece. Puts before that bring some of it
+//!   back in the replay, and the record of its eviction removes it again. If it has expired, there is
+//!   no record: what comes back is too old to be read.
 
 mod channel;
 mod checkpoint;
@@ -155,12 +161,12 @@ impl Journal {
         self.channel.send(Message::Checkpoint(step));
     }
 
-    fn begin_checkpoint(&mut self, store: &Store, is_failing: bool) {
-        let number = self.submitted + 1;
-        self.send_step(Step::Begin { number, is_failing });
-        self.pieces = Some(Pieces::new(self.piece_bytes));
-        // At once, since series that are new from now on are not for this checkpoint.
-        self.send_piece(store);
+    /// Begins a checkpoint, and a new file for what is recorded from now on.
+    fn begin_checkpoint(&mut self, puts: &mut PutRecord, is_failing: bool) {
+        if let Some(file) = puts.begin_file(self.submitted + 1) {
+            self.send_step(Step::Begin { file, is_failing });
+            self.pieces = Some(Pieces::new(self.piece_bytes));
+        }
     }
 
     fn send_piece(&mut self, store: &Store) {
@@ -175,12 +181,15 @@ impl Journal {
 }
 
 impl Commit for Journal {
-    fn record(&mut self, store: &Store) -> Option<PutRecord> {
-        Some(PutRecord::new(store.series_count()))
+    fn record(&mut self) -> Option<PutRecord> {
+        Some(PutRecord::new())
     }
 
     fn submit(&mut self, puts: &mut PutRecord) -> u64 {
-        while !puts.is_empty() {
+        let is_failing = self.progress.is_failing;
+        // While the disk fails, evictions wait: the file that the way back has begun takes no frames
+        // before its checkpoint is complete.
+        while !puts.is_empty() && (puts.has_puts() || !is_failing) {
             self.submitted += 1;
             let (number, bytes) = (self.submitted, puts.take());
             self.submitted_bytes += bytes.len() as u64;
@@ -222,7 +231,10 @@ impl Commit for Journal {
         }
     }
 
-    fn clean_up(&mut self, store: &Store) -> bool {
+    fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool {
+        let Some(puts) = puts else { return false };
+        // The journal is to have what a piece shows to be evicted.
+        self.submit(puts);
         let is_failing = self.progress.is_failing;
         // One step at a time: so there is one piece in memory. The thread wakes the loop for the next.
         match self.progress.checkpoint {
@@ -230,14 +242,16 @@ impl Commit for Journal {
             Checkpoint::Running => self.send_piece(store),
             // What is refused now must not be put after the beginning.
             Checkpoint::Due if self.progress.settled == self.submitted || !is_failing => {
-                self.begin_checkpoint(store, is_failing)
+                self.begin_checkpoint(puts, is_failing)
             }
             Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
         }
         false
     }
 
-    fn finish(&mut self, store: &Store) -> bool {
+    fn finish(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool {
+        let Some(puts) = puts else { return false };
+        self.submit(puts);
         self.channel.hurry();
         let Progress {
             journal_bytes,
@@ -245,9 +259,9 @@ impl Commit for Journal {
             ..
         } = self.progress;
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
-            self.clean_up(store);
+            self.clean_up(store, Some(puts));
         } else if journal_bytes > Config::SHORT_JOURNAL_BYTES && !is_failing {
-            self.begin_checkpoint(store, false);
+            self.begin_checkpoint(puts, false);
         }
         self.progress.settled < self.submitted
             || self.progress.steps < self.steps

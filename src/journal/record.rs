@@ -1,6 +1,9 @@
-//! Puts as the payload of a frame, and back.
+//! What happens to a store as the payload of a frame, and back.
 //!
 //! ```text
+//! payload  varint     epoch: goes up by one whenever a declared place gets another series
+//!          records
+//!
 //! record   1 byte     bits 0 to 2   bytes of the value, less one
 //!                     bit  3        whether a byte of the form of the value comes before it
 //!                     bits 4, 5     how the place is written
@@ -8,39 +11,53 @@
 //!          place      0: nothing; the place after that of the record before
 //!                     1: 2 bytes; the place
 //!                     2: 4 bytes; the place
-//!                     3: 4 bytes, the place of a series that is new, and 4 bytes, how many its
-//!                        key has
+//!                     3: 4 bytes, the place, and 4 bytes that declare which series is there:
+//!                        bits 0 to 29  bytes of its key
+//!                        bit  30       another one was declared there before: the epoch goes up
+//!                        bit  31       the series is new: if there is one of this key, it goes
 //!          timestamp  0 to 3: 0, 2, 4 or 8 bytes; the difference to that of the record before,
 //!                     zigzag
 //!          form       0 or 1 byte; 0 to 15: the value is digits, so many of them decimals;
-//!                     16: it is a double; else it is as in the record before
+//!                     16: it is a double; 17: there is none, and no point of the series up to the
+//!                     timestamp; without this byte, it is as in the record before
 //!          value      1 to 8 bytes; of digits, the difference to those of the newest record that
 //!                     had any, zigzag; of a double, its bits
-//!          key        of a series that is new, UTF-8
+//!          key        of a series that is declared, UTF-8
 //! ```
 //!
 //! Numbers have their low byte first, and missing high bytes are 0. The records of a frame follow
 //! each other without a gap. At its beginning, the record before is one of place 0, timestamp 0
-//! and digits 0 without decimals.
+//! and digits 0 without decimals. So a put of a series in step with others takes three bytes or
+//! four.
 //!
-//! The place of a series is how many series there were when it was first put, in this journal or in
-//! the checkpoint that it goes on from. So a put of a series in step with others takes three bytes
-//! or four.
+//! Each file declares a series where it first names its place, and so depends on no other file. A
+//! place may have another series later, which is declared then. From the epoch a reader that has lost
+//! a frame knows whether the series are still where they were.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
-use super::frame::{self, FRAME_HEAD_BYTES};
+use super::frame;
 use crate::decimal::{DECIMALS_MAX, decimals_of, digits_of, value_of};
 use crate::key::Key;
-use crate::store::{PUTS_AT_ONCE, Placed, Point, Put, Store, unzigzag, zigzag};
+use crate::store::{
+    PUTS_AT_ONCE, Placed, Point, Put, Store, read_varint, unzigzag, write_varint, zigzag,
+};
 
 /// The form of a value that is no decimal.
 const DOUBLE: u8 = DECIMALS_MAX + 1;
 
-/// How the place of a series that is new is written.
-const NEW: u8 = 3;
+/// The form of a record that removes points.
+const REMOVED: u8 = DOUBLE + 1;
+
+/// How a place is written that is declared.
+const DECLARED: u8 = 3;
+
+/// The bits of a declaration.
+const KEY_BYTES: u32 = (1 << 30) - 1;
+const IS_REUSED: u32 = 1 << 30;
+const IS_NEW: u32 = 1 << 31;
 
 /// The most bytes of a record without its key.
 const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
@@ -51,68 +68,115 @@ const FRAME_FULL_BYTES: usize = 1 << 20;
 /// What a record is coded against: those before it in its frame.
 #[derive(Debug, Default)]
 struct Before {
-    place: usize,
+    place: u32,
     timestamp: i64,
     form: u8,
     digits: i64,
 }
 
-/// Puts that are to be handed over to the journal, as the bytes of frames.
-#[derive(Debug)]
+/// Puts and removals that are to be handed over to the journal, as the bytes of frames.
+#[derive(Debug, Default)]
 pub struct PutRecord {
-    /// The frame that puts are appended to, with room for its head.
+    /// The frame that records are appended to, with room for its head.
     frame: Vec<u8>,
-    /// Those before it.
+    /// Bytes of it before its first record.
+    start: usize,
+    /// The frames before it.
     full: VecDeque<Vec<u8>>,
     /// A buffer for the next one.
     buffer: Vec<u8>,
+    /// Not only removals.
+    has_puts: bool,
     before: Before,
     /// The decimals to try first, those of an earlier value.
     decimals: u8,
-    /// How many series the journal knows, with those of these puts.
-    series: usize,
+    /// A bit for each place: whether it is declared in the journal's file.
+    declared: Vec<u64>,
+    /// How often a declared place has got another series, or all places were forgotten.
+    epoch: u64,
+}
+
+/// A file of the journal in which no place is declared yet. Only
+/// [`PutRecord::begin_file`] makes one, so that no file begins with places that only the one before
+/// it declares.
+pub struct NewFile {
+    number: u64,
+}
+
+impl NewFile {
+    /// The number of its first frame.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl PutRecord {
-    /// No puts, for a journal that knows so many series.
-    pub fn new(series: usize) -> PutRecord {
-        PutRecord {
-            frame: begun(Vec::new()),
-            full: VecDeque::new(),
-            buffer: Vec::new(),
-            before: Before::default(),
-            decimals: 0,
-            series,
-        }
+    /// No puts, for the first file of a journal.
+    pub fn new() -> PutRecord {
+        let mut record = PutRecord::default();
+        record.begin_frame();
+        record
     }
 
-    /// Appends a put into the series at this place. A series that the journal does not know has the
-    /// next place.
-    #[inline]
-    pub fn push(&mut self, place: usize, put: &Put) {
-        debug_assert!(place <= self.series);
-        if self.frame.len() >= FRAME_FULL_BYTES {
-            self.begin_next();
+    /// Begins the file whose first frame has this number. Removals that were not taken are
+    /// forgotten. `None` if there are puts that were not taken: they are for the file before.
+    pub fn begin_file(&mut self, number: u64) -> Option<NewFile> {
+        if self.has_puts {
+            return None;
         }
-        let is_new = place == self.series;
-        let place_code = match place {
-            _ if is_new => NEW,
-            _ if place == self.before.place + 1 => 0,
-            _ => 1 + u8::from(place > usize::from(u16::MAX)),
+        self.full.clear();
+        self.frame.clear();
+        self.declared.fill(0);
+        self.epoch += 1;
+        self.begin_frame();
+        Some(NewFile { number })
+    }
+
+    /// Appends a put, unless the store has not kept it.
+    #[inline]
+    pub(crate) fn push(&mut self, placed: Placed, put: &Put) {
+        let (place, is_new) = match placed {
+            Placed::At(place) => (place, false),
+            Placed::New(place) => (place, true),
+            Placed::NotKept => return,
         };
-        let key_bytes = if is_new { put.key.as_bytes().len() } else { 0 };
-        let step = zigzag(put.timestamp.wrapping_sub(self.before.timestamp));
-        let time_code = u8::from(step > 0)
-            + u8::from(step > u64::from(u16::MAX))
-            + u8::from(step > u64::from(u32::MAX));
+        self.make_room();
+        self.has_puts = true;
         let (form, value) = match digits_of(put.value, self.decimals) {
             Some(digits) => (self.decimals, self.difference_to(digits)),
             None => self.in_other_form(put.value),
         };
+        self.append(place, is_new, put.key, put.timestamp, form, value);
+    }
+
+    /// Appends that the series at this place has lost all points at timestamps up to this one.
+    pub fn remove(&mut self, place: usize, key: &str, up_to: i64) {
+        self.make_room();
+        self.append(place as u32, false, key.into(), up_to, REMOVED, 0);
+    }
+
+    #[inline]
+    fn make_room(&mut self) {
+        if self.frame.len() >= FRAME_FULL_BYTES {
+            self.begin_next();
+        }
+    }
+
+    #[inline]
+    fn append(&mut self, place: u32, is_new: bool, key: Key, timestamp: i64, form: u8, value: u64) {
+        let (place_code, declaration) = match place {
+            _ if is_new || !self.is_declared(place) => (DECLARED, self.declare(place, is_new, key)),
+            _ if place == self.before.place.wrapping_add(1) => (0, 0),
+            _ => (1 + u8::from(place > u32::from(u16::MAX)), 0),
+        };
+        let step = zigzag(timestamp.wrapping_sub(self.before.timestamp));
+        let time_code = u8::from(step > 0)
+            + u8::from(step > u64::from(u16::MAX))
+            + u8::from(step > u64::from(u32::MAX));
         let has_form = form != self.before.form;
         let value_bytes = (u64::BITS - (value | 1).leading_zeros()).div_ceil(8);
         self.before.place = place;
-        self.before.timestamp = put.timestamp;
+        self.before.timestamp = timestamp;
         self.before.form = form;
 
         let mut record = [0; RECORD_MAX_BYTES];
@@ -121,7 +185,7 @@ impl PutRecord {
         let mut length = 1;
         for (field, bytes) in [
             (
-                place as u64 | (key_bytes as u64) << 32,
+                u64::from(place) | u64::from(declaration) << 32,
                 field_bytes(place_code),
             ),
             (step, field_bytes(time_code)),
@@ -135,10 +199,30 @@ impl PutRecord {
         let end = self.frame.len() + length;
         self.frame.extend_from_slice(&record);
         self.frame.truncate(end);
-        if is_new {
-            self.frame.extend_from_slice(put.key.as_bytes());
-            self.series += 1;
+        if place_code == DECLARED {
+            self.frame.extend_from_slice(key.as_bytes());
         }
+    }
+
+    #[inline]
+    fn is_declared(&self, place: u32) -> bool {
+        let bits = self.declared.get(place as usize / 64);
+        bits.is_some_and(|bits| bits >> (place % 64) & 1 != 0)
+    }
+
+    /// Declares a series, and returns the bits of the declaration.
+    #[cold]
+    fn declare(&mut self, place: u32, is_new: bool, key: Key) -> u32 {
+        let is_reused = self.is_declared(place);
+        self.epoch += u64::from(is_reused);
+        let word = place as usize / 64;
+        if self.declared.len() <= word {
+            self.declared.resize(word + 1, 0);
+        }
+        self.declared[word] |= 1 << (place % 64);
+        let reused = if is_reused { IS_REUSED } else { 0 };
+        let new = if is_new { IS_NEW } else { 0 };
+        key.as_bytes().len() as u32 | reused | new
     }
 
     #[inline]
@@ -159,45 +243,43 @@ impl PutRecord {
 
     #[cold]
     fn begin_next(&mut self) {
-        let next = begun(mem::take(&mut self.buffer));
+        let next = mem::take(&mut self.buffer);
         self.full.push_back(mem::replace(&mut self.frame, next));
+        self.begin_frame();
+    }
+
+    fn begin_frame(&mut self) {
+        self.frame.clear();
+        frame::begin(&mut self.frame);
+        write_varint(&mut self.frame, self.epoch);
+        self.start = self.frame.len();
         self.before = Before::default();
     }
 
-    /// Takes the puts of one frame, the oldest ones: its bytes, with room for its head. There are
+    /// Takes the records of one frame, the oldest ones: its bytes, with room for its head. There are
     /// more until this [is empty](Self::is_empty).
     pub fn take(&mut self) -> Vec<u8> {
         if self.full.is_empty() {
             self.begin_next();
+            self.has_puts = false;
         }
         self.full.pop_front().unwrap_or_default()
     }
-
-    /// Appends that the series at this place has lost all points at timestamps up to this one.
-    pub fn remove(&mut self, _place: usize, _key: &str, _up_to: i64) {}
 
     /// Takes a buffer for the next frame.
     pub fn reuse(&mut self, buffer: Vec<u8>) {
         self.buffer = buffer;
     }
 
-    /// Bytes of the puts.
-    pub fn len(&self) -> usize {
-        let full = self.full.iter().map(|frame| frame.len() - FRAME_HEAD_BYTES);
-        full.sum::<usize>() + self.frame.len() - FRAME_HEAD_BYTES
-    }
-
-    /// Whether there are no puts.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.frame.len() == FRAME_HEAD_BYTES
+        self.full.is_empty() && self.frame.len() == self.start
     }
-}
 
-/// A frame without payload, in this buffer.
-fn begun(mut buffer: Vec<u8>) -> Vec<u8> {
-    buffer.clear();
-    frame::begin(&mut buffer);
-    buffer
+    /// Whether there are puts. If not, nobody waits for what becomes of the records.
+    pub fn has_puts(&self) -> bool {
+        self.has_puts
+    }
 }
 
 /// Bytes of a place or a timestamp that is written in this way.
@@ -206,12 +288,12 @@ fn field_bytes(code: u8) -> usize {
     (1 << code) & !1
 }
 
-/// A payload holds bytes that are no record, or one of a series that cannot be.
+/// A payload holds bytes that are no record, or one of a series that is not declared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrongRecord {
-    /// Offset of the record in the payload.
+    /// Offset of the first such record in the payload.
     pub offset: usize,
-    /// How many puts before it were stored.
+    /// How many puts of other records were stored.
     pub puts: usize,
 }
 
@@ -220,125 +302,222 @@ impl fmt::Display for WrongRecord {
         let WrongRecord { offset, puts } = self;
         write!(
             f,
-            "no record of a put at byte {offset} of a frame, after {puts} puts"
+            "no record of a known series at byte {offset} of a frame with {puts} other puts"
         )
     }
 }
 
-/// Stores the puts of a frame's payload, in order, and returns how many there are. The store holds
-/// the series that the journal knew before.
+/// Where the series of a file of the journal are in the store that it is replayed to.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// By the high and the low half of the place in the file.
+    pages: Vec<Vec<u32>>,
+    /// That of the next frame, if none is lost before it.
+    epoch: u64,
+}
+
+/// The place of a series that is not declared.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The place of a series that was declared, and has lost all points.
+const GONE: u32 = UNKNOWN - 1;
+
+impl Places {
+    /// Goes on with a frame of this epoch. In another one, places may have got other series in frames
+    /// that are lost, and so all are forgotten.
+    fn go_on(&mut self, epoch: u64) {
+        if mem::replace(&mut self.epoch, epoch) != epoch {
+            self.pages.clear();
+        }
+    }
+
+    #[inline]
+    fn get(&self, place: u32) -> u32 {
+        let page = self.pages.get((place >> 16) as usize);
+        let found = page.and_then(|page| page.get(place as usize & 0xffff));
+        found.copied().unwrap_or(UNKNOWN)
+    }
+
+    fn set(&mut self, place: u32, to: u32) {
+        let (page, place) = ((place >> 16) as usize, place as usize & 0xffff);
+        if self.pages.len() <= page {
+            self.pages.resize(page + 1, Vec::new());
+        }
+        let page = &mut self.pages[page];
+        if page.len() <= place {
+            page.resize(place + 1, UNKNOWN);
+        }
+        page[place] = to;
+    }
+}
+
+/// Does to a store what the payload of a frame says, in order, and returns how many puts there are.
+/// `places` knows the series that were declared before it in its file.
 ///
 /// # Errors
 ///
-/// If there is anything but records, or a series is said to be new and is not, or the other way
-/// around. The puts before it are stored.
-pub fn read(payload: &[u8], store: &mut Store) -> Result<usize, WrongRecord> {
-    let mut reader = Reader {
-        rest: payload,
-        before: Before::default(),
-        series: store.series_count(),
+/// If there is anything but records, or a series that is not declared. All other records, up to the
+/// first bytes that are none, are replayed.
+pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<usize, WrongRecord> {
+    let mut rest = payload;
+    let Some(epoch) = read_varint(&mut rest) else {
+        return Err(WrongRecord { offset: 0, puts: 0 });
     };
-    let mut held = [(0, Point::default()); PUTS_AT_ONCE];
-    let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
-    let (mut held_count, mut puts) = (0, 0);
-    let mut offset = 0;
-    while let Some(record) = reader.next() {
-        match record.new_key {
-            None => {
-                held[held_count] = (record.place, record.point);
-                held_count += 1;
-            }
-            Some(key) => {
-                store.put_all_at_places(&held[..mem::take(&mut held_count)]);
-                let Point { timestamp, value } = record.point;
-                let put = Put {
-                    key,
-                    timestamp,
-                    value,
-                };
-                store.put_all_noting_places(&[put], &mut placed);
-                if placed[0] != Placed::New(record.place as u32) {
-                    return Err(WrongRecord { offset, puts });
+    places.go_on(epoch);
+    let before = Before::default();
+    let mut reader = Reader { rest, before };
+    let mut replay = Replay {
+        places,
+        store,
+        held: Default::default(),
+        held_count: 0,
+    };
+    let (mut puts, mut wrong) = (0, None);
+    while !reader.rest.is_empty() {
+        let offset = payload.len() - reader.rest.len();
+        let Some(record) = reader.next() else {
+            wrong.get_or_insert(offset);
+            break;
+        };
+        if !replay.apply(&record) {
+            wrong.get_or_insert(offset);
+        } else if record.value.is_some() {
+            puts += 1;
+        }
+    }
+    replay.put_held();
+    wrong.map_or(Ok(puts), |offset| Err(WrongRecord { offset, puts }))
+}
+
+/// Does to a store what records say.
+struct Replay<'store> {
+    places: &'store mut Places,
+    store: &'store mut Store,
+    /// `held[..held_count]` are to be put at once.
+    held: [(usize, Point); PUTS_AT_ONCE],
+    held_count: usize,
+}
+
+impl Replay<'_> {
+    /// Applies a record, unless its series is not known.
+    #[inline]
+    fn apply(&mut self, record: &Record) -> bool {
+        let place = self.places.get(record.place);
+        match (record.key, record.value) {
+            (None, _) if place == UNKNOWN => return false,
+            (None, Some(value)) => {
+                // What is put to a series that is gone is left out.
+                let timestamp = record.timestamp;
+                self.held[self.held_count] = (place as usize, Point { timestamp, value });
+                self.held_count += 1;
+                if self.held_count == PUTS_AT_ONCE {
+                    self.put_held();
                 }
             }
+            _ => self.change_series(record, place),
         }
-        if held_count == PUTS_AT_ONCE {
-            store.put_all_at_places(&held);
-            held_count = 0;
+        true
+    }
+
+    fn put_held(&mut self) {
+        let held = &self.held[..mem::take(&mut self.held_count)];
+        self.store.put_all_at_places(held);
+    }
+
+    /// Applies a record that declares a series, or removes some of its points.
+    #[cold]
+    fn change_series(&mut self, record: &Record, mut place: u32) {
+        self.put_held();
+        let epoch = &mut self.places.epoch;
+        *epoch = epoch.wrapping_add(u64::from(record.is_reused));
+        if let Some(key) = record.key {
+            let known = self.store.place_of(key);
+            place = known.map_or(GONE, |place| place as u32);
         }
-        puts += 1;
-        offset = payload.len() - reader.rest.len();
+        let (is_new, timestamp) = (record.is_new, record.timestamp);
+        let up_to = if is_new { i64::MAX } else { timestamp };
+        if (is_new || record.value.is_none()) && self.store.remove_to(place as usize, up_to) {
+            place = GONE;
+        }
+        if let (Some(key), Some(value)) = (record.key, record.value) {
+            let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+            let key = key.into();
+            let put = Put {
+                key,
+                timestamp,
+                value,
+            };
+            self.store.put_all_noting_places(&[put], &mut placed);
+            if let Placed::At(at) | Placed::New(at) = placed[0] {
+                place = at;
+            }
+        }
+        self.places.set(record.place, place);
     }
-    store.put_all_at_places(&held[..held_count]);
-    if offset < payload.len() {
-        return Err(WrongRecord { offset, puts });
-    }
-    Ok(puts)
 }
 
 /// Takes records off the front of a payload.
 struct Reader<'payload> {
     rest: &'payload [u8],
     before: Before,
-    /// How many series are known, with those of the records before.
-    series: usize,
 }
 
 struct Record<'payload> {
-    place: usize,
-    point: Point,
-    /// The key, if the series is new.
-    new_key: Option<Key<'payload>>,
+    place: u32,
+    /// If the series is declared.
+    key: Option<&'payload str>,
+    is_new: bool,
+    is_reused: bool,
+    timestamp: i64,
+    /// What is put; `None` if points up to the timestamp are gone.
+    value: Option<f64>,
 }
 
 impl<'payload> Reader<'payload> {
-    /// The next record, or `None` at the end and where there is none. Then `rest` is left as it is.
+    /// The next record, or `None` where there is none.
     #[inline]
     fn next(&mut self) -> Option<Record<'payload>> {
-        let mut rest = self.rest;
+        let rest = &mut self.rest;
         let &tag = rest.split_off_first()?;
         let place_code = tag >> 4 & 3;
-        let place_field = take_number(&mut rest, field_bytes(place_code))?;
-        let step = take_number(&mut rest, field_bytes(tag >> 6))?;
+        let place_field = take_number(rest, field_bytes(place_code))?;
+        let step = take_number(rest, field_bytes(tag >> 6))?;
         let form = match tag & 8 {
             0 => self.before.form,
             _ => *rest.split_off_first()?,
         };
-        let value_field = take_number(&mut rest, usize::from(tag & 7) + 1)?;
+        let value_field = take_number(rest, usize::from(tag & 7) + 1)?;
 
-        let is_new = place_code == NEW;
         let place = match place_code {
-            0 => self.before.place + 1,
-            _ => place_field as u32 as usize,
+            0 => self.before.place.wrapping_add(1),
+            _ => place_field as u32,
         };
-        if place >= self.series + usize::from(is_new) || is_new && place < self.series {
-            return None;
-        }
         let value = match form {
             ..DOUBLE => {
                 let digits = self.before.digits.wrapping_add(unzigzag(value_field));
                 self.before.digits = digits;
-                value_of(digits, form)
+                Some(value_of(digits, form))
             }
-            DOUBLE => f64::from_bits(value_field),
+            DOUBLE => Some(f64::from_bits(value_field)),
+            REMOVED => None,
             _ => return None,
         };
-        let new_key = if is_new {
-            let key = rest.split_off(..(place_field >> 32) as usize)?;
-            self.series += 1;
-            Some(Key::from(str::from_utf8(key).ok()?))
-        } else {
-            None
+        let declaration = (place_field >> 32) as u32;
+        let key_bytes = rest.split_off(..(declaration & KEY_BYTES) as usize)?;
+        let key = match place_code {
+            DECLARED => Some(str::from_utf8(key_bytes).ok()?),
+            _ => None,
         };
         self.before.place = place;
         self.before.timestamp = self.before.timestamp.wrapping_add(unzigzag(step));
         self.before.form = form;
-        self.rest = rest;
-        let timestamp = self.before.timestamp;
         Some(Record {
             place,
-            point: Point { timestamp, value },
-            new_key,
+            key,
+            is_new: declaration & IS_NEW != 0,
+            is_reused: declaration & IS_REUSED != 0,
+            timestamp: self.before.timestamp,
+            value,
         })
     }
 }
@@ -361,6 +540,8 @@ fn take_number(rest: &mut &[u8], bytes: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::frame::FRAME_HEAD_BYTES;
+    use crate::server::Recorder;
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -400,30 +581,36 @@ mod tests {
             .collect()
     }
 
-    /// Stores puts, and returns the payloads of frames of so many puts.
-    fn record(store: &mut Store, puts: &[Put], per_frame: usize) -> Vec<Vec<u8>> {
-        let mut record = PutRecord::new(store.series_count());
-        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+    /// The payloads of all frames.
+    fn take_all(record: &mut PutRecord) -> Vec<Vec<u8>> {
         let mut payloads = Vec::new();
-        for puts in puts.chunks(per_frame) {
-            for puts in puts.chunks(PUTS_AT_ONCE) {
-                store.put_all_noting_places(puts, &mut placed);
-                for (&placed, put) in placed.iter().zip(puts) {
-                    if let Placed::At(place) | Placed::New(place) = placed {
-                        record.push(place as usize, put);
-                    }
-                }
-            }
-            let bytes = record.len();
-            let mut payload_bytes = 0;
-            while !record.is_empty() {
-                let frame = record.take();
-                payload_bytes += frame.len() - FRAME_HEAD_BYTES;
-                payloads.push(frame[FRAME_HEAD_BYTES..].to_vec());
-            }
-            assert_eq!(payload_bytes, bytes);
+        while !record.is_empty() {
+            payloads.push(record.take()[FRAME_HEAD_BYTES..].to_vec());
         }
         payloads
+    }
+
+    /// Stores puts in several files of frames of so many puts, and returns their payloads.
+    fn record(
+        store: &mut Store,
+        puts: &[Put],
+        per_file: usize,
+        per_frame: usize,
+    ) -> Vec<Vec<Vec<u8>>> {
+        let mut recorder = Recorder::new(PutRecord::new());
+        let mut files = Vec::new();
+        for puts in puts.chunks(per_file) {
+            let mut payloads = Vec::new();
+            for puts in puts.chunks(per_frame) {
+                for puts in puts.chunks(PUTS_AT_ONCE) {
+                    recorder.put_all(store, puts);
+                }
+                payloads.extend(take_all(&mut recorder.puts));
+            }
+            files.push(payloads);
+            assert!(recorder.puts.begin_file(1).is_some());
+        }
+        files
     }
 
     proptest! {
@@ -431,6 +618,7 @@ mod tests {
         fn records_bring_back_the_store(
             puts in proptest::collection::vec((0u8..30, value(), timestamp()), 1..200),
             known in 0usize..200,
+            per_file in 1usize..200,
             per_frame in 1usize..100,
         ) {
             let keys: Vec<String> = (0..30).map(|number| format!("kéy {number}")).collect();
@@ -443,76 +631,209 @@ mod tests {
             store.put_all(known);
             replayed.put_all(known);
             let mut count = 0;
-            for payload in record(&mut store, later, per_frame) {
-                count += read(&payload, &mut replayed).expect("records");
+            for payloads in record(&mut store, later, per_file, per_frame) {
+                let mut places = Places::default();
+                for payload in payloads {
+                    count += read(&payload, &mut places, &mut replayed).expect("records");
+                }
             }
             prop_assert_eq!(count, later.len());
             prop_assert_eq!(content(&store), content(&replayed));
         }
 
         #[test]
-        fn any_bytes_are_records_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..100), series in 0usize..20) {
-            let mut store = Store::new();
+        fn any_bytes_are_records_or_none(
+            payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 1..4),
+            series in 0u8..20,
+        ) {
+            let (mut store, mut places) = (Store::new(), Places::default());
             for place in 0..series {
-                store.put(&format!("{place}"), 0, 0.0);
+                read(&declared(0, 0, place, IS_NEW, &[place]), &mut places, &mut store).expect("a put");
             }
-            match read(&bytes, &mut store) {
-                Ok(puts) => prop_assert!(puts <= bytes.len()),
-                Err(error) => prop_assert!(error.offset < bytes.len() && error.puts <= error.offset),
+            for bytes in payloads {
+                match read(&bytes, &mut places, &mut store) {
+                    Ok(puts) => prop_assert!(puts < bytes.len()),
+                    Err(error) => prop_assert!(error.offset <= bytes.len() && error.puts <= bytes.len()),
+                }
             }
         }
     }
 
-    /// A put at time 0 of the value 0 into a new series.
-    fn new_series(place: u8, key: &[u8]) -> Vec<u8> {
-        [&[0x30, place, 0, 0, 0, key.len() as u8, 0, 0, 0, 0], key].concat()
+    /// A payload of one record at time 0 of the value 0, or of no value, that declares a series.
+    fn declared(epoch: u8, form: u8, place: u8, bits: u32, key: &[u8]) -> Vec<u8> {
+        let bits = (bits | key.len() as u32).to_le_bytes();
+        [&[epoch, 0x38, place, 0, 0, 0][..], &bits, &[form, 0], key].concat()
     }
 
     #[test]
-    fn records_that_cannot_be_are_refused_and_those_before_are_stored() {
-        let first = [0x10, 0, 0, 7];
-        for (name, wrong) in [
-            ("an unknown place", vec![0x10, 2, 0, 0]),
-            ("a new series of a known place", new_series(1, b"c")),
-            ("a new series past the next place", new_series(3, b"c")),
-            ("a key that is known", new_series(2, b"b")),
-            ("a key that is not UTF-8", new_series(2, b"\xff")),
-            ("a key cut off", new_series(2, b"cd")[..11].to_vec()),
-            ("an unknown form", vec![0x08 | 0x10, 0, 0, 17, 0]),
-            ("a value cut off", vec![0x12, 0, 0, 1, 1]),
+    fn records_that_cannot_be_are_refused_and_the_others_are_replayed() {
+        let first = [0, 0x10, 0, 0, 7];
+        let new_series = |key| declared(0, 0, 2, IS_NEW, key)[1..].to_vec();
+        let unknown_place = vec![0x10, 2, 0, 0, 0x10, 1, 0, 0];
+        for (name, wrong, puts) in [
+            ("an unknown place", unknown_place, 2),
+            (
+                "a removal at an unknown place",
+                vec![0x18, 2, 0, REMOVED, 0, 0x18, 1, 0, 0, 0],
+                2,
+            ),
+            ("a key that is not UTF-8", new_series(b"\xff"), 1),
+            ("a key cut off", new_series(b"cd")[..12].to_vec(), 1),
+            (
+                "an unknown form",
+                vec![0x08 | 0x10, 0, 0, REMOVED + 1, 0],
+                1,
+            ),
+            ("a value cut off", vec![0x12, 0, 0, 1, 1], 1),
         ] {
-            let mut store = Store::new();
-            store.put("a", 0, 0.0);
-            store.put("b", 0, 0.0);
+            let (mut store, mut places) = (Store::new(), Places::default());
+            for (place, key) in [(0, b"a"), (1, b"b")] {
+                let payload = declared(0, 0, place, 0, key);
+                assert_eq!(read(&payload, &mut places, &mut store), Ok(1));
+            }
             let payload = [&first[..], &wrong].concat();
-            let expected = WrongRecord { offset: 4, puts: 1 };
-            assert_eq!(read(&payload, &mut store), Err(expected), "{name}");
-            assert!(
-                store.range("a", ..).map(|point| point.value).eq([-4.0]),
-                "{name}"
-            );
+            let expected = WrongRecord { offset: 5, puts };
+            let result = read(&payload, &mut places, &mut store);
+            assert_eq!(result, Err(expected), "{name}");
+            for (key, expected) in [("a", -4.0), ("b", if puts == 2 { -4.0 } else { 0.0 })] {
+                let values = store.range(key, ..).map(|point| point.value);
+                assert!(values.eq([expected]), "{name}");
+            }
             assert!(store.keys().eq(["a", "b"]), "{name}");
+        }
+        let last_epoch = [
+            &[0xff; 9][..],
+            &[1],
+            &declared(0, 0, 0, IS_NEW | IS_REUSED, b"a")[1..],
+        ];
+        let result = read(
+            &last_epoch.concat(),
+            &mut Places::default(),
+            &mut Store::new(),
+        );
+        assert_eq!(result, Ok(1));
+        let nothing = read(&[], &mut Places::default(), &mut Store::new());
+        assert_eq!(nothing, Err(WrongRecord { offset: 0, puts: 0 }));
+    }
+
+    fn put<'key>(key: &'key str, timestamp: i64, value: f64) -> Put<'key> {
+        let key = Key::from(key);
+        Put {
+            key,
+            timestamp,
+            value,
         }
     }
 
     #[test]
     fn the_format_is_as_documented() {
-        let mut record = PutRecord::new(1);
-        let put = |key, timestamp, value| Put {
-            key: Key::from(key),
-            timestamp,
-            value,
-        };
-        record.push(1, &put("ab", 100, 0.5));
-        record.push(0, &put("", 100, -0.0));
-        record.push(1, &put("ab", 99, 2.5));
+        let mut record = PutRecord::new();
+        assert!(record.is_empty() && !record.has_puts());
+        record.push(Placed::New(1), &put("ab", 100, 0.5));
+        record.push(Placed::At(0), &put("", 100, -0.0));
+        record.push(Placed::At(1), &put("ab", 99, 2.5));
+        record.remove(1, "ab", 99);
+        record.push(Placed::New(1), &put("c", 99, 0.0));
         let expected = [
-            &[0x78, 1, 0, 0, 0, 2, 0, 0, 0, 200, 0, 1, 10, b'a', b'b'][..],
-            &[0x1f, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0x80],
+            &[
+                0, 0x78, 1, 0, 0, 0, 2, 0, 0, 0x80, 200, 0, 1, 10, b'a', b'b',
+            ][..],
+            &[0x3f, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0x80],
             &[0x48, 1, 0, 1, 40],
+            &[0x18, 1, 0, 17, 0],
+            &[0x38, 1, 0, 0, 0, 1, 0, 0, 0xc0, 1, 49, b'c'],
         ];
+        assert!(record.has_puts() && record.begin_file(7).is_none());
         assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected.concat());
-        assert_eq!((record.is_empty(), record.len()), (true, 0));
+        assert!(record.is_empty() && !record.has_puts());
+        // Another series at a place that was declared is another epoch, and so is another file.
+        record.remove(1, "c", 0);
+        assert_eq!(record.take()[FRAME_HEAD_BYTES..], [1, 0x08, 17, 0]);
+        record.remove(1, "c", 0);
+        assert!(!record.is_empty() && !record.has_puts());
+        assert_eq!(record.begin_file(7).map(|file| file.number()), Some(7));
+        assert!(record.is_empty());
+        record.remove(1, "c", 0);
+        let expected = declared(2, 17, 1, 0, b"c");
+        assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected);
+    }
+
+    /// What the checkpoint has of a series may all be evicted earlier than it was at the time.
+    #[test]
+    fn what_is_put_to_a_series_that_is_gone_goes_nowhere() {
+        let mut record = PutRecord::new();
+        record.remove(0, "k", 10);
+        record.push(Placed::New(1), &put("l", 1, 0.5));
+        record.push(Placed::At(0), &put("k", 20, 0.5));
+        record.remove(0, "k", 20);
+        let (mut store, mut places) = (Store::new(), Places::default());
+        store.put("k", 5, 0.5);
+        let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
+        assert_eq!(read(&payload, &mut places, &mut store), Ok(2));
+        let expected = [("l".to_owned(), vec![(1, 0.5f64.to_bits())])];
+        assert_eq!(content(&store), expected);
+    }
+
+    /// Puts in three frames, of which the second one is lost.
+    #[test]
+    fn a_lost_frame_costs_the_series_that_it_declares() {
+        for (place, placed, lost, left) in [
+            // Another series comes to the place of the first: nobody knows which place that is.
+            (0, Placed::New(0), 3, ["a 1", "b 1"]),
+            (2, Placed::New(2), 1, ["a 1 3", "b 1 3"]),
+            (2, Placed::At(2), 1, ["a 1 3", "b 1 3"]),
+        ] {
+            let mut record = PutRecord::new();
+            record.push(Placed::New(0), &put("a", 1, 0.0));
+            record.push(Placed::New(1), &put("b", 1, 0.0));
+            let first = record.take();
+            record.push(placed, &put("c", 2, 0.0));
+            record.take();
+            for place in [0, 1, place] {
+                record.push(Placed::At(place), &put("", 3, 0.0));
+            }
+            let third = record.take();
+            let (mut store, mut places) = (Store::new(), Places::default());
+            assert_eq!(
+                read(&first[FRAME_HEAD_BYTES..], &mut places, &mut store),
+                Ok(2)
+            );
+            let result = read(&third[FRAME_HEAD_BYTES..], &mut places, &mut store);
+            assert_eq!(result.map_err(|wrong| wrong.puts), Err(3 - lost));
+            let found = content(&store).into_iter().map(|(key, points)| {
+                points
+                    .iter()
+                    .fold(key, |text, (at, _)| format!("{text} {at}"))
+            });
+            assert!(found.eq(left), "{placed:?}");
+        }
+    }
+
+    #[test]
+    fn a_put_in_step_takes_three_bytes() {
+        let keys: Vec<String> = (0..1_000)
+            .map(|series| format!("series {series}"))
+            .collect();
+        let (mut store, mut replayed) = (Store::new(), Store::new());
+        let mut recorder = Recorder::new(PutRecord::new());
+        let mut places = Places::default();
+        for turn in 0..3 {
+            for (series, key) in keys.iter().enumerate() {
+                let value = (series as i64 * 7_919 % 61 + turn) as f64 / 100.0;
+                recorder.put_all(&mut store, &[put(key, 10 * turn, value)]);
+            }
+            let payload = recorder.puts.take()[FRAME_HEAD_BYTES..].to_vec();
+            assert_eq!(read(&payload, &mut places, &mut replayed), Ok(1_000));
+            let declared: usize = keys.iter().map(|key| 8 + key.len()).sum();
+            // The first put of a frame has a timestamp, a form, and a place.
+            let expected = 2_000 + if turn == 0 { declared } else { 0 };
+            assert!(
+                (expected..expected + 10).contains(&payload.len()),
+                "{turn}: {}",
+                payload.len()
+            );
+        }
+        assert_eq!(content(&store), content(&replayed));
     }
 
     #[test]
@@ -527,8 +848,11 @@ mod tests {
             })
             .collect();
         let (mut store, mut replayed) = (Store::new(), Store::new());
-        let payloads = record(&mut store, &puts, 5);
-        let counts = payloads.iter().map(|payload| read(payload, &mut replayed));
+        let payloads = record(&mut store, &puts, 5, 5).concat();
+        let mut places = Places::default();
+        let counts = payloads
+            .iter()
+            .map(|payload| read(payload, &mut places, &mut replayed));
         assert_eq!(counts.collect::<Vec<_>>(), [Ok(2), Ok(2), Ok(1)]);
         assert_eq!(content(&store), content(&replayed));
     }

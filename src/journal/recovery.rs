@@ -9,7 +9,7 @@ use super::checkpoint;
 use super::file_system::{FileSystem, retried};
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
-use super::record;
+use super::record::{self, Places};
 use crate::server::{Event, Progress};
 use crate::store::{ImageReader, Store};
 
@@ -270,6 +270,7 @@ impl Loading<'_> {
         let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
         let mut reader = reader.map_err(|error| named(&name, &error))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
+        let mut places = Places::default();
         loop {
             let offset = reader.offset();
             match reader.next() {
@@ -282,9 +283,12 @@ impl Loading<'_> {
                         self.damaged(&file, format!("at byte {offset}: {missing}"));
                     }
                     self.next = frame + 1;
-                    match record::read(payload, &mut self.store) {
+                    match record::read(payload, &mut places, &mut self.store) {
                         Ok(puts) => self.points += puts as u64,
-                        Err(corrupt) => self.damaged(&name, format!("at byte {offset}: {corrupt}")),
+                        Err(wrong) => {
+                            self.damaged(&name, format!("at byte {offset}: {wrong}"));
+                            self.points += wrong.puts as u64;
+                        }
                     }
                     bytes = reader.offset();
                     self.tell_progress(bytes);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::Journal;
 use super::file_system::FileSystem;
 use super::record::PutRecord;
@@ -15,8 +17,18 @@ use crate::counters::Counters;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
-/// A key, a timestamp, and the bits of a value.
-type Executed = (String, i64, u64);
+/// What happens to a store.
+#[derive(Clone, Debug)]
+enum Change {
+    /// A key, a timestamp, and a value.
+    Put(String, i64, f64),
+    /// This series loses all points up to this timestamp.
+    Evict(String, i64),
+    /// Some of the oldest points go, as the store chooses: it is executed as what it evicts.
+    EvictOldest,
+    /// Points before this timestamp expire, and are not kept any more. That is not recorded.
+    Expire(i64),
+}
 
 const POLICIES: [SyncPolicy; 3] = [
     SyncPolicy::Always,
@@ -38,10 +50,11 @@ struct Life {
     journal: Journal,
     writer: Writer<Simulated>,
     store: Store,
+    floor: i64,
     record: PutRecord,
     now: Instant,
-    /// All that was put, in order.
-    executed: Vec<Executed>,
+    /// All that happened, in order.
+    executed: Vec<Change>,
     /// How many of these were executed when each frame was submitted.
     submitted: BTreeMap<u64, usize>,
     /// How many of these are promised to survive the end of the process.
@@ -51,22 +64,33 @@ struct Life {
 }
 
 impl Life {
-    /// Starts from what a disk has; `executed` was put before.
+    /// Starts from what a disk has; `executed` has happened before.
     fn start(
+        disk: Simulated,
+        policy: SyncPolicy,
+        executed: Vec<Change>,
+        now: Instant,
+    ) -> io::Result<Life> {
+        Life::start_with_limit(JOURNAL_LIMIT_BYTES, disk, policy, executed, now)
+    }
+
+    fn start_with_limit(
+        limit_bytes: u64,
         mut disk: Simulated,
         policy: SyncPolicy,
-        executed: Vec<Executed>,
+        executed: Vec<Change>,
         now: Instant,
     ) -> io::Result<Life> {
         let mut found = recovery::recover(&mut disk, false)?;
-        let writer = Writer::new(disk, policy, JOURNAL_LIMIT_BYTES, &mut found)?;
+        let writer = Writer::new(disk, policy, limit_bytes, &mut found)?;
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
-        let record = journal.record(&found.store).expect("a journal records");
+        let record = journal.record().expect("a journal records");
         Ok(Life {
             journal,
             writer,
             store: found.store,
+            floor: i64::MIN,
             record,
             now,
             stored: executed.len(),
@@ -84,11 +108,41 @@ impl Life {
         };
         let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
         self.store.put_all_noting_places(&[put], &mut placed);
-        let (Placed::At(place) | Placed::New(place)) = placed[0] else {
-            return;
-        };
-        self.record.push(place as usize, &put);
-        self.executed.push((key.into(), timestamp, value.to_bits()));
+        self.record.push(placed[0], &put);
+        self.executed
+            .push(Change::Put(key.into(), timestamp, value));
+    }
+
+    fn evict(&mut self, key: &str, up_to: i64) {
+        if let Some(place) = self.store.place_of(key) {
+            self.store.remove_to(place, up_to);
+            self.record.remove(place, key, up_to);
+            self.executed.push(Change::Evict(key.into(), up_to));
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let (record, executed) = (&mut self.record, &mut self.executed);
+        self.store.evict(1, &mut |place, key, up_to| {
+            record.remove(place, key, up_to);
+            executed.push(Change::Evict(key.into(), up_to));
+        });
+    }
+
+    fn expire(&mut self, floor: i64) {
+        self.floor = self.floor.max(floor);
+        self.store.set_floors(self.floor, self.floor);
+        self.store.expire(2);
+        self.executed.push(Change::Expire(floor));
+    }
+
+    fn execute(&mut self, change: &Change) {
+        match change {
+            Change::Put(key, timestamp, value) => self.put(key, *timestamp, *value),
+            Change::Evict(key, up_to) => self.evict(key, *up_to),
+            Change::EvictOldest => self.evict_oldest(),
+            Change::Expire(floor) => self.expire(*floor),
+        }
     }
 
     /// Puts a point, and submits it; returns the number of its frame.
@@ -97,12 +151,12 @@ impl Life {
         self.journal.submit(&mut self.record)
     }
 
-    /// One turn of the loop, in which each of these is put if puts are taken, and one of the thread.
-    fn turn(&mut self, puts: &[(String, i64, f64)]) {
+    /// One turn of the loop, in which each of these happens if puts are taken, and one of the thread.
+    fn turn(&mut self, changes: &[Change]) {
         self.work();
         if self.journal.admission() == Admission::Open {
-            for (key, timestamp, value) in puts {
-                self.put(key, *timestamp, *value);
+            for change in changes {
+                self.execute(change);
             }
         }
         if !self.record.is_empty() {
@@ -119,7 +173,7 @@ impl Life {
                 self.stored = executed;
             }
         }
-        self.journal.clean_up(&self.store);
+        self.journal.clean_up(&self.store, Some(&mut self.record));
         self.now += Duration::from_millis(100);
     }
 
@@ -134,7 +188,8 @@ impl Life {
     fn put_and_commit(&mut self, case: &str) {
         assert_eq!(self.journal.admission(), Admission::Open, "{case}");
         for turn in 0..5 {
-            self.turn(&[("last".into(), turn, 1.5)][..usize::from(turn == 0)]);
+            let last = 10 * TURNS as i64 + turn;
+            self.turn(&[Change::Put("last".into(), last, 1.5)][..usize::from(turn == 0)]);
         }
     }
 
@@ -144,8 +199,9 @@ impl Life {
     }
 }
 
-/// Puts of a turn: into a few series, some new, mostly in order.
-fn puts(turn: u64) -> Vec<(String, i64, f64)> {
+/// What happens in a turn: puts into a few series, some new, mostly in order; series that lose points,
+/// and some of them all, and come again.
+fn changes(turn: u64) -> Vec<Change> {
     let mut random = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = |below: u64| {
         random ^= random << 13;
@@ -153,24 +209,66 @@ fn puts(turn: u64) -> Vec<(String, i64, f64)> {
         random ^= random << 17;
         random % below
     };
-    let put = |_| {
+    let change = |_| {
         let series = next(3 + turn / 4);
         let late = if next(4) == 0 { next(20) } else { 0 };
+        let key = format!("series {series}");
+        match next(16) {
+            0 | 1 => return Change::Evict(key, (10 * turn - late.min(turn)) as i64),
+            2 => return Change::Evict(key, (5 * turn) as i64),
+            3 => return Change::Expire((7 * turn) as i64),
+            _ => {}
+        }
         let value = match next(10) {
             0 => f64::from_bits(next(u64::MAX)),
             digits => digits as f64 / 10.0,
         };
-        (
-            format!("series {series}"),
-            (10 * turn - late.min(turn)) as i64,
-            value,
-        )
+        Change::Put(key, (10 * turn - late.min(turn)) as i64, value)
     };
-    (0..turn % 5).map(put).collect()
+    (0..turn % 5).map(change).collect()
+}
+
+/// What may happen in a turn.
+fn change() -> impl Strategy<Value = Change> {
+    let key = || (0..5u8).prop_map(|series| format!("series {series}"));
+    prop_oneof![
+        8 => (key(), 0..100i64, 0..9u8)
+            .prop_map(|(key, at, digit)| Change::Put(key, at, f64::from(digit) / 10.0)),
+        2 => (key(), 0..110i64).prop_map(|(key, up_to)| Change::Evict(key, up_to)),
+        2 => Just(Change::EvictOldest),
+        1 => (0..60i64).prop_map(Change::Expire),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_start_finds_what_was_there_in_the_same_order(
+        lives in proptest::collection::vec(proptest::collection::vec(proptest::collection::vec(change(), 0..12), 1..20), 1..5),
+        power_fails in any::<bool>(),
+    ) {
+        let mut disk = Simulated::new();
+        let (mut executed, mut floor) = (Vec::new(), i64::MIN);
+        for (seed, turns) in (0..).zip(lives) {
+            let mut life = Life::start(disk.clone(), SyncPolicy::Always, executed, Instant::now()).expect("no fault");
+            let all = life.executed.len();
+            prop_assert_eq!(prefix(&life.store, &life.executed, all), Some(all));
+            life.expire(floor);
+            for changes in turns {
+                life.turn(&changes);
+            }
+            if power_fails {
+                disk = disk.after_power_loss(seed);
+            }
+            (executed, floor) = (life.executed, life.floor);
+        }
+        let all = executed.len();
+        let life = Life::start(disk, SyncPolicy::Always, Vec::new(), Instant::now()).expect("no fault");
+        prop_assert_eq!(prefix(&life.store, &executed, all), Some(all));
+    }
 }
 
 /// All points of a store, by series in their order.
-fn points(store: &Store) -> Vec<(String, BTreeMap<i64, u64>)> {
+fn points(store: &Store) -> Points {
     let points = |key: &str| {
         store
             .range(key, ..)
@@ -183,23 +281,48 @@ fn points(store: &Store) -> Vec<(String, BTreeMap<i64, u64>)> {
         .collect()
 }
 
-/// How many of the first puts a store holds: exactly these, and `least` at least.
-fn prefix(store: &Store, executed: &[Executed], least: usize) -> Option<usize> {
-    let found = points(store);
-    let mut expected: Vec<(String, BTreeMap<i64, u64>)> = Vec::new();
+/// Series in their order, and their points.
+type Points = Vec<(String, BTreeMap<i64, u64>)>;
+
+/// Removes points, and series that have none left.
+fn remove(points: &mut Points, mut is_gone: impl FnMut(&str, i64) -> bool) {
+    for (key, points) in &mut *points {
+        points.retain(|&timestamp, _| !is_gone(key, timestamp));
+    }
+    points.retain(|(_, points)| !points.is_empty());
+}
+
+/// How many of the first changes have happened to a store: exactly these, and `least` at least. What
+/// has expired may be there still.
+fn prefix(store: &Store, executed: &[Change], least: usize) -> Option<usize> {
+    let mut found = points(store);
+    let (mut expected, mut floor) = (Points::new(), i64::MIN);
     for count in 0..=executed.len() {
+        remove(&mut found, |_, timestamp| timestamp < floor);
         if count >= least && expected == found {
             return Some(count);
         }
-        let Some((key, timestamp, bits)) = executed.get(count) else {
-            break;
-        };
-        let place = expected.iter().position(|(other, _)| other == key);
-        let place = place.unwrap_or_else(|| {
-            expected.push((key.clone(), BTreeMap::new()));
-            expected.len() - 1
-        });
-        expected[place].1.insert(*timestamp, *bits);
+        match executed.get(count)? {
+            Change::Put(_, timestamp, _) if *timestamp < floor => {}
+            Change::Put(key, timestamp, value) => {
+                let place = expected.iter().position(|(other, _)| other == key);
+                let place = place.unwrap_or_else(|| {
+                    expected.push((key.clone(), BTreeMap::new()));
+                    expected.len() - 1
+                });
+                expected[place].1.insert(*timestamp, value.to_bits());
+            }
+            Change::Evict(key, up_to) => {
+                remove(&mut expected, |other, timestamp| {
+                    other == key && timestamp <= *up_to
+                });
+            }
+            Change::EvictOldest => {}
+            Change::Expire(at) => {
+                floor = floor.max(*at);
+                remove(&mut expected, |_, timestamp| timestamp < floor);
+            }
+        }
     }
     None
 }
@@ -225,7 +348,7 @@ fn live(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
 fn live_for(turns: u64, disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
     let mut life = Life::start(disk.clone(), policy, Vec::new(), Instant::now())?;
     for turn in 0..turns {
-        life.turn(&puts(turn));
+        life.turn(&changes(turn));
     }
     Ok(life)
 }
@@ -319,7 +442,7 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     life.work();
     life.put("new", 1, 0.5);
     let number = life.journal.submit(&mut life.record);
-    life.journal.clean_up(&life.store);
+    life.journal.clean_up(&life.store, Some(&mut life.record));
     life.work();
     assert_eq!(life.journal.outcome(number), Outcome::NotStored);
     life.recover();
@@ -444,7 +567,7 @@ fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
     disk.fail_at(disk.calls() + 1, Fault::Error);
     life.put_one("k", 1_000);
     let mut before = life.journal.channel.take();
-    life.journal.clean_up(&life.store);
+    life.journal.clean_up(&life.store, Some(&mut life.record));
     // The next turn: nobody has told the loop yet.
     assert_eq!(life.journal.admission(), Admission::Open);
     let refused = life.put_one("new", 1);
@@ -489,7 +612,8 @@ fn a_start_does_not_build_on_what_a_failed_sync_has_left_in_memory() {
 fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
     let disk = Simulated::new();
     live(&disk, SyncPolicy::Always).expect("a disk without faults");
-    let names = disk.clone().list().expect("a disk without faults");
+    let mut names = disk.clone().list().expect("a disk without faults");
+    names.retain(|name| name != files::PARTIAL);
     for name in &names {
         let Some(mut bytes) = disk.content(name).filter(|bytes| bytes.len() > 60) else {
             continue;
@@ -555,11 +679,11 @@ fn a_checkpoint_that_is_given_up_takes_no_room() {
         life.put_one(&format!("series {at}"), at);
         life.work();
     }
-    life.journal.clean_up(&life.store);
+    life.journal.clean_up(&life.store, Some(&mut life.record));
     life.work();
     life.now += Duration::from_secs(1);
     life.work();
-    life.journal.clean_up(&life.store);
+    life.journal.clean_up(&life.store, Some(&mut life.record));
     assert!(disk.content("checkpoint.tmp").is_some());
     disk.fail_at(disk.calls() + 1, Fault::NoSpace);
     life.work();
@@ -575,4 +699,52 @@ fn a_file_under_the_name_of_another_is_refused() {
     let bytes = disk.content("journal-0000000000000001").unwrap_or_default();
     disk.set_content("journal-0000000000000007", &bytes);
     assert!(recovery::recover(&mut disk.clone(), false).is_err());
+}
+
+#[test]
+fn what_is_evicted_while_the_disk_fails_stays_so() {
+    for turns in 0..40 {
+        let disk = Simulated::new();
+        let mut life = start(&disk);
+        for at in 0..10 {
+            life.put("early", at, 0.5);
+            life.put_one(&format!("series {at}"), at);
+        }
+        life.work();
+        disk.fail_at(disk.calls() + 1, Fault::Error);
+        life.put_one("early", 10);
+        for turn in 0..40 {
+            life.turn(&[]);
+            if turn == turns {
+                life.evict("early", 5);
+                life.evict("series 3", 3);
+                life.evict("series 9", 9);
+            }
+        }
+        life.put_and_commit("after a failure");
+        let case = format!("evicted after {turns} turns");
+        check(disk, Some(&life), life.executed.len(), &case);
+    }
+}
+
+#[test]
+fn what_is_evicted_after_the_commit_of_a_turn_stays_so_though_a_checkpoint_begins_and_fails() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    for at in 0..60 {
+        life.put_one("k", at);
+        life.work();
+    }
+    life.evict("k", 30);
+    disk.fail_from(disk.calls() + 4, Fault::NoSpace);
+    life.journal.clean_up(&life.store, Some(&mut life.record));
+    assert!(life.record.is_empty());
+    life.work();
+    let executed = life.executed.len();
+    assert!(
+        disk.content("journal-000000000000003e").is_some(),
+        "it has begun"
+    );
+    disk.repair();
+    check(disk, Some(&life), executed, "a checkpoint that fails");
 }

@@ -285,7 +285,7 @@ impl<F: FileSystem> Writer<F> {
             Step::Begin { is_failing, .. } if is_failing != self.failure.is_some() => {
                 Err(io::Error::other("the disk has just failed"))
             }
-            Step::Begin { number, .. } => self.begin_checkpoint(number, now),
+            Step::Begin { file, .. } => self.begin_checkpoint(file.number(), now),
             Step::Write(piece) => {
                 let is_last = piece.is_last;
                 self.write_piece(piece)?;

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::journal::record::PutRecord;
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
-/// Makes puts durable before they are answered.
+/// Makes puts durable before they are answered, and evictions after that.
 ///
 /// The puts of a turn are recorded as they are executed, submitted together, and get one number.
 /// Committing them may take time, on another thread. Replies to puts wait for it; other replies do
@@ -15,12 +15,12 @@ use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 /// [`clean_up`](Self::clean_up) and [`finish`](Self::finish) do are as of the last
 /// [look](Self::look).
 pub trait Commit {
-    /// An empty record for the puts to come into `store`, or `None` if they need not be recorded.
-    /// Asked once, before all else.
-    fn record(&mut self, store: &Store) -> Option<PutRecord>;
+    /// An empty record for the puts to come, or `None` if they need not be recorded. Asked once,
+    /// before all else.
+    fn record(&mut self) -> Option<PutRecord>;
 
-    /// Takes what was recorded since the last call, which is not nothing, and returns its number,
-    /// which is never less than the one before.
+    /// Takes what was recorded since the last call, and returns its number, which is never less than
+    /// the one before. Evictions may be left for a later call.
     fn submit(&mut self, puts: &mut PutRecord) -> u64;
 
     /// Looks at what has happened on the other thread, and says whether that is more than at the last
@@ -42,13 +42,13 @@ pub trait Commit {
     fn admission(&self) -> Admission;
 
     /// Does a slice of its own housework, and says whether there is more to do at once. Called in
-    /// each turn.
-    fn clean_up(&mut self, store: &Store) -> bool;
+    /// each turn, once all puts are submitted. Evictions that are recorded since may be submitted.
+    fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
 
     /// Says whether anything must still be done before the server may end: false when all that was
     /// put is kept. Called after each turn of a server that stops, once nothing more will be put;
     /// begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
-    fn finish(&mut self, store: &Store) -> bool;
+    fn finish(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
 
     /// Ends, whether all is kept or not, and waits for that for at most `wait`.
     ///
@@ -101,12 +101,10 @@ impl Recorder {
     // Not among the code of those who need not record.
     #[inline(never)]
     pub fn put_all(&mut self, store: &mut Store, puts: &[Put]) {
-        let mut places = [Placed::NotKept; PUTS_AT_ONCE];
-        store.put_all_noting_places(puts, &mut places);
-        for (&placed, put) in places.iter().zip(puts) {
-            if let Placed::At(place) | Placed::New(place) = placed {
-                self.puts.push(place as usize, put);
-            }
+        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
+        store.put_all_noting_places(puts, &mut placed);
+        for (&placed, put) in placed.iter().zip(puts) {
+            self.puts.push(placed, put);
         }
     }
 
@@ -146,7 +144,7 @@ impl Recorder {
 pub struct InMemory;
 
 impl Commit for InMemory {
-    fn record(&mut self, _store: &Store) -> Option<PutRecord> {
+    fn record(&mut self) -> Option<PutRecord> {
         None
     }
 
@@ -174,11 +172,11 @@ impl Commit for InMemory {
         Admission::Open
     }
 
-    fn clean_up(&mut self, _store: &Store) -> bool {
+    fn clean_up(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
         false
     }
 
-    fn finish(&mut self, _store: &Store) -> bool {
+    fn finish(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
         false
     }
 
@@ -193,7 +191,7 @@ mod tests {
 
     #[test]
     fn replies_to_puts_are_found_within_those_of_each_connection() {
-        let mut recorder = Recorder::new(PutRecord::new(0));
+        let mut recorder = Recorder::new(PutRecord::new());
         // The second and the third adjoin.
         for replies in [4..8, 20..24, 24..32, 40..44] {
             recorder.add_replies(replies);

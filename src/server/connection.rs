@@ -489,11 +489,7 @@ mod tests {
             ..Config::default()
         };
         Desk {
-            shared: Shared::new(
-                Store::new(),
-                Some(Recorder::new(PutRecord::new(0))),
-                &config,
-            ),
+            shared: Shared::new(Store::new(), Some(Recorder::new(PutRecord::new())), &config),
             config,
             reply_bytes,
             are_full: VecDeque::new(),

@@ -132,7 +132,7 @@ impl EventLoop {
     pub fn new(mut server: Server, mut commit: Box<dyn Commit>, clock: Clock) -> Self {
         let mut store = mem::take(&mut server.store);
         store.set_snapshot_limit_bytes(server.config.snapshot_limit_bytes);
-        let recorder = commit.record(&store).map(Recorder::new);
+        let recorder = commit.record().map(Recorder::new);
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
         EventLoop {
@@ -607,7 +607,8 @@ impl EventLoop {
     fn do_housework(&mut self) {
         let slice = self.config().housework_notes;
         self.has_housework = self.shared.store.clean_up(slice);
-        self.has_housework |= self.commit.clean_up(&self.shared.store);
+        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
+        self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
         let (config, now) = (&self.server.config, (self.clock)());
         self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
         let cut_off = self.shared.store.snapshots_cut_off();
@@ -682,7 +683,8 @@ impl EventLoop {
         let now = (self.clock)();
         let waits = stopping.waits_for(self.clients.len(), owed, now);
         // Once nobody is owed anything, nothing more is put.
-        let is_kept = owed == 0 && !self.commit.finish(&self.shared.store);
+        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
+        let is_kept = owed == 0 && !self.commit.finish(&self.shared.store, puts);
         self.stop_requests > 1 || stopping.is_overdue(now) || is_kept && !waits
     }
 }
@@ -733,7 +735,7 @@ mod tests {
     use super::*;
     use crate::counters::Counts;
     use crate::journal::frame::FRAME_HEAD_BYTES;
-    use crate::journal::record::{self, PutRecord};
+    use crate::journal::record::{self, Places, PutRecord};
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
     use crate::server::StopHandle;
     use mio::Waker;
@@ -751,6 +753,7 @@ mod tests {
         /// How many puts each submission had.
         submitted: Vec<usize>,
         replayed: Store,
+        places: Places,
         admission: Admission,
         /// What is still to be done before the end.
         unfinished: bool,
@@ -765,6 +768,7 @@ mod tests {
                 outcomes: Vec::new(),
                 submitted: Vec::new(),
                 replayed: Store::new(),
+                places: Places::default(),
                 admission: Admission::Open,
                 unfinished: false,
                 is_finishing: false,
@@ -790,11 +794,8 @@ mod tests {
     }
 
     impl Commit for Told {
-        fn record(&mut self, store: &Store) -> Option<PutRecord> {
-            for key in store.keys() {
-                self.story().replayed.put(key, 0, 0.0);
-            }
-            Some(PutRecord::new(store.series_count()))
+        fn record(&mut self) -> Option<PutRecord> {
+            Some(PutRecord::new())
         }
 
         fn submit(&mut self, puts: &mut PutRecord) -> u64 {
@@ -802,7 +803,10 @@ mod tests {
             let (mut story, mut count) = (self.story(), 0);
             while !puts.is_empty() {
                 let payload = &puts.take()[FRAME_HEAD_BYTES..];
-                count += record::read(payload, &mut story.replayed).expect("puts");
+                let Story {
+                    replayed, places, ..
+                } = &mut *story;
+                count += record::read(payload, places, replayed).expect("puts");
             }
             story.submitted.push(count);
             story.submitted.len() as u64 - 1
@@ -829,12 +833,12 @@ mod tests {
             self.story().admission
         }
 
-        fn clean_up(&mut self, _store: &Store) -> bool {
+        fn clean_up(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
             self.story().turns += 1;
             false
         }
 
-        fn finish(&mut self, _store: &Store) -> bool {
+        fn finish(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
             let mut story = self.story();
             story.is_finishing = true;
             story.unfinished
@@ -1136,7 +1140,7 @@ mod tests {
             ..Default::default()
         };
         let recorder = shared.recorder.as_mut().expect("it records");
-        recorder.puts.push(0, &put);
+        recorder.puts.push(crate::store::Placed::New(0), &put);
         house.send(&mut client, b"get none\n");
         assert_eq!(house.told.story().submitted, [1]);
         client.expect(OK);

@@ -43,7 +43,7 @@ pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
 use self::notes::{NOW, Notes};
 use self::order::Order;
-pub(crate) use self::packing::{unzigzag, zigzag};
+pub(crate) use self::packing::{read_varint, unzigzag, write_varint, zigzag};
 use self::removal::Removal;
 pub(crate) use self::run::Kind;
 pub use self::run::Run;
@@ -393,7 +393,7 @@ impl Store {
     }
 
     /// Place of the series under a key.
-    fn place_of(&self, key: &str) -> Option<usize> {
+    pub(crate) fn place_of(&self, key: &str) -> Option<usize> {
         let key = key.into();
         self.find(self.index.hash(key), key)
     }

@@ -227,15 +227,15 @@ impl Store {
     }
 
     /// Removes the points up to a timestamp from the series at a place; with the last of them, the
-    /// series.
-    pub(crate) fn remove_to(&mut self, place: usize, up_to: i64) {
-        if let Some(series) = self.series.get_mut(place) {
-            if series.timeline.last_timestamp() > up_to {
-                series.timeline.remove_to(up_to, &mut self.totals);
-            } else {
-                self.remove_at(place);
-            }
-        }
+    /// series. Says whether there is none at the place then.
+    pub(crate) fn remove_to(&mut self, place: usize, up_to: i64) -> bool {
+        let series = self.series.get_mut(place);
+        let Some(series) = series.filter(|series| series.timeline.last_timestamp() > up_to) else {
+            self.remove_at(place);
+            return true;
+        };
+        series.timeline.remove_to(up_to, &mut self.totals);
+        false
     }
 
     /// Frees points of condemned series, at most so many blocks. Returns how many that were.
