@@ -297,6 +297,13 @@ impl Config {
     /// A journal up to this long is replayed so fast that stopping writes no checkpoint.
     pub(crate) const SHORT_JOURNAL_BYTES: u64 = 1 << 20;
 
+    /// Files of the journal, one for each start that was put to, past which a checkpoint is due.
+    pub(crate) const JOURNAL_FILES_MAX: usize = 16;
+
+    /// Bytes of a file that are removed at once: a file system may take 1 ms for them, and frames wait
+    /// meanwhile.
+    pub(crate) const REMOVED_AT_ONCE_BYTES: u64 = 2 << 20;
+
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 

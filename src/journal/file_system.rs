@@ -48,6 +48,9 @@ pub trait FileSystem: Send + 'static {
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Takes all but the first `bytes` off a file.
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()>;
+
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
@@ -205,6 +208,11 @@ impl FileSystem for Folder {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        file.set_len(bytes)
+    }
+
     fn remove(&mut self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
     }
@@ -283,6 +291,8 @@ mod tests {
             assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
         }
         assert_eq!(mode(&path.0), 0o700);
+        folder.shorten("b", 4)?;
+        assert_eq!(content(&mut folder, "b")?, b"abcd");
         folder.create("b")?;
         assert_eq!(content(&mut folder, "b")?, b"");
         folder.remove("b")?;
@@ -290,6 +300,7 @@ mod tests {
         let gone = [
             folder.open("b").err(),
             folder.remove("b").err(),
+            folder.shorten("b", 0).err(),
             folder.rename("b", "c").err(),
         ];
         for error in gone {

@@ -88,15 +88,19 @@ pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<
     Ok(numbers)
 }
 
-/// Removes all files that a complete checkpoint of this number makes unnecessary.
-pub fn remove_before<F: FileSystem>(folder: &mut F, number: u64) -> io::Result<()> {
-    for kind in [FileKind::Journal, FileKind::Checkpoint] {
-        for old in numbers(folder, kind)?
-            .into_iter()
-            .take_while(|&old| old < number)
-        {
-            folder.remove(&kind.name(old))?;
-        }
+/// The names of all files that a complete checkpoint of this number makes unnecessary.
+pub fn before<F: FileSystem>(folder: &mut F, number: u64) -> io::Result<Vec<String>> {
+    let is_old = |name: &str, kind: FileKind| kind.number(name).is_some_and(|old| old < number);
+    let mut names = folder.list()?;
+    names.retain(|name| is_old(name, FileKind::Journal) || is_old(name, FileKind::Checkpoint));
+    Ok(names)
+}
+
+/// Takes so many bytes off the end of a file, and says whether it is removed, since it had no more.
+pub fn remove_part<F: FileSystem>(folder: &mut F, name: &str, bytes: u64) -> io::Result<bool> {
+    let left_bytes = folder.size(name)?.saturating_sub(bytes);
+    if left_bytes > 0 && folder.shorten(name, left_bytes).is_ok() {
+        return Ok(false);
     }
-    Ok(())
+    folder.remove(name).map(|()| true)
 }

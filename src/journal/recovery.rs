@@ -26,6 +26,8 @@ pub struct Recovered {
     pub next: u64,
     /// Bytes of the journal, all of which a further start would read.
     pub journal_bytes: u64,
+    /// How many files it has.
+    pub journal_files: usize,
     /// Bytes of the checkpoint before it.
     pub checkpoint_bytes: u64,
     /// Why puts cannot be stored: the disk is full.
@@ -79,6 +81,7 @@ pub fn recover_telling<F: FileSystem>(
     let mut recovered = Recovered {
         next: loading.next,
         journal_bytes: loading.bytes - checkpoint_bytes,
+        journal_files: journals.len(),
         checkpoint_bytes,
         failure: None,
         store: Store::new(),
@@ -87,7 +90,7 @@ pub fn recover_telling<F: FileSystem>(
         // Past the numbers of all files, so that this checkpoint takes the place of all of them.
         let newest = journals.last().copied().max(checkpoint);
         recovered.next = recovered.next.max(newest.map_or(0, |newest| newest + 1));
-        recovered.journal_bytes = 0;
+        (recovered.journal_bytes, recovered.journal_files) = (0, 0);
         loading.salvage(folder, recovered.next)?;
     }
     let unended = mem::take(&mut loading.unended);
@@ -357,7 +360,10 @@ impl Loading<'_> {
             let points = self.points;
             log::warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
-        files::remove_before(folder, number)
+        for name in files::before(folder, number)? {
+            folder.remove(&name)?;
+        }
+        Ok(())
     }
 
     /// The store, unless a file is damaged.

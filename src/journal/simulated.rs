@@ -292,6 +292,14 @@ impl FileSystem for Simulated {
         course.end(())
     }
 
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let (mut disk, course) = self.begin(false)?;
+        course.check()?;
+        let file = disk.find(name)?;
+        disk.files[file].set_length(bytes as usize);
+        course.end(())
+    }
+
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let (mut disk, course) = self.begin(false)?;
         course.check()?;

@@ -12,7 +12,7 @@ use super::record::PutRecord;
 use super::simulated::{Fault, Simulated};
 use super::writer::Writer;
 use super::{files, recovery};
-use crate::config::SyncPolicy;
+use crate::config::{Config, SyncPolicy};
 use crate::counters::Counters;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
@@ -634,7 +634,9 @@ fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
                 let again = recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
                 let case = format!("{name}, {is_alone}, {call}");
                 assert_eq!(points(&found.store), points(&again.store), "{case}");
-                files::remove_before(&mut copy.clone(), again.next).expect("files");
+                for name in files::before(&mut copy.clone(), again.next).expect("files") {
+                    copy.clone().remove(&name).expect("a file");
+                }
                 let left = copy.clone().list().expect("files");
                 let is_kept = |name: &String| copy.content(name).as_ref() == Some(&bytes);
                 assert!(left.iter().any(is_kept), "{case}: {left:?}");
@@ -747,4 +749,57 @@ fn what_is_evicted_after_the_commit_of_a_turn_stays_so_though_a_checkpoint_begin
     );
     disk.repair();
     check(disk, Some(&life), executed, "a checkpoint that fails");
+}
+
+#[test]
+fn many_starts_leave_few_files() {
+    let disk = Simulated::new();
+    let mut executed = Vec::new();
+    for at in 0..60 {
+        let life = Life::start_with_limit(
+            u64::MAX,
+            disk.clone(),
+            SyncPolicy::Always,
+            executed,
+            Instant::now(),
+        );
+        let mut life = life.expect("a disk without faults");
+        life.turn(&[Change::Put("k".into(), at, 0.5)]);
+        life.recover();
+        let files = disk.clone().list().expect("a disk without faults").len();
+        assert!(files <= Config::JOURNAL_FILES_MAX + 2, "{files}");
+        executed = life.executed;
+    }
+}
+
+#[test]
+fn long_files_are_removed_little_by_little() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    let key = "k".repeat(100_000);
+    for at in 0..50 {
+        life.put_one(&format!("{key}{at}"), 1);
+    }
+    let name = "journal-0000000000000001";
+    let bytes = |disk: &Simulated| disk.content(name).map(|bytes| bytes.len() as u64);
+    life.work();
+    let (mut before, mut parts) = (bytes(&disk), 0);
+    for _ in 0..200 {
+        life.turn(&[]);
+        let now = bytes(&disk);
+        if now < before {
+            let least = before
+                .unwrap_or(0)
+                .saturating_sub(Config::REMOVED_AT_ONCE_BYTES);
+            assert!(
+                life.writer.due().is_some() && now.unwrap_or(0) == least,
+                "{now:?}"
+            );
+            parts += 1;
+        }
+        before = now;
+    }
+    assert_eq!((before, parts), (None, 3));
+    assert_eq!(life.writer.due(), None);
+    check(disk, Some(&life), 50, "a checkpoint");
 }

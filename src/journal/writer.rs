@@ -40,8 +40,14 @@ pub struct Writer<F: FileSystem> {
     limit_bytes: u64,
     /// Bytes of the journal since the last checkpoint.
     journal_bytes: u64,
+    /// How many files of it a start has found.
+    journal_files: usize,
     /// Bytes of the last checkpoint.
     checkpoint_bytes: u64,
+    /// Names of files that it made unnecessary.
+    obsolete: Vec<String>,
+    /// When a part of these is to be removed.
+    remove_at: Option<Instant>,
     /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
     steps: u64,
     /// When they are told.
@@ -108,7 +114,10 @@ impl<F: FileSystem> Writer<F> {
             frames: Frames::default(),
             limit_bytes,
             journal_bytes: found.journal_bytes,
+            journal_files: found.journal_files,
             checkpoint_bytes: found.checkpoint_bytes,
+            obsolete: Vec::new(),
+            remove_at: None,
             steps: 0,
             pause_until: None,
             retry_at: None,
@@ -162,7 +171,12 @@ impl<F: FileSystem> Writer<F> {
 
     /// When there is something to do, message or not.
     pub fn due(&self) -> Option<Instant> {
-        let due = [self.sync_at(), self.retry_at, self.pause_until];
+        let due = [
+            self.sync_at(),
+            self.retry_at,
+            self.pause_until,
+            self.remove_at,
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -205,6 +219,9 @@ impl<F: FileSystem> Writer<F> {
         self.retry_at.take_if(|retry_at| *retry_at <= now);
         if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
+        }
+        if self.remove_at.is_some_and(|remove_at| remove_at <= now) {
+            self.remove_part(Config::REMOVED_AT_ONCE_BYTES, now);
         }
         self.report(now);
     }
@@ -354,10 +371,30 @@ impl<F: FileSystem> Writer<F> {
             log::warn!("the disk works again: there is a new checkpoint");
         }
         self.has_warned = false;
-        if let Err(error) = files::remove_before(&mut self.folder, partial.number) {
-            log::debug!("cannot remove an old file, the next checkpoint will: {error}");
-        }
+        self.journal_files = 0;
+        self.obsolete = files::before(&mut self.folder, partial.number).unwrap_or_else(|error| {
+            log::debug!("cannot find old files, the next checkpoint will: {error}");
+            Vec::new()
+        });
+        self.remove_at = Some(now);
         Ok(())
+    }
+
+    /// Removes so many bytes of a file that is not needed any more. Little by little, since a file
+    /// system may take long, and frames wait for it.
+    fn remove_part(&mut self, bytes: u64, now: Instant) {
+        self.remove_at = None;
+        let Some(name) = self.obsolete.pop() else {
+            return;
+        };
+        match files::remove_part(&mut self.folder, &name, bytes) {
+            Ok(true) => {}
+            Ok(false) => self.obsolete.push(name),
+            Err(error) => {
+                log::debug!("cannot remove {name}, the next checkpoint will: {error}");
+            }
+        }
+        self.remove_at = now.checked_add(Config::CHECKPOINT_PAUSE);
     }
 
     /// Gives up a checkpoint. Another one is due a little later.
@@ -390,7 +427,9 @@ impl<F: FileSystem> Writer<F> {
         };
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();
-        let is_due = is_failing || self.journal_bytes > limit_bytes;
+        let is_due = is_failing
+            || self.journal_bytes > limit_bytes
+            || self.journal_files > Config::JOURNAL_FILES_MAX;
         let checkpoint = match self.partial {
             Some(_) => Checkpoint::Running,
             None if is_due && self.retry_at.is_none() => Checkpoint::Due,
@@ -411,6 +450,9 @@ impl<F: FileSystem> Writer<F> {
     pub fn close(mut self, now: Instant) -> io::Result<()> {
         self.end_journal(now);
         self.publish();
+        while !self.obsolete.is_empty() {
+            self.remove_part(u64::MAX, now);
+        }
         self.failure.map_or(Ok(()), Err)
     }
 
