@@ -3,7 +3,7 @@
 //! ```text
 //! journal-000000000000002a       frames of puts, of which the first has this number
 //! checkpoint-000000000000002a    all points as they were before this frame, some as they were later
-//! checkpoint.tmp                 a checkpoint that is not complete
+//! checkpoint.tmp                 a checkpoint that is not complete, or a journal without its head
 //! ```
 //!
 //! Numbers are hexadecimal, of 16 digits. Other files are left alone.
@@ -16,7 +16,7 @@ use super::frame::{self, FileKind};
 /// The highest number of a file. So many frames are never written.
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
-/// A checkpoint that is being written. A start removes what it finds of it.
+/// A file that does not have its own name yet. A start removes what it finds of it.
 pub const PARTIAL: &str = "checkpoint.tmp";
 
 impl FileKind {

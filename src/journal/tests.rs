@@ -738,7 +738,7 @@ fn what_is_evicted_after_the_commit_of_a_turn_stays_so_though_a_checkpoint_begin
         life.work();
     }
     life.evict("k", 30);
-    disk.fail_from(disk.calls() + 4, Fault::NoSpace);
+    disk.fail_from(disk.calls() + 10, Fault::NoSpace);
     life.journal.clean_up(&life.store, Some(&mut life.record));
     assert!(life.record.is_empty());
     life.work();

@@ -315,8 +315,13 @@ impl<F: FileSystem> Writer<F> {
     }
 
     fn begin_checkpoint(&mut self, number: u64, now: Instant) -> io::Result<()> {
-        let mut journal = Some(Journal::create(&mut self.folder, number)?);
-        if self.failure.is_none() {
+        let current = self.journal.as_ref();
+        let mut journal = None;
+        // A file that is still empty has this number already.
+        if current.is_none_or(|current| current.number != number) {
+            journal = Some(Journal::create(&mut self.folder, number)?);
+        }
+        if self.failure.is_none() && journal.is_some() {
             // What is in the old file must not be missing if the new one has frames.
             if !self.end_journal(now) {
                 return Err(io::Error::other("the journal is not synced"));
@@ -478,13 +483,10 @@ impl<File> Journal<File> {
         folder: &mut F,
         number: u64,
     ) -> io::Result<Journal<File>> {
-        let mut file = files::create(
-            folder,
-            &FileKind::Journal.name(number),
-            FileKind::Journal,
-            number,
-        )?;
+        // Under its own name, it has its head.
+        let mut file = files::create(folder, PARTIAL, FileKind::Journal, number)?;
         folder.sync(&mut file)?;
+        folder.rename(PARTIAL, &FileKind::Journal.name(number))?;
         folder.sync_folder()?;
         Ok(Journal {
             file,
