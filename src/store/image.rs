@@ -430,6 +430,7 @@ mod tests {
         Floors(i64, i64),
         Evict(usize),
         Expire(usize),
+        Remove(usize),
     }
 
     fn change() -> impl Strategy<Value = Change> {
@@ -438,6 +439,7 @@ mod tests {
             1 => (0i64..3_000, 0i64..3_000).prop_map(|(one, other)| Change::Floors(one, other)),
             2 => (1usize..50).prop_map(Change::Evict),
             1 => (1usize..50).prop_map(Change::Expire),
+            2 => (0usize..3).prop_map(Change::Remove),
         ]
     }
 
@@ -478,6 +480,11 @@ mod tests {
             Change::Expire(most) => {
                 store.expire(most);
             }
+            Change::Remove(series) => {
+                let (key, up_to) = (key(series), i64::MAX);
+                store.remove(&key);
+                records.push(Record::Removal { key, up_to });
+            }
         }
     }
 
@@ -507,6 +514,7 @@ mod tests {
         ) {
             let mut store = Store::new();
             before.into_iter().for_each(|change| make(&mut store, change, &mut Vec::new()));
+            let floor = store.removed_below;
             let (mut sizes, mut meanwhile) = (sizes.iter().cycle(), meanwhile.into_iter());
             let mut records = Vec::new();
             let size = || *sizes.next().expect("it does not end");
@@ -516,10 +524,10 @@ mod tests {
             });
             let mut loaded = load(&pieces).expect("an image");
             loaded.check(false);
-            let floor = store.removed_below;
             prop_assert!(loaded.keys().all(|key| loaded.range(key, ..).count() > 0));
+            prop_assert!(points(&loaded).iter().all(|&(_, timestamp, _)| timestamp >= floor));
             records.into_iter().for_each(|record| replay(&mut loaded, record));
-            loaded.set_floors(store.hidden_below, floor);
+            loaded.set_floors(store.hidden_below, store.removed_below);
             prop_assert!(points(&loaded) == points(&store));
             loaded.check(false);
         }
