@@ -522,8 +522,13 @@ mod tests {
                 let changes = meanwhile.by_ref().take(1);
                 changes.for_each(|change| make(store, change, &mut records));
             });
-            let mut loaded = load(&pieces).expect("an image");
+            let mut reader = ImageReader::default();
+            pieces.iter().for_each(|piece| reader.take_in(piece).expect("a piece"));
+            prop_assert!(reader.is_complete());
+            let read = reader.points();
+            let mut loaded = reader.into_store();
             loaded.check(false);
+            prop_assert_eq!(read, points(&loaded).len() as u64);
             prop_assert!(loaded.keys().all(|key| loaded.range(key, ..).count() > 0));
             prop_assert!(points(&loaded).iter().all(|&(_, timestamp, _)| timestamp >= floor));
             records.into_iter().for_each(|record| replay(&mut loaded, record));

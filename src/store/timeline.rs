@@ -898,6 +898,7 @@ mod tests {
                 remove_counted(timeline, up_to);
                 naive.retain(|&timestamp, _| timestamp > up_to);
                 prop_assert!(timeline.oldest_end() > up_to);
+                prop_assert!(timeline.history.as_ref().is_none_or(|history| !history.is_empty()));
                 let expected: Vec<_> = naive.iter().map(|(&at, &bits)| (at, bits)).collect();
                 prop_assert!(read(timeline, usize::MAX) == expected);
             }
