@@ -469,7 +469,9 @@ mod tests {
                 }
             }
             Change::Floors(one, other) => {
-                store.set_floors(one.max(other), one.min(other).max(store.removed_below));
+                // What is removed may come back if it is not freed when the floor is lowered.
+                let removed_below = one.min(other).max(store.removed_below);
+                store.set_floors(one.max(other).max(removed_below), removed_below);
             }
             Change::Evict(most) => {
                 store.evict(most, &mut |_, key, up_to| {

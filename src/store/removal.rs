@@ -119,9 +119,9 @@ impl Store {
     /// again, it is new, and comes last. A `removed_below` past `hidden_below` counts as equal to it.
     ///
     /// The store knows no clock. To keep points for a day, set both floors to a day ago every few
-    /// seconds. Both may be lowered again: what was hidden alone can be read again then, and what was
-    /// removed is gone. So after a clock has jumped ahead, raise `hidden_below` at once, and
-    /// `removed_below` as soon as the clock is trusted.
+    /// seconds. Both may be lowered again: what was hidden alone can be read again then, and of what
+    /// was removed, what is not freed yet. So after a clock has jumped ahead, raise `hidden_below` at
+    /// once, and `removed_below` as soon as the clock is trusted.
     ///
     /// Constant time.
     ///
