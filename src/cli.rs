@@ -447,7 +447,9 @@ fn sync_policy(text: &str) -> Option<SyncPolicy> {
 /// Checks the form of an address. Whether its host exists shows when the server is bound.
 fn address(text: &str) -> Option<Listen> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return (!path.is_empty()).then(|| text.into());
+        // It is logged, on one line.
+        let is_path = !path.is_empty() && !path.contains(char::is_control);
+        return is_path.then(|| text.into());
     }
     let (host, port) = text.rsplit_once(':')?;
     let is_name = !host.is_empty() && !host.contains(':');

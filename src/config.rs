@@ -265,9 +265,12 @@ impl Config {
     /// hold.
     pub(crate) const CHECKPOINT_PAUSE: Duration = Duration::from_millis(10);
 
-    /// The part of the limit on memory that connections may take, and as much again each for slow
-    /// readers and for puts on their way to the disk.
+    /// The part of the limit on memory that connections may take when memory is short, and as much
+    /// again each for slow readers and for puts on their way to the disk.
     pub(crate) const MEMORY_SHARE: usize = 32;
+
+    /// A line is no longer than this part of the limit on memory.
+    pub(crate) const LINE_SHARE: usize = 64;
 
     /// What a connection takes at least when it is served in the smallest shares.
     pub(crate) const CONNECTION_LEAST_BYTES: usize = 512;
@@ -307,21 +310,27 @@ impl Config {
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 
+    /// The part of the limit on memory that connections may take when memory is short.
+    pub(crate) fn connections_part_bytes(&self) -> usize {
+        self.memory_limit_bytes.unwrap_or(usize::MAX) / Self::MEMORY_SHARE
+    }
+
     /// Lowers the limits of what is not points so far that all of it together takes a small part of
     /// the limit on memory.
     pub(crate) fn fit_to_memory_limit(&mut self) {
-        let Some(share) = self
-            .memory_limit_bytes
-            .map(|limit| limit / Self::MEMORY_SHARE)
-        else {
-            return;
-        };
-        let connections = share / Self::CONNECTION_LEAST_BYTES;
+        let part = self.connections_part_bytes();
         for (limit, most) in [
-            (&mut self.connection_limit, connections),
-            (&mut self.kept_limit_bytes, share / 2),
-            (&mut self.snapshot_limit_bytes, share),
-            (&mut self.unjournaled_limit_bytes, share),
+            (
+                &mut self.connection_limit,
+                part / Self::CONNECTION_LEAST_BYTES,
+            ),
+            (&mut self.kept_limit_bytes, part / 2),
+            (
+                &mut self.write_buffer_bytes,
+                part.max(Self::WRITE_BUFFER_MIN_BYTES),
+            ),
+            (&mut self.snapshot_limit_bytes, part),
+            (&mut self.unjournaled_limit_bytes, part),
         ] {
             *limit = most.min(*limit);
         }
@@ -338,8 +347,10 @@ impl Config {
         };
         let memory_limit_bytes = self.memory_limit_bytes.unwrap_or(any);
         let long = |time: Option<Duration>| time.map_or(any, ms);
+        // A line is kept until it is whole, and so is its key.
+        let line_most = self.memory_limit_bytes.unwrap_or(any) / Self::LINE_SHARE;
         let (line, read, write) = (
-            (1, Self::BUFFER_MAX_BYTES),
+            (1, Self::BUFFER_MAX_BYTES.min(line_most)),
             (1, Self::READ_BUFFER_MAX_BYTES),
             (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
         );
@@ -416,6 +427,49 @@ impl Default for Config {
             stall_timeout: Some(Duration::from_secs(300)),
             stop_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_fit_the_limit_on_memory() {
+        let fitted = |limit: Option<usize>| {
+            let mut config = Config {
+                memory_limit_bytes: limit,
+                ..Config::default()
+            };
+            config.fit_to_memory_limit();
+            config
+        };
+        assert_eq!(fitted(None), Config::default());
+        let (kib, mib) = (1 << 10, 1 << 20);
+        for (limit, connections, kept, unjournaled) in [
+            (8 * mib, 512, 128 * kib, 256 * kib),
+            (64 * mib, 4_096, mib, 2 * mib),
+            (1 << 30, 10_000, 16 * mib, 8 * mib),
+        ] {
+            let config = fitted(Some(limit));
+            assert_eq!(config.connection_limit, connections);
+            assert_eq!(config.kept_limit_bytes, kept);
+            assert_eq!(config.unjournaled_limit_bytes, unjournaled);
+            assert_eq!(config.write_buffer_bytes, Config::WRITE_BUFFER_MIN_BYTES);
+            assert!(config.check(0).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_small_part_of_the_limit_on_memory() {
+        for (line_limit_bytes, fits) in [(128 << 10, true), ((128 << 10) + 1, false)] {
+            let config = Config {
+                line_limit_bytes,
+                memory_limit_bytes: Some(Config::MEMORY_LIMIT_MIN_BYTES),
+                ..Config::default()
+            };
+            assert_eq!(config.check(0).is_ok(), fits);
         }
     }
 }

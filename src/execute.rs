@@ -104,7 +104,14 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put(put)) => match self.turn.admission() {
-                Admission::Open => self.hold_back(put),
+                Admission::Open => {
+                    let answer = self.hold_back(put);
+                    if line.len() > ORDINARY_LINE_BYTES {
+                        // A few of these keys may take more memory than there is room for.
+                        self.store_puts();
+                    }
+                    answer
+                }
                 Admission::Full => {
                     self.turn.is_postponed = true;
                     self.turn.full_at = 0;

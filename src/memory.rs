@@ -24,6 +24,10 @@ const LEAST_STEP_SHARE: usize = 4_096;
 /// or when there was a look so many times, since not all memory is counted.
 const LOOKS: u32 = 1_024;
 
+/// Past the limit, so many bytes are freed for each that is to be used again, since freed pieces may be
+/// too small for what is new. With more, less memory is past the limit until there are enough.
+const FREED_FOR_USE: usize = 4;
+
 /// Where the system does not tell what is resident: bytes beside those that are counted,
 const UNCOUNTED_BYTES: usize = 4 << 20;
 
@@ -100,7 +104,14 @@ impl Memory {
     }
 
     fn most(&self, target: usize) -> usize {
-        (self.most_counted_bytes + target).saturating_sub(self.resident_bytes)
+        let resident = self.resident_bytes;
+        let most = (self.most_counted_bytes + target).saturating_sub(resident);
+        let over = resident.saturating_sub(target);
+        // Never less than half of what is likely to fit, even if nothing is given back to the system.
+        let likely = self.most_counted_bytes as f64 * (target as f64 / resident.max(1) as f64);
+        let least = if over > 0 { (likely / 2.0) as usize } else { 0 };
+        most.saturating_sub(over.saturating_mul(FREED_FOR_USE - 1))
+            .max(least)
     }
 
     #[cold]
@@ -122,9 +133,13 @@ impl Memory {
 /// This share of the limit is kept free for connections, which are served even if the store is full.
 const RESERVE_SHARE: usize = 32;
 
-/// Series and blocks that are looked at to make room for the puts of one connection, before they are
-/// stored though there is none yet: the work of some 0.1 ms.
-const EVICTION_STEPS: usize = 1_000;
+/// Series and blocks that are looked at, or freed, to make room, before it is looked whether there is
+/// some: the work of a few microseconds.
+const EVICTION_STEPS: usize = 64;
+
+/// How often that is done at the most for one batch of puts, or in one turn without puts: the work of
+/// some milliseconds, which frees as many bytes as any batch can have.
+const EVICTION_SLICES: usize = 1_024;
 
 /// The room that the store has for more.
 pub struct Room {
@@ -181,7 +196,7 @@ impl Room {
     }
 
     /// If the oldest points are to make room, removes some of them, and records that. Says whether
-    /// puts may be stored then: if there is room, or will be when this was called a few times more.
+    /// there is room then.
     #[cold]
     pub fn make(&mut self, store: &mut Store, mut recorder: Option<&mut Recorder>) -> bool {
         if self.when_full == WhenFull::Refuse {
@@ -192,14 +207,12 @@ impl Room {
                 recorder.puts.remove(place, key, up_to);
             }
         };
-        let mut steps = 0;
-        while steps < EVICTION_STEPS && !self.has(store) {
-            if !store.evict(EVICTION_STEPS / 16, &mut record) {
-                return self.has(store);
+        for _ in 0..EVICTION_SLICES {
+            if self.has(store) || !store.evict(EVICTION_STEPS, &mut record) {
+                break;
             }
-            steps += EVICTION_STEPS / 16;
         }
-        true
+        self.has(store)
     }
 }
 
@@ -264,8 +277,17 @@ mod tests {
         assert_eq!(memory.most_bytes(40 * MB), 60 * MB);
         set_resident(62 * MB);
         assert_eq!(memory.most_bytes(42 * MB), 58 * MB);
-        set_resident(70 * MB);
-        assert_eq!(memory.most_bytes(45 * MB), 50 * MB);
+        // Past the limit by 2.
+        set_resident(65 * MB);
+        assert_eq!(memory.most_bytes(45 * MB), (57 - 2 * FREED_FOR_USE) * MB);
+    }
+
+    #[test]
+    fn a_limit_that_is_far_too_low_leaves_half_of_what_fits() {
+        let (mut memory, set_resident) = memory();
+        set_resident(189 * MB);
+        assert_eq!(memory.most_bytes(150 * MB), 25 * MB);
+        assert_eq!(memory.most_bytes(25 * MB), 25 * MB);
     }
 
     #[test]

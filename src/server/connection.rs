@@ -131,6 +131,11 @@ impl Shared {
             room: Room::new(config.memory_limit_bytes, config.when_full),
         }
     }
+
+    /// Bytes of the buffers that all connections use in turn.
+    pub fn buffer_bytes(&self) -> usize {
+        self.input.allocated_bytes() + self.replies.capacity()
+    }
 }
 
 impl<S: Stream> Connection<S> {

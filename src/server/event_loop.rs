@@ -553,13 +553,16 @@ impl EventLoop {
         }
     }
 
-    /// Closes those connections that keep the most while all together keep more than their part of the
-    /// memory.
+    /// If memory is short, closes those connections that keep the most while all together keep more
+    /// than their part of it; in each turn only so many that there may be room after it.
     fn shed_connections(&mut self) {
-        let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);
-        let part_bytes = limit_bytes / Config::MEMORY_SHARE;
+        if self.shared.room.has(&self.shared.store) {
+            return;
+        }
+        let part_bytes = self.config().connections_part_bytes();
         let mut kept_bytes = self.shared.kept_bytes;
-        while kept_bytes > part_bytes {
+        let until_bytes = part_bytes.max(kept_bytes - kept_bytes / 8);
+        while kept_bytes > until_bytes {
             let is_candidate =
                 |client: &Client| matches!(client.standing, Standing::Idle | Standing::Ready);
             let candidates = self.clients.iter_mut();
@@ -587,8 +590,8 @@ impl EventLoop {
     /// Bytes of all but the store, as far as they are counted.
     fn other_bytes(&self) -> usize {
         let clients_bytes = self.clients.capacity() * size_of::<Client>();
-        let replies_bytes = self.shared.replies.capacity() + self.shared.kept_bytes;
-        clients_bytes + replies_bytes + self.commit.pending_bytes()
+        let shared_bytes = self.shared.buffer_bytes() + self.shared.kept_bytes;
+        clients_bytes + shared_bytes + self.commit.pending_bytes()
     }
 
     fn remove_closed(&mut self) {

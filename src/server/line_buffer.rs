@@ -84,6 +84,11 @@ impl LineBuffer {
         }
     }
 
+    /// Bytes that are allocated.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes up what a connection had left over. The buffer must be empty: each
     /// [`load`](Self::load) is followed by one [`save`](Self::save).
     pub fn load(&mut self, unread: Unread) {

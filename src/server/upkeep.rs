@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::connection::Shared;
 use super::rarely::Rarely;
-use crate::config::Config;
+use crate::config::{Config, WhenFull};
 use crate::retention::{Retention, WallClock};
 
 /// Keeps the points of a store as old, and as many, as they may be.
@@ -76,26 +76,30 @@ impl Upkeep {
     /// Makes room for what connections have come to keep, and logs when there is none for puts. Says
     /// whether that is to go on.
     fn make_room(&mut self, shared: &mut Shared, config: &Config, now: Instant) -> bool {
+        if shared.kept_bytes > config.connections_part_bytes() {
+            // Before points go, connections that keep much are closed.
+            return !shared.room.has(&shared.store);
+        }
         let recorder = shared.recorder.as_mut();
-        let had_room = shared.room.has(&shared.store);
-        let may_put = had_room || shared.room.make(&mut shared.store, recorder);
-        let was_full = mem::replace(&mut self.is_full, !may_put);
-        if !may_put && !was_full && self.full_log.is_due(now, config.full_log_interval) {
+        let has_room =
+            shared.room.has(&shared.store) || shared.room.make(&mut shared.store, recorder);
+        let evicts = config.when_full == WhenFull::Evict && shared.store.series_count() > 0;
+        let was_full = mem::replace(&mut self.is_full, !has_room && !evicts);
+        if self.is_full && !was_full && self.full_log.is_due(now, config.full_log_interval) {
             log::warn!(
                 "puts are refused, there is no room: raise --memory-limit, shorten --retention, or \
                  set --when-full evict"
             );
-        } else if may_put && was_full {
+        } else if was_full && !self.is_full {
             log::info!("there is room for puts again");
         }
-        may_put && !shared.room.has(&shared.store)
+        evicts && !has_room
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WhenFull;
     use crate::store::{Snapshot, Store};
     use std::cell::Cell;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
