@@ -79,6 +79,13 @@ impl Removal {
         self.due = self.due.min(oldest_end);
     }
 
+    /// Ends an expiry that is under way, whose floor is too high now. The next one looks at all series.
+    fn forget_expiry(&mut self) {
+        if self.expiry.take().is_some() {
+            self.due = i64::MIN;
+        }
+    }
+
     /// By a linear congruence of Knuth's, which never repeats itself in practice.
     fn next_random(&mut self) -> u64 {
         const FACTOR: u64 = 6_364_136_223_846_793_005;
@@ -141,8 +148,11 @@ impl Store {
     /// assert_eq!(store.series_count(), 0);
     /// ```
     pub fn set_floors(&mut self, hidden_below: i64, removed_below: i64) {
-        self.hidden_below = hidden_below;
-        self.removed_below = removed_below.min(hidden_below);
+        let removed_below = removed_below.min(hidden_below);
+        if removed_below < self.removed_below {
+            self.removal.forget_expiry();
+        }
+        (self.hidden_below, self.removed_below) = (hidden_below, removed_below);
     }
 
     /// The last timestamp that is hidden.
@@ -539,6 +549,30 @@ mod tests {
         store.put("k", 10, 77.0);
         let first = store.range("k", ..).next().map(|point| point.value);
         assert_eq!(first, Some(77.0), "the lower floor counts");
+    }
+
+    #[test]
+    fn what_is_past_a_lowered_floor_stays_though_its_removal_had_begun() {
+        const SERIES: usize = 100;
+        let mut store = Store::new();
+        let keys: Vec<String> = (0..SERIES).map(|number| format!("k{number}")).collect();
+        keys.iter().for_each(|key| fill(&mut store, key, 0, 1, 20));
+        store.set_floors(1_000, 1_000);
+        assert!(store.expire(10));
+        store.set_floors(10, 10);
+        keys.iter().for_each(|key| store.put(key, 15, 0.5));
+        expire_all(&mut store, 10);
+        assert_eq!(store.series_count(), SERIES);
+        for key in &keys {
+            assert!(store.range(key, ..).any(|point| point.timestamp == 15));
+        }
+        store.set_floors(1_000, 1_000);
+        assert!(store.expire(10));
+        store.set_floors(i64::MIN, i64::MIN);
+        assert_eq!(expire_all(&mut store, 10), 1);
+        store.set_floors(1_000, 1_000);
+        expire_all(&mut store, 10);
+        assert_eq!(store.series_count(), 0);
     }
 
     #[test]
