@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
 use super::notes::MOST_BYTES;
-use super::run::Run;
+use super::run::{Kind, Run};
 
 /// Points as they were when the snapshot was taken, and how far they are read.
 ///
@@ -70,7 +70,8 @@ impl Snapshot {
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one. Points
     /// that are [hidden](Store::set_floors) meanwhile are left out, and of those that are removed
-    /// meanwhile there may be some.
+    /// meanwhile there may be some. Now and then `run` has no points, after a look at 64 series of
+    /// which nothing is to be read.
     ///
     /// A call costs a search in one series, the decoding of its points, and a look at what was
     /// noted of the series with each younger snapshot.
@@ -90,6 +91,7 @@ impl Snapshot {
         if self.is_cut_off() {
             return Err(SnapshotError::CutOff);
         }
+        let mut series_count = 0;
         while let Some((position, place)) = store.order.next(self.unread.start)
             && position < self.unread.end
             && let Some(series) = store.series.get(place)
@@ -108,6 +110,11 @@ impl Snapshot {
                 return Ok(Some(&series.key));
             }
             (self.unread.start, self.read_to) = (position + 1, None);
+            series_count += 1;
+            if series_count == SERIES_AT_ONCE {
+                run.clear(Kind::Bits);
+                return Ok(Some(&series.key));
+            }
         }
         Ok(None)
     }
@@ -129,6 +136,9 @@ impl Drop for Snapshot {
         lock(&self.readers).close(self.epoch, self.place);
     }
 }
+
+/// So many series of which nothing is to be read are looked at in one call: some 2 µs.
+const SERIES_AT_ONCE: usize = 64;
 
 /// The place of snapshots of all series.
 pub const ALL: usize = usize::MAX;
@@ -765,6 +775,24 @@ mod tests {
         assert_eq!(store.snapshots_cut_off(), 8);
         let cut_off: Vec<bool> = snapshots.iter().map(Snapshot::is_cut_off).collect();
         assert_eq!(cut_off, [[true; 8].as_slice(), &[false; 3]].concat());
+    }
+
+    #[test]
+    fn a_call_looks_at_few_series_though_many_are_hidden() {
+        let mut store = Store::new();
+        for number in 0..10 * SERIES_AT_ONCE {
+            store.put(&number.to_string(), 1, 0.5);
+        }
+        store.put("last", 2, 0.5);
+        store.set_floors(2, i64::MIN);
+        let (mut snapshot, mut run) = (store.snapshot_all(), Run::new());
+        for _ in 0..10 {
+            assert!(matches!(snapshot.next_run(&store, &mut run), Ok(Some(_))));
+            assert!(run.is_empty());
+        }
+        assert_eq!(snapshot.next_run(&store, &mut run), Ok(Some("last")));
+        assert_eq!(run.len(), 1);
+        assert_eq!(snapshot.next_run(&store, &mut run), Ok(None));
     }
 
     #[test]
