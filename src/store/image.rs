@@ -44,6 +44,9 @@ const NEWEST_BASE: i64 = 0;
 /// long.
 const ENCODED_POINT_BYTES: usize = 8;
 
+/// To see that nothing of a series is to be kept takes about as long as to encode so many points.
+const LEFT_OUT_POINTS: usize = 4;
+
 /// Where the next piece of an image begins.
 #[derive(Debug, Default)]
 pub(crate) struct ImageCursor {
@@ -98,7 +101,7 @@ impl ImageCursor {
     }
 
     /// Appends the next block of a series, or its newest points, after its key if that is due;
-    /// points past `removed_to` alone. Returns how many points were encoded.
+    /// points past `removed_to` alone. Returns how many points were encoded in the time that it took.
     fn append_part(
         &mut self,
         series: &Series,
@@ -109,7 +112,7 @@ impl ImageCursor {
     ) -> usize {
         if Some(series.timeline.last_timestamp()) <= removed_to {
             self.go_to(self.position + 1, out);
-            return 0;
+            return LEFT_OUT_POINTS;
         }
         if self.written_to.is_none() {
             append_entry(out, SERIES, series.key.as_bytes());
@@ -421,6 +424,21 @@ mod tests {
                 loaded.check(false);
             }
         }
+    }
+
+    #[test]
+    fn a_piece_ends_though_all_series_are_left_out() {
+        const SERIES: usize = 100;
+        let mut store = Store::new();
+        (0..SERIES).for_each(|number| store.put(&number.to_string(), 1, 0.5));
+        store.set_floors(2, 2);
+        let (mut cursor, mut out) = (ImageCursor::default(), Vec::new());
+        let bytes = SERIES / 10 * LEFT_OUT_POINTS * ENCODED_POINT_BYTES;
+        let mut pieces = 1;
+        while store.append_image(&mut cursor, bytes, &mut out) {
+            pieces += 1;
+        }
+        assert_eq!((pieces, out.len()), (10, 0));
     }
 
     /// What happens to a store between two pieces.
