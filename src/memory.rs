@@ -105,7 +105,9 @@ impl Memory {
 
     fn most(&self, target: usize) -> usize {
         let resident = self.resident_bytes;
-        let most = (self.most_counted_bytes + target).saturating_sub(resident);
+        // The sum may be more than 32 bits hold.
+        let sum = self.most_counted_bytes as u128 + target as u128;
+        let most = usize::try_from(sum.saturating_sub(resident as u128)).unwrap_or(usize::MAX);
         let over = resident.saturating_sub(target);
         // Never less than half of what is likely to fit, even if nothing is given back to the system.
         let likely = self.most_counted_bytes as f64 * (target as f64 / resident.max(1) as f64);
@@ -288,6 +290,15 @@ mod tests {
         set_resident(189 * MB);
         assert_eq!(memory.most_bytes(150 * MB), 25 * MB);
         assert_eq!(memory.most_bytes(25 * MB), 25 * MB);
+    }
+
+    #[test]
+    fn a_limit_near_the_end_of_the_address_space_is_one() {
+        for resident in [3 * MB, usize::MAX / 2] {
+            let mut memory = Memory::asking(Some(usize::MAX), move || Some(resident));
+            let counted = usize::MAX / 2;
+            assert!(memory.most_bytes(counted) > counted);
+        }
     }
 
     #[test]
