@@ -1,7 +1,7 @@
 //! What the store needs though nobody asks for it: what is too old goes, and there is room for more.
 
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::Shared;
 use super::rarely::Rarely;
@@ -16,8 +16,8 @@ pub struct Upkeep {
     /// When to look for points that are too old. None while that goes on.
     expire_at: Option<Instant>,
     has_limit: bool,
-    /// There was no room for puts at the last look.
-    is_full: bool,
+    /// It was logged that there is no room for puts, and not yet that there is some again.
+    says_full: bool,
     full_log: Rarely,
 }
 
@@ -30,7 +30,7 @@ impl Upkeep {
             wall_clock,
             expire_at: None,
             has_limit: config.memory_limit_bytes.is_some(),
-            is_full: false,
+            says_full: false,
             full_log: Rarely::default(),
         }
     }
@@ -84,16 +84,22 @@ impl Upkeep {
         let has_room =
             shared.room.has(&shared.store) || shared.room.make(&mut shared.store, recorder);
         let evicts = config.when_full == WhenFull::Evict && shared.store.series_count() > 0;
-        let was_full = mem::replace(&mut self.is_full, !has_room && !evicts);
-        if self.is_full && !was_full && self.full_log.is_due(now, config.full_log_interval) {
+        self.say_whether_full(!has_room && !evicts, now, config.full_log_interval);
+        evicts && !has_room
+    }
+
+    /// Logs that there is no room, and later that there is some again: both at most once in an
+    /// interval, however often it changes.
+    fn say_whether_full(&mut self, is_full: bool, now: Instant, interval: Duration) {
+        if is_full && !self.says_full && self.full_log.is_due(now, interval) {
+            self.says_full = true;
             log::warn!(
                 "puts are refused, there is no room: raise --memory-limit, shorten --retention, or \
                  set --when-full evict"
             );
-        } else if was_full && !self.is_full {
+        } else if !is_full && mem::take(&mut self.says_full) {
             log::info!("there is room for puts again");
         }
-        evicts && !has_room
     }
 }
 
@@ -102,7 +108,7 @@ mod tests {
     use super::*;
     use crate::store::{Snapshot, Store};
     use std::cell::Cell;
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     thread_local! {
         /// Seconds since 1970.
@@ -229,6 +235,28 @@ mod tests {
         assert_eq!(kept.turns(100), 1);
         assert_eq!(kept.shared.store.range("k", ..).count(), 1);
         assert_eq!(kept.upkeep.wake_at(&kept.shared), None);
+    }
+
+    #[test]
+    fn it_is_logged_now_and_then_that_there_is_no_room_and_as_often_that_there_is() {
+        let mut kept = kept_for(10);
+        for (seconds, is_full, says_full) in [
+            (0, true, true),
+            (1, true, true),
+            (2, false, false),
+            // Too soon.
+            (3, true, false),
+            (4, false, false),
+            (5, true, false),
+            // It lasts.
+            (10, true, true),
+            (11, false, false),
+        ] {
+            let now = kept.start + Duration::from_secs(seconds);
+            let upkeep = &mut kept.upkeep;
+            upkeep.say_whether_full(is_full, now, Duration::from_secs(10));
+            assert_eq!(upkeep.says_full, says_full, "{seconds}");
+        }
     }
 
     #[test]
