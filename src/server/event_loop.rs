@@ -368,8 +368,8 @@ impl EventLoop {
             self.commit_and_reply();
         }
         self.close_still();
-        self.shed_connections();
         self.remove_closed();
+        self.shed_connections();
         self.do_housework();
     }
 
@@ -426,7 +426,7 @@ impl EventLoop {
     fn commit_and_reply(&mut self) {
         let number = match &mut self.shared.recorder {
             Some(recorder) if !recorder.puts.is_empty() => self.commit.submit(&mut recorder.puts),
-            // Then there are no replies to puts.
+            // Then none of the puts is to be kept, and their replies wait for no commit.
             _ => 0,
         };
         let mut answered = mem::take(&mut self.answered);
@@ -560,26 +560,22 @@ impl EventLoop {
             return;
         }
         let part_bytes = self.config().connections_part_bytes();
-        let mut kept_bytes = self.shared.kept_bytes;
+        let kept_bytes = self.shared.kept_bytes;
         let until_bytes = part_bytes.max(kept_bytes - kept_bytes / 8);
-        while kept_bytes > until_bytes {
-            let is_candidate =
-                |client: &Client| matches!(client.standing, Standing::Idle | Standing::Ready);
-            let candidates = self.clients.iter_mut();
-            let candidates = candidates.filter(|(_, client)| is_candidate(client));
-            let sized =
-                candidates.map(|(key, client)| (client.connection.kept_bytes(), key, client));
-            let Some((bytes @ 1.., key, client)) = sized.max_by_key(|&(bytes, ..)| bytes) else {
+        while self.shared.kept_bytes > until_bytes {
+            let candidates = self
+                .clients
+                .iter()
+                .filter(|(_, client)| matches!(client.standing, Standing::Idle | Standing::Ready));
+            let sized = candidates.map(|(key, client)| (client.connection.kept_bytes(), key));
+            let Some((bytes @ 1.., key)) = sized.max() else {
                 return;
             };
             log::debug!("connection {key} is closed: it keeps {bytes} bytes");
-            if client.standing == Standing::Ready {
-                self.ready.remove(key);
-            }
-            client.standing = Standing::Closed;
+            self.ready.remove(key);
             self.closed.push(key);
+            self.remove_closed();
             self.shared.tally.counts.connections_shed += 1;
-            kept_bytes -= bytes;
             let (now, interval) = ((self.clock)(), self.config().full_log_interval);
             if self.shed_log.is_due(now, interval) {
                 log::warn!("connections are closed that keep much: see --memory-limit");
@@ -1328,6 +1324,30 @@ mod tests {
         assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
         house.told.story().unfinished = false;
         assert!(house.event_loop.is_stopped());
+    }
+
+    #[test]
+    fn a_connection_is_not_closed_for_what_another_kept_that_is_over() {
+        const KEPT: usize = 100 << 10;
+        let mut house = House::new(Config {
+            line_limit_bytes: 1 << 20,
+            ..Config::default()
+        });
+        let mut clients = [(); 2].map(|()| house.connect());
+        for client in &mut clients {
+            house.send(client, &[b'x'; KEPT]);
+        }
+        let event_loop = &mut house.event_loop;
+        assert_eq!(event_loop.shared.kept_bytes, 2 * KEPT);
+        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * KEPT);
+        let over = event_loop.clients.iter().map(|(key, _)| key).next();
+        let over = over.expect("there are two");
+        event_loop.clients[over].standing = Standing::Closed;
+        event_loop.closed.push(over);
+        event_loop.turn();
+        assert_eq!(house.event_loop.clients.len(), 1);
+        assert_eq!(house.counts().connections_shed, 0);
+        house.check();
     }
 
     fn with_timeouts(idle: Option<u64>, stall: Option<u64>) -> Config {
