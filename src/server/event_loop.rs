@@ -152,7 +152,8 @@ impl EventLoop {
             is_to_report: false,
             stop_requests: 0,
             stopping: None,
-            has_housework: false,
+            // What was recovered may be too old or too much, though nobody connects.
+            has_housework: true,
             snapshots_cut_off: 0,
             cut_off_log: Rarely::default(),
             shed_log: Rarely::default(),
@@ -1324,6 +1325,18 @@ mod tests {
         assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
         house.told.story().unfinished = false;
         assert!(house.event_loop.is_stopped());
+    }
+
+    #[test]
+    fn what_is_too_old_at_the_start_goes_though_nothing_happens() {
+        let config = Config {
+            retention: Some(Duration::from_secs(10)),
+            ..Config::default()
+        };
+        let mut house = House::holding(5, config);
+        assert_eq!(house.event_loop.timeout(), Some(Duration::ZERO));
+        house.settle();
+        assert_eq!(house.point_count(), 0);
     }
 
     #[test]
