@@ -228,6 +228,7 @@ impl Config {
 
     /// The least that the memory limit may be set to: 8 MiB, a few times what an empty server takes.
     pub const MEMORY_LIMIT_MIN_BYTES: usize = 8 << 20;
+
     /// How long a connection of TCP is silent before the system asks whether the peer is still there:
     /// shorter than the five minutes after which many routers forget a connection, and for 10,000 idle
     /// ones 83 packets a second.

@@ -29,9 +29,12 @@
 //! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `counters.rs` | what is counted, and the handle to it | what it means |
+//! | `memory.rs` | whether there is room for more | what takes it |
+//! | `retention.rs` | what is too old, by a clock that may jump | the store |
 //! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
+//! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
 //! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
@@ -47,8 +50,9 @@
 //! | `journal/recovery.rs`, `files.rs` | the start: from files back to a store; their names | sockets, the protocol |
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |
 //! | `journal/frame.rs` | payloads with checksums in a file; what is torn, and what is damaged | what the payloads mean |
-//! | `journal/record.rs` | puts to the payload of a frame, and back into the store | files |
-//! | `store/mod.rs`, `index.rs`, `segmented_vec.rs`, `series.rs` | the hash table from key to series, and the series | the protocol, sockets, the clock |
+//! | `journal/record.rs` | puts and removals to the payload of a frame, and back into the store | files |
+//! | `store/mod.rs`, `index.rs`, `places.rs`, `order.rs`, `series.rs` | the hash table from key to series, the series, and their order | the protocol, sockets, the clock |
+//! | `store/removal.rs` | what is hidden and freed: below a floor, or the oldest | the clock, how much memory there is |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | the points stored at one moment, and which snapshots are open | what changed |

@@ -67,8 +67,8 @@ impl Pieces {
         }
     }
 
-    /// Forms the next piece. Points that are put between two pieces may be in one of them or not;
-    /// series that are new since the first one are not.
+    /// Forms the next piece. What is put or removed between two pieces may be in one of them or not;
+    /// series that are new since the first one are in none.
     pub fn next(&mut self, store: &Store) -> Piece {
         let (mut bytes, is_last) = (Vec::new(), self.is_end);
         frame::begin(&mut bytes);

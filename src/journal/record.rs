@@ -125,7 +125,6 @@ impl PutRecord {
             return None;
         }
         self.full.clear();
-        self.frame.clear();
         self.declared.fill(0);
         self.epoch += 1;
         self.begin_frame();

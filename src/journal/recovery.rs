@@ -62,15 +62,13 @@ pub fn recover_telling<F: FileSystem>(
         }),
         ..Loading::default()
     };
-    for (kind, number) in checkpoint
-        .iter()
-        .map(|&number| (FileKind::Checkpoint, number))
-        .chain(journals.iter().map(|&number| (FileKind::Journal, number)))
-    {
-        loading.total_bytes += folder.size(&kind.name(number))?;
+    for &number in &journals {
+        loading.total_bytes += folder.size(&FileKind::Journal.name(number))?;
     }
     if let Some(number) = checkpoint {
-        loading.read_checkpoint(folder, &FileKind::Checkpoint.name(number), number)?;
+        let name = FileKind::Checkpoint.name(number);
+        loading.total_bytes += folder.size(&name)?;
+        loading.read_checkpoint(folder, &name, number)?;
         loading.next = number;
     }
     let checkpoint_bytes = loading.bytes;
@@ -98,13 +96,7 @@ pub fn recover_telling<F: FileSystem>(
         let hint = "--salvage goes on with what can be read, and keeps a copy of the file";
         io::Error::new(error.kind(), format!("{error}; {hint}"))
     })?;
-    for file in unended {
-        match file.end(folder) {
-            // Puts are refused until there is a checkpoint, and that takes the place of all files.
-            Err(error) if files::is_full(&error) => recovered.failure = Some(error),
-            result => result?,
-        }
-    }
+    recovered.failure = end_all(unended, folder)?;
     if folder.list()?.iter().any(|name| name == PARTIAL) {
         folder.remove(PARTIAL)?;
     }
@@ -148,6 +140,19 @@ impl Unended {
         )?;
         folder.rename(PARTIAL, &self.name)
     }
+}
+
+/// Ends files of the journal. If the disk is full, returns that error: then puts are refused until there
+/// is a checkpoint, and that takes the place of all files.
+fn end_all<F: FileSystem>(unended: Vec<Unended>, folder: &mut F) -> io::Result<Option<io::Error>> {
+    let mut failure = None;
+    for file in unended {
+        match file.end(folder) {
+            Err(error) if files::is_full(&error) => failure = Some(error),
+            result => result?,
+        }
+    }
+    Ok(failure)
 }
 
 /// Copies so many bytes of a file, or all, and more after them, to another file, and syncs that.

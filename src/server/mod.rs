@@ -166,8 +166,8 @@ impl Server {
         })
     }
 
-    /// The addresses that the server is bound to: first those of sockets that were handed in. Where the configured port is 0, this is the port
-    /// that the system chose.
+    /// The addresses that the server is bound to: first those of sockets that were handed in. Where
+    /// the configured port is 0, this is the port that the system chose.
     pub fn local_addrs(&self) -> &[Address] {
         self.acceptor.addresses()
     }
