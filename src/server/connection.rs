@@ -198,11 +198,12 @@ impl<S: Stream> Connection<S> {
         replies.write_to(&mut self.stream).is_ok() && replies.unwritten().len() < before
     }
 
-    /// Bytes of input and replies that are kept between turns.
+    /// Bytes of input and replies that are kept between turns, with those of replies that are written in
+    /// part: their memory is freed when all of them are.
     pub fn kept_bytes(&self) -> usize {
         let output_bytes = match &self.output {
             Output::Flowing => 0,
-            Output::Held(replies) | Output::Blocked(replies) => replies.unwritten().len(),
+            Output::Held(replies) | Output::Blocked(replies) => replies.allocated_bytes(),
         };
         self.unread.len() + output_bytes
     }
@@ -659,6 +660,10 @@ mod tests {
         connection.stream.writes = [Step::Bytes(1), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
         assert!(connection.owes());
+        assert_eq!(connection.kept_bytes(), "k\n\nok\na 1.0 1\n\n".len());
+        // What is written in part takes all of its memory.
+        connection.stream.writes = [Step::Bytes(3), Step::WouldBlock].into();
+        assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
         assert_eq!(connection.kept_bytes(), "k\n\nok\na 1.0 1\n\n".len());
         assert_eq!(connection.turn(&mut desk), Next::AwaitRead);
         assert!(!connection.owes() && connection.kept_bytes() == 0);

@@ -533,9 +533,7 @@ impl EventLoop {
             let Some(client) = client.filter(|client| client.standing == Standing::Idle) else {
                 continue;
             };
-            let kept_bytes = client.connection.kept_bytes();
             if client.connection.pushes_on() {
-                self.shared.kept_bytes -= kept_bytes - client.connection.kept_bytes();
                 self.make_ready(key);
                 continue;
             }

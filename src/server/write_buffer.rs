@@ -19,6 +19,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Bytes that are allocated, until all is written.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// What is not written yet.
     pub fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
