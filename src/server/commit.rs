@@ -42,7 +42,7 @@ pub trait Commit {
     fn admission(&self) -> Admission;
 
     /// Does a slice of its own housework, and says whether there is more to do at once. Called in
-    /// each turn, once all puts are submitted. Evictions that are recorded since may be submitted.
+    /// each turn, once all puts are submitted. Submits the evictions that are recorded since, if it can.
     fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
 
     /// Says whether anything must still be done before the server may end: false when all that was

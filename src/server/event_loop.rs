@@ -605,10 +605,11 @@ impl EventLoop {
     fn do_housework(&mut self) {
         let slice = self.config().housework_notes;
         self.has_housework = self.shared.store.clean_up(slice);
-        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
-        self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
         let (config, now) = (&self.server.config, (self.clock)());
         self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
+        // After that, so that what was evicted is submitted though no other turn follows.
+        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
+        self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
@@ -731,6 +732,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::WhenFull;
     use crate::counters::Counts;
     use crate::journal::frame::FRAME_HEAD_BYTES;
     use crate::journal::record::{self, Places, PutRecord};
@@ -831,8 +833,11 @@ mod tests {
             self.story().admission
         }
 
-        fn clean_up(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
+        fn clean_up(&mut self, _store: &Store, puts: Option<&mut PutRecord>) -> bool {
             self.story().turns += 1;
+            if let Some(puts) = puts.filter(|puts| !puts.is_empty()) {
+                self.submit(puts);
+            }
             false
         }
 
@@ -1323,6 +1328,23 @@ mod tests {
         assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
         house.told.story().unfinished = false;
         assert!(house.event_loop.is_stopped());
+    }
+
+    #[test]
+    fn evictions_are_submitted_in_the_turn_in_which_they_happen() {
+        // More than the limit.
+        let ballast = vec![1u8; 2 * Config::MEMORY_LIMIT_MIN_BYTES];
+        let config = Config {
+            memory_limit_bytes: Some(Config::MEMORY_LIMIT_MIN_BYTES),
+            when_full: WhenFull::Evict,
+            ..Config::default()
+        };
+        let mut house = House::holding(1_000, config);
+        house.settle();
+        std::hint::black_box(ballast);
+        assert_eq!(house.point_count(), 0);
+        let recorder = house.event_loop.shared.recorder.as_ref();
+        assert!(recorder.is_some_and(|recorder| recorder.puts.is_empty()));
     }
 
     #[test]
