@@ -1,14 +1,16 @@
 //! What a point takes, and how fast points are put and read: in the store alone, over the wire in
-//! the real server, all included, and on disk.
+//! the real server, all included, and on disk; and what fits under a limit on memory.
 //!
-//!     cargo bench --bench store -- [--alone | --wire | --durable]
+//!     cargo bench --bench store -- [--alone | --wire | --durable | --fits]
 //!
-//! Each option is one part only. `METRICD_POINTS=100000000` has the last part write checkpoints of
-//! so many points, not of 10 M.
+//! Each option is one part only. `METRICD_POINTS=100000000` has `--durable` write checkpoints of so
+//! many points, not of 10 M; `METRICD_MEMORY_LIMIT=64M` has `--fits` fill servers of that limit, not
+//! of 16M.
 
 mod alone;
 mod checkpoint;
 mod durable;
+mod fits;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other bench looks at more of a process")]
 mod support;
@@ -20,7 +22,7 @@ use anyhow::{Result, bail};
 /// The points of a checkpoint, unless the variable `METRICD_POINTS` gives another number.
 const POINTS: usize = 10_000_000;
 
-const OPTIONS: &str = "--alone | --wire | --durable";
+const OPTIONS: &str = "--alone | --wire | --durable | --fits";
 
 fn main() -> Result<()> {
     let mut only = None;
@@ -28,7 +30,7 @@ fn main() -> Result<()> {
         match argument.as_str() {
             // What cargo itself passes to every bench.
             "--bench" => {}
-            "--alone" | "--wire" | "--durable" => only = Some(argument),
+            "--alone" | "--wire" | "--durable" | "--fits" => only = Some(argument),
             _ => bail!("{argument}? Usage: cargo bench --bench store -- [{OPTIONS}]"),
         }
     }
@@ -46,6 +48,10 @@ fn main() -> Result<()> {
         let points = std::env::var("METRICD_POINTS").map_or(Ok(POINTS), |points| points.parse())?;
         durable::run(points)?;
         checkpoint::run(points)?;
+    }
+    if runs("--fits") {
+        println!("\nWhat fits under a limit\n");
+        fits::run()?;
     }
     Ok(())
 }
