@@ -149,8 +149,8 @@ impl Values {
         for (when_full, series) in [("refuse", few), ("refuse", many), ("evict", many)] {
             let room = self.points(limit_bytes, series as f64);
             let (promised, rounds) = match when_full {
-                "evict" => (room - BLOCK_POINTS, 2 * room as usize),
-                _ => (room, usize::MAX),
+                "evict" => (room - BLOCK_POINTS, Some(2 * room as usize)),
+                _ => (room, None),
             };
             let options = ["--memory-limit", limit, "--when-full", when_full];
             let full = Full::new(&options, &self.kind, series, rounds)?;
@@ -161,17 +161,23 @@ impl Values {
         }
         let head = "at the limit|series|points of each|must ≥|own bytes|grown by|at its peak";
         println!("{}", table(head, rows));
-        let [few, many] = [&all[0].0, &all[1].0];
-        let point_bytes = (few.series_bytes() - many.series_bytes()) / (few.points - many.points);
-        let series_bytes = many.series_bytes() - many.points * point_bytes;
-        let [series, point] = [series_bytes, point_bytes].map(figure);
-        println!("{series} bytes a series, {point} bytes a point\n");
+        print_bytes(&all[0].0, &all[1].0);
         for (full, promised, [grown, peak]) in all {
             ensure!(full.points >= promised, "there is not so much room");
             ensure!(grown >= LEAST_SHARE && peak <= MOST_SHARE, "of the limit");
         }
         Ok(())
     }
+}
+
+/// Prints what a series and a point took. The former goes up and down by some hundred bytes while
+/// the newest 160 points come in, which are compressed together.
+fn print_bytes(few: &Full, many: &Full) {
+    let [of_few, of_many] = [few, many].map(|full| full.grown_bytes / full.series);
+    let point_bytes = (of_few - of_many) / (few.points - many.points);
+    let series_bytes = of_many - many.points * point_bytes;
+    let [series, point] = [series_bytes, point_bytes].map(figure);
+    println!("{series} bytes a series, {point} bytes a point\n");
 }
 
 /// A server that has no room for more.
@@ -187,21 +193,24 @@ struct Full {
 }
 
 impl Full {
-    /// Puts so many points to each series, or until one is not stored.
-    fn new(options: &[&str], kind: &Kind, series: usize, rounds: usize) -> Result<Full> {
+    /// Puts so many points to each series or, if none are given, until one is not stored.
+    fn new(options: &[&str], kind: &Kind, series: usize, rounds: Option<usize>) -> Result<Full> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
         let command = command.args(["--listen", "127.0.0.1:0"]).args(options);
         let mut server = Server::over(Process::start(command, &[])?)?;
         let keys: Vec<String> = (0..series).map(key).collect();
         let mut makers: Vec<_> = (0..series).map(kind.make).collect();
-        let puts = (0..series.saturating_mul(rounds)).map(|number| number % series);
+        let puts = rounds.map_or(usize::MAX, |rounds| rounds * series);
+        let puts = (0..puts).map(|number| number % series);
         let puts = puts.filter_map(|series| Some((&*keys[series], makers[series].next()?)));
         let outcome = server.put(puts);
         let grown_bytes = server.process.memory_at_rest()?.resident - server.start_bytes;
 
         let mut client = Client::connect(&server.process)?;
-        if outcome.is_err() {
-            // That was why.
+        if rounds.is_some() {
+            outcome?;
+        } else {
+            ensure!(outcome.is_err(), "all is stored");
             client.expect(b"put new.key 1 1\n", b"error\nnot stored\n\n")?;
         }
         let mut points = usize::MAX;
@@ -217,10 +226,5 @@ impl Full {
             grown_bytes,
             peak_bytes: status.vmhwm.context("no VmHWM")? as f64 * 1024.0,
         })
-    }
-
-    /// Of one series with its points.
-    fn series_bytes(&self) -> f64 {
-        self.grown_bytes / self.series
     }
 }
