@@ -332,6 +332,8 @@ impl Config {
             ),
             (&mut self.snapshot_limit_bytes, part),
             (&mut self.unjournaled_limit_bytes, part),
+            // A start replays it over all that a checkpoint had.
+            (&mut self.journal_limit_bytes, part.saturating_mul(8)),
         ] {
             *limit = most.min(*limit);
         }
@@ -448,15 +450,16 @@ mod tests {
         };
         assert_eq!(fitted(None), Config::default());
         let (kib, mib) = (1 << 10, 1 << 20);
-        for (limit, connections, kept, unjournaled) in [
-            (8 * mib, 512, 128 * kib, 256 * kib),
-            (64 * mib, 4_096, mib, 2 * mib),
-            (1 << 30, 10_000, 16 * mib, 8 * mib),
+        for (limit, connections, kept, unjournaled, journal) in [
+            (8 * mib, 512, 128 * kib, 256 * kib, 2 * mib),
+            (64 * mib, 4_096, mib, 2 * mib, 16 * mib),
+            (1 << 30, 10_000, 16 * mib, 8 * mib, 64 * mib),
         ] {
             let config = fitted(Some(limit));
             assert_eq!(config.connection_limit, connections);
             assert_eq!(config.kept_limit_bytes, kept);
             assert_eq!(config.unjournaled_limit_bytes, unjournaled);
+            assert_eq!(config.journal_limit_bytes, journal);
             assert_eq!(config.write_buffer_bytes, Config::WRITE_BUFFER_MIN_BYTES);
             assert!(config.check(0).is_ok());
         }

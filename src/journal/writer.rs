@@ -455,9 +455,6 @@ impl<F: FileSystem> Writer<F> {
     pub fn close(mut self, now: Instant) -> io::Result<()> {
         self.end_journal(now);
         self.publish();
-        while !self.obsolete.is_empty() {
-            self.remove_part(u64::MAX, now);
-        }
         self.failure.map_or(Ok(()), Err)
     }
 
