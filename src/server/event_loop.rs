@@ -483,12 +483,10 @@ impl EventLoop {
     }
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
-        let keeps_much = self.keeps_much();
-        let piece_bytes = if keeps_much {
-            0
-        } else {
-            self.config().write_buffer_bytes
-        };
+        // Small replies that come together leave together, unless memory is short.
+        let is_short = self.config().memory_limit_bytes.is_some() && self.keeps_much();
+        let write_buffer_bytes = self.config().write_buffer_bytes;
+        let piece_bytes = if is_short { 0 } else { write_buffer_bytes };
         self.clients[key].connection.reply(replies, piece_bytes);
         self.end_turn(key);
     }
@@ -553,15 +551,13 @@ impl EventLoop {
     }
 
     /// If memory is short, closes those connections that keep the most while all together keep more
-    /// than their part of it; in each turn only so many that there may be room after it.
+    /// than their part of it.
     fn shed_connections(&mut self) {
         if self.shared.room.has(&self.shared.store) {
             return;
         }
         let part_bytes = self.config().connections_part_bytes();
-        let kept_bytes = self.shared.kept_bytes;
-        let until_bytes = part_bytes.max(kept_bytes - kept_bytes / 8);
-        while self.shared.kept_bytes > until_bytes {
+        while self.shared.kept_bytes > part_bytes {
             let candidates = self
                 .clients
                 .iter()
