@@ -3,7 +3,8 @@
 //! That clock may be wrong for a while: a board starts without a time, or somebody sets it to another
 //! year. What it hides is there again when it is set right; what it removes is gone. So when it has
 //! jumped forward, it is believed at once for what is shown, and only after a while for what is
-//! removed. When it goes back it is believed at once, since that removes nothing.
+//! removed. So it is at a start, if all that is stored is too old by it. When it goes back it is
+//! believed at once, since that removes nothing.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +40,16 @@ impl Retention {
             unit,
             believed: None,
             jumped_at: None,
+        }
+    }
+
+    /// Says what the newest point is that is stored at the start. If even that is too old by the clock,
+    /// the clock counts as one that has jumped since that point.
+    pub fn compare_with(&mut self, newest: i64, time_of_day: SystemTime, now: Instant) {
+        if newest < self.floor(time_of_day) {
+            let since_1970 =
+                Duration::from_nanos_u128(newest.max(0) as u128 * self.unit_nanoseconds());
+            self.believed = UNIX_EPOCH.checked_add(since_1970).map(|time| (time, now));
         }
     }
 
@@ -89,15 +100,18 @@ impl Retention {
             Err(until) => -(until.duration().as_nanos() as i128),
         };
         let floor = nanoseconds - self.age.as_nanos() as i128;
-        let unit = match self.unit {
+        // Rounded up: a point of exactly this age is kept.
+        let floor = -(-floor).div_euclid(self.unit_nanoseconds() as i128);
+        i64::try_from(floor).unwrap_or(if floor < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    fn unit_nanoseconds(&self) -> u128 {
+        match self.unit {
             TimestampUnit::Seconds => 1_000_000_000,
             TimestampUnit::Milliseconds => 1_000_000,
             TimestampUnit::Microseconds => 1_000,
             TimestampUnit::Nanoseconds => 1,
-        };
-        // Rounded up: a point of exactly this age is kept.
-        let floor = -(-floor).div_euclid(unit);
-        i64::try_from(floor).unwrap_or(if floor < 0 { i64::MIN } else { i64::MAX })
+        }
     }
 }
 
@@ -161,6 +175,29 @@ mod tests {
         let mut floors = hour();
         floors(Duration::ZERO, YEAR);
         assert_eq!(floors(Duration::ZERO, Duration::ZERO), (0, 0));
+    }
+
+    #[test]
+    fn a_clock_by_which_all_is_too_old_at_the_start_removes_nothing_for_a_while() {
+        let (time, begin) = (UNIX_EPOCH + 50 * YEAR, Instant::now());
+        let seconds = |duration: Duration| duration.as_secs() as i64;
+        let floor = seconds(50 * YEAR - HOUR);
+        for (newest, removed_below) in [
+            (floor, floor),
+            (floor - 1, floor - 1 - seconds(HOUR)),
+            (0, -seconds(HOUR)),
+            (-5, -seconds(HOUR)),
+            (i64::MAX, floor),
+        ] {
+            let mut retention = Retention::new(HOUR, TimestampUnit::Seconds);
+            retention.compare_with(newest, time, begin);
+            let floors = retention.floors(time, begin);
+            assert_eq!(floors.hidden_below, floor);
+            assert_eq!(floors.removed_below, removed_below, "{newest}");
+            let trial = Config::CLOCK_TRIAL;
+            let floors = retention.floors(time + trial, begin + trial);
+            assert_eq!(floors.removed_below, floor + seconds(trial));
+        }
     }
 
     #[test]

@@ -135,10 +135,11 @@ impl EventLoop {
         let recorder = commit.record().map(Recorder::new);
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
+        let upkeep = Upkeep::new(&server.config, SystemTime::now, &shared.store, clock());
         EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),
-            upkeep: Upkeep::new(&server.config, SystemTime::now),
+            upkeep,
             alive_due: server.hooks.alive_interval.map(|_| clock()),
             server,
             commit,

@@ -7,6 +7,7 @@ use super::connection::Shared;
 use super::rarely::Rarely;
 use crate::config::{Config, WhenFull};
 use crate::retention::{Retention, WallClock};
+use crate::store::Store;
 
 /// Keeps the points of a store as old, and as many, as they may be.
 pub struct Upkeep {
@@ -22,11 +23,17 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// As `config` has it.
-    pub fn new(config: &Config, wall_clock: WallClock) -> Upkeep {
+    /// As `config` has it, of a store that may hold points already.
+    pub fn new(config: &Config, wall_clock: WallClock, store: &Store, now: Instant) -> Upkeep {
         let unit = config.timestamp_unit;
+        let mut retention = config.retention.map(|age| Retention::new(age, unit));
+        if let Some(retention) = &mut retention
+            && let Some(newest) = store.newest_timestamp()
+        {
+            retention.compare_with(newest, wall_clock(), now);
+        }
         Upkeep {
-            retention: config.retention.map(|age| Retention::new(age, unit)),
+            retention,
             wall_clock,
             expire_at: None,
             has_limit: config.memory_limit_bytes.is_some(),
@@ -106,7 +113,7 @@ impl Upkeep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Snapshot, Store};
+    use crate::store::Snapshot;
     use std::cell::Cell;
     use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -131,7 +138,7 @@ mod tests {
         fn new(config: Config) -> Kept {
             WALL.set(1_000_000);
             Kept {
-                upkeep: Upkeep::new(&config, wall_clock),
+                upkeep: Upkeep::new(&config, wall_clock, &Store::new(), Instant::now()),
                 shared: Shared::new(Store::new(), None, &config),
                 config,
                 start: Instant::now(),

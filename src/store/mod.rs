@@ -444,6 +444,14 @@ impl Store {
         .flatten()
     }
 
+    /// The newest timestamp of all series. Linear in how many there are.
+    pub(crate) fn newest_timestamp(&self) -> Option<i64> {
+        let series = self.series.iter();
+        series
+            .map(|(_, series)| series.timeline.last_timestamp())
+            .max()
+    }
+
     /// The keys, in the order in which each was first put; those of whose points any are not
     /// [hidden](Self::set_floors).
     pub fn keys(&self) -> impl Iterator<Item = &str> {
