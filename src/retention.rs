@@ -47,8 +47,9 @@ impl Retention {
     /// the clock counts as one that has jumped since that point.
     pub fn compare_with(&mut self, newest: i64, time_of_day: SystemTime, now: Instant) {
         if newest < self.floor(time_of_day) {
-            let since_1970 =
-                Duration::from_nanos_u128(newest.max(0) as u128 * self.unit_nanoseconds());
+            let nanoseconds = newest.max(0) as u128 * self.unit_nanoseconds();
+            let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+            let since_1970 = Duration::new(seconds as u64, rest as u32);
             self.believed = UNIX_EPOCH.checked_add(since_1970).map(|time| (time, now));
         }
     }

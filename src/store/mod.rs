@@ -446,10 +446,8 @@ impl Store {
 
     /// The newest timestamp of all series. Linear in how many there are.
     pub(crate) fn newest_timestamp(&self) -> Option<i64> {
-        let series = self.series.iter();
-        series
-            .map(|(_, series)| series.timeline.last_timestamp())
-            .max()
+        let series = (0..self.series.end()).filter_map(|place| self.series.get(place));
+        series.map(|series| series.timeline.last_timestamp()).max()
     }
 
     /// The keys, in the order in which each was first put; those of whose points any are not
