@@ -680,18 +680,18 @@ impl Sealed {
         merged.unwrap_or_else(|| (vec![self.block.clone()], 0))
     }
 
-    /// The same of the points after `after` and up to `until`: one block, if there are any.
+    /// The same of the points after `after` and up to `until`.
     fn rest(&self, mut after: Option<i64>, until: i64) -> (Vec<Block>, usize) {
-        let (mut run, mut rest, mut points_encoded) = (Run::new(), None::<Block>, 0);
+        let (mut run, mut blocks, mut points_encoded) = (Run::new(), Vec::<Block>::new(), 0);
         while self.next_run(after, until, &mut run) {
             points_encoded += run.len();
-            rest = Some(match rest {
-                Some(block) => block.and_run(&run),
-                None => Block::of_run(&run),
-            });
+            match blocks.last_mut() {
+                Some(last) if last.has_room(run.len()) => *last = last.and_run(&run),
+                _ => blocks.push(Block::of_run(&run)),
+            }
             after = run.timestamps().last().copied();
         }
-        (rest.into_iter().collect(), points_encoded)
+        (blocks, points_encoded)
     }
 
     /// Where a late point at this timestamp goes.
@@ -846,6 +846,21 @@ mod tests {
             let timestamps = (0..).map(|at| first.saturating_add(step * at));
             timestamps.zip(values).collect::<Vec<_>>().repeat(times)
         })
+    }
+
+    #[test]
+    fn the_rest_of_a_block_with_many_late_points_can_be_read() {
+        let (in_order, late) = (
+            (0..2_000).map(|at| 10 * at),
+            (1..=240).map(|at| 10 * at + 5),
+        );
+        let (timeline, _) = put_all(in_order.chain(late).map(|timestamp| (timestamp, 0.5)));
+        let timeline = timeline.expect("points");
+        let rest = timeline.next_blocks(Some(0)).expect("blocks");
+        let mut run = Run::new();
+        let read = |block: &Block| Block::read(block.as_bytes(), &mut run).map(|(_, last)| last);
+        let ends: Vec<Option<i64>> = rest.blocks.iter().map(read).collect();
+        assert!(ends.iter().all(Option::is_some), "{ends:?}");
     }
 
     proptest! {
