@@ -19,7 +19,8 @@ const RUNS_PER_LOOK: u32 = 8;
 /// A put of up to this length is parsed in a fraction of a microsecond.
 const ORDINARY_LINE_BYTES: usize = 256;
 
-/// The replies to as many puts as are stored at once.
+/// The replies to as many puts as are stored at once. Worked out when this is compiled: a reply of fewer
+/// bytes would not build.
 const ALL_OK: [[u8; 4]; PUTS_AT_ONCE] = [*response::OK.first_chunk().unwrap(); PUTS_AT_ONCE];
 
 /// How a line was answered.

@@ -29,7 +29,7 @@
 //! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `counters.rs` | what is counted, and the handle to it | what it means |
-//! | `memory.rs` | whether there is room for more | what takes it |
+//! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
 //! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |

@@ -292,8 +292,8 @@ fn remove(points: &mut Points, mut is_gone: impl FnMut(&str, i64) -> bool) {
     points.retain(|(_, points)| !points.is_empty());
 }
 
-/// How many of the first changes have happened to a store: exactly these, and `least` at least. What
-/// has expired may be there still.
+/// How many of the first changes have happened to a store: exactly these, and `least` at least. It may
+/// still hold what has expired.
 fn prefix(store: &Store, executed: &[Change], least: usize) -> Option<usize> {
     let mut found = points(store);
     let (mut expected, mut floor) = (Points::new(), i64::MIN);

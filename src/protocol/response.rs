@@ -11,7 +11,7 @@ pub const OK: &[u8] = b"ok\n\n";
 /// The whole reply to anything that is not a request.
 pub const WRONG_COMMAND: &[u8] = b"error\nwrong command\n\n";
 
-/// The whole reply to a put that could not be made durable.
+/// The whole reply to a put that could not be made durable, or for which there is no room.
 pub const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
 
 /// The beginning of the reply to a get that finds points.

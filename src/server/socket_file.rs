@@ -105,6 +105,7 @@ fn lock(folder: &Path) -> io::Result<Option<File>> {
     for _ in 0..LOCK_ATTEMPTS {
         match folder.try_lock() {
             Ok(()) => return Ok(Some(folder)),
+            // Another server starts. This one serves nobody yet.
             Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(_)) => return Ok(None),
         }
