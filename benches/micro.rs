@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{Allowance, Executor, Line, LineBuffer, Room, Turn};
+use metricd::internals::{Allowance, Environment, Executor, Line, LineBuffer, Room, Turn};
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 use metricd::{Counts, Key, Put, Run, Store};
 
@@ -207,6 +207,7 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
         recorder: None,
         room: &mut Room::default(),
         counts: &mut Counts::default(),
+        environment: &Environment::default(),
         is_postponed: false,
     });
 }

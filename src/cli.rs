@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
-use metricd::{Config, Error, Listen, SyncPolicy, TimestampUnit, WhenFull};
+use metricd::{Config, Error, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -42,14 +42,23 @@ enum Kind {
 use Kind::{Bytes, Flag, Limit, Number, Other, Time};
 
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
-const OPTIONS: [(&str, Kind); 21] = [
+const OPTIONS: [(&str, Kind); 23] = [
     (
         "listen",
         Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
-            for text in text.to_str()?.split(',') {
-                settings.config.listen.push(address(text)?);
-            }
-            Some(())
+            settings.listen(Protocol::Lines, text)
+        }),
+    ),
+    (
+        "graphite",
+        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
+            settings.listen(Protocol::Graphite, text)
+        }),
+    ),
+    (
+        "http",
+        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
+            settings.listen(Protocol::Http, text)
         }),
     ),
     (
@@ -171,6 +180,8 @@ Usage: metricd [OPTION]...
 
   --listen ADDRESS        HOST:PORT, [IPV6]:PORT or unix:PATH; up to 1024, by
                           commas or more options [127.0.0.1:8888]
+  --graphite ADDRESS      take points in Graphite's plaintext protocol there
+  --http ADDRESS          serve a page, Grafana and Prometheus there; read only
   --socket-mode OCTAL     permissions of the files of Unix sockets [660]
   --log-level LEVEL       off, error, warn, info, debug or trace [info]
   --help, --version       print this, or the version, and exit
@@ -285,6 +296,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Adds addresses, which commas separate.
+    fn listen(&mut self, protocol: Protocol, text: &OsStr) -> Option<()> {
+        for text in text.to_str()?.split(',') {
+            let address = address(text)?.address;
+            self.config.listen.push(Listen { address, protocol });
+        }
+        Some(())
+    }
+
     /// Adds to the options of the command line those that only the environment sets. An empty
     /// variable sets none.
     fn add_variables(

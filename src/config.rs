@@ -34,6 +34,12 @@ pub struct Listen {
 pub enum Protocol {
     /// Requests of one line each, `put` and `get`, and replies that end in a blank line.
     Lines,
+    /// Graphite's plaintext protocol: points come in, one a line, and nothing is answered.
+    #[cfg(feature = "graphite")]
+    Graphite,
+    /// HTTP/1.1, which only reads: a page, queries in Graphite's language, and what the server counts.
+    #[cfg(feature = "http")]
+    Http,
 }
 
 impl Listen {

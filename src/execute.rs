@@ -296,7 +296,7 @@ mod tests {
     use crate::counters::Counts;
     use crate::memory::Room;
     use crate::store::Store;
-    use crate::turn::Allowance;
+    use crate::turn::{Allowance, Environment};
     use std::time::{Duration, Instant};
 
     /// How many of `lines` are executed in one turn whose time is over at the first look.
@@ -311,6 +311,7 @@ mod tests {
             recorder: None,
             room: &mut Room::default(),
             counts: &mut Counts::default(),
+            environment: &Environment::default(),
             is_postponed: false,
         };
         let mut executor = Executor::new(&mut turn);
@@ -360,6 +361,7 @@ mod tests {
                 recorder: None,
                 room: &mut Room::default(),
                 counts: &mut Counts::default(),
+                environment: &Environment::default(),
                 is_postponed: false,
             };
             let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();

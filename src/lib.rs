@@ -67,15 +67,21 @@ mod counters;
 mod decimal;
 mod error;
 mod execute;
+#[cfg(feature = "http")]
+mod http;
 mod journal;
 mod key;
 mod memory;
 mod protocol;
+#[cfg(feature = "http")]
+mod query;
 mod retention;
 mod server;
 mod session;
 mod store;
 mod turn;
+#[cfg(feature = "http")]
+mod web;
 
 pub use config::{Config, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
 pub use counters::{Counters, Counts};
@@ -91,7 +97,7 @@ pub mod internals {
     pub use crate::memory::Room;
     pub use crate::protocol::{NUMBER_ROOM_BYTES, float, integer, request};
     pub use crate::server::{Line, LineBuffer};
-    pub use crate::turn::{Allowance, Turn};
+    pub use crate::turn::{Allowance, Environment, Turn};
 }
 
 /// Serves clients on `host` and `port`, with the default limits, until the process ends. Nothing

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use metricd::{Config, Error, Server, StopHandle, Store};
+use metricd::{Config, Error, Listen, Protocol, Server, StopHandle, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
@@ -54,8 +54,9 @@ fn serve(settings: &Settings) -> Result<(), Error> {
         log::warn!("ignored, since metricd --help lists no such option: {ignored}");
     }
     let mut config = settings.config.clone();
-    if config.listen.is_empty() && hooks.listeners.is_empty() {
-        config.listen = Config::default().listen;
+    let speaks_lines = |listen: &Listen| listen.protocol == Protocol::Lines;
+    if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
+        config.listen.splice(..0, Config::default().listen);
     }
     let server = Server::bind_with_hooks(config, stop_handle, Store::new(), hooks)?;
     service::tell_ready();

@@ -1,15 +1,37 @@
 //! What a session borrows for one turn of the loop, and how much it may do.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::Config;
-use crate::counters::Counts;
+use crate::config::{Config, TimestampUnit};
+use crate::counters::{Counters, Counts};
 use crate::memory::Room;
+use crate::retention::WallClock;
 use crate::server::{Admission, Recorder};
 use crate::store::Store;
 
 /// Tells the time: [`Instant::now`], except in tests.
 pub type Clock = fn() -> Instant;
+
+/// What is the same for all turns.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Tells the time of day.
+    pub wall_clock: WallClock,
+    /// What timestamps count.
+    pub timestamp_unit: TimestampUnit,
+    /// What the server counts.
+    pub counters: Counters,
+}
+
+impl Default for Environment {
+    fn default() -> Environment {
+        Environment {
+            wall_clock: SystemTime::now,
+            timestamp_unit: TimestampUnit::default(),
+            counters: Counters::default(),
+        }
+    }
+}
 
 /// What a session borrows for its turn.
 pub struct Turn<'turn> {
@@ -29,6 +51,8 @@ pub struct Turn<'turn> {
     pub room: &'turn mut Room,
     /// Where requests are counted.
     pub counts: &'turn mut Counts,
+    /// What is the same for all turns.
+    pub environment: &'turn Environment,
     /// The next line is a put that may not be executed yet.
     pub is_postponed: bool,
 }

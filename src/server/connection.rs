@@ -13,7 +13,7 @@ use crate::counters::Tally;
 use crate::memory::Room;
 use crate::session::Session;
 use crate::store::Store;
-use crate::turn::{Allowance, Turn};
+use crate::turn::{Allowance, Environment, Turn};
 
 /// A client's connection, and what it keeps between its turns.
 ///
@@ -63,6 +63,7 @@ pub struct Shared {
     pub tally: Tally,
     /// The room that the store has for more.
     pub room: Room,
+    pub environment: Environment,
 }
 
 /// How far a connection has come. It only ever moves down this list.
@@ -129,6 +130,10 @@ impl Shared {
             kept_bytes: 0,
             tally: Tally::default(),
             room: Room::new(config.memory_limit_bytes, config.when_full),
+            environment: Environment {
+                timestamp_unit: config.timestamp_unit,
+                ..Environment::default()
+            },
         }
     }
 
@@ -205,7 +210,7 @@ impl<S: Stream> Connection<S> {
             Output::Flowing => 0,
             Output::Held(replies) | Output::Blocked(replies) => replies.allocated_bytes(),
         };
-        self.unread.len() + output_bytes
+        self.unread.len() + self.session.kept_bytes() + output_bytes
     }
 
     /// Whether the last turn left lines or the rest of a reply.
@@ -267,6 +272,7 @@ impl<S: Stream> Connection<S> {
             recorder: shared.recorder.as_mut(),
             room: &mut shared.room,
             counts: &mut shared.tally.counts,
+            environment: &shared.environment,
             is_postponed: false,
         };
         self.session

@@ -135,6 +135,7 @@ impl EventLoop {
         let recorder = commit.record().map(Recorder::new);
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
+        shared.environment.counters = server.counters.clone();
         let upkeep = Upkeep::new(&server.config, SystemTime::now, &shared.store, clock());
         EventLoop {
             shared,

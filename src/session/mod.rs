@@ -3,8 +3,16 @@
 //! A session takes its requests from the input that the connection has read, executes them, and
 //! appends its replies to those of the turn. It knows no socket.
 
+#[cfg(feature = "graphite")]
+mod graphite;
+#[cfg(feature = "http")]
+mod http;
 mod lines;
 
+#[cfg(feature = "graphite")]
+use self::graphite::GraphiteSession;
+#[cfg(feature = "http")]
+use self::http::HttpSession;
 use self::lines::LineSession;
 use crate::config::Protocol;
 use crate::server::LineBuffer;
@@ -15,6 +23,25 @@ use crate::turn::Turn;
 pub enum Session {
     /// The line protocol: each request is one line.
     Lines(LineSession),
+    /// Graphite's plaintext protocol: each point is one line, and none is answered.
+    #[cfg(feature = "graphite")]
+    Graphite(GraphiteSession),
+    /// HTTP.
+    #[cfg(feature = "http")]
+    Http(Box<HttpSession>),
+}
+
+/// Calls a method of whichever session it is.
+macro_rules! of_any {
+    ($session:expr, $name:ident => $call:expr) => {
+        match $session {
+            Session::Lines($name) => $call,
+            #[cfg(feature = "graphite")]
+            Session::Graphite($name) => $call,
+            #[cfg(feature = "http")]
+            Session::Http($name) => $call,
+        }
+    };
 }
 
 impl Session {
@@ -22,13 +49,17 @@ impl Session {
     pub fn new(protocol: Protocol) -> Session {
         match protocol {
             Protocol::Lines => Session::Lines(LineSession::default()),
+            #[cfg(feature = "graphite")]
+            Protocol::Graphite => Session::Graphite(GraphiteSession::default()),
+            #[cfg(feature = "http")]
+            Protocol::Http => Session::Http(Box::default()),
         }
     }
 
     /// Says that what is read next did not arrive together with what was read before.
     pub fn begin_burst(&mut self) {
-        match self {
-            Session::Lines(session) => session.begin_burst(),
+        if let Session::Lines(session) = self {
+            session.begin_burst();
         }
     }
 
@@ -40,34 +71,39 @@ impl Session {
     pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn, more_to_come: bool) {
         match self {
             Session::Lines(session) => session.execute(input, turn, more_to_come),
+            #[cfg(feature = "graphite")]
+            Session::Graphite(session) => session.execute(input, turn),
+            #[cfg(feature = "http")]
+            Session::Http(session) => session.execute(input, turn),
         }
     }
 
     /// Whether a reply is begun and not complete.
     pub fn is_replying(&self) -> bool {
-        match self {
-            Session::Lines(session) => session.is_replying(),
-        }
+        of_any!(self, session => session.is_replying())
     }
 
     /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
     pub fn is_cut_off(&self) -> bool {
-        match self {
-            Session::Lines(session) => session.is_cut_off(),
-        }
+        of_any!(self, session => session.is_cut_off())
     }
 
     /// Drops the reply that is begun, since it cannot be written.
     pub fn abandon_reply(&mut self) {
-        match self {
-            Session::Lines(session) => session.abandon_reply(),
-        }
+        of_any!(self, session => session.abandon_reply());
     }
 
     /// Whether the connection is to be closed when the replies are written.
     pub fn is_over(&self) -> bool {
+        of_any!(self, session => session.is_over())
+    }
+
+    /// Bytes that it keeps between its turns, beside its fixed part.
+    pub fn kept_bytes(&self) -> usize {
         match self {
-            Session::Lines(session) => session.is_over(),
+            #[cfg(feature = "http")]
+            Session::Http(session) => session.kept_bytes(),
+            _ => 0,
         }
     }
 }
