@@ -1,5 +1,6 @@
 //! Every option and limit of the server, each with its unit, default and reason.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,18 @@ pub enum Protocol {
     /// HTTP/1.1, which only reads: a page, queries in Graphite's language, and what the server counts.
     #[cfg(feature = "http")]
     Http,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Lines => "lines",
+            #[cfg(feature = "graphite")]
+            Protocol::Graphite => "graphite",
+            #[cfg(feature = "http")]
+            Protocol::Http => "http",
+        })
+    }
 }
 
 impl Listen {

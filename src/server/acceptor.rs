@@ -18,7 +18,10 @@ use crate::error::Error;
 pub struct Acceptor {
     /// Each with what is spoken there.
     listeners: Vec<(Listener, Protocol)>,
+    /// Where each listens, in the order in which they were bound.
     addresses: Vec<Address>,
+    /// What is spoken at each address.
+    protocols: Vec<Protocol>,
     state: State,
     /// [`Config::accept_retry`].
     retry: Duration,
@@ -73,6 +76,7 @@ impl Acceptor {
             let listening = listen_on(address, config)?.into_iter();
             listeners.extend(listening.map(|listener| (listener, *protocol)));
         }
+        let protocols = listeners.iter().map(|(_, protocol)| *protocol).collect();
         let mut addresses = Vec::new();
         for (listener, _) in &mut listeners {
             addresses.push(listener.address().clone());
@@ -82,6 +86,7 @@ impl Acceptor {
         Ok(Acceptor {
             listeners,
             addresses,
+            protocols,
             state: State::Quiet,
             retry: config.accept_retry,
             log_interval: config.full_log_interval,
@@ -98,6 +103,11 @@ impl Acceptor {
 
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// What is spoken at each of the [`addresses`](Self::addresses).
+    pub fn protocols(&self) -> &[Protocol] {
+        &self.protocols
     }
 
     /// To be called when an event says that clients are waiting.

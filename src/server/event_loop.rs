@@ -165,8 +165,13 @@ impl EventLoop {
     /// Takes turns until the server is stopped, and hands back the store.
     pub fn run(mut self) -> Result<Store, Error> {
         let mut events = Events::with_capacity(self.config().events_per_turn);
-        for address in self.server.local_addrs() {
-            log::info!("listening on {address}");
+        let acceptor = &self.server.acceptor;
+        for (address, protocol) in acceptor.addresses().iter().zip(acceptor.protocols()) {
+            match protocol {
+                Protocol::Lines => log::info!("listening on {address}"),
+                #[cfg(any(feature = "graphite", feature = "http"))]
+                _ => log::info!("{protocol}: listening on {address}"),
+            }
         }
         while !self.is_stopped() {
             let mut timeout = self.timeout();

@@ -29,7 +29,7 @@ pub use self::hooks::{Event, Hooks, Progress};
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::listener::Address;
 pub use self::stop::StopHandle;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::journal;
@@ -166,10 +166,18 @@ impl Server {
         })
     }
 
-    /// The addresses that the server is bound to: first those of sockets that were handed in. Where
-    /// the configured port is 0, this is the port that the system chose.
+    /// The addresses that the server is bound to: first those of sockets that were handed in, then
+    /// those of [`Config::listen`], in its order. Where the configured port is 0, this is the port that
+    /// the system chose.
     pub fn local_addrs(&self) -> &[Address] {
         self.acceptor.addresses()
+    }
+
+    /// Those of [`local_addrs`](Self::local_addrs) at which this is spoken, in the same order.
+    pub fn local_addrs_of(&self, protocol: Protocol) -> impl Iterator<Item = &Address> {
+        let spoken = self.acceptor.protocols().iter();
+        let listening = self.local_addrs().iter().zip(spoken);
+        listening.filter_map(move |(address, &spoken)| (spoken == protocol).then_some(address))
     }
 
     /// A handle that stops this server from any thread.

@@ -58,8 +58,10 @@ impl Session {
 
     /// Says that what is read next did not arrive together with what was read before.
     pub fn begin_burst(&mut self) {
-        if let Session::Lines(session) = self {
-            session.begin_burst();
+        match self {
+            Session::Lines(session) => session.begin_burst(),
+            #[cfg(any(feature = "graphite", feature = "http"))]
+            _ => {}
         }
     }
 
