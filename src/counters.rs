@@ -72,6 +72,8 @@ counts! {
     /// Puts that were answered `not stored`. Those that were executed, before their commit failed,
     /// count as executed too.
     requests_refused,
+    /// Requests of HTTP that were answered, those that were refused left out.
+    requests_http,
     /// Points in the store.
     store_points,
     /// Series in the store.

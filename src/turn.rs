@@ -120,10 +120,15 @@ impl Allowance {
         }
     }
 
+    /// The time.
+    pub fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
     /// Looks at the clock, after something that may have taken long.
     #[cold]
     pub fn look_at_clock(&mut self) {
-        let now = (self.clock)();
+        let now = self.now();
         let ends_at = *self.ends_at.get_or_insert_with(|| now + self.time);
         self.time_is_up |= now >= ends_at;
     }

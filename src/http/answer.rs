@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 use std::ops::ControlFlow;
+use std::time::SystemTime;
 
+use super::date::HttpDate;
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
@@ -50,6 +53,109 @@ pub struct Failure {
     pub status: u16,
     /// What is wrong, in a sentence for whoever asked.
     pub message: String,
+}
+
+/// What tells a client to send the body that it holds back.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How a request is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Without the body.
+    pub is_head: bool,
+    /// The client knows chunks: it speaks HTTP/1.1.
+    pub takes_chunks: bool,
+    /// Another request may follow.
+    pub is_persistent: bool,
+}
+
+/// Where the body of an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// After so many bytes.
+    Length(usize),
+    /// After the last chunk.
+    LastChunk,
+    /// Where the connection ends; if there is no body, the head does not say.
+    Close,
+}
+
+/// What the head of an answer is made of.
+#[derive(Debug)]
+pub struct AnswerHead {
+    /// Status code.
+    pub status: u16,
+    /// Names and values of headers.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+}
+
+impl AnswerHead {
+    /// The bytes of the head.
+    pub fn to_bytes(&self, tail: Tail, manner: Manner, now: SystemTime) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256);
+        let (status, reason, date) = (self.status, reason(self.status), HttpDate(now));
+        put(
+            &mut bytes,
+            format_args!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n"),
+        );
+        for (name, value) in &self.headers {
+            put(&mut bytes, format_args!("{name}: {value}\r\n"));
+        }
+        // A browser is not to guess at what else a body could be.
+        bytes.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        match tail {
+            Tail::Length(length) => put(&mut bytes, format_args!("Content-Length: {length}\r\n")),
+            Tail::LastChunk => bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Tail::Close => {}
+        }
+        if !manner.is_persistent {
+            bytes.extend_from_slice(b"Connection: close\r\n");
+        } else if !manner.takes_chunks {
+            bytes.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, text: fmt::Arguments) {
+    let written = bytes.write_fmt(text);
+    debug_assert!(written.is_ok(), "memory takes everything");
+}
+
+/// The text after a status code, for people who read along.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        302 => "Found",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+/// What follows the bytes of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// The last chunk, without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends the line before a chunk of so many bytes.
+pub fn append_chunk_size(bytes: &mut Vec<u8>, size: usize) {
+    put(bytes, format_args!("{size:x}\r\n"));
 }
 
 impl From<Failure> for Answer {

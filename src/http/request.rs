@@ -1,5 +1,7 @@
 //! A request, as far as whoever answers it needs to know.
 
+use super::answer::Failure;
+
 /// A request whose head and body are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -28,6 +30,9 @@ pub enum Method {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
+/// The most parameters of a request, as of Django. Each takes more memory than its bytes.
+const PARAMETERS_MAX: usize = 1_000;
+
 impl Parameters {
     /// The last value of this name: as Django does, in which Graphite is written.
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -39,10 +44,67 @@ impl Parameters {
         let named = self.0.iter().filter(move |(known, _)| known == name);
         named.map(|(_, value)| value.as_str())
     }
+
+    /// Adds those of a query string, or of the body of a form: `application/x-www-form-urlencoded`,
+    /// as the URL Standard parses it.
+    ///
+    /// # Errors
+    ///
+    /// If they are too many, or not UTF-8.
+    pub fn add_encoded(&mut self, text: &[u8]) -> Result<(), Failure> {
+        for pair in text
+            .split(|&byte| byte == b'&')
+            .filter(|pair| !pair.is_empty())
+        {
+            if self.0.len() == PARAMETERS_MAX {
+                let message = format!("there are more than {PARAMETERS_MAX} parameters");
+                return Err(Failure {
+                    status: 400,
+                    message,
+                });
+            }
+            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+            let value = pair.get(name.len() + 1..).unwrap_or_default();
+            self.0.push((decode(name, true)?, decode(value, true)?));
+        }
+        Ok(())
+    }
 }
 
 impl FromIterator<(String, String)> for Parameters {
     fn from_iter<Pairs: IntoIterator<Item = (String, String)>>(pairs: Pairs) -> Parameters {
         Parameters(pairs.into_iter().collect())
     }
+}
+
+/// Percent-decodes. A `%` that two hexadecimal digits do not follow stands for itself, and in a form a
+/// `+` for a blank.
+///
+/// # Errors
+///
+/// If the result is not UTF-8, as every key is.
+pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => Option::zip(hex_digit(*high), hex_digit(*low)),
+            _ => None,
+        };
+        (rest, _) = match escaped {
+            Some((high, low)) => (&rest[3..], decoded.push(high << 4 | low)),
+            None if is_form && *byte == b'+' => (after, decoded.push(b' ')),
+            None => (after, decoded.push(*byte)),
+        };
+    }
+    String::from_utf8(decoded).map_err(|_| Failure {
+        status: 400,
+        message: "the path or a parameter is not UTF-8".into(),
+    })
+}
+
+/// The value of a hexadecimal digit.
+pub fn hex_digit(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
 }

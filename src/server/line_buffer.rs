@@ -166,6 +166,32 @@ impl LineBuffer {
         Ok((count, count == read_size))
     }
 
+    /// The most bytes of a line.
+    pub fn line_limit(&self) -> usize {
+        self.line_limit
+    }
+
+    /// All that is left over, for what is not cut into lines.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.cut.start..self.cut.end]
+    }
+
+    /// Searches on for a newline, and returns all that is left over up to it and with it. Bytes that
+    /// were searched are not searched again.
+    pub fn through_newline(&mut self) -> Option<&[u8]> {
+        let cut = &mut self.cut;
+        let newline = memchr::memchr(b'\n', &self.bytes[cut.scanned..cut.end]);
+        cut.scanned = newline.map_or(cut.end, |offset| cut.scanned + offset + 1);
+        newline.map(|_| &self.bytes[cut.start..cut.scanned])
+    }
+
+    /// Takes so many bytes of what is left over.
+    pub fn take(&mut self, count: usize) {
+        debug_assert!(count <= self.bytes().len());
+        self.cut.start += count;
+        self.cut.scanned = self.cut.scanned.max(self.cut.start);
+    }
+
     /// The lines whose newline has come.
     pub fn lines(&mut self) -> Lines<'_> {
         Lines {

@@ -1,0 +1,189 @@
+//! The body of a request: what a length or chunks frame.
+
+use super::answer::Failure;
+use super::request::hex_digit;
+
+/// Where the body of a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk, and the trailers.
+    Chunked,
+}
+
+/// Collects a body as it comes.
+#[derive(Debug)]
+pub struct BodyReader {
+    body: Vec<u8>,
+    /// The most bytes of the body, and of the extensions and trailers of chunks.
+    limit: usize,
+    /// Bytes of extensions and trailers so far.
+    extra: usize,
+    state: State,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// So many bytes of a body whose length was told.
+    Body(usize),
+    /// The size of a chunk, of which so many digits have come.
+    Size { size: usize, digits: u8 },
+    /// An extension of the chunk.
+    Extension { size: usize },
+    /// The LF of the line with the size.
+    SizeEnd { size: usize },
+    /// So many bytes of a chunk, at least one.
+    Chunk(usize),
+    /// The CR after a chunk.
+    ChunkCr,
+    /// The LF after it.
+    ChunkLf,
+    /// A trailer, or the empty line that ends the body.
+    Trailer,
+    /// The rest of the name of a trailer.
+    TrailerName,
+    /// Its value.
+    TrailerValue,
+    /// The LF after it.
+    TrailerEnd,
+    /// The LF of the empty line.
+    LastLf,
+    /// Nothing.
+    Complete,
+}
+
+/// Digits of the size of a chunk, leading zeros included.
+const DIGITS_MAX: u8 = 16;
+
+impl BodyReader {
+    /// A reader of a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it is known to be longer.
+    pub fn new(framing: Framing, limit: usize) -> Result<BodyReader, Failure> {
+        let state = match framing {
+            Framing::Chunked => State::Size { size: 0, digits: 0 },
+            Framing::Length(0) => State::Complete,
+            Framing::Length(length) => {
+                let length = usize::try_from(length)
+                    .ok()
+                    .filter(|&length| length <= limit);
+                State::Body(length.ok_or_else(|| too_long(limit))?)
+            }
+        };
+        Ok(BodyReader {
+            body: Vec::new(),
+            limit,
+            extra: 0,
+            state,
+        })
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// Bytes that are allocated.
+    pub fn allocated_bytes(&self) -> usize {
+        self.body.capacity()
+    }
+
+    /// What has come of the body, without what frames it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Takes what has come, and returns how many bytes of it belong to the body and what frames it: all,
+    /// unless the body is complete.
+    ///
+    /// # Errors
+    ///
+    /// If a chunk is malformed, or the body is too long.
+    pub fn read(&mut self, input: &[u8]) -> Result<usize, Failure> {
+        let mut rest = input;
+        while let [byte, after @ ..] = rest {
+            match self.state {
+                State::Complete => break,
+                State::Body(left) | State::Chunk(left) => {
+                    let (bytes, after) = rest.split_at(left.min(rest.len()));
+                    self.body.extend_from_slice(bytes);
+                    self.state = match (self.state, left - bytes.len()) {
+                        (State::Body(_), 0) => State::Complete,
+                        (State::Body(_), left) => State::Body(left),
+                        (_, 0) => State::ChunkCr,
+                        (_, left) => State::Chunk(left),
+                    };
+                    rest = after;
+                }
+                _ => {
+                    self.state = self.after(*byte)?;
+                    rest = after;
+                }
+            }
+        }
+        Ok(input.len() - rest.len())
+    }
+
+    /// What comes after a byte of what frames a chunk: RFC 9112, section 7.1. White space is nowhere
+    /// taken but in extensions and the values of trailers.
+    fn after(&mut self, byte: u8) -> Result<State, Failure> {
+        let is_text = byte == b'\t' || byte >= b' ' && byte != 0x7f;
+        let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let next = match (self.state, byte) {
+            (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
+            (State::Size { digits: 1.., size }, b';') => State::Extension { size },
+            (State::Size { size, digits }, _) => return self.after_digit(byte, size, digits),
+            (State::Extension { size }, b'\r') => State::SizeEnd { size },
+            (State::Extension { size }, _) if is_text => State::Extension { size },
+            (State::SizeEnd { size: 0 }, b'\n') => State::Trailer,
+            (State::SizeEnd { size }, b'\n') => State::Chunk(size),
+            (State::ChunkCr, b'\r') => State::ChunkLf,
+            (State::ChunkLf, b'\n') => State::Size { size: 0, digits: 0 },
+            (State::Trailer, b'\r') => State::LastLf,
+            (State::Trailer | State::TrailerName, _) if is_token => State::TrailerName,
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerEnd,
+            (State::TrailerValue, _) if is_text => State::TrailerValue,
+            (State::TrailerEnd, b'\n') => State::Trailer,
+            (State::LastLf, b'\n') => State::Complete,
+            _ => return Err(malformed()),
+        };
+        let is_extra = matches!(
+            next,
+            State::Extension { .. } | State::TrailerName | State::TrailerValue
+        );
+        self.extra += usize::from(is_extra);
+        if self.extra > self.limit {
+            return Err(too_long(self.limit));
+        }
+        Ok(next)
+    }
+
+    fn after_digit(&self, digit: u8, size: usize, digits: u8) -> Result<State, Failure> {
+        let digit = hex_digit(digit).filter(|_| digits < DIGITS_MAX);
+        // Both are at most 64 MiB, so nothing overflows.
+        let size = size * 16 + usize::from(digit.ok_or_else(malformed)?);
+        if self.body.len() + size > self.limit {
+            return Err(too_long(self.limit));
+        }
+        let digits = digits + 1;
+        Ok(State::Size { size, digits })
+    }
+}
+
+fn malformed() -> Failure {
+    Failure {
+        status: 400,
+        message: "a chunk of the body is malformed".into(),
+    }
+}
+
+fn too_long(limit: usize) -> Failure {
+    Failure {
+        status: 413,
+        message: format!("the body is longer than {limit} bytes"),
+    }
+}

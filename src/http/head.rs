@@ -1,0 +1,289 @@
+//! The head of a request: what is asked for, and where its body ends.
+
+use std::borrow::Cow;
+use std::str;
+
+use httparse::{Error, Header, Status};
+
+use super::answer::{Failure, Manner};
+use super::body::Framing;
+use super::request::{Method, Parameters, Request, decode};
+
+/// What the head of a request says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The request, without what its body has.
+    pub request: Request,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body.
+    pub expects_continue: bool,
+    /// The body is in the format of forms, or in none that is named.
+    pub has_form: bool,
+    /// How it is to be answered.
+    pub manner: Manner,
+}
+
+/// The most headers of a request. Browsers send about fifteen.
+const HEADERS_MAX: usize = 100;
+
+/// What a head, or the beginning of one, ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is an empty line, which stands before the request.
+    Empty,
+    /// A line, with others to follow.
+    Line,
+    /// The empty line at its end.
+    Head,
+}
+
+/// What `head` ends in, which begins a request and ends at a newline.
+///
+/// # Errors
+///
+/// If a line of it ends in a newline alone: others might see the head end elsewhere.
+pub fn find_end(head: &[u8]) -> Result<End, Failure> {
+    if head == b"\r\n" {
+        Ok(End::Empty)
+    } else if head.ends_with(b"\r\n\r\n") {
+        Ok(End::Head)
+    } else if head.ends_with(b"\r\n") {
+        Ok(End::Line)
+    } else {
+        Err(bad("a line of the head does not end in CR LF"))
+    }
+}
+
+impl Head {
+    /// Reads a whole head, with the empty line at its end.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or not offered. Then it is not sure where the request ends.
+    pub fn parse(bytes: &[u8]) -> Result<Head, Failure> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(bytes) {
+            Ok(Status::Complete(length)) if length == bytes.len() => {}
+            Ok(_) => return Err(bad("the head does not end where it should")),
+            Err(error) => return Err(refusal(error, bytes)),
+        }
+        let (Some(method), Some(target), Some(minor)) =
+            (parsed.method, parsed.path, parsed.version)
+        else {
+            return Err(bad("the request line is not whole"));
+        };
+        Head::from_parts(method_of(method)?, target, minor, parsed.headers)
+    }
+
+    fn from_parts(
+        method: Method,
+        target: &str,
+        minor: u8,
+        headers: &[Header],
+    ) -> Result<Head, Failure> {
+        let is_modern = minor > 0;
+        check_host(only(headers, "Host")?, is_modern)?;
+        let content_type = only(headers, "Content-Type")?;
+        let (path, query) = split_target(target)?;
+        let mut parameters = Parameters::default();
+        parameters.add_encoded(query.as_bytes())?;
+        Ok(Head {
+            request: Request {
+                method,
+                path: decode(path.as_bytes(), false)?,
+                parameters,
+            },
+            framing: framing(headers, method, is_modern)?,
+            // A client of HTTP/1.0 does not know what that is.
+            expects_continue: expects_continue(only(headers, "Expect")?)? && is_modern,
+            has_form: content_type.is_none_or(is_form),
+            manner: Manner {
+                is_head: method == Method::Head,
+                takes_chunks: is_modern,
+                is_persistent: is_persistent(headers, is_modern),
+            },
+        })
+    }
+}
+
+fn bad(message: impl Into<Cow<'static, str>>) -> Failure {
+    Failure {
+        status: 400,
+        message: message.into().into_owned(),
+    }
+}
+
+/// Why the parser does not take a head.
+fn refusal(error: Error, head: &[u8]) -> Failure {
+    let mut line = head.split(|&byte| byte == b'\r');
+    let version = line
+        .next()
+        .and_then(|line| line.rsplit(|&byte| byte == b' ').next());
+    let is_http = |version: &[u8]| {
+        matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+    };
+    let (status, message) = match error {
+        Error::Version if version.is_some_and(is_http) => {
+            (505, "the version is neither HTTP/1.1 nor HTTP/1.0")
+        }
+        Error::TooManyHeaders => (431, "there are more than 100 headers"),
+        Error::HeaderName => (
+            400,
+            "the name of a header has a character that it must not have",
+        ),
+        Error::HeaderValue => (
+            400,
+            "the value of a header has a character that it must not have",
+        ),
+        _ => (400, "the request line is malformed"),
+    };
+    Failure {
+        status,
+        message: message.into(),
+    }
+}
+
+fn method_of(name: &str) -> Result<Method, Failure> {
+    match name {
+        "GET" => Ok(Method::Get),
+        "HEAD" => Ok(Method::Head),
+        "POST" => Ok(Method::Post),
+        "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Ok(Method::Other),
+        _ => Err(Failure {
+            status: 501,
+            message: format!("there is no method {name}"),
+        }),
+    }
+}
+
+/// All values of a header.
+fn all<'head>(
+    headers: &'head [Header],
+    name: &'head str,
+) -> impl Iterator<Item = &'head [u8]> + use<'head> {
+    let named = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name));
+    named.map(|header| header.value)
+}
+
+/// The value of a header that must not be there twice.
+fn only<'head>(
+    headers: &'head [Header],
+    name: &'static str,
+) -> Result<Option<&'head [u8]>, Failure> {
+    let mut values = all(headers, name);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(bad(format!("{name} is there twice"))),
+    }
+}
+
+/// RFC 9112, section 3.2: exactly one, which may be empty. What it says is of no use to a server
+/// that has one site.
+fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
+    let is_of_host = |byte: &u8| byte.is_ascii_graphic() && !b"/\\?#@\"<>^`{|}".contains(byte);
+    match host {
+        Some(host) if host.iter().all(is_of_host) => Ok(()),
+        Some(_) => Err(bad("Host has a character that it must not have")),
+        None if is_needed => Err(bad("Host is missing")),
+        None => Ok(()),
+    }
+}
+
+/// RFC 9112, section 6.3. Whatever two readers could take for different lengths is refused.
+fn framing(headers: &[Header], method: Method, is_modern: bool) -> Result<Framing, Failure> {
+    let length = only(headers, "Content-Length")?;
+    match (only(headers, "Transfer-Encoding")?, length) {
+        (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
+        (Some(_), None) if !is_modern => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        (Some(codings), None) => chunked(codings),
+        (None, Some(digits)) => length_of(digits),
+        (None, None) if method == Method::Post => Err(Failure {
+            status: 411,
+            message: "Content-Length is missing".into(),
+        }),
+        (None, None) => Ok(Framing::Length(0)),
+    }
+}
+
+/// Chunks are the one coding that is offered.
+fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let mut codings = codings.split(|&byte| byte == b',').rev();
+    let last = codings.next().unwrap_or_default();
+    match codings.next() {
+        None if is_chunked(last) => Ok(Framing::Chunked),
+        None if last.is_empty() => Err(bad("Transfer-Encoding is empty")),
+        Some(_) if !is_chunked(last) || codings.any(is_chunked) => {
+            Err(bad("chunked is not the last Transfer-Encoding"))
+        }
+        _ => Err(Failure {
+            status: 501,
+            message: "chunked is the only Transfer-Encoding that is offered".into(),
+        }),
+    }
+}
+
+fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    let number = str::from_utf8(digits).ok().filter(|_| is_number);
+    let length = number.and_then(|number| number.parse().ok());
+    length
+        .map(Framing::Length)
+        .ok_or_else(|| bad("Content-Length is no number of bytes"))
+}
+
+fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
+    match expectation {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+        Some(_) => Err(Failure {
+            status: 417,
+            message: "100-continue is the only expectation that is met".into(),
+        }),
+    }
+}
+
+/// Whether this is the type of forms, whatever its parameters.
+fn is_form(content_type: &[u8]) -> bool {
+    let name = content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    name.trim_ascii()
+        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// RFC 9112, section 9.3.
+fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
+    let has = |option: &[u8]| {
+        all(headers, "Connection").any(|options| {
+            let mut options = options.split(|&byte| byte == b',');
+            options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+        })
+    };
+    !has(b"close") && (is_modern || has(b"keep-alive"))
+}
+
+/// The path and the query of a target, which is a path or a whole URL: RFC 9112, section 3.2.
+fn split_target(target: &str) -> Result<(&str, &str), Failure> {
+    let url = target
+        .get(..7)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let origin = match url {
+        None => target,
+        Some(scheme) => {
+            let rest = &target[scheme.len()..];
+            &rest[rest.find(['/', '?']).unwrap_or(rest.len())..]
+        }
+    };
+    match origin.split_once('?').unwrap_or((origin, "")) {
+        ("", query) if url.is_some() => Ok(("/", query)),
+        (path, query) if path.starts_with('/') => Ok((path, query)),
+        _ => Err(bad("the target is not a path")),
+    }
+}
