@@ -42,7 +42,7 @@ enum Kind {
 use Kind::{Bytes, Flag, Limit, Number, Other, Time};
 
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
-const OPTIONS: [(&str, Kind); 23] = [
+const OPTIONS: [(&str, Kind); 24] = [
     (
         "listen",
         Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
@@ -139,6 +139,10 @@ const OPTIONS: [(&str, Kind); 23] = [
         Number(|config| &mut config.connection_limit),
     ),
     ("idle-timeout", Limit(|config| &mut config.idle_timeout)),
+    (
+        "request-timeout",
+        Time(|config| &mut config.request_timeout),
+    ),
     ("stall-timeout", Limit(|config| &mut config.stall_timeout)),
     ("stop-timeout", Time(|config| &mut config.stop_timeout)),
     ("line-limit", Bytes(|config| &mut config.line_limit_bytes)),
@@ -200,6 +204,7 @@ On disk:
 Clients:
   --connection-limit N    connections served at once; others wait [10000]
   --idle-timeout TIME     close a connection on which nothing is sent [never]
+  --request-timeout TIME  refuse a request of HTTP that takes longer [30s]
   --stall-timeout TIME    cut off a client that does not take its replies [5m]
   --stop-timeout TIME     time to write owed replies when stopped [5s]
   --line-limit BYTES      longest line; a longer one is a wrong command [64K]
@@ -660,7 +665,7 @@ mod tests {
     fn every_field_is_set_by_its_option() {
         let all = "--listen a:1 --log-level debug --memory-limit 8M --when-full evict \
             --retention 90d --timestamp-unit ms --data d --sync 2.5 --salvage \
-            --connection-limit 1 --idle-timeout 2 --stall-timeout 3 --stop-timeout 4 \
+            --connection-limit 1 --idle-timeout 2 --request-timeout 12 --stall-timeout 3 --stop-timeout 4 \
             --line-limit 5 --read-buffer 6 --write-buffer 7 --unsent-limit 8 --snapshot-limit 9 \
             --accepts-per-turn 10 --events-per-turn 11";
         let seconds = Duration::from_secs;
@@ -676,6 +681,7 @@ mod tests {
             connection_limit: 1,
             idle_timeout: Some(seconds(2)),
             stall_timeout: Some(seconds(3)),
+            request_timeout: seconds(12),
             stop_timeout: seconds(4),
             line_limit_bytes: 5,
             read_buffer_bytes: 6,
@@ -695,7 +701,7 @@ mod tests {
 
     #[test]
     fn help_has_every_option_with_its_default() {
-        let has_default = |name: &str| !["data", "salvage"].contains(&name);
+        let has_default = |name: &str| !["graphite", "http", "data", "salvage"].contains(&name);
         for (name, kind) in &OPTIONS {
             let lines = HELP.split_once(&format!("\n  --{name} ")).expect(name).1;
             let mut read = Settings::default();

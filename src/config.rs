@@ -168,7 +168,8 @@ pub struct Config {
     pub connection_limit: usize,
 
     /// Bytes of a line without its newline, 1 to [`Config::BUFFER_MAX_BYTES`]. A longer line is
-    /// one wrong command and is discarded as it comes. Default: 64 KiB.
+    /// one wrong command and is discarded as it comes. Of a request of HTTP, this is the limit of the
+    /// head, and of the body; a longer one is refused. Default: 64 KiB.
     pub line_limit_bytes: usize,
 
     /// Bytes read from one connection at once, 1 to 512 KiB. More makes long pipelines a little
@@ -223,6 +224,11 @@ pub struct Config {
     /// How long a connection may stay open on which nothing is sent or replied, at least 1 s. One that
     /// waits for a reply is not idle. Default: for ever.
     pub idle_timeout: Option<Duration>,
+
+    /// How long a client of HTTP may take to send a request that it has begun, head and body, at least
+    /// 1 s. Then it is answered that it is late, and the connection is closed, at the latest after as
+    /// long again. Default: 30 s.
+    pub request_timeout: Duration,
 
     /// How long a client may take none of its replies while some wait for it, or not close after its
     /// last reply, at least 1 s. Then it is cut off, and what was kept for its reply is freed.
@@ -386,6 +392,7 @@ impl Config {
             ),
             ("retention", long(self.retention), (1_000, any)),
             ("idle_timeout", long(self.idle_timeout), (1_000, any)),
+            ("request_timeout", ms(self.request_timeout), (1_000, any)),
             ("stall_timeout", long(self.stall_timeout), (1_000, any)),
             ("journal_limit_bytes", self.journal_limit_bytes, (1, any)),
             (
@@ -446,6 +453,7 @@ impl Default for Config {
             snapshot_limit_bytes: 64 << 20,
             housework_notes: 2_000,
             idle_timeout: None,
+            request_timeout: Duration::from_secs(30),
             stall_timeout: Some(Duration::from_secs(300)),
             stop_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(1),

@@ -57,6 +57,8 @@ counts! {
     /// Connections cut off since for the stall timeout their clients took none of their replies, or
     /// did not close after the last one.
     connections_stalled,
+    /// Requests that were not complete within the request timeout.
+    connections_late,
     /// Replies cut off since what was kept for slow readers had reached its limit.
     connections_cut_off,
     /// Connections closed since they kept the most, when all together kept too much.

@@ -117,10 +117,8 @@ fn bad(message: impl Into<Cow<'static, str>>) -> Failure {
 
 /// Why the parser does not take a head.
 fn refusal(error: Error, head: &[u8]) -> Failure {
-    let mut line = head.split(|&byte| byte == b'\r');
-    let version = line
-        .next()
-        .and_then(|line| line.rsplit(|&byte| byte == b' ').next());
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let version = line.split(|&byte| byte == b' ').nth(2);
     let is_http = |version: &[u8]| {
         matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit())
@@ -210,22 +208,22 @@ fn framing(headers: &[Header], method: Method, is_modern: bool) -> Result<Framin
     }
 }
 
-/// Chunks are the one coding that is offered.
+/// Chunks are the one coding that is offered, and without them the end of a body is unknown.
 fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-    let mut codings = codings.split(|&byte| byte == b',').rev();
-    let last = codings.next().unwrap_or_default();
-    match codings.next() {
-        None if is_chunked(last) => Ok(Framing::Chunked),
-        None if last.is_empty() => Err(bad("Transfer-Encoding is empty")),
-        Some(_) if !is_chunked(last) || codings.any(is_chunked) => {
-            Err(bad("chunked is not the last Transfer-Encoding"))
-        }
-        _ => Err(Failure {
+    let mut codings = codings.rsplit(|&byte| byte == b',');
+    if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
+        return Err(bad(
+            "chunked is not the last Transfer-Encoding, and only the last",
+        ));
+    }
+    if codings.next().is_some() {
+        return Err(Failure {
             status: 501,
             message: "chunked is the only Transfer-Encoding that is offered".into(),
-        }),
+        });
     }
+    Ok(Framing::Chunked)
 }
 
 fn length_of(digits: &[u8]) -> Result<Framing, Failure> {

@@ -4,6 +4,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
+use std::time::Instant;
 
 use super::commit::Recorder;
 use super::line_buffer::{LineBuffer, Unread};
@@ -193,6 +194,17 @@ impl<S: Stream> Connection<S> {
         self.state == State::Lingering
     }
 
+    /// Since when the client is to send the rest of a request, or to close, if it has a limited time
+    /// for that.
+    pub fn awaited_since(&self) -> Option<Instant> {
+        self.session.awaited_since()
+    }
+
+    /// Says that this time is over. If that is to be answered, a turn is to follow.
+    pub fn expire(&mut self) -> bool {
+        self.state == State::Open && self.session.expire()
+    }
+
     /// Tries to write what the socket did not take, and says whether it takes any of it now. If so,
     /// a turn is to follow. A socket may give no event before it takes much.
     pub fn pushes_on(&mut self) -> bool {
@@ -226,6 +238,7 @@ impl<S: Stream> Connection<S> {
         }
         shared.input.load(mem::take(&mut self.unread));
         if self.state == State::Lingering {
+            self.session.linger(allowance.now());
             self.discard_input(shared);
         } else {
             self.serve(shared, allowance);
@@ -398,7 +411,7 @@ mod tests {
     use proptest::prelude::*;
     use std::cell::Cell;
     use std::collections::VecDeque;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     /// What one call of `read` or `write` does.
     #[derive(Clone, Debug)]

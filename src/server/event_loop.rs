@@ -548,8 +548,13 @@ impl EventLoop {
             }
             let counts = &mut self.shared.tally.counts;
             match stillness {
+                Stillness::Awaited(_) if client.connection.expire() => {
+                    counts.connections_late += 1;
+                    self.make_ready(key);
+                    continue;
+                }
                 Stillness::Idle => counts.connections_idle += 1,
-                Stillness::Stalled | Stillness::Lingering => counts.connections_stalled += 1,
+                _ => counts.connections_stalled += 1,
             }
             log::debug!("connection {key} is closed: {stillness:?}");
             client.standing = Standing::Closed;
@@ -710,6 +715,8 @@ impl Client {
     fn stillness(&self) -> Stillness {
         if self.interest != READ_INTEREST {
             Stillness::Stalled
+        } else if let Some(since) = self.connection.awaited_since() {
+            Stillness::Awaited(since)
         } else if self.connection.is_lingering() {
             Stillness::Lingering
         } else {
@@ -879,7 +886,14 @@ mod tests {
         /// A house whose store has a series `k` of so many points.
         fn holding(points: i64, config: Config) -> House {
             PASSED.set(Duration::ZERO);
-            let listen = vec!["127.0.0.1:0".into()];
+            let listen = vec![
+                "127.0.0.1:0".into(),
+                #[cfg(feature = "http")]
+                crate::config::Listen {
+                    address: "127.0.0.1:0".into(),
+                    protocol: Protocol::Http,
+                },
+            ];
             let (config, stop) = (Config { listen, ..config }, StopHandle::new());
             let mut store = Store::new();
             for timestamp in 1..=points {
@@ -895,7 +909,16 @@ mod tests {
         }
 
         fn connect(&mut self) -> Client {
-            let address = self.event_loop.server.local_addrs()[0].tcp().expect("TCP");
+            self.connect_to(Protocol::Lines)
+        }
+
+        fn connect_to(&mut self, protocol: Protocol) -> Client {
+            let mut addresses = self.event_loop.server.local_addrs_of(protocol);
+            let address = addresses
+                .next()
+                .and_then(|address| address.tcp())
+                .expect("TCP");
+            drop(addresses);
             let stream = std::net::TcpStream::connect(address).expect("listens");
             stream.set_nonblocking(true).expect("takes the mode");
             // What is sent is there at once.
@@ -1508,6 +1531,89 @@ mod tests {
             (
                 house.event_loop.clients.len(),
                 house.counts().connections_stalled
+            ),
+            (0, 1)
+        );
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_request_that_is_not_complete_in_time_is_refused_however_it_trickles() {
+        for (head, body) in [
+            ("GET / HTTP/1.1\r\n", "a"),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n",
+                "b",
+            ),
+        ] {
+            let mut house = House::new(Config {
+                request_timeout: Duration::from_secs(30),
+                ..with_timeouts(None, Some(300))
+            });
+            let mut client = house.connect_to(Protocol::Http);
+            // A connection on which nothing was begun may stay as it is.
+            house.pass(100);
+            house.send(&mut client, head.as_bytes());
+            for seconds in 101..130 {
+                house.pass(seconds);
+                house.send(&mut client, body.as_bytes());
+                client.expect(b"");
+            }
+            house.pass(130);
+            let answer = client.received();
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert_eq!(
+                (
+                    house.counts().connections_late,
+                    house.event_loop.clients.len()
+                ),
+                (1, 1)
+            );
+            // So may one that does not close, and sends on.
+            for seconds in 131..160 {
+                house.pass(seconds);
+                house.send(&mut client, body.as_bytes());
+            }
+            assert_eq!(house.event_loop.clients.len(), 1);
+            house.pass(160);
+            assert_eq!(
+                (
+                    house.counts().connections_stalled,
+                    house.event_loop.clients.len()
+                ),
+                (1, 0)
+            );
+            house.settle();
+            assert_eq!(house.event_loop.timeout(), None);
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_connection_that_is_kept_alive_has_no_timer_and_is_idle() {
+        let mut house = House::new(with_timeouts(Some(1_000), None));
+        let mut client = house.connect_to(Protocol::Http);
+        for (seconds, part) in [
+            (0, &b"GET / HTTP/1.1\r\nHost:"[..]),
+            (29, b" h\r\n\r\n"),
+            (29, b"GET / HTTP/1.1\r\n"),
+            (58, b"Host: h\r\n\r\n"),
+        ] {
+            house.pass(seconds);
+            house.send(&mut client, part);
+        }
+        assert_eq!(client.received().matches("HTTP/1.1 ").count(), 2);
+        house.pass(1_057);
+        assert_eq!(house.counts().connections_late, 0);
+        assert_eq!(
+            (house.event_loop.clients.len(), house.event_loop.timeout()),
+            (1, Some(Duration::from_secs(1)))
+        );
+        house.pass(1_058);
+        assert_eq!(
+            (
+                house.event_loop.clients.len(),
+                house.counts().connections_idle
             ),
             (0, 1)
         );

@@ -14,6 +14,9 @@ pub enum Stillness {
     Stalled,
     /// Its client is to close, since the server has.
     Lingering,
+    /// Its client is to send the rest of a request since this time, or to close, and has no longer for
+    /// that if it goes on sending.
+    Awaited(Instant),
 }
 
 /// The timeouts, the time, and when to look at the connections next.
@@ -23,6 +26,7 @@ pub struct Timeouts {
     started: Instant,
     idle: Option<u32>,
     stall: Option<u32>,
+    request: u32,
     now: Instant,
     /// No connection is to be looked at earlier.
     next: Option<u32>,
@@ -40,6 +44,7 @@ impl Timeouts {
             started: now,
             idle: config.idle_timeout.map(whole_seconds),
             stall: config.stall_timeout.map(whole_seconds),
+            request: whole_seconds(config.request_timeout),
             now,
             next: None,
             unseen: None,
@@ -63,7 +68,11 @@ impl Timeouts {
         if self.timeout(stillness).is_none() {
             return 0;
         }
-        let since = whole_seconds(self.now.saturating_duration_since(self.started));
+        let since = match stillness {
+            Stillness::Awaited(since) => since,
+            _ => self.now,
+        };
+        let since = whole_seconds(since.saturating_duration_since(self.started));
         self.look_later(stillness, since);
         since
     }
@@ -72,6 +81,7 @@ impl Timeouts {
         match stillness {
             Stillness::Idle => self.idle,
             Stillness::Stalled | Stillness::Lingering => self.stall,
+            Stillness::Awaited(_) => Some(self.request),
         }
     }
 
@@ -82,7 +92,7 @@ impl Timeouts {
             return;
         };
         let look = match stillness {
-            Stillness::Idle | Stillness::Lingering => due,
+            Stillness::Idle | Stillness::Lingering | Stillness::Awaited(_) => due,
             Stillness::Stalled => {
                 let most = ((due - since) / 16).max(1);
                 let now = self.now().max(since);

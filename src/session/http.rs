@@ -5,18 +5,31 @@ use std::time::Instant;
 
 use crate::http::{
     Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Head, LAST_CHUNK,
-    Manner, Method, Pieces, Tail, append_chunk_size, find_end,
+    Manner, Method, Pieces, Request, Tail, append_chunk_size, find_end,
 };
 use crate::server::LineBuffer;
 use crate::turn::Turn;
 use crate::web;
 
 /// What a client's session of HTTP keeps between its turns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HttpSession {
+    /// Says what is answered to a request.
+    answer: fn(&Request, &mut Turn) -> Answer,
     state: State,
-    /// Since when the client is to send the rest of a request, or to close.
-    awaited_since: Option<Instant>,
+    awaited: Awaited,
+}
+
+/// What the client has limited time for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Awaited {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// To send the rest of a request, or to close, since this time.
+    Since(Instant),
+    /// The same, and the time is over, which is to be answered.
+    InVain,
 }
 
 /// How far the session has come with a request.
@@ -27,8 +40,6 @@ enum State {
     Head,
     /// The body is read.
     Body(Head, BodyReader),
-    /// The request did not come in time, which is to be answered.
-    Late,
     /// The body of the answer is formed.
     Answering(Answering),
     /// No further request is read.
@@ -45,9 +56,19 @@ struct Answering {
     is_chunked: bool,
 }
 
+impl Default for HttpSession {
+    fn default() -> HttpSession {
+        HttpSession {
+            answer: web::answer,
+            state: State::default(),
+            awaited: Awaited::default(),
+        }
+    }
+}
+
 impl HttpSession {
     pub fn is_replying(&self) -> bool {
-        matches!(self.state, State::Answering(_) | State::Late)
+        matches!(self.state, State::Answering(_)) || self.awaited == Awaited::InVain
     }
 
     pub fn is_cut_off(&self) -> bool {
@@ -55,7 +76,7 @@ impl HttpSession {
     }
 
     pub fn abandon_reply(&mut self) {
-        self.state = State::Over;
+        self.finish(false);
     }
 
     pub fn is_over(&self) -> bool {
@@ -66,20 +87,30 @@ impl HttpSession {
         match &self.state {
             State::Body(_, body) => body.allocated_bytes(),
             State::Answering(answering) => answering.pieces.kept_bytes(),
-            State::Head | State::Late | State::Over => 0,
+            State::Head | State::Over => 0,
         }
     }
 
     /// Since when the client is to send the rest of a request, or to close.
     pub fn awaited_since(&self) -> Option<Instant> {
-        self.awaited_since
+        match self.awaited {
+            Awaited::Since(since) => Some(since),
+            Awaited::Nothing | Awaited::InVain => None,
+        }
+    }
+
+    /// Says that all is written, and that the client is to close.
+    pub fn linger(&mut self, now: Instant) {
+        if self.awaited == Awaited::Nothing {
+            self.awaited = Awaited::Since(now);
+        }
     }
 
     /// Says that the rest of the request comes too late. Whether that is to be answered.
     pub fn expire(&mut self) -> bool {
         let is_answered = !self.is_over();
         if is_answered {
-            self.state = State::Late;
+            self.awaited = Awaited::InVain;
         }
         is_answered
     }
@@ -87,38 +118,38 @@ impl HttpSession {
     /// Goes on with a request after the other, until what has come is used up, or the turn is.
     pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
         if !turn.is_answered {
-            self.state = State::Over;
+            self.finish(false);
         }
         while turn.replies.len() < turn.full_at
             && !turn.allowance.time_is_up()
             && self.step(input, turn).is_continue()
         {}
+        if self.is_over() {
+            input.clear();
+        }
         let awaits = match self.state {
             State::Head => !input.is_empty(),
-            State::Body(..) | State::Over => true,
-            State::Late | State::Answering(_) => false,
+            State::Body(..) => true,
+            State::Answering(_) | State::Over => false,
         };
         if !awaits {
-            self.awaited_since = None;
-        } else if self.awaited_since.is_none() {
-            self.awaited_since = Some(turn.allowance.now());
+            self.awaited = Awaited::Nothing;
+        } else if self.awaited == Awaited::Nothing {
+            self.awaited = Awaited::Since(turn.allowance.now());
         }
     }
 
     /// A break means that the next step needs more input, or another turn.
     fn step(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> ControlFlow<()> {
-        let result = match &mut self.state {
-            State::Head => self.read_head(input, turn),
-            State::Body(..) => self.read_body(input, turn),
-            State::Late => Err(Failure {
+        let result = match self.state {
+            _ if self.awaited == Awaited::InVain => Err(Failure {
                 status: 408,
                 message: "the request was not complete in time".into(),
             }),
+            State::Head => self.read_head(input, turn),
+            State::Body(..) => self.read_body(input, turn),
             State::Answering(_) => Ok(self.continue_answer(turn)),
-            State::Over => {
-                input.clear();
-                Ok(ControlFlow::Break(()))
-            }
+            State::Over => Ok(ControlFlow::Break(())),
         };
         result.unwrap_or_else(|failure| {
             self.refuse(failure, input, turn);
@@ -159,7 +190,12 @@ impl HttpSession {
         if !body.is_complete() {
             return Ok(ControlFlow::Break(()));
         }
-        let (answer, manner) = (answer(head, body.bytes(), turn), head.manner);
+        let manner = head.manner;
+        turn.counts.requests_http += 1;
+        let answer = match add_form(head, body.bytes()) {
+            Ok(()) => (self.answer)(&head.request, turn),
+            Err(failure) => failure.into(),
+        };
         // It may have taken long.
         turn.allowance.look_at_clock();
         self.begin_answer(answer, manner, turn);
@@ -240,7 +276,7 @@ impl HttpSession {
 
     /// Ends a request that is answered.
     fn finish(&mut self, is_persistent: bool) {
-        self.awaited_since = None;
+        self.awaited = Awaited::Nothing;
         self.state = if is_persistent {
             State::Head
         } else {
@@ -318,20 +354,20 @@ fn search_head(input: &mut LineBuffer) -> Result<Option<usize>, Failure> {
     Err(Failure { status, message })
 }
 
-/// Answers a request whose body is read.
-fn answer(head: &mut Head, body: &[u8], turn: &mut Turn) -> Answer {
-    turn.counts.requests_http += 1;
-    let is_posted = head.request.method == Method::Post && !body.is_empty();
-    let added = match is_posted {
-        false => Ok(()),
-        true if head.has_form => head.request.parameters.add_encoded(body),
-        true => Err(Failure {
-            status: 415,
-            message: "the body is not application/x-www-form-urlencoded".into(),
-        }),
-    };
-    match added {
-        Ok(()) => web::answer(&head.request, turn),
-        Err(failure) => failure.into(),
+/// Adds the parameters that a form in the body has to those of the request.
+fn add_form(head: &mut Head, body: &[u8]) -> Result<(), Failure> {
+    if head.request.method != Method::Post || body.is_empty() {
+        return Ok(());
     }
+    if !head.has_form {
+        let message = "the body is not application/x-www-form-urlencoded".into();
+        return Err(Failure {
+            status: 415,
+            message,
+        });
+    }
+    head.request.parameters.add_encoded(body)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod graphite;
 mod http;
 mod lines;
 
+use std::time::Instant;
+
 #[cfg(feature = "graphite")]
 use self::graphite::GraphiteSession;
 #[cfg(feature = "http")]
@@ -98,6 +100,36 @@ impl Session {
     /// Whether the connection is to be closed when the replies are written.
     pub fn is_over(&self) -> bool {
         of_any!(self, session => session.is_over())
+    }
+
+    /// Since when the client is to send the rest of a request, or to close, if it has a limited time
+    /// for that.
+    #[inline]
+    pub fn awaited_since(&self) -> Option<Instant> {
+        match self {
+            #[cfg(feature = "http")]
+            Session::Http(session) => session.awaited_since(),
+            _ => None,
+        }
+    }
+
+    /// Says that all is written, and that the client is to close.
+    #[cfg_attr(not(feature = "http"), expect(unused_variables))]
+    pub fn linger(&mut self, now: Instant) {
+        match self {
+            #[cfg(feature = "http")]
+            Session::Http(session) => session.linger(now),
+            _ => {}
+        }
+    }
+
+    /// Says that this time is over. Whether that is to be answered.
+    pub fn expire(&mut self) -> bool {
+        match self {
+            #[cfg(feature = "http")]
+            Session::Http(session) => session.expire(),
+            _ => false,
+        }
     }
 
     /// Bytes that it keeps between its turns, beside its fixed part.
