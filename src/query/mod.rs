@@ -3,3 +3,4 @@
 pub mod functions;
 mod pattern;
 mod series;
+mod time;

@@ -1,0 +1,309 @@
+//! When: Graphite's times, and the calendar, in UTC.
+
+use std::ops::RangeInclusive;
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// The years that a time may be in, which are those of Graphite.
+const YEARS: RangeInclusive<i64> = 1..=9999;
+
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
+
+/// From the one of 1 January 1970 on.
+const WEEKDAYS: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+
+/// Beginnings of the names of units, and their seconds. A month is 30 days and a year 365.
+const UNITS: [(&str, i64); 7] = [
+    ("s", 1),
+    ("min", 60),
+    ("h", 3_600),
+    ("d", DAY),
+    ("w", 7 * DAY),
+    ("mon", 30 * DAY),
+    ("y", 365 * DAY),
+];
+
+/// Reads what graphite-web 1.1.8 reads (`graphite/render/attime.py`), in seconds since 1970: a number
+/// of seconds since 1970, or a reference (`now`, `today`, `noon yesterday`, `12:30_20261121`,
+/// `11/21/26`, `monday`), or an offset (`-1h`), or both (`now-7d`). The year is 1 to 9999.
+///
+/// # Errors
+///
+/// A sentence that names the text.
+pub fn parse(text: &str, now: i64) -> Result<i64, String> {
+    let compact: String = text.trim().replace(['_', ',', ' '], "").to_lowercase();
+    let time = read(&compact, now).filter(|time| YEARS.contains(&date_of(*time).0));
+    time.ok_or_else(|| {
+        format!("{text:?} is no time such as -1h, now-7d, today, 12:30_20261121 or 1795219200")
+    })
+}
+
+fn read(text: &str, now: i64) -> Option<i64> {
+    if is_number(text) && !is_date(text) {
+        // Those of more digits are past all years.
+        return text.parse().ok().filter(|&time: &i64| time < i64::MAX / 2);
+    }
+    let at = text.find('+').or_else(|| text.find('-'));
+    let (reference, offset) = text.split_at(at.unwrap_or(text.len()));
+    reference_of(reference, now)?.checked_add(offset_of(offset)?)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether eight digits are a date, and not seconds since 1970.
+fn is_date(digits: &str) -> bool {
+    let part = |from, to| digits.get(from..to).and_then(number);
+    digits.len() == 8 && part(0, 4) > Some(1900) && part(4, 6) < Some(13) && part(6, 8) < Some(32)
+}
+
+/// Digits and nothing else.
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|_| is_number(text))
+}
+
+/// A day, with a time of day or without.
+fn reference_of(text: &str, now: i64) -> Option<i64> {
+    if text.is_empty() || text == "now" {
+        return Some(now);
+    }
+    let (seconds, day) = time_of_day(text)?;
+    Some(day_of(day, now.div_euclid(DAY))? * DAY + seconds)
+}
+
+/// The time of day with which a text begins, 0 if with none, and the rest.
+fn time_of_day(text: &str) -> Option<(i64, &str)> {
+    let (mut hour, mut minute, mut rest) = (0, 0, text);
+    let leading = |text, mark| str::find(text, mark).filter(|at| (1..3).contains(at));
+    if let Some(at) = leading(rest, ":") {
+        let end = rest.len().min(at + 3);
+        hour = number(&rest[..at])?;
+        minute = number(rest.get(at + 1..end)?)?;
+        rest = &rest[end..];
+        if let Some(after) = rest.strip_prefix("am") {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("pm") {
+            (hour, rest) = ((hour + 12) % 24, after);
+        }
+    }
+    for (mark, hours) in [("am", 0), ("pm", 12)] {
+        if let Some(at) = leading(rest, mark) {
+            let named = number(&rest[..at])?;
+            hour = if hours == 0 {
+                named
+            } else {
+                (named + hours) % 24
+            };
+            rest = &rest[at + 2..];
+        }
+    }
+    for (name, named) in [("noon", 12), ("midnight", 0), ("teatime", 16)] {
+        if let Some(after) = rest.strip_prefix(name) {
+            (hour, minute, rest) = (named, 0, after);
+            break;
+        }
+    }
+    (hour < 24 && minute < 60).then_some((hour * 3_600 + minute * 60, rest))
+}
+
+/// A day, in days since 1970; `today` if it is not named.
+fn day_of(text: &str, today: i64) -> Option<i64> {
+    let named = |names: &[&str]| names.iter().position(|name| text.starts_with(name));
+    match text {
+        "" | "today" => return Some(today),
+        "yesterday" => return Some(today - 1),
+        "tomorrow" => return Some(today + 1),
+        _ if text.matches('/').count() == 2 => {
+            let mut parts = text.split('/').map(number);
+            let (month, day, year) = (parts.next()??, parts.next()??, parts.next()??);
+            let year = if year < 1900 { year + 1900 } else { year };
+            return day_of_date(if year < 1970 { year + 100 } else { year }, month, day);
+        }
+        _ if text.len() == 8 && is_number(text) => {
+            let part = |from, to| number(&text[from..to]);
+            return day_of_date(part(0, 4)?, part(4, 6)?, part(6, 8)?);
+        }
+        _ => {}
+    }
+    if let Some(month) = named(&MONTHS) {
+        let of_two = text.get(text.len() - 2..).and_then(number);
+        let day = of_two.or_else(|| text.get(text.len() - 1..).and_then(number))?;
+        return day_of_date(date_of(today * DAY).0, month as i64 + 1, day);
+    }
+    // The last one, or today.
+    let weekday = named(&WEEKDAYS)? as i64;
+    Some(today - (today - weekday).rem_euclid(7))
+}
+
+/// A sign, then numbers with their units.
+fn offset_of(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut offset = 0i64;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit())?;
+        let (count, after) = rest.split_at(digits);
+        let name_end = after.find(|char: char| !char.is_alphabetic());
+        let (name, after) = after.split_at(name_end.unwrap_or(after.len()));
+        let (_, seconds) = UNITS.iter().find(|(unit, _)| name.starts_with(unit))?;
+        offset = number(count)?.checked_mul(*seconds)?.checked_add(offset)?;
+        rest = after;
+    }
+    Some(sign * offset)
+}
+
+/// Days since 1970 of a date, if there is one in [`YEARS`].
+///
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !YEARS.contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years begin in March here, so that the 29th of February is the last day of one.
+    let (of_march, month_of_march) = (year - i64::from(month <= 2), (month + 9) % 12);
+    let (era, year_of_era) = (of_march.div_euclid(400), of_march.rem_euclid(400));
+    let day_of_year = (153 * month_of_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    (date_of(days * DAY) == (year, month, day)).then_some(days)
+}
+
+/// Year, month and day of a time in seconds since 1970.
+///
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date_of(time: i64) -> (i64, i64, i64) {
+    let days = time.div_euclid(DAY) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_of_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_of_march + 2) / 5 + 1;
+    let month = (month_of_march + 2) % 12 + 1;
+    let year = year_of_era + 400 * era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// Writes a time as `2026-11-21 22:15:50`.
+pub fn write_date(out: &mut Vec<u8>, time: i64) {
+    let (year, month, day) = date_of(time);
+    let second = time.rem_euclid(DAY);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b' '),
+        (hour, 2, b':'),
+        (minute, 2, b':'),
+        (second % 60, 2, b' '),
+    ];
+    for (part, digits, mark) in parts {
+        out.extend(
+            (0..digits)
+                .rev()
+                .map(|place| b'0' + (part / 10i64.pow(place) % 10) as u8),
+        );
+        out.push(mark);
+    }
+    out.pop();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times_are_those_of_graphite() {
+        let mut rows = 0;
+        let mut differing = Vec::new();
+        let table = include_str!("../../tests/graphite/times.tsv").lines();
+        for row in table.filter(|row| !row.starts_with('#')) {
+            let parts: Vec<&str> = row.split('\t').collect();
+            let [now, text, theirs] = parts[..] else {
+                panic!("{row:?} is not now, text, time");
+            };
+            let ours = parse(text, now.parse().unwrap());
+            let ours = ours.map_or("error".into(), |time| time.to_string());
+            if ours != theirs {
+                differing.push(format!("{text:?}: {ours}, in Graphite {theirs}"));
+            }
+            rows += 1;
+        }
+        assert!(rows > 2_000);
+        assert!(differing.is_empty(), "{}", differing.join("\n"));
+    }
+
+    #[test]
+    fn an_error_names_the_text() {
+        let message = parse("now-1Q", 0).unwrap_err();
+        assert!(
+            message.starts_with("\"now-1Q\" is no time such as "),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn dates_follow_one_another() {
+        let first = day_of_date(1, 1, 1).unwrap();
+        let (mut days, mut expected) = (first, (1, 1, 1));
+        while expected.0 <= 9999 {
+            assert_eq!(date_of(days * DAY), expected);
+            assert_eq!(date_of(days * DAY + DAY - 1), expected);
+            let (year, month, day) = expected;
+            assert_eq!(day_of_date(year, month, day), Some(days));
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = match month {
+                2 => 28 + i64::from(is_leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            expected = match (day < length, month < 12) {
+                (true, _) => (year, month, day + 1),
+                (false, true) => (year, month + 1, 1),
+                (false, false) => (year + 1, 1, 1),
+            };
+            days += 1;
+        }
+        assert_eq!(date_of(0), (1970, 1, 1));
+        for (year, month, day) in [
+            (0, 1, 1),
+            (10_000, 1, 1),
+            (i64::MAX, 1, 1),
+            (1, 0, 1),
+            (1, i64::MAX, 1),
+            (1, 1, i64::MAX),
+            (1, 1, -1),
+        ] {
+            assert_eq!(day_of_date(year, month, day), None);
+        }
+    }
+
+    #[test]
+    fn dates_are_written() {
+        for (time, expected) in [
+            (1_795_299_350, "2026-11-21 22:15:50"),
+            (-1, "1969-12-31 23:59:59"),
+            (-62_135_596_800, "0001-01-01 00:00:00"),
+        ] {
+            let mut written = Vec::new();
+            write_date(&mut written, time);
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[-+0-9:/apmnowhdsy\u{e9}\u{2603}_ ]{0,12}|.*", now in any::<i64>()) {
+            if let Ok(time) = parse(&text, now) {
+                prop_assert!((-62_135_596_800..=253_402_300_799).contains(&time));
+            }
+        }
+    }
+}
