@@ -41,7 +41,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
-use self::notes::{NOW, Notes};
+use self::notes::{At, NOW, Notes};
 use self::order::Order;
 pub(crate) use self::packing::{read_varint, unzigzag, write_varint, zigzag};
 use self::removal::Removal;
@@ -461,6 +461,12 @@ impl Store {
         });
         let is_read = |series: &&Series| series.timeline.last_timestamp() >= self.hidden_below;
         series.filter(is_read).map(|series| &*series.key)
+    }
+
+    /// Whether any points that a series had in an epoch are not [hidden](Self::set_floors).
+    fn is_seen(&self, series: At<'_>, epoch: u64) -> bool {
+        self.hidden_below == i64::MIN
+            || self.notes.last_timestamp(series, epoch) >= self.hidden_below
     }
 
     /// How many series there are: how many different keys were put and are not removed. Constant

@@ -238,6 +238,18 @@ impl Notes {
         false
     }
 
+    /// The newest timestamp of a series, as it was in an epoch. Takes a look at each note of the series
+    /// that is not older than the epoch.
+    pub fn last_timestamp(&self, series: At<'_>, epoch: u64) -> i64 {
+        let mut last = series.1.timeline.last_timestamp();
+        let mut next = self.newest(series);
+        while let Some(note) = next.filter(|note| note.epoch >= epoch) {
+            last = note.last;
+            next = self.older(&note);
+        }
+        last
+    }
+
     /// Where the points of a series are that it had in an epoch, from a timestamp on: in an extent,
     /// or else in the series itself; and the last timestamp for which this is so. It is before
     /// `from` where there are no more points.

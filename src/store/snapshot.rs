@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
+use std::iter;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
-use super::notes::MOST_BYTES;
+use super::notes::{At, MOST_BYTES};
 use super::run::{Kind, Run};
 
 /// Points as they were when the snapshot was taken, and how far they are read.
@@ -85,12 +86,7 @@ impl Snapshot {
         store: &'store Store,
         run: &mut Run,
     ) -> Result<Option<&'store str>, SnapshotError> {
-        if !Arc::ptr_eq(&self.readers, &store.readers) {
-            return Err(SnapshotError::OtherStore);
-        }
-        if self.is_cut_off() {
-            return Err(SnapshotError::CutOff);
-        }
+        self.check(store)?;
         let mut series_count = 0;
         while let Some((position, place)) = store.order.next(self.unread.start)
             && position < self.unread.end
@@ -117,6 +113,130 @@ impl Snapshot {
             }
         }
         Ok(None)
+    }
+
+    /// Walks on over the series without decoding their points: the position and the key of each of the
+    /// next ones, in the order of their first put, or `None` when all were given. Series of which all
+    /// points are [hidden](Store::set_floors) are left out. Looks at no more than `most` series, so
+    /// there may be none. Those that the iterator was not asked for come with the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_run`](Self::next_run).
+    pub(crate) fn next_keys<'store>(
+        &mut self,
+        store: &'store Store,
+        most: usize,
+    ) -> Result<Option<impl Iterator<Item = (u64, &'store str)>>, SnapshotError> {
+        self.check(store)?;
+        let next = store.order.next(self.unread.start);
+        if next.is_none_or(|(position, _)| position >= self.unread.end) {
+            return Ok(None);
+        }
+        self.read_to = None;
+        let (epoch, unread) = (self.epoch, &mut self.unread);
+        let looked_at = iter::from_fn(move || {
+            let (position, place) = store.order.next(unread.start)?;
+            if position >= unread.end {
+                return None;
+            }
+            unread.start = position + 1;
+            Some((position, place))
+        });
+        let found = looked_at.take(most).filter_map(move |(position, place)| {
+            let series = store.series.get(place)?;
+            store
+                .is_seen((place, series), epoch)
+                .then_some((position, &*series.key))
+        });
+        Ok(Some(found))
+    }
+
+    /// The position of a series that [`next_keys`](Self::next_keys) gives, by its key: without a walk.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_run`](Self::next_run).
+    pub(crate) fn position_of(
+        &self,
+        store: &Store,
+        key: &str,
+    ) -> Result<Option<u64>, SnapshotError> {
+        self.check(store)?;
+        let place = store.place_of(key);
+        let series = place.and_then(|place| Some((place, store.series.get(place)?)));
+        Ok(series.and_then(|(place, series)| {
+            let position = store.order.position(place, series.position);
+            let is_held = self.holds(position, place) && store.is_seen((place, series), self.epoch);
+            is_held.then_some(position)
+        }))
+    }
+
+    /// Chooses the series at a position that [`next_keys`](Self::next_keys) gave, of which
+    /// [`next_run_until`](Self::next_run_until) reads the points past `after`, and gives its key;
+    /// `None` if it is removed meanwhile. `next_run` and `next_keys` go on from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_run`](Self::next_run).
+    pub(crate) fn read_series<'store>(
+        &mut self,
+        store: &'store Store,
+        position: u64,
+        after: Option<i64>,
+    ) -> Result<Option<&'store str>, SnapshotError> {
+        self.check(store)?;
+        (self.unread.start, self.read_to) = (position, after);
+        let series = self.chosen(store);
+        Ok(series.map(|(_, series)| &*series.key))
+    }
+
+    /// Decodes the next points up to `until` of the series that was
+    /// [chosen](Self::read_series) into `run`, and says whether there are any. Decodes only what
+    /// overlaps the time asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_run`](Self::next_run).
+    pub(crate) fn next_run_until(
+        &mut self,
+        store: &Store,
+        until: i64,
+        run: &mut Run,
+    ) -> Result<bool, SnapshotError> {
+        self.check(store)?;
+        let Some(series) = self.chosen(store) else {
+            return Ok(false);
+        };
+        let after = self.read_to.max(store.hidden_to());
+        let is_found = store.notes.next_run(series, self.epoch, after, until, run);
+        if is_found {
+            self.read_to = run.timestamps().last().copied();
+        }
+        Ok(is_found)
+    }
+
+    /// The first series that is still to read, if it is not removed.
+    fn chosen<'store>(&self, store: &'store Store) -> Option<At<'store>> {
+        let (position, place) = store.order.next(self.unread.start)?;
+        let is_chosen = position == self.unread.start && self.holds(position, place);
+        is_chosen.then_some((place, store.series.get(place)?))
+    }
+
+    /// Whether it is a snapshot of the series at this position and place.
+    fn holds(&self, position: u64, place: usize) -> bool {
+        position < self.unread.end && (self.place == ALL || self.place == place)
+    }
+
+    /// Whether it can be read from this store.
+    fn check(&self, store: &Store) -> Result<(), SnapshotError> {
+        if !Arc::ptr_eq(&self.readers, &store.readers) {
+            return Err(SnapshotError::OtherStore);
+        }
+        if self.is_cut_off() {
+            return Err(SnapshotError::CutOff);
+        }
+        Ok(())
     }
 
     /// Of the run that was read last, takes back the points past `timestamp`: they come again.
@@ -276,6 +396,7 @@ mod tests {
     use crate::store::Put;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::ops::RangeInclusive;
 
     /// The store as anyone would write it who need not save anything.
     #[derive(Clone, Default)]
@@ -339,6 +460,8 @@ mod tests {
     /// A snapshot, what was read of it, and what it held.
     struct Open {
         snapshot: Snapshot,
+        /// The position of its first series.
+        first: u64,
         read: Points,
         held: Points,
         /// By key, the timestamp up to which points may have been removed or hidden since.
@@ -348,6 +471,7 @@ mod tests {
     impl Open {
         fn new(snapshot: Snapshot, held: Points, hidden_below: i64) -> Open {
             let mut open = Open {
+                first: snapshot.unread.start,
                 snapshot,
                 read: Vec::new(),
                 held,
@@ -373,22 +497,82 @@ mod tests {
         fn read(&mut self, store: &Store, count: usize) {
             let start = self.read.len();
             let is_whole = read(&mut self.snapshot, store, count, &mut self.read);
-            let is_hidden =
-                |(_, timestamp, _): &&(String, i64, u64)| *timestamp < store.hidden_below;
-            assert_eq!(self.read[start..].iter().find(is_hidden), None);
-            let mut read = self.read.iter().peekable();
-            for held in &self.held {
+            assert_none_hidden(store, &self.read[start..]);
+            self.check(&self.read, is_whole, i64::MIN..=i64::MAX);
+        }
+
+        /// Asserts that the points read are those that were held of a range of time, all but some that
+        /// were removed.
+        fn check(&self, read: &Points, is_whole: bool, range: RangeInclusive<i64>) {
+            let mut read = read.iter().peekable();
+            for held in self.held.iter().filter(|held| range.contains(&held.1)) {
                 if read.next_if_eq(&held).is_none() {
-                    let is_removed = self.removed_to.get(&held.0) >= Some(&held.1);
                     let is_unread = !is_whole && read.peek().is_none();
-                    assert!(is_removed || is_unread, "{held:?} is not read");
+                    assert!(self.is_removed(held) || is_unread, "{held:?} is not read");
                 }
             }
             assert_eq!(read.next(), None);
         }
+
+        fn is_removed(&self, (key, timestamp, _): &(String, i64, u64)) -> bool {
+            self.removed_to.get(key) >= Some(timestamp)
+        }
+
+        /// Walks over its series, reads a range of time of each, and asserts that these are those and
+        /// that which were held. The reading that is under way goes on after that.
+        fn find(&mut self, store: &Store, range: RangeInclusive<i64>) {
+            let snapshot = &mut self.snapshot;
+            let under_way = (snapshot.unread.start, snapshot.read_to);
+            (snapshot.unread.start, snapshot.read_to) = (self.first, Some(i64::MAX));
+            let mut found = Vec::new();
+            while let Some(keys) = snapshot.next_keys(store, 2).expect("not cut off") {
+                found.extend(keys);
+            }
+            let (mut points, mut run) = (Vec::new(), Run::new());
+            for &(position, key) in found.iter().rev() {
+                let after = range.start().checked_sub(1);
+                assert_eq!(snapshot.read_series(store, position, after), Ok(Some(key)));
+                let mut of_key = Vec::new();
+                while snapshot
+                    .next_run_until(store, *range.end(), &mut run)
+                    .expect("not cut off")
+                {
+                    let read = run.points();
+                    of_key.extend(
+                        read.map(|point| (key.into(), point.timestamp, point.value.to_bits())),
+                    );
+                }
+                points.splice(..0, of_key);
+            }
+            for key in KEYS {
+                let position = snapshot.position_of(store, key).expect("not cut off");
+                let walked = found.iter().find(|(_, found)| *found == key);
+                assert_eq!(position, walked.map(|&(position, _)| position), "{key}");
+            }
+            (snapshot.unread.start, snapshot.read_to) = under_way;
+
+            assert_none_hidden(store, &points);
+            self.check(&points, true, range);
+            for key in KEYS {
+                let is_found = found.iter().any(|(_, found)| *found == key);
+                let mut held = self.held.iter().filter(|held| held.0 == key);
+                let is_seen = |held: &&(String, i64, u64)| held.1 >= store.hidden_below;
+                let may_be_found = held.clone().any(|held| is_seen(&held));
+                assert!(
+                    may_be_found || !is_found,
+                    "{key} is hidden, or no series of it"
+                );
+                assert!(is_found || held.all(|held| self.is_removed(held)), "{key}");
+            }
+        }
     }
 
     type Points = Vec<(String, i64, u64)>;
+
+    fn assert_none_hidden(store: &Store, points: &[(String, i64, u64)]) {
+        let is_hidden = |(_, timestamp, _): &&(String, i64, u64)| *timestamp < store.hidden_below;
+        assert_eq!(points.iter().find(is_hidden), None);
+    }
 
     /// Reads at most `count` points, and says whether that was all.
     fn read(snapshot: &mut Snapshot, store: &Store, mut count: usize, points: &mut Points) -> bool {
@@ -424,6 +608,11 @@ mod tests {
             snapshot: usize,
             count: usize,
         },
+        Find {
+            snapshot: usize,
+            from: i64,
+            until: i64,
+        },
         Drop {
             snapshot: usize,
         },
@@ -452,17 +641,20 @@ mod tests {
 
     const KEYS: [&str; 4] = ["a", "b", "*", "\u{e9}"];
 
-    fn puts() -> impl Strategy<Value = Step> {
-        let timestamp = prop_oneof![
+    fn timestamps() -> impl Strategy<Value = i64> {
+        prop_oneof![
             8 => 0i64..4_000,
             1 => prop_oneof![Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX - 1), Just(i64::MAX)],
-        ];
+        ]
+    }
+
+    fn puts() -> impl Strategy<Value = Step> {
         let count = prop_oneof![4 => 1i64..4, 2 => 1i64..300];
         let value = prop_oneof![
             3 => (-999i64..999).prop_map(|digits| digits as f64 / 100.0),
             1 => any::<f64>(),
         ];
-        (0..KEYS.len(), timestamp, -3i64..12, count, value).prop_map(
+        (0..KEYS.len(), timestamps(), -3i64..12, count, value).prop_map(
             |(key, timestamp, step, count, value)| Step::Puts {
                 key,
                 timestamp,
@@ -478,6 +670,7 @@ mod tests {
             12 => puts(),
             2 => proptest::option::of(0..KEYS.len()).prop_map(|key| Step::Snapshot { key }),
             3 => (0usize..8, 1usize..400).prop_map(|(snapshot, count)| Step::Read { snapshot, count }),
+            2 => (0usize..8, timestamps(), timestamps()).prop_map(|(snapshot, from, until)| Step::Find { snapshot, from, until }),
             1 => (0usize..8).prop_map(|snapshot| Step::Drop { snapshot }),
             1 => (0usize..20).prop_map(|most| Step::CleanUp { most }),
         ];
@@ -569,6 +762,18 @@ mod tests {
                         let error = open.snapshot.next_run(&other_store, &mut Run::new());
                         assert_eq!(error, Err(SnapshotError::OtherStore));
                         open.read(&self.store, count);
+                    }
+                }
+                Step::Find {
+                    snapshot,
+                    from,
+                    until,
+                } => {
+                    if let Some(open) = self.open.get_mut(snapshot) {
+                        let other_store = Store::new();
+                        let error = open.snapshot.next_keys(&other_store, 1).err();
+                        assert_eq!(error, Some(SnapshotError::OtherStore));
+                        open.find(&self.store, from..=until);
                     }
                 }
                 Step::Drop { snapshot } => {
@@ -665,6 +870,7 @@ mod tests {
             }
             let Pair { mut store, naive, open, .. } = pair;
             for mut open in open {
+                open.find(&store, i64::MIN..=i64::MAX);
                 open.read(&store, usize::MAX);
             }
             while store.clean_up(10) {}
