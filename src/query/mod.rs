@@ -1,6 +1,12 @@
 //! Queries in Graphite's language: which series, over which time, and what is made of them.
 
+pub mod aggregation;
+pub mod arguments;
 pub mod functions;
+pub mod interval;
+mod number;
 mod pattern;
-mod series;
+pub mod series;
+pub mod target;
 mod time;
+pub mod window;

@@ -1,12 +1,14 @@
 //! A series as queries see it: values at equal steps.
 
+use super::aggregation::Aggregation;
+
 /// Values at equal steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// What is shown. At first the key.
     pub name: String,
-    /// What it was made from, as Graphite writes it: functions that combine series name their result
-    /// after these.
+    /// What it was made from, as Graphite writes it (there `pathExpression`), at first the path in the
+    /// target: functions that combine series name their result after these.
     pub expression: String,
     /// When the first step begins, in seconds since 1970.
     pub start: i64,
@@ -14,4 +16,57 @@ pub struct Series {
     pub step: i64,
     /// The value of each step; NaN where there is none.
     pub values: Vec<f64>,
+    /// How several steps become one. What functions compute is averaged, unless they say else.
+    pub consolidation: Aggregation,
+}
+
+impl Default for Series {
+    fn default() -> Series {
+        Series {
+            name: String::new(),
+            expression: String::new(),
+            start: 0,
+            step: 1,
+            values: Vec::new(),
+            consolidation: Aggregation::Average,
+        }
+    }
+}
+
+impl Series {
+    /// The most bytes of a name that a function makes: names of names would double with each function
+    /// around them.
+    pub const NAME_BYTES_MAX: usize = 4096;
+
+    /// Names it, and what it was made from, after the function that was applied to it.
+    pub fn rename(&mut self, name: String) {
+        self.name = bounded(name);
+        self.expression.clone_from(&self.name);
+    }
+
+    /// Makes its steps as long as `step`, if this is a multiple of them. The last one may be made of
+    /// fewer than the others.
+    pub fn consolidate(&mut self, step: i64) {
+        let steps = usize::try_from(step / self.step).unwrap_or(usize::MAX);
+        if steps > 1 {
+            let rows = self.values.chunks(steps);
+            self.values = rows.map(|row| self.consolidation.of(row)).collect();
+            self.step = step;
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn kept_bytes(&self) -> usize {
+        let values = self.values.capacity() * size_of::<f64>();
+        size_of::<Series>() + self.name.capacity() + self.expression.capacity() + values
+    }
+}
+
+/// `name`, cut to the most bytes that a name may have.
+pub fn bounded(mut name: String) -> String {
+    if name.len() > Series::NAME_BYTES_MAX {
+        name.truncate(name.floor_char_boundary(Series::NAME_BYTES_MAX));
+        name.push('…');
+    }
+    name
 }

@@ -1,1 +1,174 @@
 //! The functions of the language: one table.
+//!
+//! What they are called, take, compute and name their results is Graphite's, as of graphite-web 1.1.8.
+//! A value that is missing is NaN here.
+
+mod alias;
+mod combine;
+mod filter;
+mod transform;
+
+use std::fmt;
+
+use super::arguments::{Arguments, Kind, Literal, Parameter};
+use super::series::Series;
+use super::target::Expression;
+use super::window::Window;
+
+/// A function of the language.
+pub struct Function {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is called as well.
+    pub alias: Option<&'static str>,
+    /// Under which heading it is offered.
+    pub group: &'static str,
+    /// What it does, in a sentence.
+    pub description: &'static str,
+    /// What it takes, in order.
+    pub parameters: &'static [Parameter],
+    /// What it does.
+    pub operation: Operation,
+    /// The window over which its inputs are read, from that of the call and the step of its first
+    /// input. `None` if there is no such window.
+    pub window: fn(&Window, &Arguments, i64) -> Option<Window>,
+    /// The step of its result, if it is not that of its inputs.
+    pub step: Option<fn(&Window, &Arguments) -> i64>,
+}
+
+/// What a function does. Those of the first kinds take the series of their inputs one after the other.
+pub enum Operation {
+    /// Changes each series of the first input, or drops it if `false` is returned. The series of the
+    /// further inputs are in [`Context::others`]. The steps of a series may change.
+    Each(fn(&mut Series, &Context) -> Result<bool, String>),
+    /// Passes the first so many series of the first input on, and needs no more.
+    First(fn(&Arguments) -> usize),
+    /// Gathers the series of all inputs, one input after the other, and returns others when it has all.
+    Gather(fn(&Arguments) -> Box<dyn Gather>),
+    /// Takes the series of each input at once.
+    All(fn(Vec<Vec<Series>>, &Context) -> Result<Vec<Series>, String>),
+    /// Makes a series out of nothing.
+    Make(fn(&Context) -> Series),
+}
+
+/// What a function may look at besides the series.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'call> {
+    /// Its arguments.
+    pub arguments: &'call Arguments,
+    /// The window of the call: not that over which its inputs are read.
+    pub window: &'call Window,
+    /// The series of its second input and of those after it, for a function of each series.
+    pub others: &'call [Vec<Series>],
+    /// How much more than its inputs the result of a function of all series may take. It fails rather
+    /// than make more.
+    pub room_bytes: usize,
+}
+
+/// Series, gathered one after the other.
+pub trait Gather: fmt::Debug {
+    /// Adds a series. `step` is a multiple of the steps of all that are added.
+    fn add(&mut self, series: Series, step: i64);
+
+    /// The next series of the result, after all are added; then no more may be added.
+    fn next(&mut self) -> Option<Series>;
+
+    /// Bytes of memory that it takes.
+    fn kept_bytes(&self) -> usize;
+}
+
+/// The function of this name.
+pub fn find(name: &str) -> Option<&'static Function> {
+    let is_called = |function: &&&Function| function.name == name || function.alias == Some(name);
+    let tables = [
+        transform::TABLE,
+        combine::TABLE,
+        filter::TABLE,
+        alias::TABLE,
+    ];
+    tables
+        .iter()
+        .find_map(|table| table.iter().find(|function| is_called(&function)))
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+impl Function {
+    /// A function that does nothing else than its operation.
+    const fn new(
+        name: &'static str,
+        group: &'static str,
+        operation: Operation,
+        parameters: &'static [Parameter],
+        description: &'static str,
+    ) -> Function {
+        Function {
+            name,
+            alias: None,
+            group,
+            description,
+            parameters,
+            operation,
+            window: |window, _, _| Some(window.clone()),
+            step: None,
+        }
+    }
+}
+
+/// The series that nearly all functions take first.
+const SERIES: Parameter = required("seriesList", Kind::Series);
+
+/// A parameter that a call must give.
+const fn required(name: &'static str, kind: Kind) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        is_required: true,
+        is_multiple: false,
+        default: Literal::None,
+    }
+}
+
+/// A parameter that a call may leave out.
+const fn optional(name: &'static str, kind: Kind, default: Literal<'static>) -> Parameter {
+    Parameter {
+        is_required: false,
+        default,
+        ..required(name, kind)
+    }
+}
+
+/// A parameter that takes all arguments that are left.
+const fn multiple(parameter: Parameter) -> Parameter {
+    Parameter {
+        is_multiple: true,
+        ..parameter
+    }
+}
+
+impl Expression {
+    /// The step of its series, should there be any, over this window.
+    pub fn step(&self, window: &Window) -> i64 {
+        let Expression::Call(call) = self else {
+            return window.step;
+        };
+        if let Some(step) = call.function.step {
+            return step(window, &call.arguments);
+        }
+        let steps = call.inputs.iter().map(|input| input.step(window));
+        steps.reduce(common_step).unwrap_or(window.step)
+    }
+}
+
+/// The least common multiple of two steps, or the greatest step if that is beyond it.
+pub fn common_step(left: i64, right: i64) -> i64 {
+    let (mut divisor, mut rest) = (left, right);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    (left / divisor).checked_mul(right).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,151 @@
+//! How many values become one.
+
+/// How many values become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aggregation {
+    /// The mean.
+    #[default]
+    Average,
+    /// The mean, where no value counts as zero.
+    AverageZero,
+    /// The middle one, or the mean of the two in the middle.
+    Median,
+    /// The sum.
+    Sum,
+    /// The least.
+    Minimum,
+    /// The greatest.
+    Maximum,
+    /// The first less the others.
+    Difference,
+    /// The standard deviation.
+    Deviation,
+    /// How many values there are.
+    Count,
+    /// The greatest less the least.
+    Range,
+    /// The product; no value if one is missing.
+    Product,
+    /// The last.
+    Last,
+    /// The first.
+    First,
+}
+
+use Aggregation::*;
+
+/// Values, aggregated as far as they came. Takes the same memory however many they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    value: f64,
+    /// The greatest, of a range.
+    greatest: f64,
+    /// How many values there are.
+    count: u32,
+}
+
+impl Aggregation {
+    /// Those that functions take, by Graphite's names.
+    pub const NAMES: [(&str, Aggregation); 16] = [
+        ("average", Average),
+        ("avg", Average),
+        ("avg_zero", AverageZero),
+        ("count", Count),
+        ("current", Last),
+        ("diff", Difference),
+        ("last", Last),
+        ("max", Maximum),
+        ("median", Median),
+        ("min", Minimum),
+        ("multiply", Product),
+        ("range", Range),
+        ("rangeOf", Range),
+        ("stddev", Deviation),
+        ("sum", Sum),
+        ("total", Sum),
+    ];
+
+    /// Those that `consolidateBy` takes, by Graphite's names.
+    pub const CONSOLIDATIONS: [(&str, Aggregation); 8] = [
+        ("average", Average),
+        ("avg", Average),
+        ("avg_zero", AverageZero),
+        ("first", First),
+        ("last", Last),
+        ("max", Maximum),
+        ("min", Minimum),
+        ("sum", Sum),
+    ];
+
+    /// Whether a tally is not enough, since all values are needed at once.
+    pub fn needs_all(self) -> bool {
+        matches!(self, Median | Deviation)
+    }
+
+    /// Adds a value, which is not NaN. No tally holds what needs all values.
+    #[inline]
+    pub fn add(self, tally: &mut Tally, value: f64) {
+        let is_first = tally.count == 0;
+        tally.count = tally.count.saturating_add(1);
+        match self {
+            Average | AverageZero | Sum => tally.value += value,
+            Difference if is_first => tally.value = value,
+            Difference => tally.value -= value,
+            Product if is_first => tally.value = value,
+            Product => tally.value *= value,
+            Minimum if is_first || value < tally.value => tally.value = value,
+            Maximum if is_first || value > tally.value => tally.value = value,
+            Last => tally.value = value,
+            First if is_first => tally.value = value,
+            Range if is_first => (tally.value, tally.greatest) = (value, value),
+            Range if value < tally.value => tally.value = value,
+            Range if value > tally.greatest => tally.greatest = value,
+            Range | Minimum | Maximum | First | Count | Median | Deviation => {}
+        }
+    }
+
+    /// What was added to a tally, as one value. `total` counts those that were missing too. NaN if
+    /// there is none.
+    #[inline]
+    pub fn result(self, tally: &Tally, total: usize) -> f64 {
+        let count = tally.count as usize;
+        match self {
+            _ if count == 0 => f64::NAN,
+            Average => tally.value / count as f64,
+            AverageZero => tally.value / total as f64,
+            Count => count as f64,
+            Range => tally.greatest - tally.value,
+            Product if count < total => f64::NAN,
+            _ => tally.value,
+        }
+    }
+
+    /// All `values`, some of which may be missing, as one; NaN if all are missing.
+    pub fn of(self, values: &[f64]) -> f64 {
+        let present = values.iter().copied().filter(|value| !value.is_nan());
+        match self {
+            Median => median(present.collect()),
+            Deviation => deviation(&present.collect::<Vec<f64>>()),
+            _ => {
+                let mut tally = Tally::default();
+                present.for_each(|value| self.add(&mut tally, value));
+                self.result(&tally, values.len())
+            }
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    match (values.len() / 2, values.len() % 2) {
+        (0, 0) => f64::NAN,
+        (middle, 0) => (values[middle - 1] + values[middle]) / 2.0,
+        (middle, _) => values[middle],
+    }
+}
+
+fn deviation(values: &[f64]) -> f64 {
+    let mean = Average.of(values);
+    let squares = values.iter().map(|value| (value - mean) * (value - mean));
+    (squares.sum::<f64>() / values.len() as f64).sqrt()
+}

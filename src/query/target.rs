@@ -1,0 +1,470 @@
+//! Targets: what a query asks for, in Graphite's language.
+//!
+//! A target is a path of series (`palm.*.cpu`), or a call of a function (`sum(palm.*.cpu)`); with `|`
+//! the left side is the first argument of the call on the right (`palm.*.cpu | sum()`). Other
+//! arguments are numbers, text in quotes, `true`, `false`, `none` and `inf`, and come last if they
+//! are named (`total=100`).
+
+use super::arguments::{self, Arguments, Given, Literal};
+use super::functions::{self, Function};
+
+/// What a target asks for.
+#[derive(Debug)]
+pub enum Expression {
+    /// Series by their keys.
+    Path {
+        /// The pattern, as a series from it is said to be made from.
+        text: String,
+    },
+    /// What a function makes.
+    Call(Call),
+}
+
+/// A call of a function.
+#[derive(Debug)]
+pub struct Call {
+    /// The function.
+    pub function: &'static Function,
+    /// Those arguments that are series, in order.
+    pub inputs: Vec<Expression>,
+    /// The other arguments.
+    pub arguments: Arguments,
+    /// How deep calls are nested here.
+    depth: usize,
+}
+
+/// Why a target is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTarget {
+    /// What is wrong, and where, for whoever asked.
+    pub message: String,
+}
+
+/// The most bytes of a target.
+pub const TARGET_BYTES_MAX: usize = 64 << 10;
+
+/// The most calls around each other.
+pub const DEPTH_MAX: usize = 64;
+
+/// Reads a target.
+///
+/// # Errors
+///
+/// If it is too long, cannot be read, calls what is no function, or gives arguments that the function
+/// does not take. The message names what it is, and where.
+pub fn parse(text: &str) -> Result<Expression, BadTarget> {
+    if text.len() > TARGET_BYTES_MAX {
+        let message = format!("a target is longer than {TARGET_BYTES_MAX} bytes");
+        return Err(BadTarget { message });
+    }
+    let mut parser = Parser { text, at: 0 };
+    let parsed = parser.expression(0).and_then(|expression| {
+        parser.skip_space();
+        match parser.peek() {
+            None => Ok(expression),
+            Some(_) => parser.expected("the end or '|'"),
+        }
+    });
+    parsed.map_err(|wrong| BadTarget {
+        message: wrong.message(text),
+    })
+}
+
+/// The path from which a series was made first, as far as its name tells: `a.b` of `scale(a.b,2)`.
+pub fn first_path(name: &str) -> &str {
+    let mut parser = Parser { text: name, at: 0 };
+    while parser.name_before('(').is_some() {
+        parser.at += 1;
+    }
+    parser.skip_space();
+    let start = parser.at;
+    match parser.path() {
+        Some(_) => &name[start..parser.at],
+        None => name,
+    }
+}
+
+/// What is wrong, and at which byte.
+struct Wrong {
+    at: usize,
+    what: String,
+}
+
+impl Wrong {
+    /// How much of a target an error quotes.
+    const QUOTED_BYTES_MAX: usize = 200;
+
+    fn message(&self, target: &str) -> String {
+        let character = 1 + target[..self.at].chars().count();
+        let quoted = &target[..target.floor_char_boundary(Wrong::QUOTED_BYTES_MAX)];
+        let cut = if quoted.len() < target.len() {
+            "…"
+        } else {
+            ""
+        };
+        format!(
+            "{} at character {character} of target '{quoted}{cut}'",
+            self.what
+        )
+    }
+}
+
+/// Reads a text from left to right.
+struct Parser<'text> {
+    text: &'text str,
+    /// What comes next. On the boundary of a character.
+    at: usize,
+}
+
+impl<'text> Parser<'text> {
+    fn rest(&self) -> &'text str {
+        &self.text[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn skip_space(&mut self) {
+        self.at = self.text.len() - self.rest().trim_ascii_start().len();
+    }
+
+    /// Whether this comes next, after white space; if so, goes past it.
+    fn takes(&mut self, wanted: char) -> bool {
+        self.skip_space();
+        let is_next = self.peek() == Some(wanted);
+        self.at += if is_next { wanted.len_utf8() } else { 0 };
+        is_next
+    }
+
+    fn expected<Parsed>(&self, what: &str) -> Result<Parsed, Wrong> {
+        let what = match self.peek() {
+            Some(next) => format!("expected {what}, not '{next}',"),
+            None => format!("expected {what}"),
+        };
+        Err(Wrong { at: self.at, what })
+    }
+
+    /// A name, if this follows; stands before that then. Otherwise does not move.
+    fn name_before(&mut self, wanted: char) -> Option<&'text str> {
+        let start = self.at;
+        self.skip_space();
+        let rest = self.rest();
+        let is_other = |next: char| !next.is_ascii_alphanumeric() && next != '_';
+        let name = &rest[..rest.find(is_other).unwrap_or(rest.len())];
+        self.at += name.len();
+        self.skip_space();
+        if self.peek() == Some(wanted) && !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() {
+            return Some(name);
+        }
+        self.at = start;
+        None
+    }
+
+    /// A path or a call, and calls that it is the first argument of.
+    fn expression(&mut self, depth: usize) -> Result<Expression, Wrong> {
+        self.skip_space();
+        let mut expression = match self.name_before('(') {
+            Some(name) => self.call(name, None, depth)?,
+            None => match self.path() {
+                Some(text) => Expression::Path { text },
+                None => return self.expected("a path or a function"),
+            },
+        };
+        while self.takes('|') {
+            let Some(name) = self.name_before('(') else {
+                return self.expected("a function");
+            };
+            expression = self.call(name, Some(expression), depth)?;
+        }
+        Ok(expression)
+    }
+
+    /// The call of a function whose name is before the parenthesis that is next.
+    fn call(
+        &mut self,
+        name: &str,
+        piped: Option<Expression>,
+        depth: usize,
+    ) -> Result<Expression, Wrong> {
+        let start = self.text[..self.at].trim_ascii_end().len() - name.len();
+        let wrong = |what| Wrong { at: start, what };
+        let unknown = || wrong(format!("unknown function '{name}'"));
+        let function = functions::find(name).ok_or_else(unknown)?;
+        let too_deep = || wrong(format!("more than {DEPTH_MAX} nested calls"));
+        if depth >= DEPTH_MAX {
+            return Err(too_deep());
+        }
+        let piped = piped.map(|piped| (start, None, Given::Series(piped)));
+        let (places, given) = self.arguments(piped, depth + 1)?;
+        let (inputs, arguments) =
+            arguments::check(function.parameters, given).map_err(|(which, what)| Wrong {
+                at: which.map_or(start, |which| places[which]),
+                what: format!("{name}: {what},"),
+            })?;
+        let depth = 1 + inputs.iter().map(Expression::depth).max().unwrap_or(0);
+        if depth > DEPTH_MAX {
+            return Err(too_deep());
+        }
+        Ok(Expression::Call(Call {
+            function,
+            inputs,
+            arguments,
+            depth,
+        }))
+    }
+
+    /// What is between parentheses, after what is piped: where each argument begins, its name if it has
+    /// one, and the argument.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn arguments(
+        &mut self,
+        piped: Option<(usize, Option<&'text str>, Given<'text>)>,
+        depth: usize,
+    ) -> Result<(Vec<usize>, Vec<(Option<&'text str>, Given<'text>)>), Wrong> {
+        let (mut places, mut given) = (Vec::new(), Vec::new());
+        if let Some((place, name, argument)) = piped {
+            places.push(place);
+            given.push((name, argument));
+        }
+        self.at += 1;
+        if self.takes(')') {
+            return Ok((places, given));
+        }
+        let mut any_name = false;
+        loop {
+            self.skip_space();
+            places.push(self.at);
+            let name = self.name_before('=');
+            match name {
+                Some(_) => self.at += 1,
+                None if any_name => return self.expected("an argument with a name"),
+                None => {}
+            }
+            any_name |= name.is_some();
+            given.push((name, self.argument(depth)?));
+            if self.takes(')') {
+                return Ok((places, given));
+            }
+            if !self.takes(',') {
+                return self.expected("',' or ')'");
+            }
+        }
+    }
+
+    fn argument(&mut self, depth: usize) -> Result<Given<'text>, Wrong> {
+        self.skip_space();
+        let start = self.at;
+        if let Some(quote @ ('"' | '\'')) = self.peek() {
+            let text = self.quoted(quote)?;
+            return Ok(Given::Literal(Literal::Text(text)));
+        }
+        if self.name_before('(').is_none() && self.path().is_some() {
+            let word = &self.text[start..self.at];
+            self.skip_space();
+            if let (Some(literal), Some(',' | ')')) = (literal(word), self.peek()) {
+                return Ok(Given::Literal(literal));
+            }
+        }
+        self.at = start;
+        self.expression(depth).map(Given::Series)
+    }
+
+    /// What is between quotes, as it is written: a backslash keeps the next character from ending it,
+    /// and two quotes do not end it either.
+    fn quoted(&mut self, quote: char) -> Result<&'text str, Wrong> {
+        let start = self.at + 1;
+        let mut characters = self.text[start..].char_indices().peekable();
+        while let Some((at, next)) = characters.next() {
+            let is_quote = next == quote;
+            let doubled = |(_, after): &(usize, char)| is_quote && *after == quote;
+            if next == '\\' || characters.next_if(doubled).is_some() {
+                if next == '\\' {
+                    characters.next();
+                }
+            } else if is_quote {
+                self.at = start + at + 1;
+                return Ok(&self.text[start..start + at]);
+            }
+        }
+        let what = "text without a closing quote".into();
+        Err(Wrong { at: self.at, what })
+    }
+
+    /// The path that comes next, without its escapes. Within braces it may have commas. `None` if none
+    /// comes next; does not move then.
+    fn path(&mut self) -> Option<String> {
+        let mut path = String::new();
+        let mut is_in_braces = false;
+        let mut characters = self.rest().char_indices();
+        let length = loop {
+            let Some((at, next)) = characters.next() else {
+                break self.rest().len();
+            };
+            match next {
+                '\\' => match characters.next() {
+                    Some((
+                        _,
+                        escaped @ '('..=')'
+                        | escaped @ ('{' | '}' | ',' | '.' | '\'' | '"' | '\\' | '|' | '='),
+                    )) => {
+                        path.push(escaped);
+                        continue;
+                    }
+                    _ => break at,
+                },
+                '{' => is_in_braces = true,
+                '}' => is_in_braces = false,
+                ',' if is_in_braces => {}
+                '(' | ')' | ',' | '\'' | '"' | '|' => break at,
+                next if next.is_whitespace() || next.is_control() => break at,
+                _ => {}
+            }
+            path.push(next);
+        };
+        self.at += length;
+        (!path.is_empty()).then_some(path)
+    }
+}
+
+impl Expression {
+    /// How deep calls are nested in it.
+    fn depth(&self) -> usize {
+        match self {
+            Expression::Path { .. } => 0,
+            Expression::Call(call) => call.depth,
+        }
+    }
+}
+
+/// The constant that a word is; `None` if it is a path.
+fn literal(word: &str) -> Option<Literal<'static>> {
+    let constants = [
+        ("true", Literal::Flag(true)),
+        ("false", Literal::Flag(false)),
+        ("none", Literal::None),
+        ("inf", Literal::Number(f64::INFINITY)),
+    ];
+    let is_word = |(constant, _): &&(&str, _)| word.eq_ignore_ascii_case(constant);
+    if let Some((_, literal)) = constants.iter().find(is_word) {
+        return Some(*literal);
+    }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = word.split_once(['e', 'E']).unwrap_or((word, "0"));
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let is_number =
+        digits(whole) && digits(fraction) && digits(exponent.strip_prefix('-').unwrap_or(exponent));
+    if !is_number {
+        return None;
+    }
+    match word.parse() {
+        Ok(integer) => Some(Literal::Integer(integer)),
+        Err(_) => crate::protocol::float::parse(word.as_bytes()).map(Literal::Number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a target is read as, in one way of writing.
+    fn read(text: &str) -> String {
+        match parse(text) {
+            Ok(expression) => shown(&expression),
+            Err(BadTarget { message }) => message,
+        }
+    }
+
+    fn shown(expression: &Expression) -> String {
+        match expression {
+            Expression::Path { text } => text.clone(),
+            Expression::Call(call) => {
+                let inputs: Vec<String> = call.inputs.iter().map(shown).collect();
+                format!(
+                    "{:?}({}; {:?})",
+                    call.function,
+                    inputs.join(", "),
+                    call.arguments
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_a_call_of_functions() {
+        for (target, expected) in [
+            ("a.b", "a.b"),
+            (" a.{b,c}.*.[0-9]-x?;t=1 ", "a.{b,c}.*.[0-9]-x?;t=1"),
+            ("a\\,b\\.c", "a,b.c"),
+            ("5", "5"),
+            (
+                "sum( a , b.{c,d} )",
+                "sumSeries(a, b.{c,d}; Arguments([Series, Series]))",
+            ),
+            ("a|scale(2)", "scale(a; Arguments([Series, Number(2.0)]))"),
+            (
+                "a | scale( factor = -2.5e1 )",
+                "scale(a; Arguments([Series, Number(-25.0)]))",
+            ),
+            (
+                "sum(a|absolute(),b)",
+                "sumSeries(absolute(a; Arguments([Series])), b; Arguments([Series, Series]))",
+            ),
+            (
+                "alias(a,'it\\'s')",
+                "alias(a; Arguments([Series, Text(\"it\\\\'s\")]))",
+            ),
+            (
+                "alias(a,\"x, (y)\")",
+                "alias(a; Arguments([Series, Text(\"x, (y)\")]))",
+            ),
+            (
+                "scale(1,2)",
+                "scale: 'seriesList' must be a path or a call, at character 7 of target 'scale(1,2)'",
+            ),
+            (
+                "sum(foo(a))",
+                "unknown function 'foo' at character 5 of target 'sum(foo(a))'",
+            ),
+            (
+                "alias(é,b)",
+                "alias: 'newName' must be text in quotes, at character 9 of target 'alias(é,b)'",
+            ),
+            (
+                "scale(a)",
+                "scale: 'factor' is missing, at character 1 of target 'scale(a)'",
+            ),
+            (
+                "scale(a,1,2)",
+                "scale: at most 2 arguments are taken, at character 11 of target 'scale(a,1,2)'",
+            ),
+            (
+                "scale(a,1,factor=2)",
+                "scale: 'factor' is given twice, at character 11 of target 'scale(a,1,factor=2)'",
+            ),
+            (
+                "scale(a,by=2)",
+                "scale: no argument is called 'by', at character 9 of target 'scale(a,by=2)'",
+            ),
+            (
+                "scale(a",
+                "expected ',' or ')' at character 8 of target 'scale(a'",
+            ),
+            (
+                "a b",
+                "expected the end or '|', not 'b', at character 3 of target 'a b'",
+            ),
+            (
+                "",
+                "expected a path or a function at character 1 of target ''",
+            ),
+            (
+                "alias(a,'b",
+                "text without a closing quote at character 9 of target 'alias(a,'b'",
+            ),
+        ] {
+            assert_eq!(read(target), expected, "{target}");
+        }
+    }
+}
