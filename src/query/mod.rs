@@ -5,7 +5,7 @@ pub mod arguments;
 pub mod functions;
 pub mod interval;
 mod number;
-mod pattern;
+pub mod pattern;
 pub mod series;
 pub mod target;
 mod time;

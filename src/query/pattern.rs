@@ -1,6 +1,473 @@
-//! Which keys a pattern stands for.
+//! Which keys a pattern stands for, as graphite-web 1.1.8 has it: `graphite/finders/standard.py`,
+//! over Python's `fnmatch`.
 
-/// A pattern of keys, whose nodes dots separate. `*` stands for any characters of a node, `?` for one,
-/// `[a-z]` for one of these, `{a,b}` for either text.
+use memchr::memchr2;
+
+/// The most nodes that a pattern may have: the positions in it are the bits of a word.
+const MOST_NODES: usize = 63;
+
+/// What the alternatives of one pattern may take in bytes, with those from which they are made.
+const ALTERNATIVES_LIMIT_BYTES: usize = 1 << 20;
+
+/// Characters and wildcards of all alternatives that have wildcards: each may have to be compared
+/// with each character of a node.
+const WILDCARDS_LIMIT: usize = 4_096;
+
+/// A pattern of keys, whose nodes dots separate.
+///
+/// In one node, `*` stands for any characters, `?` for one, `[a-z]` for one of these, `[!a-z]` for one
+/// of the others, and `{a,b}` for either text, which may have wildcards and braces. A node `**` stands
+/// for any nodes or none; at the end of a pattern for one at least. A bracket or brace without its
+/// other half stands for itself. Backslashes are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {}
+pub struct Pattern {
+    nodes: Vec<Node>,
+    /// The positions of those that are `**`. None comes last.
+    any_nodes: u64,
+}
+
+/// Where in a pattern a key may be after some of its nodes: a bit for each position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions(u64);
+
+/// What one node may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    /// Alternatives without wildcards, sorted.
+    texts: Vec<String>,
+    /// Those with wildcards.
+    wildcards: Vec<Vec<Token>>,
+}
+
+/// What stands for a character of a node, or for several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Character(char),
+    /// Any character.
+    AnyOne,
+    /// A character of these ranges, both ends included; or, if it is negated, any other.
+    OneOf {
+        is_negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+    /// Any characters, or none.
+    Any,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// If it has more nodes or stands for more alternatives than it may: a sentence that says so.
+    pub fn parse(text: &str) -> Result<Pattern, String> {
+        let text = text.replace('\\', "");
+        let mut budget = Budget {
+            bytes: ALTERNATIVES_LIMIT_BYTES,
+            wildcards: WILDCARDS_LIMIT,
+        };
+        let mut nodes = Vec::new();
+        let mut any_nodes = 0;
+        let mut rest = Some(&*text);
+        while let Some(node) = next_node(&mut rest) {
+            if nodes.len() == MOST_NODES {
+                return Err(format!("a pattern has more than {MOST_NODES} nodes"));
+            }
+            if node == "**" {
+                any_nodes |= 1 << nodes.len();
+                rest = rest.or(Some("*"));
+            }
+            nodes.push(Node::parse(node, &mut budget)?);
+        }
+        Ok(Pattern { nodes, any_nodes })
+    }
+
+    /// Whether it stands for this key.
+    pub fn matches(&self, key: &str) -> bool {
+        let mut positions = self.start();
+        let mut rest = Some(key);
+        while let Some(node) = next_node(&mut rest) {
+            positions = self.advance(positions, node);
+            if positions.is_nowhere() {
+                return false;
+            }
+        }
+        self.is_end(positions)
+    }
+
+    /// The positions before the first node of a key.
+    pub fn start(&self) -> Positions {
+        self.skip_any_nodes(1)
+    }
+
+    /// The positions after the next node of a key.
+    ///
+    /// It takes time by the length of the node, times that of the alternatives with wildcards.
+    pub fn advance(&self, positions: Positions, node: &str) -> Positions {
+        let mut left = positions.0;
+        let mut after = 0;
+        while let Some(known) = self.nodes.get(left.trailing_zeros() as usize) {
+            let position = left & left.wrapping_neg();
+            left -= position;
+            if known.is(node) {
+                after |= position << 1 | position & self.any_nodes;
+            }
+        }
+        self.skip_any_nodes(after)
+    }
+
+    /// Whether the nodes so far are what the pattern stands for.
+    pub fn is_end(&self, positions: Positions) -> bool {
+        positions.0 >> self.nodes.len() != 0
+    }
+
+    /// These positions, and those past each `**` that they reach.
+    fn skip_any_nodes(&self, mut positions: u64) -> Positions {
+        loop {
+            let before = positions;
+            positions |= (positions & self.any_nodes) << 1;
+            if positions == before {
+                return Positions(positions);
+            }
+        }
+    }
+}
+
+impl Positions {
+    /// Whether no further nodes can make the key one that the pattern stands for, beside what the
+    /// nodes so far are.
+    pub fn is_nowhere(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Takes the next node of a key or a pattern, whose tags, from the first `;` on, belong to its last
+/// node.
+pub fn next_node<'text>(rest: &mut Option<&'text str>) -> Option<&'text str> {
+    let text = rest.take()?;
+    let end = memchr2(b'.', b';', text.as_bytes());
+    let after = end.and_then(|end| text[end..].strip_prefix('.'));
+    *rest = after;
+    Some(after.map_or(text, |after| &text[..text.len() - after.len() - 1]))
+}
+
+/// How much more the alternatives of a pattern may be.
+struct Budget {
+    bytes: usize,
+    wildcards: usize,
+}
+
+impl Node {
+    fn parse(text: &str, budget: &mut Budget) -> Result<Node, String> {
+        let (mut texts, mut wildcards) = (Vec::new(), Vec::new());
+        let mut unexpanded = vec![text.to_string()];
+        while let Some(text) = unexpanded.pop() {
+            if let Some((start, end)) = innermost_braces(&text) {
+                for alternative in text[start + 1..end].split(',') {
+                    let text = [&text[..start], alternative, &text[end + 1..]].concat();
+                    take(&mut budget.bytes, size_of::<String>() + text.len())?;
+                    unexpanded.push(text);
+                }
+            } else if text.contains(['*', '?', '[']) {
+                let tokens = tokens_of(&text);
+                take(&mut budget.wildcards, tokens.len())?;
+                wildcards.push(tokens);
+            } else {
+                texts.push(text);
+            }
+        }
+        texts.sort_unstable();
+        Ok(Node { texts, wildcards })
+    }
+
+    fn is(&self, node: &str) -> bool {
+        let is_text = |text: &String| (**text).cmp(node);
+        self.texts.binary_search_by(is_text).is_ok()
+            || self.wildcards.iter().any(|tokens| is_match(tokens, node))
+    }
+}
+
+fn take(budget: &mut usize, count: usize) -> Result<(), String> {
+    *budget = budget
+        .checked_sub(count)
+        .ok_or("a pattern has too many alternatives")?;
+    Ok(())
+}
+
+/// Where the first braces that have none inside open and close.
+fn innermost_braces(text: &str) -> Option<(usize, usize)> {
+    let mut start = None;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => start = Some(at),
+            b'}' if start.is_some() => return start.map(|start| (start, at)),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn tokens_of(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        tokens.push(match character {
+            '*' if tokens.last() == Some(&Token::Any) => continue,
+            '*' => Token::Any,
+            '?' => Token::AnyOne,
+            '[' => match split_brackets(characters.as_str()) {
+                Some((inside, after)) => {
+                    characters = after.chars();
+                    one_of(inside)
+                }
+                None => Token::Character('['),
+            },
+            character => Token::Character(character),
+        });
+    }
+    tokens
+}
+
+/// Splits a text at the bracket that closes: the first one, but for one that comes first inside.
+fn split_brackets(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('!').unwrap_or(text);
+    let skipped = text.len() - inside.len() + usize::from(inside.starts_with(']'));
+    let end = skipped + text[skipped..].find(']')?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+/// What stands between brackets: characters, and ranges of them. A range that ends before it begins
+/// has no characters.
+fn one_of(inside: &str) -> Token {
+    let is_negated = inside.starts_with('!');
+    let mut characters = inside[usize::from(is_negated)..].chars();
+    let mut ranges = Vec::new();
+    while let Some(first) = characters.next() {
+        let mut after = characters.clone();
+        let last = match (after.next(), after.next()) {
+            (Some('-'), Some(last)) => {
+                characters = after;
+                last
+            }
+            _ => first,
+        };
+        ranges.push((first, last));
+    }
+    Token::OneOf { is_negated, ranges }
+}
+
+impl Token {
+    fn is(&self, character: char) -> bool {
+        match self {
+            Token::Character(this) => *this == character,
+            Token::AnyOne | Token::Any => true,
+            Token::OneOf { is_negated, ranges } => {
+                let is_inside =
+                    |&(first, last): &(char, char)| first <= character && character <= last;
+                ranges.iter().any(is_inside) != *is_negated
+            }
+        }
+    }
+}
+
+/// Whether the tokens stand for all of the text. Only the last `*` so far ever has to take more: what
+/// comes before it has been found as early as it can be.
+fn is_match(tokens: &[Token], text: &str) -> bool {
+    let mut rest = text.chars();
+    let mut at = 0;
+    // Past the last `*`, and where in the text what follows it was last looked for.
+    let mut retry = None;
+    loop {
+        let mut after = rest.clone();
+        match (tokens.get(at), after.next()) {
+            (Some(Token::Any), _) => {
+                at += 1;
+                if at == tokens.len() {
+                    return true;
+                }
+                retry = Some((at, rest.clone()));
+            }
+            (None, None) => return true,
+            // The rest of the text is too short, and even shorter if more of it is taken.
+            (Some(_), None) => return false,
+            (Some(token), Some(character)) if token.is(character) => {
+                rest = after;
+                at += 1;
+            }
+            _ => {
+                let Some((after_any, from)) = &mut retry else {
+                    return false;
+                };
+                from.next();
+                (at, rest) = (*after_any, from.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matches(pattern: &str, key: &str) -> bool {
+        Pattern::parse(pattern).expect("a pattern").matches(key)
+    }
+
+    /// Whether a variant without braces stands for a node, as anyone would write it who need not
+    /// care how long it takes.
+    fn naive_is_match(pattern: &[char], text: &[char]) -> bool {
+        let Some((&first, after)) = pattern.split_first() else {
+            return text.is_empty();
+        };
+        if first == '*' {
+            return (0..=text.len()).any(|taken| naive_is_match(after, &text[taken..]));
+        }
+        let Some((&character, text)) = text.split_first() else {
+            return false;
+        };
+        let skipped = 1 + usize::from(after.first() == Some(&'!'));
+        let (is_one, after) = match (
+            first,
+            after.iter().skip(skipped).position(|&one| one == ']'),
+        ) {
+            ('[', Some(at)) => (
+                naive_is_one_of(&after[..skipped + at], character),
+                &after[skipped + at + 1..],
+            ),
+            _ => (first == '?' || first == character, after),
+        };
+        is_one && naive_is_match(after, text)
+    }
+
+    /// Whether a character is between brackets, or, after a `!`, is not.
+    fn naive_is_one_of(inside: &[char], character: char) -> bool {
+        let is_inside = |inside: &[char]| {
+            let mut at = 0;
+            let mut is_inside = false;
+            while at < inside.len() {
+                let is_range = inside.get(at + 1) == Some(&'-') && at + 2 < inside.len();
+                let end = if is_range { at + 2 } else { at };
+                is_inside |= (inside[at]..=inside[end]).contains(&character);
+                at = end + 1;
+            }
+            is_inside
+        };
+        match inside {
+            ['!', others @ ..] => !is_inside(others),
+            _ => is_inside(inside),
+        }
+    }
+
+    fn naive_alternatives(text: &str) -> Vec<String> {
+        let Some(end) = text
+            .match_indices('}')
+            .map(|(at, _)| at)
+            .find(|&at| text[..at].contains('{'))
+        else {
+            return vec![text.into()];
+        };
+        let start = text[..end].rfind('{').expect("it is there");
+        let inside = text[start + 1..end].split(',');
+        inside
+            .flat_map(|one| {
+                naive_alternatives(&format!("{}{one}{}", &text[..start], &text[end + 1..]))
+            })
+            .collect()
+    }
+
+    /// Whether nodes of a pattern stand for nodes of a key.
+    fn naive_matches(pattern: &[&str], nodes: &[&str]) -> bool {
+        match pattern {
+            [] => nodes.is_empty(),
+            ["**"] => !nodes.is_empty(),
+            ["**", after @ ..] => (0..=nodes.len()).any(|at| naive_matches(after, &nodes[at..])),
+            [first, after @ ..] => nodes.split_first().is_some_and(|(node, nodes)| {
+                let node: Vec<char> = node.chars().collect();
+                naive_alternatives(first)
+                    .iter()
+                    .any(|one| naive_is_match(&one.chars().collect::<Vec<char>>(), &node))
+                    && naive_matches(after, nodes)
+            }),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matches_what_a_naive_matcher_does(pattern in r"([ab?*.\[\]!\-{},é^]|\*\*){0,10}", keys in proptest::collection::vec(r"[ab.\-\]é^!]{0,8}", 20)) {
+            let parsed = Pattern::parse(&pattern).expect("a pattern");
+            for key in keys {
+                let nodes: Vec<&str> = key.split('.').collect();
+                let expected = naive_matches(&pattern.split('.').collect::<Vec<_>>(), &nodes);
+                prop_assert_eq!(parsed.matches(&key), expected, "{} {}", pattern, key);
+            }
+        }
+
+        #[test]
+        fn takes_any_text(pattern in r"\PC{0,40}|[\[\]{},!*.;a-]{0,200}", key in r"\PC{0,40}|[a.;]{0,200}") {
+            if let Ok(pattern) = Pattern::parse(&pattern) {
+                pattern.matches(&key);
+            }
+        }
+    }
+
+    /// `a pattern, a tab, and the names for which it stands`, as graphite-web 1.1.8 has it.
+    const TABLE: &str = include_str!("../../tests/graphite/patterns.tsv");
+
+    #[test]
+    fn matches_what_graphite_does() {
+        let mut lines = TABLE.lines().map(|line| line.split('\t'));
+        let keys: Vec<&str> = lines.next().expect("a line of keys").collect();
+        let mut count = 0;
+        for mut line in lines {
+            let pattern = line.next().expect("a pattern");
+            let parsed = Pattern::parse(pattern).expect("a pattern");
+            let matched = keys.iter().filter(|key| parsed.matches(key));
+            assert!(matched.copied().eq(line), "{pattern}");
+            count += 1;
+        }
+        assert!(count > 1_000, "{count} patterns");
+    }
+
+    #[test]
+    fn tags_belong_to_the_last_node() {
+        for (pattern, key, expected) in [
+            ("a.*", "a.b;host=x.y", true),
+            ("a.*.*", "a.b;host=x.y", false),
+            ("a.b;host=x.y", "a.b;host=x.y", true),
+            ("a.b*;host=*.y", "a.bc;host=x.y", true),
+            ("a.b", "a.b;host=x.y", false),
+            ("**", ";", true),
+        ] {
+            assert_eq!(matches(pattern, key), expected, "{pattern} {key}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let nodes = |count: usize| vec!["a"; count].join(".");
+        assert!(matches(&nodes(63), &nodes(63)));
+        assert!(!matches(&nodes(63), &nodes(64)));
+        assert!(Pattern::parse(&nodes(64)).is_err());
+        assert!(matches(&format!("{}**", "**.".repeat(61)), &nodes(1_000)));
+        assert!(Pattern::parse(&"**.".repeat(64)).is_err());
+        assert!(matches(&"?".repeat(4_096), &"a".repeat(4_096)));
+        assert!(Pattern::parse(&"?".repeat(4_097)).is_err());
+        let hosts: Vec<String> = (0..5_000).map(|host| format!("host{host}")).collect();
+        let hosts = format!("dc1.{{{}}}.cpu", hosts.join(","));
+        assert!(matches(&hosts, "dc1.host4711.cpu") && !matches(&hosts, "dc1.host5000.cpu"));
+        for many in [
+            "{a,b}".repeat(64),
+            "{a}".repeat(20_000),
+            "{".to_string() + &",".repeat(1 << 20) + "}",
+        ] {
+            assert!(Pattern::parse(&many).is_err());
+        }
+        let nested = ["{".repeat(2_000), "}".repeat(2_000)].concat();
+        assert!(Pattern::parse(&nested).is_err());
+        assert!(!matches(
+            &"*a".repeat(2_000),
+            &("a".repeat(1_999) + &"b".repeat(60_000))
+        ));
+    }
+}
