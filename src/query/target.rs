@@ -7,14 +7,17 @@
 
 use super::arguments::{self, Arguments, Given, Literal};
 use super::functions::{self, Function};
+use super::pattern::Pattern;
 
 /// What a target asks for.
 #[derive(Debug)]
 pub enum Expression {
     /// Series by their keys.
     Path {
-        /// The pattern, as a series from it is said to be made from.
+        /// What the target says, without escapes: what its series are made from, in their names.
         text: String,
+        /// What it stands for.
+        pattern: Pattern,
     },
     /// What a function makes.
     Call(Call),
@@ -164,10 +167,11 @@ impl<'text> Parser<'text> {
     /// A path or a call, and calls that it is the first argument of.
     fn expression(&mut self, depth: usize) -> Result<Expression, Wrong> {
         self.skip_space();
+        let start = self.at;
         let mut expression = match self.name_before('(') {
             Some(name) => self.call(name, None, depth)?,
             None => match self.path() {
-                Some(text) => Expression::Path { text },
+                Some(text) => Parser::series(start, text)?,
                 None => return self.expected("a path or a function"),
             },
         };
@@ -178,6 +182,14 @@ impl<'text> Parser<'text> {
             expression = self.call(name, Some(expression), depth)?;
         }
         Ok(expression)
+    }
+
+    /// The series of a path that begins at `at`.
+    fn series(at: usize, text: String) -> Result<Expression, Wrong> {
+        match Pattern::parse(&text) {
+            Ok(pattern) => Ok(Expression::Path { text, pattern }),
+            Err(what) => Err(Wrong { at, what }),
+        }
     }
 
     /// The call of a function whose name is before the parenthesis that is next.
@@ -378,7 +390,7 @@ mod tests {
 
     fn shown(expression: &Expression) -> String {
         match expression {
-            Expression::Path { text } => text.clone(),
+            Expression::Path { text, .. } => text.clone(),
             Expression::Call(call) => {
                 let inputs: Vec<String> = call.inputs.iter().map(shown).collect();
                 format!(
