@@ -105,6 +105,19 @@ pub enum TimestampUnit {
     Nanoseconds,
 }
 
+impl TimestampUnit {
+    /// How many of it are a second.
+    #[inline]
+    pub(crate) fn per_second(self) -> i64 {
+        match self {
+            TimestampUnit::Seconds => 1,
+            TimestampUnit::Milliseconds => 1_000,
+            TimestampUnit::Microseconds => 1_000_000,
+            TimestampUnit::Nanoseconds => 1_000_000_000,
+        }
+    }
+}
+
 /// What a [`Server`](crate::Server) is bound from.
 ///
 /// Each field has a default that suits a small machine; a program changes what it must and

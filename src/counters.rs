@@ -76,6 +76,15 @@ counts! {
     requests_refused,
     /// Requests of HTTP that were answered, those that were refused left out.
     requests_http,
+    /// Points that came in Graphite's protocol and were stored.
+    graphite_points,
+    /// Such points that were not stored, for lack of memory or since the disk failed. Those that were
+    /// stored, before their commit failed, count as stored too.
+    graphite_points_refused,
+    /// Such points that were dropped, since their value was not a number.
+    graphite_points_nan,
+    /// Lines in Graphite's protocol that were dropped, since they were too long or no points.
+    graphite_lines_bad,
     /// Points in the store.
     store_points,
     /// Series in the store.
@@ -225,7 +234,14 @@ mod tests {
             .collect();
         assert_eq!(
             groups,
-            ["connections", "requests", "store", "journal", "loop"]
+            [
+                "connections",
+                "requests",
+                "graphite",
+                "store",
+                "journal",
+                "loop"
+            ]
         );
         for line in text.lines() {
             let group = line.split_once('_').expect("a name").0;

@@ -1,13 +1,14 @@
 //! From a line to its reply: the only place that knows both the grammar and the store.
 
-use std::mem;
 use std::ops::ControlFlow;
+use std::slice::EscapeAscii;
 
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
+use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
 use crate::server::Admission;
-use crate::store::{Kind, PUTS_AT_ONCE, Put, Run, Snapshot, SnapshotError};
+use crate::store::{Kind, PUTS_AT_ONCE, Run, Snapshot, SnapshotError, Store};
 use crate::turn::Turn;
 
 /// How much of a wrong line is logged.
@@ -15,9 +16,6 @@ const LOGGED_BYTES: usize = 100;
 
 /// Runs of points that are formed between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
-
-/// A put of up to this length is parsed in a fraction of a microsecond.
-const ORDINARY_LINE_BYTES: usize = 256;
 
 /// The replies to as many puts as are stored at once. Worked out when this is compiled: a reply of fewer
 /// bytes would not build.
@@ -39,26 +37,21 @@ pub enum Answer {
 
 /// Executes lines in order, and appends their replies to those of a turn.
 ///
-/// Puts are held back until there are enough for one [`put_all`](crate::Store::put_all), another
-/// request comes, or the executor is dropped. Then they are stored, and only then answered.
+/// Puts are held back until there are enough to be stored at once, another request comes, or the
+/// executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
-    turn: &'turn mut Turn<'lent>,
-    /// `puts[..held]` are held back.
-    puts: [Put<'lines>; PUTS_AT_ONCE],
-    held: usize,
-    /// Lines up to this length may take the fast path: none while puts may not be executed.
+    puts: Puts<'lines, 'turn, 'lent>,
+    /// Lines up to this length may take the fast path.
     plain_line_bytes: usize,
 }
 
 impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
-        let is_open = turn.admission() == Admission::Open;
+        let puts = Puts::new(turn);
         Executor {
-            turn,
-            puts: Default::default(),
-            held: 0,
-            plain_line_bytes: if is_open { ORDINARY_LINE_BYTES } else { 0 },
+            plain_line_bytes: puts.plain_line_bytes(),
+            puts,
         }
     }
 
@@ -66,14 +59,15 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// its time.
     #[inline]
     pub fn is_done(&self) -> bool {
-        let reply_bytes = self.turn.replies.len() + self.held * response::OK.len();
-        reply_bytes >= self.turn.full_at || self.turn.allowance.time_is_up()
+        let turn = &*self.puts.turn;
+        let reply_bytes = turn.replies.len() + self.puts.count() * response::OK.len();
+        reply_bytes >= turn.full_at || turn.allowance.time_is_up()
     }
 
     /// Whether the last line was a put that may not be executed yet. It was not, the turn is used up,
     /// and the line is to come again.
     pub fn is_postponed(&self) -> bool {
-        self.turn.is_postponed
+        self.puts.turn.is_postponed
     }
 
     /// Executes a line and appends its reply, or the first piece of a long one.
@@ -82,61 +76,41 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         if line.len() <= self.plain_line_bytes
             && let Some(put) = request::plain_put(line)
         {
-            self.turn.allowance.count_line();
-            return self.hold_back(put);
+            self.puts.turn.allowance.count_line();
+            if self.puts.hold_back(put) {
+                self.store_puts();
+            }
+            return Answer::Executed;
         }
         let answer = self.execute_any(line);
         // A get, or a number of many digits, may have taken long.
-        self.turn.allowance.look_at_clock();
+        self.puts.turn.allowance.look_at_clock();
         answer
-    }
-
-    #[inline]
-    fn hold_back(&mut self, put: Put<'lines>) -> Answer {
-        self.puts[self.held] = put;
-        self.held += 1;
-        if self.held == PUTS_AT_ONCE {
-            self.store_puts();
-        }
-        Answer::Executed
     }
 
     fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
         match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
-            Ok(Request::Put(put)) => match self.turn.admission() {
-                Admission::Open => {
-                    let answer = self.hold_back(put);
-                    if line.len() > ORDINARY_LINE_BYTES {
-                        // A few of these keys may take more memory than there is room for.
-                        self.store_puts();
+            Ok(Request::Put(put)) => {
+                match self.puts.admit() {
+                    Admission::Open => {
+                        if self.puts.hold_back(put) || line.len() > ORDINARY_LINE_BYTES {
+                            self.store_puts();
+                        }
                     }
-                    answer
+                    Admission::Full => self.puts.turn.full_at = 0,
+                    Admission::Refused => self.answer_refused(1),
                 }
-                Admission::Full => {
-                    self.turn.is_postponed = true;
-                    self.turn.full_at = 0;
-                    Answer::Executed
-                }
-                Admission::Refused => {
-                    self.turn.counts.requests_refused += 1;
-                    self.turn.replies.extend_from_slice(response::NOT_STORED);
-                    Answer::Executed
-                }
-            },
-            Ok(Request::Get(_) | Request::GetAll) if !self.turn.is_answered => Answer::Executed,
-            Ok(Request::Get(key)) => {
-                self.turn.counts.requests_get += 1;
-                self.store_puts();
-                let snapshot = self.turn.store.snapshot(key);
-                self.answer_get(snapshot)
+                Answer::Executed
             }
-            Ok(Request::GetAll) => {
-                self.turn.counts.requests_get += 1;
-                self.store_puts();
-                let snapshot = self.turn.store.snapshot_all();
-                self.answer_get((self.turn.store.series_count() > 0).then_some(snapshot))
+            Ok(Request::Get(_) | Request::GetAll) if !self.puts.turn.is_answered => {
+                Answer::Executed
             }
+            Ok(Request::Get(key)) => self.answer_get(|store| store.snapshot(key)),
+            Ok(Request::GetAll) => self.answer_get(|store| {
+                let snapshot = store.snapshot_all();
+                (store.series_count() > 0).then_some(snapshot)
+            }),
             Err(WrongCommand) => self.answer_wrong_command(line),
         }
     }
@@ -144,55 +118,38 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// Stores and answers the puts that are held back.
     #[inline]
     fn store_puts(&mut self) {
-        if self.held == 0 {
-            return;
+        match self.puts.store() {
+            Settled::Stored(count) => self.answer_stored(count),
+            Settled::Refused(count) => self.answer_refused(count),
         }
-        if !self.turn.room.has(self.turn.store) && !self.make_room() {
-            return self.refuse_puts();
+    }
+
+    #[inline]
+    fn answer_stored(&mut self, count: usize) {
+        let turn = &mut *self.puts.turn;
+        turn.counts.requests_put += count as u64;
+        if let Some(recorder) = &mut turn.recorder {
+            let start = turn.replies.len();
+            recorder.add_replies(start..start + count * response::OK.len());
         }
-        let puts = &self.puts[..self.held];
-        self.turn.counts.requests_put += puts.len() as u64;
-        let (store, replies) = (&mut *self.turn.store, &mut *self.turn.replies);
-        let points_rewritten = store.points_rewritten();
-        match &mut self.turn.recorder {
-            None => store.put_all(puts),
-            Some(recorder) => {
-                recorder.put_all(store, puts);
-                let end = replies.len() + puts.len() * response::OK.len();
-                recorder.add_replies(replies.len()..end);
-            }
-        }
-        if store.points_rewritten() != points_rewritten {
-            self.turn.allowance.look_at_clock();
-        }
-        replies.extend_from_slice(ALL_OK[..self.held].as_flattened());
-        self.held = 0;
+        turn.replies
+            .extend_from_slice(ALL_OK[..count].as_flattened());
     }
 
     #[cold]
-    fn make_room(&mut self) -> bool {
-        let recorder = self.turn.recorder.as_deref_mut();
-        let has_room = self.turn.room.make(self.turn.store, recorder);
-        self.turn.allowance.look_at_clock();
-        has_room
-    }
-
-    /// Answers the puts that are held back, for which there is no room.
-    #[cold]
-    fn refuse_puts(&mut self) {
-        self.turn.counts.requests_refused += self.held as u64;
-        for _ in 0..mem::take(&mut self.held) {
-            self.turn.replies.extend_from_slice(response::NOT_STORED);
-        }
+    fn answer_refused(&mut self, count: usize) {
+        self.puts.turn.counts.requests_refused += count as u64;
+        let replies = response::NOT_STORED.repeat(count);
+        self.puts.turn.replies.extend_from_slice(&replies);
     }
 
     /// Answers a line that is no request, or is too long to be one.
     pub fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
-        let logged = &line[..line.len().min(LOGGED_BYTES)];
-        log::debug!("wrong command: {}", logged.escape_ascii());
+        log::debug!("wrong command: {}", beginning(line));
         self.store_puts();
-        self.turn.counts.requests_wrong += 1;
-        self.turn.replies.extend_from_slice(response::WRONG_COMMAND);
+        self.puts.turn.counts.requests_wrong += 1;
+        let replies = &mut self.puts.turn.replies;
+        replies.extend_from_slice(response::WRONG_COMMAND);
         if request::is_http_request_line(line) {
             Answer::Foreign
         } else {
@@ -200,20 +157,27 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         }
     }
 
-    fn answer_get(&mut self, snapshot: Option<Snapshot>) -> Answer {
-        let replies = &mut *self.turn.replies;
-        let Some(snapshot) = snapshot else {
-            replies.extend_from_slice(response::OK);
+    fn answer_get(&mut self, snapshot: impl FnOnce(&mut Store) -> Option<Snapshot>) -> Answer {
+        self.store_puts();
+        let turn = &mut *self.puts.turn;
+        turn.counts.requests_get += 1;
+        let Some(snapshot) = snapshot(turn.store) else {
+            turn.replies.extend_from_slice(response::OK);
             return Answer::Executed;
         };
-        replies.extend_from_slice(response::POINTS_BEGIN);
+        turn.replies.extend_from_slice(response::POINTS_BEGIN);
         let mut reply = Reply { snapshot };
-        match reply.append_piece(self.turn) {
+        match reply.append_piece(turn) {
             Ok(ControlFlow::Continue(())) => Answer::Executed,
             // The next piece meets the same error, and ends the reply.
             Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(reply),
         }
     }
+}
+
+/// The beginning of a line, as it is logged.
+pub fn beginning(line: &[u8]) -> EscapeAscii<'_> {
+    line[..line.len().min(LOGGED_BYTES)].escape_ascii()
 }
 
 impl Drop for Executor<'_, '_, '_> {
@@ -295,7 +259,6 @@ mod tests {
     use super::*;
     use crate::counters::Counts;
     use crate::memory::Room;
-    use crate::store::Store;
     use crate::turn::{Allowance, Environment};
     use std::time::{Duration, Instant};
 

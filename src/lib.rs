@@ -67,12 +67,15 @@ mod counters;
 mod decimal;
 mod error;
 mod execute;
+#[cfg(feature = "graphite")]
+mod graphite;
 #[cfg(feature = "http")]
 mod http;
 mod journal;
 mod key;
 mod memory;
 mod protocol;
+mod puts;
 #[cfg(feature = "http")]
 mod query;
 mod retention;

@@ -96,24 +96,31 @@ impl Retention {
 
     /// The first timestamp that is not too old at this time of day.
     fn floor(&self, time_of_day: SystemTime) -> i64 {
-        let nanoseconds = match time_of_day.duration_since(UNIX_EPOCH) {
-            Ok(since) => since.as_nanos() as i128,
-            Err(until) => -(until.duration().as_nanos() as i128),
-        };
-        let floor = nanoseconds - self.age.as_nanos() as i128;
+        let floor = nanoseconds_since_1970(time_of_day) - self.age.as_nanos() as i128;
         // Rounded up: a point of exactly this age is kept.
-        let floor = -(-floor).div_euclid(self.unit_nanoseconds() as i128);
-        i64::try_from(floor).unwrap_or(if floor < 0 { i64::MIN } else { i64::MAX })
+        saturate(-(-floor).div_euclid(self.unit_nanoseconds() as i128))
     }
 
     fn unit_nanoseconds(&self) -> u128 {
-        match self.unit {
-            TimestampUnit::Seconds => 1_000_000_000,
-            TimestampUnit::Milliseconds => 1_000_000,
-            TimestampUnit::Microseconds => 1_000,
-            TimestampUnit::Nanoseconds => 1,
-        }
+        1_000_000_000 / self.unit.per_second() as u128
     }
+}
+
+/// A time of day in whole units since 1970: as far as 64 bits hold it.
+pub fn in_units(time_of_day: SystemTime, unit: TimestampUnit) -> i64 {
+    let nanoseconds = nanoseconds_since_1970(time_of_day);
+    saturate(nanoseconds.div_euclid(1_000_000_000 / i128::from(unit.per_second())))
+}
+
+fn nanoseconds_since_1970(time_of_day: SystemTime) -> i128 {
+    match time_of_day.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(until) => -(until.duration().as_nanos() as i128),
+    }
+}
+
+fn saturate(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::config::{Config, TimestampUnit};
 use crate::counters::{Counters, Counts};
 use crate::memory::Room;
-use crate::retention::WallClock;
+use crate::retention::{self, WallClock};
 use crate::server::{Admission, Recorder};
 use crate::store::Store;
 
@@ -30,6 +30,13 @@ impl Default for Environment {
             timestamp_unit: TimestampUnit::default(),
             counters: Counters::default(),
         }
+    }
+}
+
+impl Environment {
+    /// The time of day as a timestamp.
+    pub fn now(&self) -> i64 {
+        retention::in_units((self.wall_clock)(), self.timestamp_unit)
     }
 }
 

@@ -25,7 +25,7 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 /// The fast path: up to eighteen digits, which always fit, and nothing else. `None` says nothing
 /// about the text.
 #[inline(always)]
-fn parse_short(text: &[u8]) -> Option<i64> {
+pub(crate) fn parse_short(text: &[u8]) -> Option<i64> {
     let (mut magnitude, rest) = match text.split_first_chunk() {
         Some((eight, rest)) => (parse_eight_digits(*eight)?, rest),
         None => (0, text),

@@ -37,15 +37,22 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
 /// return at the end. `None` says nothing about the line.
 #[inline(always)]
 pub(crate) fn plain_put(line: &[u8]) -> Option<Put<'_>> {
-    let words = line.strip_suffix(b"\r").unwrap_or(line);
-    let words = words.strip_prefix(b"put ")?;
-    let (key, words) = split_plain_word(words)?;
-    let (value, timestamp) = split_plain_word(words)?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (key, value, timestamp) = plain_words(line.strip_prefix(b"put ")?)?;
     Some(Put {
         key: Key::of_ascii(key),
         timestamp: integer::parse(timestamp)?,
         value: float::parse(value)?,
     })
+}
+
+/// Three words with single spaces between them: the first two are ASCII, the third is the rest. `None`
+/// says nothing about the line.
+#[inline(always)]
+pub(crate) fn plain_words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (first, words) = split_plain_word(line)?;
+    let (second, third) = split_plain_word(words)?;
+    Some((first, second, third))
 }
 
 /// The word of ASCII that `text` begins with, and what follows the space after it.
@@ -56,6 +63,11 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     };
     (!word.is_empty()).then_some((word, rest))
+}
+
+/// Whether `text` is one word of ASCII.
+pub(crate) fn is_plain_word(text: &[u8]) -> bool {
+    plain_word_length(text) == text.len()
 }
 
 /// How many bytes at the beginning of `text` are ASCII and neither white space nor control
@@ -82,8 +94,7 @@ fn plain_word_length(text: &[u8]) -> usize {
 
 /// The slow path: any request.
 fn any_request(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
-    let text = str::from_utf8(line).map_err(|_| WrongCommand)?;
-    let mut words = text.split(is_python_space).filter(|word| !word.is_empty());
+    let mut words = words(str::from_utf8(line).map_err(|_| WrongCommand)?);
     let request = match words.next() {
         None => return Ok(Request::Blank),
         Some("put") => put(&mut words),
@@ -108,6 +119,11 @@ fn put<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'l
         timestamp,
         value,
     }))
+}
+
+/// The words of a text, as Python's `str.split()` splits it.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_python_space).filter(|word| !word.is_empty())
 }
 
 /// Whether Python's `str.split()` splits at this: white space as Unicode and Rust define it, and

@@ -1,5 +1,6 @@
 //! Between executing and replying: what makes the puts of a turn durable.
 
+use std::mem;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ pub struct Recorder {
     pub puts: PutRecord,
     /// Where replies to puts are in those of the turn: ascending, and with other bytes between them.
     replies: Vec<Range<usize>>,
+    /// How many of the puts nobody waits for.
+    unanswered: u64,
 }
 
 impl Recorder {
@@ -94,6 +97,7 @@ impl Recorder {
             admission: Admission::Open,
             puts,
             replies: Vec::new(),
+            unanswered: 0,
         }
     }
 
@@ -115,6 +119,16 @@ impl Recorder {
             Some(last) if last.end == replies.start => last.end = replies.end,
             _ => self.replies.push(replies),
         }
+    }
+
+    /// Notes that so many puts are never answered.
+    pub fn add_unanswered(&mut self, count: usize) {
+        self.unanswered += count as u64;
+    }
+
+    /// How many puts since the last call are never answered.
+    pub fn take_unanswered(&mut self) -> u64 {
+        mem::take(&mut self.unanswered)
     }
 
     /// Where replies to puts are within the `replies` of one connection, from whose start on they

@@ -53,6 +53,9 @@ pub struct EventLoop {
     answered: Vec<Answered>,
     /// Replies that wait for a commit, in the order of the commits.
     waiting: VecDeque<Waiting>,
+    /// Of each commit that is pending and has puts that are never answered: its number, and how many
+    /// these are.
+    unanswered: VecDeque<(u64, u64)>,
     /// Keys of connections whose next line is a put that may not be executed yet, in the order in
     /// which they came to it.
     postponed: Vec<usize>,
@@ -149,6 +152,7 @@ impl EventLoop {
             ready: ReadyQueue::default(),
             answered: Vec::new(),
             waiting: VecDeque::new(),
+            unanswered: VecDeque::new(),
             postponed: Vec::new(),
             closed: Vec::new(),
             is_to_report: false,
@@ -360,6 +364,7 @@ impl EventLoop {
         self.upkeep
             .begin_turn(&mut self.shared, other_bytes, (self.clock)());
         self.reply_to_committed();
+        self.count_unanswered();
         if self.may_readmit() {
             for key in mem::take(&mut self.postponed) {
                 self.make_ready(key);
@@ -429,14 +434,39 @@ impl EventLoop {
         }
     }
 
+    /// Submits what was put, and returns the number of that commit.
+    fn submit(&mut self) -> u64 {
+        let Some(recorder) = &mut self.shared.recorder else {
+            return 0;
+        };
+        let unanswered = recorder.take_unanswered();
+        if recorder.puts.is_empty() {
+            // Then none of the puts is to be kept, and their replies wait for no commit.
+            return 0;
+        }
+        let number = self.commit.submit(&mut recorder.puts);
+        if unanswered > 0 {
+            self.unanswered.push_back((number, unanswered));
+        }
+        number
+    }
+
+    /// Counts the puts that are never answered, and whose commit has failed, as refused.
+    fn count_unanswered(&mut self) {
+        while let Some(&(number, count)) = self.unanswered.front() {
+            match self.commit.outcome(number) {
+                Outcome::Pending => return,
+                Outcome::Stored => {}
+                Outcome::NotStored => self.shared.tally.counts.graphite_points_refused += count,
+            }
+            self.unanswered.pop_front();
+        }
+    }
+
     /// Submits what was put, and writes all replies, except those that must wait until it is
     /// committed.
     fn commit_and_reply(&mut self) {
-        let number = match &mut self.shared.recorder {
-            Some(recorder) if !recorder.puts.is_empty() => self.commit.submit(&mut recorder.puts),
-            // Then none of the puts is to be kept, and their replies wait for no commit.
-            _ => 0,
-        };
+        let number = self.submit();
         let mut answered = mem::take(&mut self.answered);
         let mut all = mem::take(&mut self.shared.replies);
         for Answered { key, replies } in answered.drain(..) {
