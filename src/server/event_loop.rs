@@ -352,7 +352,7 @@ impl EventLoop {
             connection: Connection::new(socket, protocol),
             interest: READ_INTEREST,
             standing: Standing::Idle,
-            still_since: self.timeouts.arm(Stillness::Idle),
+            still_since: self.timeouts.arm(Stillness::Idle, None),
         });
         self.shared.tally.counts.connections_accepted += 1;
         Ok(())
@@ -557,7 +557,8 @@ impl EventLoop {
         } else if has_event {
             self.make_ready(key);
         } else {
-            client.still_since = self.timeouts.arm(client.stillness());
+            let awaited_since = client.connection.awaited_since();
+            client.still_since = self.timeouts.arm(client.stillness(), awaited_since);
         }
     }
 
@@ -578,7 +579,7 @@ impl EventLoop {
             }
             let counts = &mut self.shared.tally.counts;
             match stillness {
-                Stillness::Awaited(_) if client.connection.expire() => {
+                Stillness::Awaited if client.connection.expire() => {
                     counts.connections_late += 1;
                     self.make_ready(key);
                     continue;
@@ -745,8 +746,8 @@ impl Client {
     fn stillness(&self) -> Stillness {
         if self.interest != READ_INTEREST {
             Stillness::Stalled
-        } else if let Some(since) = self.connection.awaited_since() {
-            Stillness::Awaited(since)
+        } else if self.connection.awaited_since().is_some() {
+            Stillness::Awaited
         } else if self.connection.is_lingering() {
             Stillness::Lingering
         } else {

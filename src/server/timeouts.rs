@@ -14,9 +14,9 @@ pub enum Stillness {
     Stalled,
     /// Its client is to close, since the server has.
     Lingering,
-    /// Its client is to send the rest of a request since this time, or to close, and has no longer for
-    /// that if it goes on sending.
-    Awaited(Instant),
+    /// Its client is to send the rest of a request, or to close, and has no longer for that if it goes
+    /// on sending.
+    Awaited,
 }
 
 /// The timeouts, the time, and when to look at the connections next.
@@ -62,16 +62,14 @@ impl Timeouts {
     }
 
     /// To be called when a connection begins to be still; returns since when it is, rounded up, so
-    /// that no timeout ends early.
+    /// that no timeout ends early. One that is awaited is so since `awaited_since`.
     #[inline]
-    pub fn arm(&mut self, stillness: Stillness) -> u32 {
+    pub fn arm(&mut self, stillness: Stillness, awaited_since: Option<Instant>) -> u32 {
         if self.timeout(stillness).is_none() {
             return 0;
         }
-        let since = match stillness {
-            Stillness::Awaited(since) => since,
-            _ => self.now,
-        };
+        let awaited_since = awaited_since.filter(|_| stillness == Stillness::Awaited);
+        let since = awaited_since.unwrap_or(self.now);
         let since = whole_seconds(since.saturating_duration_since(self.started));
         self.look_later(stillness, since);
         since
@@ -81,7 +79,7 @@ impl Timeouts {
         match stillness {
             Stillness::Idle => self.idle,
             Stillness::Stalled | Stillness::Lingering => self.stall,
-            Stillness::Awaited(_) => Some(self.request),
+            Stillness::Awaited => Some(self.request),
         }
     }
 
@@ -92,7 +90,7 @@ impl Timeouts {
             return;
         };
         let look = match stillness {
-            Stillness::Idle | Stillness::Lingering | Stillness::Awaited(_) => due,
+            Stillness::Idle | Stillness::Lingering | Stillness::Awaited => due,
             Stillness::Stalled => {
                 let most = ((due - since) / 16).max(1);
                 let now = self.now().max(since);
@@ -165,7 +163,7 @@ mod tests {
         for (since_ms, over_ms) in [(0, 10_000), (1, 11_000), (999, 11_000), (1_000, 11_000)] {
             let mut timeouts = Timeouts::new(&config, start);
             timeouts.set_now(start + Duration::from_millis(since_ms));
-            let since = timeouts.arm(Stillness::Idle);
+            let since = timeouts.arm(Stillness::Idle, None);
             assert_eq!(
                 timeouts.wake_at(),
                 Some(start + Duration::from_millis(over_ms))
@@ -215,7 +213,7 @@ mod tests {
         };
         let mut timeouts = Timeouts::new(&config, start);
         timeouts.set_now(start + Duration::from_secs(100));
-        let since = timeouts.arm(Stillness::Stalled);
+        let since = timeouts.arm(Stillness::Stalled, None);
         let mut looks = Vec::new();
         loop {
             let look = timeouts.wake_at().expect("a look") - start;
@@ -237,7 +235,7 @@ mod tests {
         };
         let mut timeouts = Timeouts::new(&config, start);
         timeouts.set_now(start + Duration::from_secs(1 << 31));
-        let since = timeouts.arm(Stillness::Idle);
+        let since = timeouts.arm(Stillness::Idle, None);
         assert!(!timeouts.is_over(Stillness::Idle, since));
         assert!(timeouts.wake_at() > Some(start + Duration::from_secs(1 << 31)));
     }
@@ -251,7 +249,7 @@ mod tests {
         let start = Instant::now();
         let mut timeouts = Timeouts::new(&config, start);
         for stillness in [Stillness::Idle, Stillness::Stalled] {
-            timeouts.arm(stillness);
+            timeouts.arm(stillness, None);
             timeouts.set_now(start + Duration::from_secs(1 << 33));
             assert_eq!(
                 (timeouts.wake_at(), timeouts.keys_to_look_at(10)),
@@ -296,7 +294,7 @@ mod tests {
                     prop_assert!(timeouts.wake_at().is_some() >= !still.is_empty());
                 }
                 let stillness = if is_idle { Stillness::Idle } else { Stillness::Stalled };
-                still.insert(key, (stillness, timeouts.arm(stillness)));
+                still.insert(key, (stillness, timeouts.arm(stillness, None)));
             }
         }
     }

@@ -115,7 +115,7 @@ impl HttpSession {
         is_answered
     }
 
-    /// Goes on with a request after the other, until what has come is used up, or the turn is.
+    /// Goes on with one request after the other, until what has come is used up, or the turn is.
     pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
         if !turn.is_answered {
             self.finish(false);
