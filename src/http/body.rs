@@ -175,15 +175,9 @@ impl BodyReader {
 }
 
 fn malformed() -> Failure {
-    Failure {
-        status: 400,
-        message: "a chunk of the body is malformed".into(),
-    }
+    Failure::new(400, "a chunk of the body is malformed")
 }
 
 fn too_long(limit: usize) -> Failure {
-    Failure {
-        status: 413,
-        message: format!("the body is longer than {limit} bytes"),
-    }
+    Failure::new(413, format!("the body is longer than {limit} bytes"))
 }

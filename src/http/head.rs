@@ -1,6 +1,5 @@
 //! The head of a request: what is asked for, and where its body ends.
 
-use std::borrow::Cow;
 use std::str;
 
 use httparse::{Error, Header, Status};
@@ -108,11 +107,8 @@ impl Head {
     }
 }
 
-fn bad(message: impl Into<Cow<'static, str>>) -> Failure {
-    Failure {
-        status: 400,
-        message: message.into().into_owned(),
-    }
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(400, message)
 }
 
 /// Why the parser does not take a head.
@@ -138,10 +134,7 @@ fn refusal(error: Error, head: &[u8]) -> Failure {
         ),
         _ => (400, "the request line is malformed"),
     };
-    Failure {
-        status,
-        message: message.into(),
-    }
+    Failure::new(status, message)
 }
 
 fn method_of(name: &str) -> Result<Method, Failure> {
@@ -150,10 +143,7 @@ fn method_of(name: &str) -> Result<Method, Failure> {
         "HEAD" => Ok(Method::Head),
         "POST" => Ok(Method::Post),
         "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Ok(Method::Other),
-        _ => Err(Failure {
-            status: 501,
-            message: format!("there is no method {name}"),
-        }),
+        _ => Err(Failure::new(501, format!("there is no method {name}"))),
     }
 }
 
@@ -200,10 +190,9 @@ fn framing(headers: &[Header], method: Method, is_modern: bool) -> Result<Framin
         (Some(_), None) if !is_modern => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
         (Some(codings), None) => chunked(codings),
         (None, Some(digits)) => length_of(digits),
-        (None, None) if method == Method::Post => Err(Failure {
-            status: 411,
-            message: "Content-Length is missing".into(),
-        }),
+        (None, None) if method == Method::Post => {
+            Err(Failure::new(411, "Content-Length is missing"))
+        }
         (None, None) => Ok(Framing::Length(0)),
     }
 }
@@ -218,10 +207,10 @@ fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
         ));
     }
     if codings.next().is_some() {
-        return Err(Failure {
-            status: 501,
-            message: "chunked is the only Transfer-Encoding that is offered".into(),
-        });
+        return Err(Failure::new(
+            501,
+            "chunked is the only Transfer-Encoding that is offered",
+        ));
     }
     Ok(Framing::Chunked)
 }
@@ -239,10 +228,10 @@ fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
     match expectation {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-        Some(_) => Err(Failure {
-            status: 417,
-            message: "100-continue is the only expectation that is met".into(),
-        }),
+        Some(_) => Err(Failure::new(
+            417,
+            "100-continue is the only expectation that is met",
+        )),
     }
 }
 
@@ -269,19 +258,20 @@ fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
 
 /// The path and the query of a target, which is a path or a whole URL: RFC 9112, section 3.2.
 fn split_target(target: &str) -> Result<(&str, &str), Failure> {
-    let url = target
-        .get(..7)
-        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
-    let origin = match url {
-        None => target,
-        Some(scheme) => {
-            let rest = &target[scheme.len()..];
-            &rest[rest.find(['/', '?']).unwrap_or(rest.len())..]
-        }
+    let scheme = target.get(..7);
+    let is_url = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let begin = if is_url {
+        let host = target[7..].split(['/', '?']).next().unwrap_or_default();
+        7 + host.len()
+    } else {
+        0
     };
-    match origin.split_once('?').unwrap_or((origin, "")) {
-        ("", query) if url.is_some() => Ok(("/", query)),
-        (path, query) if path.starts_with('/') => Ok((path, query)),
+    let (path, query) = target[begin..]
+        .split_once('?')
+        .unwrap_or((&target[begin..], ""));
+    match path {
+        "" if begin > 7 => Ok(("/", query)),
+        _ if path.starts_with('/') && begin != 7 => Ok((path, query)),
         _ => Err(bad("the target is not a path")),
     }
 }

@@ -58,10 +58,7 @@ impl Parameters {
         {
             if self.0.len() == PARAMETERS_MAX {
                 let message = format!("there are more than {PARAMETERS_MAX} parameters");
-                return Err(Failure {
-                    status: 400,
-                    message,
-                });
+                return Err(Failure::new(400, message));
             }
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
             let value = pair.get(name.len() + 1..).unwrap_or_default();
@@ -97,10 +94,8 @@ pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
             None => (after, decoded.push(*byte)),
         };
     }
-    String::from_utf8(decoded).map_err(|_| Failure {
-        status: 400,
-        message: "the path or a parameter is not UTF-8".into(),
-    })
+    String::from_utf8(decoded)
+        .map_err(|_| Failure::new(400, "the path or a parameter is not UTF-8"))
 }
 
 /// The value of a hexadecimal digit.

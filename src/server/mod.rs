@@ -26,7 +26,9 @@ use self::commit::InMemory;
 pub use self::commit::{Admission, Commit, Outcome, Recorder};
 use self::event_loop::EventLoop;
 pub use self::hooks::{Event, Hooks, Progress};
-pub use self::line_buffer::{Line, LineBuffer, Unread};
+#[cfg(all(test, feature = "http"))]
+pub use self::line_buffer::Unread;
+pub use self::line_buffer::{Line, LineBuffer};
 pub use self::listener::Address;
 pub use self::stop::StopHandle;
 use crate::config::{Config, Protocol};

@@ -142,10 +142,9 @@ impl HttpSession {
     /// A break means that the next step needs more input, or another turn.
     fn step(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> ControlFlow<()> {
         let result = match self.state {
-            _ if self.awaited == Awaited::InVain => Err(Failure {
-                status: 408,
-                message: "the request was not complete in time".into(),
-            }),
+            _ if self.awaited == Awaited::InVain => {
+                Err(Failure::new(408, "the request was not complete in time"))
+            }
             State::Head => self.read_head(input, turn),
             State::Body(..) => self.read_body(input, turn),
             State::Answering(_) => Ok(self.continue_answer(turn)),
@@ -350,8 +349,10 @@ fn search_head(input: &mut LineBuffer) -> Result<Option<usize>, Failure> {
         true => (431, "head"),
         false => (414, "request line"),
     };
-    let message = format!("the {what} is longer than {limit} bytes");
-    Err(Failure { status, message })
+    Err(Failure::new(
+        status,
+        format!("the {what} is longer than {limit} bytes"),
+    ))
 }
 
 /// Adds the parameters that a form in the body has to those of the request.
@@ -360,11 +361,8 @@ fn add_form(head: &mut Head, body: &[u8]) -> Result<(), Failure> {
         return Ok(());
     }
     if !head.has_form {
-        let message = "the body is not application/x-www-form-urlencoded".into();
-        return Err(Failure {
-            status: 415,
-            message,
-        });
+        let message = "the body is not application/x-www-form-urlencoded";
+        return Err(Failure::new(415, message));
     }
     head.request.parameters.add_encoded(body)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::counters::Counts;
-use crate::http::Body;
+use crate::http::{Body, Parameters};
 use crate::memory::Room;
 use crate::server::Unread;
 use crate::store::Store;
@@ -21,6 +21,8 @@ struct Desk {
     input: LineBuffer,
     unread: Unread,
     reply_bytes: usize,
+    /// The client takes its answers.
+    is_answered: bool,
 }
 
 impl Desk {
@@ -35,6 +37,7 @@ impl Desk {
             input: LineBuffer::new(LIMIT, 64 << 10),
             unread: Unread::default(),
             reply_bytes,
+            is_answered: true,
         }
     }
 
@@ -67,7 +70,7 @@ impl Desk {
                 replies: &mut replies,
                 full_at,
                 allowance: &mut allowance,
-                is_answered: true,
+                is_answered: self.is_answered,
                 recorder: None,
                 room: &mut Room::default(),
                 counts: &mut self.counts,
@@ -334,6 +337,10 @@ fn refused() -> Vec<(u16, String)> {
         "GET h HTTP/1.1",
         "GET ?a HTTP/1.1",
         "GET https://h/ HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http:///a HTTP/1.1",
+        "GET http://?a HTTP/1.1",
+        "GET http:h HTTP/1.1",
         "GET /%ff HTTP/1.1",
         "GET /?a=%ff HTTP/1.1",
     ] {
@@ -787,25 +794,8 @@ fn a_request_that_is_late_is_answered_and_the_session_is_over() {
 fn a_request_that_goes_on_has_no_longer_for_it() {
     let mut desk = Desk::new(1 << 20);
     let mut since = Vec::new();
-    let (mut unread, mut replies) = (Unread::default(), Vec::new());
     for byte in NEXT.repeat(2).as_bytes() {
-        desk.input.load(unread);
-        desk.input.read_from(&mut &[*byte][..], 1).expect("a slice");
-        let mut allowance = Allowance::new(1, 1 << 20, Duration::MAX / 4, Instant::now);
-        let mut turn = Turn {
-            store: &mut desk.store,
-            replies: &mut replies,
-            full_at: 1 << 20,
-            allowance: &mut allowance,
-            is_answered: true,
-            recorder: None,
-            room: &mut Room::default(),
-            counts: &mut desk.counts,
-            environment: &Environment::default(),
-            is_postponed: false,
-        };
-        desk.session.execute(&mut desk.input, &mut turn);
-        unread = desk.input.save();
+        desk.send(&[&[*byte]]);
         since.push(desk.session.awaited_since());
     }
     let (first, second) = since.split_at(NEXT.len());
@@ -816,6 +806,26 @@ fn a_request_that_goes_on_has_no_longer_for_it() {
     };
     assert!(distinct(first) && distinct(second) && first[0] < second[0]);
     assert!(first.last() == Some(&None) && second.last() == Some(&None));
+}
+
+#[test]
+fn a_client_that_has_gone_is_not_answered() {
+    let mut desk = Desk::new(1 << 20);
+    desk.send(&[b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n"]);
+    desk.is_answered = false;
+    let rest = [&[b'x'; 300], NEXT.as_bytes()].concat();
+    assert_eq!(desk.send(&[&rest]), b"");
+    assert!(desk.session.is_over() && !desk.session.is_replying());
+    assert_eq!(desk.session.kept_bytes(), 0);
+}
+
+#[test]
+fn the_parameters_are_as_many_as_they_may_be() {
+    for (count, status) in [(999, None), (1_000, None), (1_001, Some(400))] {
+        let mut parameters = Parameters::default();
+        let added = parameters.add_encoded("a=b&".repeat(count).as_bytes());
+        assert_eq!(added.err().map(|failure| failure.status), status);
+    }
 }
 
 #[test]
