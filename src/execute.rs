@@ -119,6 +119,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     #[inline]
     fn store_puts(&mut self) {
         match self.puts.store() {
+            Settled::Stored(0) => {}
             Settled::Stored(count) => self.answer_stored(count),
             Settled::Refused(count) => self.answer_refused(count),
         }

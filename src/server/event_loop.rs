@@ -924,6 +924,11 @@ mod tests {
                     address: "127.0.0.1:0".into(),
                     protocol: Protocol::Http,
                 },
+                #[cfg(feature = "graphite")]
+                crate::config::Listen {
+                    address: "127.0.0.1:0".into(),
+                    protocol: Protocol::Graphite,
+                },
             ];
             let (config, stop) = (Config { listen, ..config }, StopHandle::new());
             let mut store = Store::new();
@@ -1189,21 +1194,58 @@ mod tests {
         assert!(received.starts_with(&(denied + "ok\\nk 1.0 1\\n")));
     }
 
+    #[cfg(feature = "graphite")]
     #[test]
-    fn puts_without_replies_are_submitted() {
+    fn puts_that_are_not_answered_are_submitted_and_counted_if_that_fails() {
         let mut house = House::new(Config::default());
-        let mut client = house.connect();
-        // What a session does that gives no replies.
-        let shared = &mut house.event_loop.shared;
-        let put = crate::store::Put {
-            key: "k".into(),
-            ..Default::default()
+        let [mut one, mut other] = [(); 2].map(|()| house.connect_to(Protocol::Graphite));
+        house.send(&mut one, b"k 1 1\nk 2 2\n");
+        house.send(&mut other, b"k 3 3\n");
+        house.send(&mut one, b"k 4 4\nbad\n");
+        assert_eq!(house.told.story().submitted, [2, 1, 1]);
+        let counted = |house: &House| {
+            let counts = house.counts();
+            (counts.graphite_points, counts.graphite_points_refused)
         };
-        let recorder = shared.recorder.as_mut().expect("it records");
-        recorder.puts.push(crate::store::Placed::New(0), &put);
-        house.send(&mut client, b"get none\n");
-        assert_eq!(house.told.story().submitted, [1]);
-        client.expect(OK);
+        let mut clients = [one, other];
+        for (outcome, refused) in [
+            (Outcome::NotStored, 2),
+            (Outcome::Stored, 2),
+            (Outcome::NotStored, 3),
+        ] {
+            house.decide(outcome);
+            assert_eq!(counted(&house), (4, refused));
+        }
+        assert!(house.event_loop.unanswered.is_empty());
+        for client in &mut clients {
+            client.expect(b"");
+        }
+        let counts = house.counts();
+        assert_eq!((counts.graphite_lines_bad, counts.requests_put), (1, 0));
+    }
+
+    #[cfg(feature = "graphite")]
+    #[test]
+    fn a_sender_of_graphite_lines_is_not_read_from_while_too_much_waits_for_the_disk() {
+        for (next, stored, refused) in [(Admission::Open, 3, 0), (Admission::Refused, 0, 3)] {
+            let mut house = House::new(Config::default());
+            let mut client = house.connect_to(Protocol::Graphite);
+            house.admit(Admission::Full);
+            house.send(&mut client, b"bad\nk 1 1\nk 2.0 2.5\n");
+            house.send(&mut client, b"bad\nk 3 3\n");
+            let counts = house.counts();
+            assert_eq!((counts.graphite_lines_bad, counts.graphite_points), (1, 0));
+            // It makes nothing turn, and what came later is not read.
+            assert_eq!(house.event_loop.timeout(), None);
+            assert_eq!(house.event_loop.shared.kept_bytes, 16);
+            house.admit(next);
+            let counts = house.counts();
+            assert_eq!(counts.graphite_lines_bad, 2);
+            assert_eq!(counts.graphite_points, stored);
+            assert_eq!(counts.graphite_points_refused, refused);
+            assert_eq!(house.point_count() as u64, stored);
+            client.expect(b"");
+        }
     }
 
     #[test]
