@@ -164,6 +164,11 @@ impl Arguments {
         }
     }
 
+    /// Whether the regular expression of a parameter is found in a text.
+    pub fn matches(&self, at: usize, text: &str) -> bool {
+        matches!(self.get(at), Value::Regex(regex) if regex.is_match(text))
+    }
+
     /// The argument of a parameter that takes all that are left, and those after it.
     pub fn rest(&self, from: usize) -> &[Value] {
         let rest = self.0.get(from..).unwrap_or_default();
@@ -305,7 +310,8 @@ impl Kind {
         match self {
             Kind::Series => None,
             Kind::SeriesOrNumber => match literal {
-                Literal::Integer(_) | Literal::Number(_) => Kind::Number.value(literal),
+                Literal::Integer(number) => Some(Value::Integer(number)),
+                Literal::Number(number) => Some(Value::Number(number)),
                 _ => None,
             },
             Kind::Number => number(literal).map(Value::Number),

@@ -1,8 +1,10 @@
 //! Functions that name series.
 
+use regex_lite::{Captures, Regex};
+
 use super::{Function, Operation, SERIES, multiple, required};
 use crate::query::arguments::{Kind, Value};
-use crate::query::series::bounded;
+use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
 
 pub const TABLE: &[Function] = &[
@@ -17,6 +19,26 @@ pub const TABLE: &[Function] = &[
         "Gives series another name.",
     ),
     Function::new(
+        "aliasByMetric",
+        "Alias",
+        Operation::Each(|series, _| {
+            series.name = metric(&series.name).into();
+            Ok(true)
+        }),
+        &[SERIES],
+        "Names series after the last node of the path that they were made from.",
+    ),
+    Function::new(
+        "aliasByMetric",
+        "Alias",
+        Operation::Each(|series, _| {
+            series.name = metric(&series.name).into();
+            Ok(true)
+        }),
+        &[SERIES],
+        "Names series after the last node of the path that they were made from.",
+    ),
+    Function::new(
         "aliasByNode",
         "Alias",
         Operation::Each(|series, context| {
@@ -26,7 +48,91 @@ pub const TABLE: &[Function] = &[
         &[SERIES, multiple(required("nodes", Kind::Node))],
         "Names series after nodes or tags of the path that they were made from.",
     ),
+    Function::new(
+        "aliasSub",
+        "Alias",
+        Operation::Each(|series, context| {
+            if let Value::Regex(search) = context.arguments.get(1) {
+                series.name = substitute(search, context.arguments.text(2), &series.name)?;
+            }
+            Ok(true)
+        }),
+        &[
+            SERIES,
+            required("search", Kind::Regex),
+            required("replace", Kind::Text),
+        ],
+        "Replaces what a regular expression finds in names; \\1 is what its first group found.",
+    ),
 ];
+
+/// The last node of a name; if it names what a function made, of the path in the innermost parentheses.
+fn metric(name: &str) -> &str {
+    let start = name.rfind('(').map_or(0, |at| at + 1);
+    let end = name.find(')').unwrap_or(name.len());
+    let path = name.get(start..end).unwrap_or("");
+    let node = path.rsplit('.').next().unwrap_or(path);
+    node.split(',').next().unwrap_or(node)
+}
+
+/// How many bytes are searched at most, all searches of one name together.
+const SEARCHED_BYTES_MAX: usize = 64 << 10;
+
+/// `name` with all that `search` finds replaced, as Python's `re.sub` does it.
+fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, String> {
+    let mut replaced = String::new();
+    let (mut done, mut from, mut searched) = (0, 0, 0);
+    while let Some(found) = search.captures_at(name, from) {
+        let Some(all) = found.get(0) else { break };
+        searched += name.len() - from;
+        if searched > SEARCHED_BYTES_MAX {
+            return Err("aliasSub: a name is too long for so many replacements".into());
+        }
+        replaced += &name[done..all.start()];
+        expand(&found, replacement, &mut replaced)?;
+        done = all.end();
+        // No text is found again in the same place.
+        let next = name[done..].chars().next().map_or(1, char::len_utf8);
+        from = if all.is_empty() { done + next } else { done };
+        if from > name.len() || replaced.len() > Series::NAME_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(bounded(replaced + &name[done..]))
+}
+
+/// Appends a replacement, with what was found in the place of the groups in it: `\1`, `\g<1>`, `\g<name>`.
+fn expand(found: &Captures, replacement: &str, replaced: &mut String) -> Result<(), String> {
+    let mut rest = replacement;
+    while let Some(at) = rest.find('\\') {
+        let (before, after) = rest.split_at(at);
+        let after = &after[1..];
+        let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
+        let named = after
+            .strip_prefix("g<")
+            .and_then(|named| named.split_once('>'));
+        *replaced += before;
+        let (group, length) = match named {
+            Some((name, _)) => (name, name.len() + 3),
+            None => (&after[..digits], digits),
+        };
+        let text = match group.parse::<usize>() {
+            Ok(number) if number < found.len() => found.get(number),
+            Err(_) if named.is_some() => found.name(group),
+            Err(_) => None,
+            Ok(_) => return Err(format!("aliasSub: there is no group {group}")),
+        };
+        *replaced += text.map_or("", |text| text.as_str());
+        // Another backslash stands for itself, and so does one before anything else.
+        let is_escaped = after.starts_with('\\');
+        if length == 0 {
+            replaced.push('\\');
+        }
+        rest = &after[length.max(usize::from(is_escaped))..];
+    }
+    *replaced += rest;
+    Ok(())
+}
 
 /// The nodes and tags of a name, with dots between them. If it names what a function made, they are
 /// those of the path that this was made from.

@@ -13,9 +13,14 @@ pub const TABLE: &[Function] = &[
         ..combine(
             "averageSeries",
             |_| total(Aggregation::Average, "average"),
-            "Averages series.",
+            "The average of series.",
         )
     },
+    combine(
+        "diffSeries",
+        |_| total(Aggregation::Difference, "diff"),
+        "The first series less the others.",
+    ),
     Function::new(
         "groupByNode",
         "Combine",
@@ -31,12 +36,22 @@ pub const TABLE: &[Function] = &[
         ],
         "Combines the series that have the same text in a node, and names them after it.",
     ),
+    combine(
+        "maxSeries",
+        |_| total(Aggregation::Maximum, "max"),
+        "The highest of series.",
+    ),
+    combine(
+        "minSeries",
+        |_| total(Aggregation::Minimum, "min"),
+        "The lowest of series.",
+    ),
     Function {
         alias: Some("sum"),
         ..combine(
             "sumSeries",
             |_| total(Aggregation::Sum, "sum"),
-            "Adds series.",
+            "The sum of series.",
         )
     },
 ];
@@ -73,6 +88,8 @@ pub struct Groups {
     /// Where in `groups` those of a name are.
     places: HashMap<String, usize, foldhash::fast::RandomState>,
     groups: VecDeque<Group>,
+    /// What they have in common.
+    names: VecDeque<String>,
     kept_bytes: usize,
 }
 
@@ -84,6 +101,7 @@ impl Groups {
             node,
             places: HashMap::default(),
             groups: VecDeque::new(),
+            names: VecDeque::new(),
             kept_bytes: 0,
         }
     }
@@ -110,13 +128,14 @@ impl Gather for Groups {
             None => {
                 self.kept_bytes += size_of::<Group>() + 3 * name.len();
                 self.places.insert(name.clone(), self.groups.len());
-                self.groups.push_back(Group::new(name, &series));
+                self.names.push_back(name);
+                self.groups.push_back(Group::default());
                 self.groups.len() - 1
             }
         };
         let group = &mut self.groups[place];
         let before = group.kept_bytes();
-        group.add(self.aggregation, series);
+        group.add(self.aggregation, &series);
         self.kept_bytes += group.kept_bytes() - before;
     }
 
@@ -124,7 +143,8 @@ impl Gather for Groups {
         let group = self.groups.pop_front()?;
         self.kept_bytes = self.kept_bytes.saturating_sub(group.kept_bytes());
         let is_named = !matches!(self.node, Value::None);
-        Some(group.series(self.aggregation, &self.called, is_named))
+        let name = self.names.pop_front().filter(|_| is_named);
+        Some(group.series(self.aggregation, &self.called, name))
     }
 
     fn kept_bytes(&self) -> usize {
@@ -133,9 +153,8 @@ impl Gather for Groups {
 }
 
 /// Series of which one is made.
-#[derive(Debug)]
-struct Group {
-    name: String,
+#[derive(Debug, Default)]
+pub struct Group {
     start: i64,
     step: i64,
     /// How many series there are.
@@ -149,46 +168,44 @@ struct Group {
 }
 
 impl Group {
-    fn new(name: String, first: &Series) -> Group {
-        Group {
-            name,
-            start: first.start,
-            step: first.step,
-            count: 0,
-            expressions: String::new(),
-            known: HashSet::default(),
-            tallies: Vec::new(),
-            rows: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, aggregation: Aggregation, series: Series) {
-        self.start = self.start.min(series.start);
-        self.step = self.step.max(series.step);
+    /// Adds a series, whose step is that of all.
+    pub fn add(&mut self, aggregation: Aggregation, series: &Series) {
+        let is_first = self.count == 0;
+        self.start = if is_first {
+            series.start
+        } else {
+            self.start.min(series.start)
+        };
+        self.step = series.step;
         self.count += 1;
-        if self.expressions.len() < Series::NAME_BYTES_MAX
-            && self.known.insert(series.expression.clone())
-        {
-            let comma = if self.expressions.is_empty() { "" } else { "," };
-            self.expressions += comma;
-            self.expressions += &series.expression;
-        }
+        self.add_expression(&series.expression);
         if aggregation.needs_all() {
-            self.rows.push(series.values);
-            return;
+            return self.rows.push(series.values.clone());
         }
         if self.tallies.len() < series.values.len() {
             self.tallies.resize(series.values.len(), Tally::default());
         }
-        for (tally, value) in self.tallies.iter_mut().zip(series.values) {
+        for (tally, value) in self.tallies.iter_mut().zip(&series.values) {
             if !value.is_nan() {
-                aggregation.add(tally, value);
+                aggregation.add(tally, *value);
             }
         }
     }
 
-    /// The series that it has become, under its own name or that of the aggregation.
-    fn series(self, aggregation: Aggregation, called: &str, is_named: bool) -> Series {
+    /// Notes what a series was made from.
+    fn add_expression(&mut self, expression: &str) {
+        let is_full = self.expressions.len() > Series::NAME_BYTES_MAX;
+        if is_full || self.known.contains(expression) {
+            return;
+        }
+        let comma = if self.known.is_empty() { "" } else { "," };
+        self.expressions += comma;
+        self.expressions += expression;
+        self.known.insert(expression.into());
+    }
+
+    /// The series that it has become, under `name`, or under that of the aggregation.
+    pub fn series(self, aggregation: Aggregation, called: &str, name: Option<String>) -> Series {
         let expression = bounded(format!("{called}Series({})", self.expressions));
         let of_row = |at: usize| {
             let values = self
@@ -207,11 +224,7 @@ impl Group {
                 .collect(),
         };
         Series {
-            name: if is_named {
-                self.name
-            } else {
-                expression.clone()
-            },
+            name: name.unwrap_or_else(|| expression.clone()),
             expression,
             start: self.start,
             step: self.step,

@@ -6,6 +6,8 @@
 mod alias;
 mod combine;
 mod filter;
+mod percent;
+mod time;
 mod transform;
 
 use std::fmt;
@@ -77,9 +79,19 @@ pub trait Gather: fmt::Debug {
     fn kept_bytes(&self) -> usize;
 }
 
+/// All functions.
+const TABLE: [&[Function]; 6] = [
+    alias::TABLE,
+    combine::TABLE,
+    filter::TABLE,
+    percent::TABLE,
+    time::TABLE,
+    transform::TABLE,
+];
+
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Function> {
-    let is_called = |function: &&&Function| function.name == name || function.alias == Some(name);
+    let is_called = |function: &&Function| function.name == name || function.alias == Some(name);
     let tables = [
         transform::TABLE,
         combine::TABLE,

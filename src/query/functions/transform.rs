@@ -1,14 +1,16 @@
-//! Functions of one series each, step by step.
+//! Functions of the values of one series, step by step.
 
 use super::{Context, Function, Operation, SERIES, optional, required};
-use crate::query::arguments::{Kind, Literal, Parameter, Value};
-use crate::query::interval;
-use crate::query::number::{general, shortest};
-use crate::query::series::{Series, bounded};
-use crate::query::window::Window;
+use crate::query::arguments::{Kind, Literal, Parameter};
+use crate::query::number::{general, round_to_six_decimals};
+use crate::query::series::Series;
 
-/// What is done to a series; whether it is kept.
+/// Whether a series is kept.
 type Outcome = Result<bool, String>;
+
+const FACTOR: Parameter = required("factor", Kind::Number);
+const MAXIMUM: Parameter = optional("maxValue", Kind::Number, Literal::None);
+const MINIMUM: Parameter = optional("minValue", Kind::Number, Literal::None);
 
 pub const TABLE: &[Function] = &[
     transform(
@@ -17,66 +19,71 @@ pub const TABLE: &[Function] = &[
         &[SERIES],
         "Makes negative values positive.",
     ),
-    Function {
-        window: |window, arguments, _| {
-            let consolidation = arguments.aggregation(1);
-            Some(Window {
-                consolidation,
-                ..window.clone()
-            })
-        },
-        ..Function::new(
-            "consolidateBy",
-            "Special",
-            Operation::Each(consolidate_by),
-            &[SERIES, required("consolidationFunc", Kind::Consolidation)],
-            "Says how points become one value of a step, which is their average otherwise.",
-        )
-    },
-    Function {
-        step: Some(|window, _| (window.until.saturating_sub(window.from) / 2).max(1)),
-        ..Function::new(
-            "constantLine",
-            "Special",
-            Operation::Make(constant_line),
-            &[required("value", Kind::Number)],
-            "Makes a series of one value.",
-        )
-    },
-    Function {
-        window: |window, arguments, step| window.extended(span(arguments.get(1), step)),
-        ..Function::new(
-            "movingAverage",
-            "Calculate",
-            Operation::Each(moving_average),
-            &[
-                SERIES,
-                required("windowSize", Kind::DurationOrSteps),
-                optional("xFilesFactor", Kind::Number, Literal::None),
-            ],
-            "Replaces each value by the average of those before it, so many or over so long.",
-        )
-    },
+    transform(
+        "derivative",
+        derivative,
+        &[SERIES],
+        "The difference of each value to the one before.",
+    ),
+    transform(
+        "integral",
+        integral,
+        &[SERIES],
+        "The sum of all values up to each.",
+    ),
+    transform(
+        "keepLastValue",
+        keep_last_value,
+        &[
+            SERIES,
+            optional(
+                "limit",
+                Kind::IntegerOrInfinity,
+                Literal::Number(f64::INFINITY),
+            ),
+        ],
+        "Fills gaps of at most so many steps with the value before them.",
+    ),
+    transform(
+        "nonNegativeDerivative",
+        non_negative_derivative,
+        &[SERIES, MAXIMUM, MINIMUM],
+        "The increase of a counter from step to step; nothing where it was reset, unless its greatest value is known.",
+    ),
+    transform(
+        "offset",
+        offset,
+        &[SERIES, FACTOR],
+        "Adds a number to all values.",
+    ),
+    transform(
+        "perSecond",
+        per_second,
+        &[SERIES, MAXIMUM, MINIMUM],
+        "The increase of a counter in a second; nothing where it was reset, unless its greatest value is known.",
+    ),
     transform(
         "scale",
         scale,
-        &[SERIES, required("factor", Kind::Number)],
-        "Multiplies all values by a factor.",
+        &[SERIES, FACTOR],
+        "Multiplies all values by a number.",
     ),
-    Function {
-        window: |window, arguments, _| window.shifted(shift(arguments.text(1))),
-        ..transform(
-            "timeShift",
-            time_shift,
-            &[
-                SERIES,
-                required("timeShift", Kind::Interval),
-                optional("resetEnd", Kind::Flag, Literal::Flag(true)),
-                optional("alignDst", Kind::Flag, Literal::Flag(false)),
-            ],
-            "Shows what was so long before, or, with a plus, what is after.",
-        )
-    },
+    transform(
+        "scaleToSeconds",
+        scale_to_seconds,
+        &[SERIES, required("seconds", Kind::Number)],
+        "What values that count events of a step would be in so many seconds.",
+    ),
+    transform(
+        "transformNull",
+        transform_null,
+        &[
+            SERIES,
+            optional("default", Kind::Number, Literal::Integer(0)),
+            optional("referenceSeries", Kind::Series, Literal::None),
+        ],
+        "Replaces missing values by a number, or only those where one of other series has a value.",
+    ),
 ];
 
 const fn transform(
@@ -85,140 +92,157 @@ const fn transform(
     parameters: &'static [Parameter],
     description: &'static str,
 ) -> Function {
-    Function::new(
-        name,
-        "Transform",
-        Operation::Each(operation),
-        parameters,
-        description,
-    )
+    let operation = Operation::Each(operation);
+    Function::new(name, "Transform", operation, parameters, description)
+}
+
+/// Replaces each value by what `next` makes of it, in order, and names the series after the function.
+fn each(series: &mut Series, function: &str, mut next: impl FnMut(f64) -> f64) -> Outcome {
+    for value in &mut series.values {
+        *value = next(*value);
+    }
+    series.rename(format!("{function}({})", series.name));
+    Ok(true)
+}
+
+/// The same with a number, which becomes a part of the name.
+fn each_with(
+    series: &mut Series,
+    function: &str,
+    number: &str,
+    next: impl Fn(f64) -> f64,
+) -> Outcome {
+    for value in &mut series.values {
+        *value = next(*value);
+    }
+    series.rename(format!("{function}({},{number})", series.name));
+    Ok(true)
 }
 
 fn absolute(series: &mut Series, _: &Context) -> Outcome {
-    series
-        .values
-        .iter_mut()
-        .for_each(|value| *value = value.abs());
-    series.rename(format!("absolute({})", series.name));
-    Ok(true)
+    each(series, "absolute", f64::abs)
 }
 
-fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
-    series.consolidation = context.arguments.aggregation(1);
-    series.rename(format!(
-        "consolidateBy({},\"{}\")",
-        series.name,
-        context.arguments.text(1)
-    ));
-    Ok(true)
+fn derivative(series: &mut Series, _: &Context) -> Outcome {
+    let mut before = f64::NAN;
+    each(series, "derivative", |value| {
+        value - std::mem::replace(&mut before, value)
+    })
 }
 
-fn constant_line(context: &Context) -> Series {
-    let value = context.arguments.number(0).unwrap_or(f64::NAN);
-    let Window { from, until, .. } = *context.window;
-    Series {
-        name: shortest(value),
-        expression: format!("constantLine({})", shortest(value)),
-        start: from,
-        step: (until.saturating_sub(from) / 2).max(1),
-        values: vec![value; 3],
-        ..Series::default()
+fn integral(series: &mut Series, _: &Context) -> Outcome {
+    let mut sum = 0.0;
+    each(series, "integral", |value| {
+        sum += if value.is_nan() { 0.0 } else { value };
+        if value.is_nan() { value } else { sum }
+    })
+}
+
+fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
+    let limit = context.arguments.number(1).unwrap_or(f64::INFINITY);
+    let values = &mut series.values;
+    let mut last = None;
+    for at in 0..=values.len() {
+        if at < values.len() && values[at].is_nan() {
+            continue;
+        }
+        // All from the last value on are missing.
+        let gap = last.map_or(0..0, |last| last + 1..at);
+        if let Some(last) = last.filter(|_| gap.len() as f64 <= limit) {
+            let value: f64 = values[last];
+            values[gap].fill(value);
+        }
+        last = Some(at);
     }
+    series.rename(format!("keepLastValue({})", series.name));
+    Ok(true)
+}
+
+fn non_negative_derivative(series: &mut Series, context: &Context) -> Outcome {
+    let mut counter = Counter::new(context);
+    each(series, "nonNegativeDerivative", |value| {
+        counter.increase(value)
+    })
+}
+
+fn per_second(series: &mut Series, context: &Context) -> Outcome {
+    let mut counter = Counter::new(context);
+    let step = series.step as f64;
+    each(series, "perSecond", |value| {
+        round_to_six_decimals(counter.increase(value) / step)
+    })
+}
+
+/// A counter that may be reset, or wrap.
+struct Counter {
+    before: f64,
+    greatest: Option<f64>,
+    least: Option<f64>,
+}
+
+impl Counter {
+    fn new(context: &Context) -> Counter {
+        Counter {
+            before: f64::NAN,
+            greatest: context.arguments.number(1),
+            least: context.arguments.number(2),
+        }
+    }
+
+    /// By how much it has increased. NaN if this is not known.
+    fn increase(&mut self, value: f64) -> f64 {
+        let is_beyond = self.greatest.is_some_and(|greatest| value > greatest)
+            || self.least.is_some_and(|least| value < least);
+        let value = if is_beyond { f64::NAN } else { value };
+        let before = std::mem::replace(&mut self.before, value);
+        if before.is_nan() || value.is_nan() {
+            return f64::NAN;
+        }
+        match (self.greatest, self.least) {
+            _ if value >= before => value - before,
+            (Some(greatest), least) => greatest + 1.0 + value - before - least.unwrap_or(0.0),
+            (None, Some(least)) => value - least,
+            (None, None) => f64::NAN,
+        }
+    }
+}
+
+fn offset(series: &mut Series, context: &Context) -> Outcome {
+    let factor = context.arguments.number(1).unwrap_or(0.0);
+    each_with(series, "offset", &general(factor), |value| value + factor)
 }
 
 fn scale(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(1.0);
-    series.values.iter_mut().for_each(|value| *value *= factor);
-    series.rename(format!("scale({},{})", series.name, general(factor)));
-    Ok(true)
+    each_with(series, "scale", &general(factor), |value| value * factor)
 }
 
-/// Seconds that an interval reaches into the past if it has no sign, as Graphite has it.
-fn shift(text: &str) -> i64 {
-    let seconds = interval::parse(text).unwrap_or(0);
-    match text.starts_with(['+', '-']) {
-        true => seconds,
-        false => -seconds,
-    }
+fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
+    let seconds = context.arguments.number(1).unwrap_or(1.0);
+    let factor = seconds / series.step as f64;
+    let whole = (seconds as i64).to_string();
+    each_with(series, "scaleToSeconds", &whole, |value| {
+        round_to_six_decimals(value * factor)
+    })
 }
 
-fn time_shift(series: &mut Series, context: &Context) -> Outcome {
-    let text = context.arguments.text(1);
-    let seconds = shift(text);
-    // Where the steps begin does not change, even if the shift is not a multiple of them.
-    series.start = match seconds % series.step {
-        0 => series.start.saturating_sub(seconds),
-        _ => Window {
-            step: series.step,
-            ..context.window.clone()
+fn transform_null(series: &mut Series, context: &Context) -> Outcome {
+    let default = context.arguments.number(1).unwrap_or(0.0);
+    let references = context.others.first().map_or(&[][..], Vec::as_slice);
+    let longest = references.iter().map(|reference| reference.values.len());
+    let length = longest.max().unwrap_or(0).max(series.values.len());
+    series.values.resize(length, f64::NAN);
+    for (at, value) in series.values.iter_mut().enumerate() {
+        let has_value = |reference: &Series| !reference.values.get(at).is_none_or(|it| it.is_nan());
+        if value.is_nan() && (references.is_empty() || references.iter().any(has_value)) {
+            *value = default;
         }
-        .start(),
+    }
+    let suffix = match references.is_empty() {
+        true => "",
+        false => ",referenceSeries",
     };
-    let minus = if text.starts_with(['+', '-']) {
-        ""
-    } else {
-        "-"
-    };
-    series.name = bounded(format!("timeShift({}, \"{minus}{text}\")", series.name));
+    let default = general(default);
+    series.rename(format!("transformNull({},{default}{suffix})", series.name));
     Ok(true)
-}
-
-/// Seconds before the first step over which a moving average is made.
-fn span(size: &Value, step: i64) -> i64 {
-    match *size {
-        Value::Integer(steps) => steps.saturating_mul(step),
-        Value::Number(steps) => (steps as i64).saturating_mul(step),
-        Value::Interval(seconds, _) => seconds,
-        _ => 0,
-    }
-}
-
-fn moving_average(series: &mut Series, context: &Context) -> Outcome {
-    let arguments = context.arguments;
-    let seconds = span(arguments.get(1), series.step);
-    let steps = usize::try_from(seconds / series.step).unwrap_or(usize::MAX);
-    let least = arguments.number(2).unwrap_or(0.0);
-    series.values = moving_averages(&series.values, steps, least);
-    series.start = series.start.saturating_add(seconds);
-    let size = match arguments.get(1) {
-        Value::Interval(_, text) => format!("\"{text}\""),
-        Value::Integer(steps) => steps.to_string(),
-        _ => shortest(arguments.number(1).unwrap_or(0.0)),
-    };
-    series.rename(format!("movingAverage({},{size})", series.name));
-    Ok(true)
-}
-
-/// For each value after the first `steps`, the average of the `steps` before it, if at least so large a
-/// part of them are there. In linear time, and without the errors of a sum from which values are taken
-/// again: a window is the end of one block of so many values and the beginning of the next, and the sums
-/// of these are known (van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
-fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
-    if steps == 0 || values.len() <= steps {
-        return vec![f64::NAN; if steps == 0 { values.len() } else { 0 }];
-    }
-    let add = |(sum, count): (f64, u32), value: f64| match value.is_nan() {
-        true => (sum, count),
-        false => (sum + value, count + 1),
-    };
-    let mut ends: Vec<(f64, u32)> = vec![(0.0, 0); values.len()];
-    for at in (0..values.len()).rev() {
-        let is_last = (at + 1) % steps == 0 || at + 1 == values.len();
-        let after = if is_last { (0.0, 0) } else { ends[at + 1] };
-        ends[at] = add(after, values[at]);
-    }
-    let mut beginning = (0.0, 0);
-    let averages = (steps..values.len()).map(|at| {
-        if at % steps == 0 {
-            beginning = (0.0, 0);
-        }
-        let (sum, count) = ends[at - steps];
-        let (sum, count) = (sum + beginning.0, count + beginning.1);
-        beginning = add(beginning, values[at]);
-        match count > 0 && f64::from(count) / steps as f64 >= least {
-            true => sum / f64::from(count),
-            false => f64::NAN,
-        }
-    });
-    averages.collect()
 }

@@ -1,0 +1,268 @@
+//! Functions of time: which window is read, and how steps become others.
+
+use super::{Context, Function, Operation, SERIES, optional, required};
+use crate::query::arguments::{Kind, Literal, Parameter, Value};
+use crate::query::interval;
+use crate::query::number::shortest;
+use crate::query::series::{Series, bounded};
+use crate::query::window::Window;
+
+/// Whether a series is kept.
+type Outcome = Result<bool, String>;
+
+pub const TABLE: &[Function] = &[
+    Function {
+        window: |window, arguments, _| {
+            let consolidation = arguments.aggregation(1);
+            Some(Window {
+                consolidation,
+                ..window.clone()
+            })
+        },
+        ..each(
+            "consolidateBy",
+            "Special",
+            consolidate_by,
+            &[SERIES, required("consolidationFunc", Kind::Consolidation)],
+            "Says how points become one value of a step, which is their average otherwise.",
+        )
+    },
+    Function {
+        step: Some(|window, _| half(window)),
+        ..Function::new(
+            "constantLine",
+            "Special",
+            Operation::Make(constant_line),
+            &[required("value", Kind::Number)],
+            "Makes a series of one value.",
+        )
+    },
+    Function {
+        window: |window, arguments, step| window.extended(span(arguments.get(1), step)),
+        ..each(
+            "movingAverage",
+            "Calculate",
+            moving_average,
+            &[
+                SERIES,
+                required("windowSize", Kind::DurationOrSteps),
+                optional("xFilesFactor", Kind::Number, Literal::None),
+            ],
+            "The average of the values before each step, so many or over so long.",
+        )
+    },
+    Function {
+        step: Some(|_, arguments| arguments.seconds(1)),
+        ..each(
+            "summarize",
+            "Transform",
+            summarize,
+            &[
+                SERIES,
+                required("intervalString", Kind::Duration),
+                optional("func", Kind::Aggregation, Literal::Text("sum")),
+                optional("alignToFrom", Kind::Flag, Literal::Flag(false)),
+            ],
+            "Makes one step of all within an interval, by their sum or otherwise.",
+        )
+    },
+    Function {
+        window: |window, arguments, _| window.shifted(shift(arguments.text(1))),
+        ..each(
+            "timeShift",
+            "Transform",
+            time_shift,
+            &[
+                SERIES,
+                required("timeShift", Kind::Interval),
+                optional("resetEnd", Kind::Flag, Literal::Flag(true)),
+                optional("alignDst", Kind::Flag, Literal::Flag(false)),
+            ],
+            "Shows what was so long before, or, with a plus, what is after.",
+        )
+    },
+];
+
+const fn each(
+    name: &'static str,
+    group: &'static str,
+    operation: fn(&mut Series, &Context) -> Outcome,
+    parameters: &'static [Parameter],
+    description: &'static str,
+) -> Function {
+    Function::new(
+        name,
+        group,
+        Operation::Each(operation),
+        parameters,
+        description,
+    )
+}
+
+fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
+    series.consolidation = context.arguments.aggregation(1);
+    series.rename(format!(
+        "consolidateBy({},\"{}\")",
+        series.name,
+        context.arguments.text(1)
+    ));
+    Ok(true)
+}
+
+/// Half of a window, which is the step of a line from its beginning to its end.
+fn half(window: &Window) -> i64 {
+    (window.until.saturating_sub(window.from) / 2).max(1)
+}
+
+fn constant_line(context: &Context) -> Series {
+    let value = shortest(context.arguments.number(0).unwrap_or(f64::NAN));
+    Series {
+        expression: format!("constantLine({value})"),
+        name: value,
+        start: context.window.from,
+        step: half(context.window),
+        values: vec![context.arguments.number(0).unwrap_or(f64::NAN); 3],
+        ..Series::default()
+    }
+}
+
+/// Seconds before the first step over which a moving average is made.
+fn span(size: &Value, step: i64) -> i64 {
+    match *size {
+        Value::Integer(steps) => steps.saturating_mul(step),
+        Value::Number(steps) => (steps as i64).saturating_mul(step),
+        Value::Interval(seconds, _) => seconds,
+        _ => 0,
+    }
+}
+
+fn moving_average(series: &mut Series, context: &Context) -> Outcome {
+    let arguments = context.arguments;
+    let seconds = span(arguments.get(1), series.step);
+    let steps = usize::try_from(seconds / series.step).unwrap_or(usize::MAX);
+    let least = arguments.number(2).unwrap_or(0.0);
+    series.values = moving_averages(&series.values, steps, least);
+    series.start = series.start.saturating_add(seconds);
+    let size = match arguments.get(1) {
+        Value::Interval(_, text) => format!("\"{text}\""),
+        Value::Integer(steps) => steps.to_string(),
+        _ => shortest(arguments.number(1).unwrap_or(0.0)),
+    };
+    series.rename(format!("movingAverage({},{size})", series.name));
+    Ok(true)
+}
+
+/// For each value after the first `steps`, the average of the `steps` before it, if at least so large a
+/// part of them are there. In linear time, and without the errors of a sum from which values are taken
+/// again: a window is the end of one block of so many values and the beginning of the next, and the sums
+/// of these are known (van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
+fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
+    if steps == 0 || values.len() <= steps {
+        return vec![f64::NAN; if steps == 0 { values.len() } else { 0 }];
+    }
+    let add = |(sum, count): (f64, u32), value: f64| match value.is_nan() {
+        true => (sum, count),
+        false => (sum + value, count + 1),
+    };
+    let mut ends: Vec<(f64, u32)> = vec![(0.0, 0); values.len()];
+    for at in (0..values.len()).rev() {
+        let is_last = (at + 1) % steps == 0 || at + 1 == values.len();
+        let after = if is_last { (0.0, 0) } else { ends[at + 1] };
+        ends[at] = add(after, values[at]);
+    }
+    let mut beginning = (0.0, 0);
+    let averages = (steps..values.len()).map(|at| {
+        if at % steps == 0 {
+            beginning = (0.0, 0);
+        }
+        let (sum, count) = ends[at - steps];
+        let (sum, count) = (sum + beginning.0, count + beginning.1);
+        beginning = add(beginning, values[at]);
+        match count > 0 && f64::from(count) / steps as f64 >= least {
+            true => sum / f64::from(count),
+            false => f64::NAN,
+        }
+    });
+    averages.collect()
+}
+
+fn summarize(series: &mut Series, context: &Context) -> Outcome {
+    let arguments = context.arguments;
+    let (interval, aggregation) = (arguments.seconds(1), arguments.aggregation(2));
+    let is_aligned_to_start = arguments.flag(3);
+    let length = i64::try_from(series.values.len()).unwrap_or(i64::MAX);
+    let end = series
+        .start
+        .saturating_add(length.saturating_mul(series.step));
+    let start = match is_aligned_to_start {
+        true => series.start,
+        false => series
+            .start
+            .saturating_sub(series.start.rem_euclid(interval)),
+    };
+    let count = end
+        .saturating_sub(start)
+        .saturating_sub(1)
+        .div_euclid(interval)
+        + 1;
+    // An interval that begins at the end counts, though it is empty.
+    let is_one_more = !is_aligned_to_start && end.rem_euclid(interval) == 0;
+    let count = count.saturating_add(is_one_more.into());
+    if count > Window::STEPS_MAX {
+        return Err(format!("summarize: more than {} steps", Window::STEPS_MAX));
+    }
+    // The index of the first value at or after a time.
+    let place = |time: i64| {
+        let steps = time
+            .saturating_sub(series.start)
+            .max(0)
+            .saturating_add(series.step - 1)
+            / series.step;
+        usize::try_from(steps)
+            .unwrap_or(usize::MAX)
+            .min(series.values.len())
+    };
+    let row = |at: i64| {
+        let time = start.saturating_add(at.saturating_mul(interval));
+        aggregation.of(&series.values[place(time)..place(time.saturating_add(interval))])
+    };
+    let values = (0..count).map(row).collect();
+    let suffix = if is_aligned_to_start { ", true" } else { "" };
+    let (interval_text, aggregation_text) = (arguments.text(1), arguments.text(2));
+    series.rename(format!(
+        "summarize({}, \"{interval_text}\", \"{aggregation_text}\"{suffix})",
+        series.name
+    ));
+    (series.start, series.step, series.values) = (start, interval, values);
+    Ok(true)
+}
+
+/// Seconds that an interval reaches into the past if it has no sign, as Graphite has it.
+fn shift(text: &str) -> i64 {
+    let seconds = interval::parse(text).unwrap_or(0);
+    match text.starts_with(['+', '-']) {
+        true => seconds,
+        false => -seconds,
+    }
+}
+
+fn time_shift(series: &mut Series, context: &Context) -> Outcome {
+    let text = context.arguments.text(1);
+    let seconds = shift(text);
+    // Where the steps begin does not change, even if the shift is not a multiple of them.
+    series.start = match seconds % series.step {
+        0 => series.start.saturating_sub(seconds),
+        _ => Window {
+            step: series.step,
+            ..context.window.clone()
+        }
+        .start(),
+    };
+    let minus = if text.starts_with(['+', '-']) {
+        ""
+    } else {
+        "-"
+    };
+    series.name = bounded(format!("timeShift({}, \"{minus}{text}\")", series.name));
+    Ok(true)
+}
