@@ -65,6 +65,15 @@ impl Aggregation {
         ("total", Sum),
     ];
 
+    /// Those that are also functions of series.
+    pub const FUNCTIONS: [(&str, Aggregation); 5] = [
+        ("averageSeries", Average),
+        ("diffSeries", Difference),
+        ("maxSeries", Maximum),
+        ("minSeries", Minimum),
+        ("sumSeries", Sum),
+    ];
+
     /// Those that `consolidateBy` takes, by Graphite's names.
     pub const CONSOLIDATIONS: [(&str, Aggregation); 8] = [
         ("average", Average),

@@ -346,13 +346,13 @@ impl Kind {
         let Literal::Text(name) = literal else {
             return None;
         };
-        let of_series = match self {
-            Kind::AggregationOfSeries => name.strip_suffix("Series"),
-            _ => None,
+        let of_series: &[(&str, Aggregation)] = match self {
+            Kind::AggregationOfSeries => &Aggregation::FUNCTIONS,
+            _ => &[],
         };
-        let known = |&&(known, _): &&(&str, _)| known == of_series.unwrap_or(name);
-        let (known, aggregation) = self.options().iter().find(known)?;
-        Some(Value::Aggregation(*aggregation, (*known).into()))
+        let known = |&&(known, _): &&(&str, _)| known == name;
+        let (_, aggregation) = self.options().iter().chain(of_series).find(known)?;
+        Some(Value::Aggregation(*aggregation, name.into()))
     }
 }
 

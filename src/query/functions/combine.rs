@@ -110,7 +110,7 @@ impl Groups {
         let called = match arguments.text(2) {
             // The only one that is also the name of a function.
             "avg" => "average",
-            called => called,
+            called => called.strip_suffix("Series").unwrap_or(called),
         };
         Groups::new(arguments.aggregation(2), called, arguments.get(1).clone())
     }

@@ -7,6 +7,8 @@ mod alias;
 mod combine;
 mod filter;
 mod percent;
+#[cfg(test)]
+mod tests;
 mod time;
 mod transform;
 
@@ -92,15 +94,7 @@ const TABLE: [&[Function]; 6] = [
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Function> {
     let is_called = |function: &&Function| function.name == name || function.alias == Some(name);
-    let tables = [
-        transform::TABLE,
-        combine::TABLE,
-        filter::TABLE,
-        alias::TABLE,
-    ];
-    tables
-        .iter()
-        .find_map(|table| table.iter().find(|function| is_called(&function)))
+    TABLE.iter().copied().flatten().find(is_called)
 }
 
 impl fmt::Debug for Function {

@@ -1,0 +1,209 @@
+//! All functions, against a table that graphite-web made (`tests/graphite/make_functions.py`).
+
+use super::{Context, Operation, common_step};
+use crate::query::aggregation::Aggregation;
+use crate::query::series::Series;
+use crate::query::target::{self, Call, Expression};
+use crate::query::window::Window;
+
+const TABLE: &str = include_str!("../../../tests/graphite/functions.tsv");
+
+/// Series as they are stored, and a window over them.
+struct World {
+    series: Vec<Series>,
+    window: Window,
+}
+
+/// Evaluates in the simplest way: all series at once.
+impl World {
+    fn evaluate(&self, expression: &Expression, window: &Window) -> Result<Vec<Series>, String> {
+        match expression {
+            Expression::Path { text, pattern } => {
+                let found = self
+                    .series
+                    .iter()
+                    .filter(|series| pattern.matches(&series.name));
+                Ok(found.map(|series| read(series, text, window)).collect())
+            }
+            Expression::Call(call) => self.call(call, window),
+        }
+    }
+
+    fn call(&self, call: &Call, window: &Window) -> Result<Vec<Series>, String> {
+        let function = call.function;
+        // As Graphite does, which reads the inputs over the window of the call first.
+        let step = match call.inputs.first() {
+            Some(input) => self
+                .evaluate(input, window)?
+                .iter()
+                .map(|series| series.step)
+                .max(),
+            None => None,
+        };
+        let inner = (function.window)(window, &call.arguments, step.unwrap_or(1));
+        let inner = inner.ok_or("there is no such window")?;
+        let inputs = call.inputs.iter().map(|input| self.evaluate(input, &inner));
+        let mut inputs = inputs.collect::<Result<Vec<Vec<Series>>, String>>()?;
+        let steps = inputs.iter().flatten().map(|series| series.step);
+        let step = steps.reduce(common_step).unwrap_or(1);
+        let mut context = Context {
+            arguments: &call.arguments,
+            window,
+            others: &[],
+            room_bytes: 1 << 20,
+        };
+        match function.operation {
+            Operation::Each(change) => {
+                let mut series = inputs.remove(0);
+                context.others = &inputs;
+                let kept = series.iter_mut().map(|series| change(series, &context));
+                let kept = kept.collect::<Result<Vec<bool>, String>>()?;
+                let pairs = series.into_iter().zip(kept);
+                Ok(pairs
+                    .filter_map(|(series, kept)| kept.then_some(series))
+                    .collect())
+            }
+            Operation::First(count) => {
+                let count = count(&call.arguments);
+                Ok(inputs.remove(0).into_iter().take(count).collect())
+            }
+            Operation::Gather(gather) => {
+                let mut gather = gather(&call.arguments);
+                inputs
+                    .into_iter()
+                    .flatten()
+                    .for_each(|series| gather.add(series, step));
+                Ok(std::iter::from_fn(|| gather.next()).collect())
+            }
+            Operation::All(all) => all(inputs, &context),
+            Operation::Make(make) => Ok(vec![make(&context)]),
+        }
+    }
+}
+
+/// A series over a window, as Graphite's files are read.
+fn read(series: &Series, text: &str, window: &Window) -> Series {
+    let window = Window {
+        step: series.step,
+        ..window.clone()
+    };
+    let value = |at: i64| {
+        let step = (window.start() - series.start) / series.step + at;
+        let value = usize::try_from(step)
+            .ok()
+            .and_then(|step| series.values.get(step));
+        value.copied().unwrap_or(f64::NAN)
+    };
+    Series {
+        expression: text.into(),
+        start: window.start(),
+        values: (0..window.steps()).map(value).collect(),
+        ..series.clone()
+    }
+}
+
+fn values(text: &str) -> Vec<f64> {
+    let value = |text: &str| match text {
+        "-" => f64::NAN,
+        text => text.parse().expect("a number"),
+    };
+    text.split_whitespace().map(value).collect()
+}
+
+/// The series of the table, in the order in which Graphite finds them, and the window.
+fn world() -> World {
+    let mut world = World {
+        series: Vec::new(),
+        window: Window {
+            from: 0,
+            until: 0,
+            step: 1,
+            consolidation: Aggregation::Average,
+        },
+    };
+    for row in TABLE.lines() {
+        let cells: Vec<&str> = row.split('\t').collect();
+        match cells[..] {
+            ["# window", from, until] => {
+                world.window.from = from.parse().expect("a time");
+                world.window.until = until.parse().expect("a time");
+            }
+            ["series", name, step, start, text] => world.series.push(Series {
+                name: name.into(),
+                step: step.parse().expect("seconds"),
+                start: start.parse().expect("a time"),
+                values: values(text),
+                ..Series::default()
+            }),
+            _ => {}
+        }
+    }
+    world
+        .series
+        .sort_by(|left, right| left.name.cmp(&right.name));
+    world
+}
+
+/// Whether two values are the same, but for the order in which sums were made.
+fn is_close(ours: f64, theirs: f64) -> bool {
+    let is_close = (ours - theirs).abs() <= 1e-12 * theirs.abs().max(1.0);
+    ours == theirs || is_close || (ours.is_nan() && theirs.is_nan())
+}
+
+/// What differs of a series from five cells of the table.
+fn difference(ours: &Series, theirs: &[&str]) -> Option<String> {
+    let start = ours.start.to_string();
+    let step = ours.step.to_string();
+    let cells = [&ours.name, &ours.expression, &start, &step];
+    if let Some((ours, theirs)) = cells
+        .iter()
+        .zip(theirs)
+        .find(|(ours, theirs)| ours != theirs)
+    {
+        return Some(format!("{ours}, in Graphite {theirs}"));
+    }
+    let theirs = values(theirs[4]);
+    let is_same = ours.values.len() == theirs.len()
+        && ours
+            .values
+            .iter()
+            .zip(&theirs)
+            .all(|(ours, theirs)| is_close(*ours, *theirs));
+    (!is_same).then(|| format!("{:?}, in Graphite {theirs:?}", ours.values))
+}
+
+#[test]
+fn targets_are_evaluated_as_graphite_does() {
+    let world = world();
+    let mut differing = Vec::new();
+    let mut count = 0;
+    for row in TABLE.lines().filter_map(|row| row.strip_prefix("target\t")) {
+        let (target, theirs) = row.split_once('\t').expect("a target and its result");
+        count += 1;
+        let ours = match target::parse(target) {
+            Ok(expression) => world.evaluate(&expression, &world.window),
+            Err(bad) => Err(bad.message),
+        };
+        let theirs: Vec<&str> = theirs.split('\t').collect();
+        let different = match (&ours, &theirs[..]) {
+            (Err(_), ["error"]) => None,
+            (Ok(ours), [""]) => {
+                (!ours.is_empty()).then(|| format!("{} series, in Graphite none", ours.len()))
+            }
+            (Ok(ours), theirs) if theirs.len() == 5 * ours.len() => ours
+                .iter()
+                .zip(theirs.chunks(5))
+                .find_map(|(ours, theirs)| difference(ours, theirs)),
+            (Ok(ours), theirs) => Some(format!("{} series, in Graphite {theirs:?}", ours.len())),
+            (Err(message), _) => Some(format!("refused: {message}")),
+        };
+        differing.extend(different.map(|different| format!("{target}: {different}")));
+    }
+    assert!(count >= 800, "only {count} targets");
+    assert!(
+        differing.is_empty(),
+        "{} differ:\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
+}
