@@ -274,11 +274,23 @@ impl Kind {
     }
 
     /// The names of all that it takes, if these are few.
-    pub fn options(self) -> &'static [(&'static str, Aggregation)] {
+    pub fn options(self) -> impl Iterator<Item = &'static (&'static str, Aggregation)> {
+        let (names, functions): (&[_], &[_]) = match self {
+            Kind::Aggregation => (&Aggregation::NAMES, &[]),
+            Kind::AggregationOfSeries => (&Aggregation::NAMES, &Aggregation::FUNCTIONS),
+            Kind::Consolidation => (&Aggregation::CONSOLIDATIONS, &[]),
+            _ => (&[], &[]),
+        };
+        names.iter().chain(functions)
+    }
+
+    /// What could be offered, in JSON.
+    pub fn suggestions(self) -> &'static str {
         match self {
-            Kind::Aggregation | Kind::AggregationOfSeries => &Aggregation::NAMES,
-            Kind::Consolidation => &Aggregation::CONSOLIDATIONS,
-            _ => &[],
+            Kind::Duration => r#""10min","1h","1d""#,
+            Kind::DurationOrSteps => r#"5,7,10,"1min","5min","10min","30min","1hour""#,
+            Kind::Interval => r#""1h","6h","12h","1d","2d","7d","14d","30d""#,
+            _ => "",
         }
     }
 
@@ -346,12 +358,7 @@ impl Kind {
         let Literal::Text(name) = literal else {
             return None;
         };
-        let of_series: &[(&str, Aggregation)] = match self {
-            Kind::AggregationOfSeries => &Aggregation::FUNCTIONS,
-            _ => &[],
-        };
-        let known = |&&(known, _): &&(&str, _)| known == name;
-        let (_, aggregation) = self.options().iter().chain(of_series).find(known)?;
+        let (_, aggregation) = self.options().find(|(known, _)| *known == name)?;
         Some(Value::Aggregation(*aggregation, name.into()))
     }
 }

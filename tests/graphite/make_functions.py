@@ -3,8 +3,9 @@
 
     /usr/bin/python3 make_functions.py
 
-First come the series, each with its step, the time of its first value, and its values. Then come the
-targets, each with what graphite-web 1.1.8 evaluates it to over the window from FROM to UNTIL: for each
+First come the functions that metricd has, with their group and parameters in JSON, as graphite-web
+describes them. Then come the series, each with its step, the time of its first value, and its values, and
+then the targets, each with what graphite-web 1.1.8 evaluates it to over the window from FROM to UNTIL: for each
 series its name, path expression, start, step and values; or `error` if it refuses. Another run with the
 same versions writes the same bytes.
 
@@ -16,6 +17,7 @@ floats from the beginning, as metricd keeps them: Graphite would print some of t
 """
 
 import datetime
+import json
 import logging
 import pathlib
 import sys
@@ -36,12 +38,22 @@ django.conf.settings.configure(
 
 import pytz
 from graphite.finders import expand_braces
-from graphite.render import datalib, evaluator
+from graphite.render import datalib, evaluator, functions
 from graphite.render.grammar_unsafe import grammar
 from graphite.tags.utils import TaggedSeries
 
 FROM, UNTIL = 1_600_000_030, 1_600_000_790
 N = None
+
+FUNCTIONS = """
+absolute alias aliasByMetric aliasByNode aliasSub asPercent averageSeries avg consolidateBy constantLine
+currentAbove derivative diffSeries divideSeries exclude grep groupByNode highestAverage highestCurrent
+highestMax integral keepLastValue limit lowestAverage maxSeries minSeries movingAverage
+nonNegativeDerivative offset pct perSecond scale scaleToSeconds sortByMaxima sortByName sum sumSeries
+summarize timeShift transformNull
+""".split()
+# What groupByNode may call besides aggregations.
+OF_SERIES = {"averageSeries", "diffSeries", "maxSeries", "minSeries", "sumSeries"}
 
 # Names, steps, steps from the first value to the first of the window, and values.
 SERIES = {
@@ -429,6 +441,18 @@ def evaluated(target):
     return "\t".join("\t".join(cells(series)) for series in results)
 
 
+def described(name):
+    """A function's group and parameters, without what metricd does not have."""
+    function = functions.SeriesFunctions[name]
+    parameters = [parameter.toJSON() for parameter in function.params]
+    for parameter in parameters:
+        if "options" in parameter:
+            is_known = lambda option: option not in functions.SeriesFunctions or option in OF_SERIES | {"avg", "sum"}
+            parameter["options"] = list(filter(is_known, parameter["options"]))
+    text = json.dumps(parameters, separators=(",", ":")).replace("Infinity", "1e9999")
+    return f"function\t{name}\t{function.group}\t{text}"
+
+
 def numbers(values):
     return " ".join("-" if value is None else repr(float(value)) for value in values)
 
@@ -442,6 +466,7 @@ def main():
     datalib.STORE.fetch = fetch
     datalib.STORE.tagdb = types.SimpleNamespace(parse=TaggedSeries.parse)
     rows = ["# " + line for line in (__doc__.split("\n")[0], f"window\t{FROM}\t{UNTIL}")]
+    rows += map(described, FUNCTIONS)
     for name, (step, before, values) in SERIES.items():
         first = FROM - FROM % step + step - before * step
         rows.append(f"series\t{name}\t{step}\t{first}\t{numbers(values)}")

@@ -29,16 +29,6 @@ pub const TABLE: &[Function] = &[
         "Names series after the last node of the path that they were made from.",
     ),
     Function::new(
-        "aliasByMetric",
-        "Alias",
-        Operation::Each(|series, _| {
-            series.name = metric(&series.name).into();
-            Ok(true)
-        }),
-        &[SERIES],
-        "Names series after the last node of the path that they were made from.",
-    ),
-    Function::new(
         "aliasByNode",
         "Alias",
         Operation::Each(|series, context| {
@@ -62,7 +52,7 @@ pub const TABLE: &[Function] = &[
             required("search", Kind::Regex),
             required("replace", Kind::Text),
         ],
-        "Replaces what a regular expression finds in names; \\1 is what its first group found.",
+        "Replaces what a regular expression finds in names.",
     ),
 ];
 

@@ -5,6 +5,7 @@
 
 mod alias;
 mod combine;
+pub mod describe;
 mod filter;
 mod percent;
 #[cfg(test)]

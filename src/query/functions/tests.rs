@@ -1,6 +1,6 @@
 //! All functions, against a table that graphite-web made (`tests/graphite/make_functions.py`).
 
-use super::{Context, Operation, common_step};
+use super::{Context, Operation, common_step, describe};
 use crate::query::aggregation::Aggregation;
 use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
@@ -206,4 +206,42 @@ fn targets_are_evaluated_as_graphite_does() {
         differing.len(),
         differing.join("\n")
     );
+}
+
+#[test]
+fn functions_are_described_as_graphite_does() {
+    let mut count = 0;
+    for row in TABLE
+        .lines()
+        .filter_map(|row| row.strip_prefix("function\t"))
+    {
+        let cells: Vec<&str> = row.split('\t').collect();
+        let [name, group, parameters] = cells[..] else {
+            panic!("a name, a group and parameters: {row}");
+        };
+        let described = describe::one(name).expect(name);
+        let expected = format!("\"group\":\"{group}\",\"params\":{parameters}}}");
+        assert!(
+            described.ends_with(&expected),
+            "{described}\nin Graphite {expected}"
+        );
+        assert!(
+            describe::all().contains(&format!("\"{name}\":{described}")),
+            "{name}"
+        );
+        count += 1;
+    }
+    let names = super::TABLE.iter().copied().flatten();
+    let names: usize = names
+        .map(|function| 1 + usize::from(function.alias.is_some()))
+        .sum();
+    assert_eq!(count, names);
+}
+
+#[test]
+fn no_description_has_anything_to_escape() {
+    for function in super::TABLE.iter().copied().flatten() {
+        let is_plain = |char: char| matches!(char, ' '..='~') && char != '"' && char != '\\';
+        assert!(function.description.chars().all(is_plain), "{function:?}");
+    }
 }
