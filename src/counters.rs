@@ -7,21 +7,27 @@ use std::time::Duration;
 
 /// Declares the counts once.
 macro_rules! counts {
-    ($($(#[$doc:meta])+ $field:ident,)+) => {
+    ($($(#[doc = $doc:literal])+ $field:ident,)+) => {
         /// What a server has counted since it was bound, and what it holds now.
         ///
         /// Its text is a line for each group, of `name=value` separated by blanks.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counts {
-            $($(#[$doc])+ pub $field: u64,)+
+            $($(#[doc = $doc])+ pub $field: u64,)+
         }
 
         impl Counts {
             /// Each count after its name.
-            fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 const NAMES: &[&str] = &[$(stringify!($field)),+];
                 NAMES.iter().copied().zip([$(self.$field),+])
+            }
+
+            /// What each of them counts, in the same order: a blank and a sentence or two.
+            #[cfg(feature = "http")]
+            pub(crate) fn descriptions() -> &'static [&'static str] {
+                &[$(concat!($($doc),+)),+]
             }
         }
 
@@ -109,7 +115,7 @@ counts! {
     journal_waiting_frames,
     /// Syncs of the journal.
     journal_syncs,
-    /// Microseconds that the longest of them took.
+    /// Microseconds that the longest sync of the journal took.
     journal_longest_sync_microseconds,
     /// How often the disk failed.
     journal_failures,
@@ -120,7 +126,7 @@ counts! {
     journal_checkpoint_bytes,
     /// Turns of the event loop.
     loop_turns,
-    /// Microseconds that the longest of them took.
+    /// Microseconds that the longest turn of the event loop took.
     loop_longest_turn_microseconds,
 }
 

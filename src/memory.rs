@@ -197,6 +197,12 @@ impl Room {
         until.is_some()
     }
 
+    /// Whether puts are refused for lack of room.
+    #[cfg(feature = "http")]
+    pub fn is_refusing(&mut self, store: &Store) -> bool {
+        self.when_full == WhenFull::Refuse && !self.has(store)
+    }
+
     /// If the oldest points are to make room, removes some of them, and records that. Says whether
     /// there is room then.
     #[cold]
@@ -225,6 +231,12 @@ fn resident_bytes(statm: &File) -> Option<usize> {
     let text = str::from_utf8(&text[..length]).ok()?;
     let pages: usize = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size())
+}
+
+/// What is resident of this process, if the system says so.
+#[cfg(feature = "http")]
+pub fn resident_bytes_now() -> Option<usize> {
+    resident_bytes(&File::open("/proc/self/statm").ok()?)
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 pub mod aggregation;
 pub mod arguments;
+pub mod find;
 pub mod functions;
 pub mod interval;
+mod json;
 mod number;
 pub mod pattern;
 pub mod series;

@@ -24,6 +24,7 @@ pub struct Pattern {
     nodes: Vec<Node>,
     /// The positions of those that are `**`. None comes last.
     any_nodes: u64,
+    allocated_bytes: usize,
 }
 
 /// Where in a pattern a key may be after some of its nodes: a bit for each position.
@@ -79,7 +80,13 @@ impl Pattern {
             }
             nodes.push(Node::parse(node, &mut budget)?);
         }
-        Ok(Pattern { nodes, any_nodes })
+        let text_bytes = ALTERNATIVES_LIMIT_BYTES - budget.bytes;
+        let token_bytes = (WILDCARDS_LIMIT - budget.wildcards) * size_of::<Token>();
+        Ok(Pattern {
+            allocated_bytes: text_bytes + token_bytes + nodes.len() * size_of::<Node>(),
+            nodes,
+            any_nodes,
+        })
     }
 
     /// Whether it stands for this key.
@@ -88,8 +95,8 @@ impl Pattern {
         let mut rest = Some(key);
         while let Some(node) = next_node(&mut rest) {
             positions = self.advance(positions, node);
-            if positions.is_nowhere() {
-                return false;
+            if self.is_final(positions) {
+                return rest.is_none() && self.is_end(positions);
             }
         }
         self.is_end(positions)
@@ -121,6 +128,16 @@ impl Pattern {
         positions.0 >> self.nodes.len() != 0
     }
 
+    /// Whether no keys with more nodes are among those that the pattern stands for.
+    pub fn is_final(&self, positions: Positions) -> bool {
+        positions.0 & !(1 << self.nodes.len()) == 0
+    }
+
+    /// Bytes that it takes, about.
+    pub fn allocated_bytes(&self) -> usize {
+        self.allocated_bytes
+    }
+
     /// These positions, and those past each `**` that they reach.
     fn skip_any_nodes(&self, mut positions: u64) -> Positions {
         loop {
@@ -130,14 +147,6 @@ impl Pattern {
                 return Positions(positions);
             }
         }
-    }
-}
-
-impl Positions {
-    /// Whether no further nodes can make the key one that the pattern stands for, beside what the
-    /// nodes so far are.
-    pub fn is_nowhere(self) -> bool {
-        self.0 == 0
     }
 }
 

@@ -36,6 +36,7 @@ mod snapshot;
 mod timeline;
 
 use std::fmt;
+use std::iter;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
 
@@ -396,6 +397,24 @@ impl Store {
     pub(crate) fn place_of(&self, key: &str) -> Option<usize> {
         let key = key.into();
         self.find(self.index.hash(key), key)
+    }
+
+    /// The series from this position on, in the order of their first put, each with its position:
+    /// those that are there now. Series of which all points are [hidden](Self::set_floors) are left
+    /// out. Positions are never used again, so a walk may pause while there are puts.
+    pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, &str)> {
+        let next = iter::from_fn(move || {
+            let (position, place) = self.order.next(from)?;
+            from = position + 1;
+            Some((position, self.series.get(place)?))
+        });
+        let seen = next.filter(|(_, series)| series.timeline.last_timestamp() >= self.hidden_below);
+        seen.map(|(position, series)| (position, &*series.key))
+    }
+
+    /// The position that the next new series will have.
+    pub(crate) fn end_position(&self) -> u64 {
+        self.order.end()
     }
 
     /// How many points were rewritten for late puts, some 40 to 150 ns each: for whoever shares a

@@ -1,13 +1,208 @@
 //! What is served under which path. It only reads.
 
-use crate::http::{Answer, Failure, Request};
+mod exposition;
+mod page;
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
+use crate::query::find::{Find, Listing, Shape};
+use crate::server::Admission;
 use crate::turn::Turn;
 
+/// Makes the answer to a request.
+type Handler = fn(&Request, &mut Turn) -> Result<Answer, Failure>;
+
+/// What is served under a path. All paths may end in a slash, as those of graphite-web.
+struct Route {
+    path: &'static str,
+    /// Parameters may come in the body.
+    takes_post: bool,
+    handler: Handler,
+}
+
+const fn get(path: &'static str, handler: Handler) -> Route {
+    let takes_post = false;
+    Route {
+        path,
+        takes_post,
+        handler,
+    }
+}
+
+const fn query(path: &'static str, handler: Handler) -> Route {
+    let takes_post = true;
+    Route {
+        path,
+        takes_post,
+        handler,
+    }
+}
+
+const ROUTES: &[Route] = &[
+    get("/", |_, _| Ok(page::answer())),
+    get("/healthz", |_, turn| health(turn)),
+    get("/metrics", |_, turn| Ok(exposition::answer(turn))),
+    query("/metrics/find", find),
+    query("/metrics/expand", expand),
+    query("/metrics/index.json", |_, turn| {
+        Ok(json_pieces(Listing::all(turn)))
+    }),
+    query("/metrics/search", search),
+    query("/functions", |_, _| Ok(json("{}"))),
+    query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
+    query("/tags", |_, _| Ok(json("[]"))),
+    query("/tags/autoComplete/tags", |_, _| Ok(json("[]"))),
+    query("/tags/autoComplete/values", |_, _| Ok(json("[]"))),
+    query("/tags/findSeries", |_, _| Ok(json("[]"))),
+    query("/events/get_data", |_, _| Ok(json("[]"))),
+];
+
+/// The version of graphite-web that answers the same, by which clients choose what to ask for.
+const GRAPHITE_VERSION: &str = "1.1.8";
+
+/// How many series a search lists, unless it says otherwise, and at most.
+const SEARCH_RESULTS: usize = 100;
+const SEARCH_RESULTS_MAX: usize = 10_000;
+
 /// Answers a request.
-pub fn answer(request: &Request, _turn: &mut Turn) -> Answer {
-    let message = format!("there is nothing at {}", request.path);
+pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
+    let path = match request.path.strip_suffix('/') {
+        Some("") | None => &request.path,
+        Some(path) => path,
+    };
+    let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
+        return text(404, "there is nothing at this path");
+    };
+    let is_allowed = match request.method {
+        Method::Get | Method::Head => true,
+        Method::Post => route.takes_post,
+        Method::Other => false,
+    };
+    if !is_allowed {
+        let allowed = if route.takes_post {
+            "GET, HEAD, POST"
+        } else {
+            "GET, HEAD"
+        };
+        let mut answer = text(405, "this path is only read");
+        answer.headers.push(("Allow", allowed.into()));
+        return answer;
+    }
+    (route.handler)(request, turn).unwrap_or_else(Answer::from)
+}
+
+/// Series and nodes for which a pattern stands, as of graphite-web's `find_view`. Their time is not
+/// looked at.
+fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
+    let pattern = request.parameters.get("query");
+    let pattern = pattern.ok_or_else(|| bad("Missing required parameter 'query'"))?;
+    if pattern.is_empty() {
+        return Err(bad("Required parameter 'query' is empty"));
+    }
+    let with_wildcard = flag(request, "wildcards")?;
+    let leaves_only = flag(request, "leavesOnly")?;
+    let mut pattern = pattern.to_string();
+    let shape = match request.parameters.get("format") {
+        None | Some("treejson") => Shape::Tree { with_wildcard },
+        Some("completer") => {
+            pattern = pattern.replace("..", "*.");
+            if !pattern.ends_with('*') {
+                pattern.push('*');
+            }
+            Shape::Completer { with_wildcard }
+        }
+        Some(_) => return Err(bad("Invalid value for 'format' parameter")),
+    };
+    Ok(json_pieces(Find::new(
+        [&*pattern],
+        shape,
+        leaves_only,
+        turn,
+    )?))
+}
+
+/// Whole names for which patterns stand, as of graphite-web's `expand_view`.
+fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
+    let by_pattern = flag(request, "groupByExpr")?;
+    let leaves_only = flag(request, "leavesOnly")?;
+    let shape = Shape::Expand { by_pattern };
+    let patterns = request.parameters.all("query");
+    Ok(json_pieces(Find::new(patterns, shape, leaves_only, turn)?))
+}
+
+/// Series in whose names words occur: what the page asks for.
+fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
+    let words = request.parameters.get("query").unwrap_or_default();
+    let most = number(request, "max_results", SEARCH_RESULTS)?;
+    let most = most.min(SEARCH_RESULTS_MAX);
+    Ok(json_pieces(Listing::search(words, most, turn)?))
+}
+
+/// Whether puts are taken.
+fn health(turn: &mut Turn) -> Result<Answer, Failure> {
+    let reason = match turn.admission() {
+        Admission::Refused => "the disk refuses what is put",
+        Admission::Full => "the disk is behind: puts wait for it",
+        Admission::Open if turn.room.is_refusing(turn.store) => "the memory is full",
+        Admission::Open => return Ok(text(200, "ok")),
+    };
+    Ok(text(503, reason))
+}
+
+fn flag(request: &Request, name: &str) -> Result<bool, Failure> {
+    Ok(number::<i64>(request, name, 0)? != 0)
+}
+
+fn number<Number: FromStr>(
+    request: &Request,
+    name: &str,
+    default: Number,
+) -> Result<Number, Failure> {
+    match request.parameters.get(name) {
+        None => Ok(default),
+        Some(value) => value
+            .trim()
+            .parse()
+            .map_err(|_| bad(format!("Invalid int value {value:?} for param {name}"))),
+    }
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure {
+        status: 400,
+        message: message.into(),
+    }
+}
+
+fn text(status: u16, line: &str) -> Answer {
     Answer::from(Failure {
-        status: 404,
-        message,
+        status,
+        message: line.into(),
     })
+}
+
+/// Headers of what may be another thing a moment later.
+fn fresh(content_type: &'static str) -> Vec<(&'static str, Cow<'static, str>)> {
+    vec![
+        ("Content-Type", content_type.into()),
+        ("Cache-Control", "no-cache".into()),
+    ]
+}
+
+fn json(body: &'static str) -> Answer {
+    Answer {
+        status: 200,
+        headers: fresh("application/json"),
+        body: Body::Whole(body.as_bytes().into()),
+    }
+}
+
+fn json_pieces(pieces: impl Pieces + 'static) -> Answer {
+    Answer {
+        status: 200,
+        headers: fresh("application/json"),
+        body: Body::Pieces(Box::new(pieces)),
+    }
 }

@@ -1,0 +1,167 @@
+//! What the server counts, in Prometheus's text format 0.0.4.
+
+use super::fresh;
+use crate::counters::Counts;
+use crate::http::{Answer, Body};
+use crate::memory::resident_bytes_now;
+use crate::turn::Turn;
+
+/// What a count says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// How much there was since the start: it only grows.
+    Counter,
+    /// How much there is now.
+    Gauge,
+}
+
+use Kind::{Counter, Gauge};
+
+/// The kind of each count.
+const KINDS: &[(&str, Kind)] = &[
+    ("connections_open", Gauge),
+    ("connections_accepted", Counter),
+    ("connections_paused", Counter),
+    ("connections_idle", Counter),
+    ("connections_stalled", Counter),
+    ("connections_late", Counter),
+    ("connections_cut_off", Counter),
+    ("connections_shed", Counter),
+    ("connections_bytes", Gauge),
+    ("requests_put", Counter),
+    ("requests_get", Counter),
+    ("requests_wrong", Counter),
+    ("requests_refused", Counter),
+    ("requests_http", Counter),
+    ("store_points", Gauge),
+    ("store_series", Gauge),
+    ("store_points_bytes", Gauge),
+    ("store_keys_bytes", Gauge),
+    ("store_index_bytes", Gauge),
+    ("store_snapshots_bytes", Gauge),
+    ("store_evicted_points", Counter),
+    ("store_expired_points", Counter),
+    ("journal_written_bytes", Counter),
+    ("journal_bytes", Gauge),
+    ("journal_waiting_frames", Gauge),
+    ("journal_syncs", Counter),
+    ("journal_longest_sync_microseconds", Gauge),
+    ("journal_failures", Counter),
+    ("journal_checkpoint_time", Gauge),
+    ("journal_checkpoint_bytes", Gauge),
+    ("loop_turns", Counter),
+    ("loop_longest_turn_microseconds", Gauge),
+];
+
+/// All counts, as they were published last, and what is known of the process.
+pub fn answer(turn: &Turn) -> Answer {
+    let mut text = String::with_capacity(8 << 10);
+    append_counts(&mut text, &turn.environment.counters.read());
+    let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+    let help = "Which version this is.";
+    append(&mut text, ("metricd_build_info", version), Gauge, help, "1");
+    if let Some(bytes) = resident_bytes_now() {
+        let name = "process_resident_memory_bytes";
+        let help = "Bytes of the process that are resident.";
+        append(&mut text, (name, ""), Gauge, help, &bytes.to_string());
+    }
+    Answer {
+        status: 200,
+        headers: fresh("text/plain; version=0.0.4; charset=utf-8"),
+        body: Body::Whole(text.into_bytes().into()),
+    }
+}
+
+fn append_counts(text: &mut String, counts: &Counts) {
+    for ((name, count), description) in counts.named().zip(Counts::descriptions()) {
+        let kind = KINDS.iter().find(|(known, _)| *known == name);
+        let kind = kind.map_or(Gauge, |&(_, kind)| kind);
+        let suffix = if kind == Counter { "_total" } else { "" };
+        // Prometheus has all times in seconds.
+        let (name, value, help) = match name.strip_suffix("_microseconds") {
+            Some(name) => (
+                format!("metricd_{name}_seconds{suffix}"),
+                (count as f64 / 1e6).to_string(),
+                description.replace("Microseconds", "Seconds"),
+            ),
+            None => (
+                format!("metricd_{name}{suffix}"),
+                count.to_string(),
+                (*description).into(),
+            ),
+        };
+        append(text, (&name, ""), kind, help.trim(), &value);
+    }
+}
+
+/// Appends a metric with its labels, a help of one line and the value.
+fn append(text: &mut String, (name, labels): (&str, &str), kind: Kind, help: &str, value: &str) {
+    let kind = match kind {
+        Counter => "counter",
+        Gauge => "gauge",
+    };
+    for piece in [
+        "# HELP ",
+        name,
+        " ",
+        help,
+        "\n# TYPE ",
+        name,
+        " ",
+        kind,
+        "\n",
+        name,
+        labels,
+        " ",
+        value,
+        "\n",
+    ] {
+        text.push_str(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn each_count_has_a_kind() {
+        let names: Vec<&str> = Counts::default().named().map(|(name, _)| name).collect();
+        let known: Vec<&str> = KINDS.iter().map(|&(name, _)| name).collect();
+        assert_eq!(known, names, "KINDS and the counts, in the same order");
+    }
+
+    #[test]
+    fn each_count_is_exposed_once() {
+        let counts = Counts {
+            requests_put: 12,
+            loop_longest_turn_microseconds: 2_500,
+            ..Counts::default()
+        };
+        let mut text = String::new();
+        append_counts(&mut text, &counts);
+        let mut values = BTreeMap::new();
+        for metric in text.lines().collect::<Vec<_>>().chunks(3) {
+            let [help, kind, value] = metric else {
+                panic!("{metric:?}");
+            };
+            let (name, value) = value.split_once(' ').expect("a value");
+            let help = help
+                .strip_prefix(&format!("# HELP {name} "))
+                .expect("a help");
+            assert!(
+                help.ends_with('.') && !help.contains("icroseconds"),
+                "{help}"
+            );
+            let kind = kind
+                .strip_prefix(&format!("# TYPE {name} "))
+                .expect("a type");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            assert_eq!(values.insert(name, value), None, "{name}");
+        }
+        assert_eq!(values.len(), counts.named().count());
+        assert_eq!(values["metricd_requests_put_total"], "12");
+        assert_eq!(values["metricd_loop_longest_turn_seconds"], "0.0025");
+    }
+}
