@@ -69,8 +69,8 @@ const SEARCH_RESULTS_MAX: usize = 10_000;
 /// Answers a request.
 pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
     let path = match request.path.strip_suffix('/') {
-        Some("") | None => &request.path,
-        Some(path) => path,
+        Some(path) if !path.is_empty() && !path.ends_with('/') => path,
+        _ => &request.path,
     };
     let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
         return text(404, "there is nothing at this path");
@@ -206,3 +206,6 @@ fn json_pieces(pieces: impl Pieces + 'static) -> Answer {
         body: Body::Pieces(Box::new(pieces)),
     }
 }
+
+#[cfg(test)]
+mod tests;
