@@ -5,13 +5,15 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use memchr::memmem;
 use metricd::Point;
+
+use crate::dialect::Dialect;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +27,8 @@ pub enum Kind {
     Victoria,
     /// carbon-cache, of Graphite.
     Carbon,
+    /// metricd, on its port for Graphite's protocol.
+    Metricd,
 }
 
 pub struct Inlet {
@@ -49,6 +53,7 @@ impl Inlet {
         self.await_true("has not all points", || match self.kind {
             Kind::Victoria => self.has_counted_all(),
             Kind::Carbon => self.has_cached(last_lines),
+            Kind::Metricd => self.has_stored(last_lines),
         })
     }
 
@@ -67,6 +72,10 @@ impl Inlet {
                     let pair = [point.timestamp as f64, point.value].map(pickled);
                     memmem::find(&cached, &pair.concat()).is_some()
                 }))
+            }
+            Kind::Metricd => {
+                let series = [(key.to_string(), points.to_vec())];
+                Ok(self.stored(key)? == Dialect::Lines.reply(&series))
             }
         })
     }
@@ -101,6 +110,27 @@ impl Inlet {
             has_all &= memmem::find(&self.cached(key)?, &timestamp).is_some();
         }
         Ok(has_all)
+    }
+
+    /// So does metricd.
+    fn has_stored(&self, last_lines: &[&[u8]]) -> Result<bool> {
+        let mut has_all = true;
+        for line in last_lines {
+            let mut words = std::str::from_utf8(line)?.split_whitespace();
+            let (key, timestamp) = words.next().zip(words.nth(1)).context("no line")?;
+            let end = format!(" {timestamp}\n\n");
+            has_all &= self.stored(key)?.ends_with(end.as_bytes());
+        }
+        Ok(has_all)
+    }
+
+    /// What metricd answers to a get, on its other port.
+    fn stored(&self, key: &str) -> Result<Vec<u8>> {
+        let (mut stream, mut reply) = (self.connect()?, Vec::new());
+        stream.write_all(&Dialect::Lines.get(key))?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.read_to_end(&mut reply)?;
+        Ok(reply)
     }
 
     /// What carbon-cache answers to a query: the points of a series, pickled.

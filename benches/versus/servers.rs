@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::dialect::Dialect::{self, Graphite, Lines, Memcached, RedisSet, RedisZadd};
 use crate::inlet::Inlet;
-use crate::inlet::Kind::{Carbon, Victoria};
+use crate::inlet::Kind::{Carbon, Metricd, Victoria};
 use crate::support::process::Process;
 use Need::{Answering, Keeping, Pipelining, Reading, Remembering};
 
@@ -60,7 +60,7 @@ const fn server(
 }
 
 /// metricd first: the others are compared with it.
-pub static ALL: [Server; 14] = [
+pub static ALL: [Server; 15] = [
     server("metricd", "metricd --listen 127.0.0.1:0", Lines, &[]),
     server("ceiling", "{versus} --ceiling", Lines, NO_POINTS),
     server("reference", REFERENCE, Lines, &[Pipelining]),
@@ -71,6 +71,7 @@ pub static ALL: [Server; 14] = [
     server("VictoriaMetrics", VICTORIA, Graphite(Victoria), NO_ANSWER),
     server("carbon-cache", CARBON, Graphite(Carbon), NO_ANSWER),
     server("metricd, Unix socket", ON_UNIX, Lines, NO_POINTS),
+    server("metricd, Graphite", GRAPHITE, Graphite(Metricd), NO_ANSWER),
     server("metricd --sync 1", SYNC_EACH_SECOND, Lines, ONE_VALUE),
     server("metricd --sync always", SYNC_ALWAYS, Lines, ONE_VALUE),
     server("Redis everysec", REDIS_EVERYSEC, RedisSet, ONE_VALUE),
@@ -92,6 +93,9 @@ const ON_UVLOOP: &str = "env MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHO
 
 const REDIS: &str = "redis-server --bind 127.0.0.1 --port {port} --save '' --appendonly no";
 
+/// The protocol that answers is for the queries.
+const GRAPHITE: &str = "metricd --graphite 127.0.0.1:{port} --listen 127.0.0.1:{query_port}";
+
 const ON_UNIX: &str = "metricd --listen unix:{folder}/socket";
 
 /// On disk, in the folder for temporary files.
@@ -112,9 +116,11 @@ const CARBON: &str =
     "carbon-cache --config={folder}/carbon.conf --logdir={folder} --nodaemon start";
 
 impl Server {
-    /// Whether points are in memory alone, and the server is reached by TCP, as most are.
+    /// Whether points are in memory alone, and the server is reached by TCP and its own protocol, as
+    /// most are.
     pub fn is_ordinary(&self) -> bool {
-        !self.command.contains("sync") && !self.command.contains("unix:")
+        let special = ["sync", "unix:", "--graphite"];
+        !special.iter().any(|word| self.command.contains(word))
     }
 
     pub fn can(&self, needs: &[Need]) -> bool {
