@@ -56,3 +56,24 @@ pub fn round_to_six_decimals(number: f64) -> f64 {
     let millionths = (whole + u128::from(goes_up)) as f64;
     (millionths / 1e6).copysign(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_rounded_as_their_decimals(
+            bits in any::<u64>(),
+            exact in -9e9..9e9,
+            halves in -10_000_000i64..10_000_000,
+        ) {
+            for number in [f64::from_bits(bits), exact, halves as f64 / 128.0, halves as f64 / 1e7] {
+                let expected: f64 = format!("{number:.6}").parse().expect("a number");
+                let rounded = round_to_six_decimals(number);
+                prop_assert_eq!(rounded.to_bits(), expected.to_bits(), "{} {} {}", number, rounded, expected);
+            }
+        }
+    }
+}

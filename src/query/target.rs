@@ -379,6 +379,7 @@ fn literal(word: &str) -> Option<Literal<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// What a target is read as, in one way of writing.
     fn read(text: &str) -> String {
@@ -477,6 +478,59 @@ mod tests {
             ),
         ] {
             assert_eq!(read(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_a_target_holds_is_bounded() {
+        let nested = |depth: usize| "absolute(".repeat(depth) + "a" + &")".repeat(depth);
+        let piped = |depth: usize| String::from("a") + &"|absolute()".repeat(depth);
+        let listed = |count: usize| format!("sum({})", vec!["a"; count].join(","));
+        for (fits, is_too_much, limit) in [
+            (nested(DEPTH_MAX), nested(DEPTH_MAX + 1), "nested calls"),
+            (piped(DEPTH_MAX), piped(DEPTH_MAX + 1), "nested calls"),
+            (nested(1), nested(6_000), "nested calls"),
+            (
+                listed(ARGUMENTS_MAX),
+                listed(ARGUMENTS_MAX + 1),
+                "arguments",
+            ),
+            (
+                "a".repeat(TARGET_BYTES_MAX),
+                "a".repeat(TARGET_BYTES_MAX + 1),
+                "longer",
+            ),
+        ] {
+            parse(&fits).expect("it fits");
+            let BadTarget { message } = parse(&is_too_much).expect_err("it does not fit");
+            assert!(message.contains(limit), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_first_path_is_found_in_a_name() {
+        for (name, path) in [
+            ("a.b.c", "a.b.c"),
+            ("scale(a.b,2)", "a.b"),
+            ("sum(scale( a.{b,c}.d ,2))", "a.{b,c}.d"),
+            ("timeShift(a.b;t=v, \"-1d\")", "a.b;t=v"),
+            ("()", "()"),
+            ("f(", "f("),
+            ("", ""),
+        ] {
+            assert_eq!(first_path(name), path, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*", pieces in "([a-c.*{},()|=' \"\\\\é0-9-]|sum\\(|scale\\(|true|none|inf){0,40}") {
+            for text in [text, pieces] {
+                first_path(&text);
+                if let Err(BadTarget { message }) = parse(&text) {
+                    prop_assert!(message.contains(" of target '"), "{}", message);
+                }
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! All functions, against a table that graphite-web made (`tests/graphite/make_functions.py`).
 
-use super::{Context, Operation, common_step, describe};
+use super::{Context, Function, Operation, common_step, describe};
 use crate::query::aggregation::Aggregation;
+use crate::query::arguments::{Kind, Parameter};
 use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
 use crate::query::window::Window;
+use proptest::prelude::*;
 
 const TABLE: &str = include_str!("../../../tests/graphite/functions.tsv");
 
@@ -18,6 +20,7 @@ struct World {
 impl World {
     fn evaluate(&self, expression: &Expression, window: &Window) -> Result<Vec<Series>, String> {
         match expression {
+            Expression::Path { .. } if window.steps() > Window::STEPS_MAX => Err("too long".into()),
             Expression::Path { text, pattern } => {
                 let found = self
                     .series
@@ -88,7 +91,7 @@ fn read(series: &Series, text: &str, window: &Window) -> Series {
         ..window.clone()
     };
     let value = |at: i64| {
-        let step = (window.start() - series.start) / series.step + at;
+        let step = window.start().saturating_sub(series.start) / series.step + at;
         let value = usize::try_from(step)
             .ok()
             .and_then(|step| series.values.get(step));
@@ -243,5 +246,113 @@ fn no_description_has_anything_to_escape() {
     for function in super::TABLE.iter().copied().flatten() {
         let is_plain = |char: char| matches!(char, ' '..='~') && char != '"' && char != '\\';
         assert!(function.description.chars().all(is_plain), "{function:?}");
+    }
+}
+
+/// Numbers, times and texts that are at the edge of something.
+const EXTREMES: [&str; 26] = [
+    "0",
+    "1",
+    "-1",
+    "3",
+    "1000000000",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    "-1e308",
+    "5e-324",
+    "0.1",
+    "inf",
+    "'nan'",
+    "'-inf'",
+    "'0s'",
+    "'1s'",
+    "'-1s'",
+    "'+1h'",
+    "'7y'",
+    "'999999999d'",
+    "'99999999999999999999y'",
+    "'sum'",
+    "'max'",
+    "'.*'",
+    "'(x|y)*a?'",
+    "none",
+];
+
+/// An argument of a call: nearly always one that is taken.
+fn argument(of: &'static Parameter) -> BoxedStrategy<String> {
+    let texts: Vec<String> = match of.kind {
+        kind if kind.takes_series() => return series(2).boxed(),
+        Kind::Flag => ["true", "false"].map(String::from).into(),
+        kind => {
+            let options = kind.options().map(|(name, _)| format!("'{name}'"));
+            options.chain(EXTREMES.map(String::from)).collect()
+        }
+    };
+    proptest::sample::select(texts).boxed()
+}
+
+/// A call of any function, with any arguments.
+fn call(depth: u32) -> BoxedStrategy<String> {
+    let functions: Vec<&Function> = super::TABLE.iter().copied().flatten().collect();
+    let called = proptest::sample::select(functions).prop_flat_map(move |function| {
+        let arguments = function
+            .parameters
+            .iter()
+            .map(move |parameter| match parameter.kind {
+                Kind::Series => series(depth).boxed(),
+                _ => argument(parameter),
+            });
+        let arguments: Vec<BoxedStrategy<String>> = arguments.collect();
+        arguments.prop_map(|arguments| format!("{}({})", function.name, arguments.join(",")))
+    });
+    called.boxed()
+}
+
+fn series(depth: u32) -> BoxedStrategy<String> {
+    let paths = proptest::sample::select(vec![
+        "*.cpu.*", "b.count", "empty.*", "sort.*", "big.x", "no.x",
+    ]);
+    match depth {
+        0 => paths.prop_map(String::from).boxed(),
+        _ => prop_oneof![2 => paths.prop_map(String::from), 3 => call(depth - 1)].boxed(),
+    }
+}
+
+proptest! {
+    /// No target makes a function panic, or make more than it may.
+    #[test]
+    fn results_are_bounded(
+        target in call(3),
+        from in prop_oneof![Just(1_600_000_030), any::<i64>()],
+        length in 1i64..100_000,
+    ) {
+        let mut world = world();
+        world.window = Window { from, until: from.saturating_add(length), ..world.window };
+        if let Ok(expression) = target::parse(&target)
+            && let Ok(results) = world.evaluate(&expression, &world.window)
+        {
+            for series in results {
+                prop_assert!(series.values.len() as i64 <= 2 * Window::STEPS_MAX);
+                prop_assert!(series.name.len() <= Series::NAME_BYTES_MAX + '…'.len_utf8());
+                prop_assert!(series.step > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn moving_averages_are_averages(
+        values in proptest::collection::vec(prop_oneof![3 => -1e6..1e6, 1 => Just(f64::NAN)], 0..60),
+        steps in 1usize..20,
+        least in 0.0..=1.0,
+    ) {
+        let averages = super::time::moving_averages(&values, steps, least);
+        prop_assert_eq!(averages.len(), values.len().saturating_sub(steps));
+        for (row, average) in values.windows(steps).zip(averages) {
+            let present = row.iter().filter(|value| !value.is_nan()).count();
+            let is_enough = present as f64 / steps as f64 >= least;
+            let expected = if is_enough { Aggregation::Average.of(row) } else { f64::NAN };
+            prop_assert!(is_close(average, expected) || (average - expected).abs() < 1e-8, "{} {}", average, expected);
+        }
     }
 }

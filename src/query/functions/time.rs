@@ -156,7 +156,7 @@ fn moving_average(series: &mut Series, context: &Context) -> Outcome {
 /// part of them are there. In linear time, and without the errors of a sum from which values are taken
 /// again: a window is the end of one block of so many values and the beginning of the next, and the sums
 /// of these are known (van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
-fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
+pub fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
     if steps == 0 || values.len() <= steps {
         return vec![f64::NAN; if steps == 0 { values.len() } else { 0 }];
     }
