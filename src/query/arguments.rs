@@ -4,6 +4,7 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::aggregation::Aggregation;
 use super::interval;
+use super::series::Series;
 use super::target::Expression;
 use crate::protocol::{float, integer};
 
@@ -164,9 +165,11 @@ impl Arguments {
         }
     }
 
-    /// Whether the regular expression of a parameter is found in a text.
-    pub fn matches(&self, at: usize, text: &str) -> bool {
-        matches!(self.get(at), Value::Regex(regex) if regex.is_match(text))
+    /// Whether the regular expression of a parameter is found in a name, or, if this is very long, in
+    /// its beginning.
+    pub fn matches(&self, at: usize, name: &str) -> bool {
+        let name = &name[..name.floor_char_boundary(Series::NAME_BYTES_MAX)];
+        matches!(self.get(at), Value::Regex(regex) if regex.is_match(name))
     }
 
     /// The argument of a parameter that takes all that are left, and those after it.

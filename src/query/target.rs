@@ -46,6 +46,9 @@ pub struct BadTarget {
 /// The most bytes of a target.
 pub const TARGET_BYTES_MAX: usize = 64 << 10;
 
+/// The most arguments and piped calls of a target, all together.
+pub const ARGUMENTS_MAX: usize = 1024;
+
 /// The most calls around each other.
 pub const DEPTH_MAX: usize = 64;
 
@@ -60,7 +63,7 @@ pub fn parse(text: &str) -> Result<Expression, BadTarget> {
         let message = format!("a target is longer than {TARGET_BYTES_MAX} bytes");
         return Err(BadTarget { message });
     }
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser::new(text);
     let parsed = parser.expression(0).and_then(|expression| {
         parser.skip_space();
         match parser.peek() {
@@ -75,7 +78,7 @@ pub fn parse(text: &str) -> Result<Expression, BadTarget> {
 
 /// The path from which a series was made first, as far as its name tells: `a.b` of `scale(a.b,2)`.
 pub fn first_path(name: &str) -> &str {
-    let mut parser = Parser { text: name, at: 0 };
+    let mut parser = Parser::new(name);
     while parser.name_before('(').is_some() {
         parser.at += 1;
     }
@@ -115,11 +118,24 @@ impl Wrong {
 /// Reads a text from left to right.
 struct Parser<'text> {
     text: &'text str,
+    /// How many arguments are read.
+    arguments: usize,
     /// What comes next. On the boundary of a character.
     at: usize,
 }
 
+/// An argument: where it begins, its name if it has one, and what it is.
+type Placed<'text> = (usize, Option<&'text str>, Given<'text>);
+
 impl<'text> Parser<'text> {
+    fn new(text: &'text str) -> Parser<'text> {
+        Parser {
+            text,
+            arguments: 0,
+            at: 0,
+        }
+    }
+
     fn rest(&self) -> &'text str {
         &self.text[self.at..]
     }
@@ -208,12 +224,14 @@ impl<'text> Parser<'text> {
             return Err(too_deep());
         }
         let piped = piped.map(|piped| (start, None, Given::Series(piped)));
-        let (places, given) = self.arguments(piped, depth + 1)?;
-        let (inputs, arguments) =
-            arguments::check(function.parameters, given).map_err(|(which, what)| Wrong {
-                at: which.map_or(start, |which| places[which]),
-                what: format!("{name}: {what},"),
-            })?;
+        let given = self.arguments(piped, depth + 1)?;
+        let places: Vec<usize> = given.iter().map(|(place, ..)| *place).collect();
+        let given = given.into_iter().map(|(_, name, given)| (name, given));
+        let checked = arguments::check(function.parameters, given.collect());
+        let (inputs, arguments) = checked.map_err(|(which, what)| Wrong {
+            at: which.map_or(start, |which| places[which]),
+            what: format!("{name}: {what},"),
+        })?;
         let depth = 1 + inputs.iter().map(Expression::depth).max().unwrap_or(0);
         if depth > DEPTH_MAX {
             return Err(too_deep());
@@ -226,27 +244,27 @@ impl<'text> Parser<'text> {
         }))
     }
 
-    /// What is between parentheses, after what is piped: where each argument begins, its name if it has
-    /// one, and the argument.
-    #[expect(clippy::type_complexity, reason = "used once")]
+    /// What is between parentheses, after what is piped.
     fn arguments(
         &mut self,
-        piped: Option<(usize, Option<&'text str>, Given<'text>)>,
+        piped: Option<Placed<'text>>,
         depth: usize,
-    ) -> Result<(Vec<usize>, Vec<(Option<&'text str>, Given<'text>)>), Wrong> {
-        let (mut places, mut given) = (Vec::new(), Vec::new());
-        if let Some((place, name, argument)) = piped {
-            places.push(place);
-            given.push((name, argument));
-        }
+    ) -> Result<Vec<Placed<'text>>, Wrong> {
+        let mut given = Vec::from_iter(piped);
+        self.arguments += given.len();
         self.at += 1;
         if self.takes(')') {
-            return Ok((places, given));
+            return Ok(given);
         }
         let mut any_name = false;
         loop {
             self.skip_space();
-            places.push(self.at);
+            let at = self.at;
+            self.arguments += 1;
+            if self.arguments > ARGUMENTS_MAX {
+                let what = format!("more than {ARGUMENTS_MAX} arguments");
+                return Err(Wrong { at, what });
+            }
             let name = self.name_before('=');
             match name {
                 Some(_) => self.at += 1,
@@ -254,9 +272,9 @@ impl<'text> Parser<'text> {
                 None => {}
             }
             any_name |= name.is_some();
-            given.push((name, self.argument(depth)?));
+            given.push((at, name, self.argument(depth)?));
             if self.takes(')') {
-                return Ok((places, given));
+                return Ok(given);
             }
             if !self.takes(',') {
                 return self.expected("',' or ')'");

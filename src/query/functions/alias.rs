@@ -12,7 +12,7 @@ pub const TABLE: &[Function] = &[
         "alias",
         "Alias",
         Operation::Each(|series, context| {
-            series.name = context.arguments.text(1).into();
+            series.name = bounded(context.arguments.text(1).into());
             Ok(true)
         }),
         &[SERIES, required("newName", Kind::Text)],
@@ -32,7 +32,7 @@ pub const TABLE: &[Function] = &[
         "aliasByNode",
         "Alias",
         Operation::Each(|series, context| {
-            series.name = bounded(key(&series.name, context.arguments.rest(1)));
+            series.name = key(&series.name, context.arguments.rest(1));
             Ok(true)
         }),
         &[SERIES, multiple(required("nodes", Kind::Node))],
@@ -66,7 +66,7 @@ fn metric(name: &str) -> &str {
 }
 
 /// How many bytes are searched at most, all searches of one name together.
-const SEARCHED_BYTES_MAX: usize = 64 << 10;
+const SEARCHED_BYTES_MAX: usize = 32 << 10;
 
 /// `name` with all that `search` finds replaced, as Python's `re.sub` does it.
 fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, String> {
@@ -132,8 +132,15 @@ pub fn key(name: &str, nodes: &[Value]) -> String {
     } else {
         name
     };
-    let parts: Vec<&str> = nodes.iter().map(|node| part(path, node)).collect();
-    parts.join(".")
+    let mut key = String::new();
+    for (at, node) in nodes.iter().enumerate() {
+        key += if at == 0 { "" } else { "." };
+        key += part(path, node);
+        if key.len() > Series::NAME_BYTES_MAX {
+            break;
+        }
+    }
+    bounded(key)
 }
 
 /// A node, from the front or, if it is negative, from the end, or a tag; empty if there is none.

@@ -1,6 +1,6 @@
 //! Functions that make one series of several.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::{Function, Gather, Operation, SERIES, multiple, optional, required};
 use crate::query::aggregation::{Aggregation, Tally};
@@ -161,7 +161,7 @@ pub struct Group {
     count: usize,
     /// What they were made from, each once, with commas; cut when it is long.
     expressions: String,
-    known: HashSet<String, foldhash::fast::RandomState>,
+    known: Vec<String>,
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
     rows: Vec<Vec<f64>>,
@@ -195,13 +195,13 @@ impl Group {
     /// Notes what a series was made from.
     fn add_expression(&mut self, expression: &str) {
         let is_full = self.expressions.len() > Series::NAME_BYTES_MAX;
-        if is_full || self.known.contains(expression) {
+        if is_full || self.known.iter().any(|known| known == expression) {
             return;
         }
         let comma = if self.known.is_empty() { "" } else { "," };
         self.expressions += comma;
         self.expressions += expression;
-        self.known.insert(expression.into());
+        self.known.push(expression.into());
     }
 
     /// The series that it has become, under `name`, or under that of the aggregation.
@@ -237,6 +237,7 @@ impl Group {
         let row_bytes = |row: &Vec<f64>| row.capacity() * size_of::<f64>() + size_of::<Vec<f64>>();
         self.tallies.capacity() * size_of::<Tally>()
             + self.rows.last().map_or(0, row_bytes) * self.rows.len()
+            + self.known.capacity() * size_of::<String>()
             + 2 * self.expressions.capacity()
     }
 }

@@ -146,22 +146,20 @@ fn of_groups(
     for series in series {
         groups.of(key(&series.name, nodes)).0.push(series);
     }
-    match totals {
-        None => groups
-            .parts
-            .iter_mut()
-            .for_each(|(series, totals)| totals.clone_from(series)),
-        Some(totals) => {
-            for total in totals {
-                groups.of(key(&total.name, nodes)).1.push(total);
-            }
-        }
+    let is_total_given = totals.is_some();
+    for total in totals.into_iter().flatten() {
+        groups.of(key(&total.name, nodes)).1.push(total);
     }
     let mut room = context.room_bytes;
     let mut results = Vec::new();
     for (series, totals) in groups.parts {
-        let total = match &totals[..] {
-            [] | [_] => totals.into_iter().next(),
+        let total = match if is_total_given {
+            &totals[..]
+        } else {
+            &series[..]
+        } {
+            [] => None,
+            [total] => Some(total.clone()),
             several => Some(sum(several)),
         };
         if let (true, Some(total)) = (series.is_empty(), &total) {
