@@ -5,9 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+/// What a count says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(feature = "http")]
+pub enum Kind {
+    /// How much there was since the start: it only grows.
+    Total,
+    /// How much there is now, or what was last.
+    Now,
+}
+
 /// Declares the counts once.
 macro_rules! counts {
-    ($($(#[doc = $doc:literal])+ $field:ident,)+) => {
+    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident,)+) => {
         /// What a server has counted since it was bound, and what it holds now.
         ///
         /// Its text is a line for each group, of `name=value` separated by blanks.
@@ -26,8 +36,8 @@ macro_rules! counts {
 
             /// What each of them counts, in the same order: a blank and a sentence or two.
             #[cfg(feature = "http")]
-            pub(crate) fn descriptions() -> &'static [&'static str] {
-                &[$(concat!($($doc),+)),+]
+            pub(crate) fn descriptions() -> &'static [(Kind, &'static str)] {
+                &[$((Kind::$kind, concat!($($doc),+))),+]
             }
         }
 
@@ -52,82 +62,82 @@ macro_rules! counts {
 
 counts! {
     /// Connections that are open.
-    connections_open,
+    connections_open: Now,
     /// Clients that were accepted.
-    connections_accepted,
+    connections_accepted: Total,
     /// How often accepting paused, at the connection limit or since the system had no descriptor or
     /// memory.
-    connections_paused,
+    connections_paused: Total,
     /// Connections closed since nothing was sent for the idle timeout.
-    connections_idle,
+    connections_idle: Total,
     /// Connections cut off since for the stall timeout their clients took none of their replies, or
     /// did not close after the last one.
-    connections_stalled,
+    connections_stalled: Total,
     /// Requests that were not complete within the request timeout.
-    connections_late,
+    connections_late: Total,
     /// Replies cut off since what was kept for slow readers had reached its limit.
-    connections_cut_off,
+    connections_cut_off: Total,
     /// Connections closed since they kept the most, when all together kept too much.
-    connections_shed,
+    connections_shed: Total,
     /// Bytes of connections, with the requests and replies that they keep between their turns.
-    connections_bytes,
+    connections_bytes: Now,
     /// Puts that were executed.
-    requests_put,
+    requests_put: Total,
     /// Gets that were executed.
-    requests_get,
+    requests_get: Total,
     /// Requests that were answered `wrong command`.
-    requests_wrong,
+    requests_wrong: Total,
     /// Puts that were answered `not stored`. Those that were executed, before their commit failed,
     /// count as executed too.
-    requests_refused,
+    requests_refused: Total,
     /// Requests of HTTP that were answered, those that were refused left out.
-    requests_http,
+    requests_http: Total,
     /// Points that came in Graphite's protocol and were stored.
-    graphite_points,
+    graphite_points: Total,
     /// Such points that were not stored, for lack of memory or since the disk failed. Those that were
     /// stored, before their commit failed, count as stored too.
-    graphite_points_refused,
+    graphite_points_refused: Total,
     /// Such points that were dropped, since their value was not a number.
-    graphite_points_nan,
+    graphite_points_nan: Total,
     /// Lines in Graphite's protocol that were dropped, since they were too long or no points.
-    graphite_lines_bad,
+    graphite_lines_bad: Total,
     /// Points in the store.
-    store_points,
+    store_points: Now,
     /// Series in the store.
-    store_series,
+    store_series: Now,
     /// Bytes of points.
-    store_points_bytes,
+    store_points_bytes: Now,
     /// Bytes of keys.
-    store_keys_bytes,
+    store_keys_bytes: Now,
     /// Bytes of the index from key to series.
-    store_index_bytes,
+    store_index_bytes: Now,
     /// Bytes kept for the readers of long replies.
-    store_snapshots_bytes,
+    store_snapshots_bytes: Now,
     /// Points that made room for others.
-    store_evicted_points,
+    store_evicted_points: Total,
     /// Points that were removed for their age.
-    store_expired_points,
+    store_expired_points: Total,
     /// Bytes written to the journal.
-    journal_written_bytes,
+    journal_written_bytes: Total,
     /// Bytes of the journal that a start would replay.
-    journal_bytes,
+    journal_bytes: Now,
     /// Frames of puts that wait for the disk.
-    journal_waiting_frames,
+    journal_waiting_frames: Now,
     /// Syncs of the journal.
-    journal_syncs,
+    journal_syncs: Total,
     /// Microseconds that the longest sync of the journal took.
-    journal_longest_sync_microseconds,
+    journal_longest_sync_microseconds: Now,
     /// How often the disk failed.
-    journal_failures,
+    journal_failures: Total,
     /// When the last checkpoint was completed, in seconds since 1970; 0 if the server has written
     /// none.
-    journal_checkpoint_time,
+    journal_checkpoint_time: Now,
     /// Bytes of the last checkpoint.
-    journal_checkpoint_bytes,
+    journal_checkpoint_bytes: Now,
     /// Turns of the event loop.
-    loop_turns,
+    loop_turns: Total,
     /// Microseconds that the longest turn of the event loop took.
-    loop_longest_turn_microseconds,
+    loop_longest_turn_microseconds: Now,
 }
 
 impl Counts {
