@@ -1,5 +1,7 @@
 //! The arguments of a call, checked against what the function takes.
 
+use std::fmt;
+
 use regex_lite::{Regex, RegexBuilder};
 
 use super::aggregation::Aggregation;
@@ -9,7 +11,6 @@ use super::target::Expression;
 use crate::protocol::{float, integer};
 
 /// A parameter of a function.
-#[derive(Debug)]
 pub struct Parameter {
     /// What it is called when an argument is named.
     pub name: &'static str,
@@ -61,7 +62,7 @@ pub enum Kind {
 }
 
 /// What a target says in the place of an argument, other than series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy)]
 pub enum Literal<'text> {
     /// Nothing.
     None,
@@ -76,7 +77,6 @@ pub enum Literal<'text> {
 }
 
 /// An argument as it is given.
-#[derive(Debug)]
 pub enum Given<'text> {
     /// A constant.
     Literal(Literal<'text>),
@@ -85,7 +85,8 @@ pub enum Given<'text> {
 }
 
 /// A checked argument.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[cfg_attr(test, derive(Debug))]
 pub enum Value {
     /// It is not given, and there is no default.
     None,
@@ -109,8 +110,15 @@ pub enum Value {
 
 /// The arguments of a call, all of which are checked: one for each parameter, and those that the last
 /// parameter takes besides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Arguments(Vec<Value>);
+
+/// Does not print all that they hold: what is never printed would take room in the program.
+impl fmt::Debug for Arguments {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("Arguments")
+    }
+}
 
 impl Arguments {
     /// The argument of a parameter.
@@ -276,15 +284,18 @@ impl Kind {
         }
     }
 
-    /// The names of all that it takes, if these are few.
-    pub fn options(self) -> impl Iterator<Item = &'static (&'static str, Aggregation)> {
-        let (names, functions): (&[_], &[_]) = match self {
-            Kind::Aggregation => (&Aggregation::NAMES, &[]),
-            Kind::AggregationOfSeries => (&Aggregation::NAMES, &Aggregation::FUNCTIONS),
-            Kind::Consolidation => (&Aggregation::CONSOLIDATIONS, &[]),
-            _ => (&[], &[]),
+    /// The names of all that it takes, in order, if these are few.
+    pub fn options(self) -> impl Iterator<Item = (&'static str, Aggregation)> {
+        let options: &[_] = match self {
+            Kind::Aggregation | Kind::AggregationOfSeries => &Aggregation::NAMES,
+            Kind::Consolidation => &Aggregation::CONSOLIDATIONS,
+            _ => &[],
         };
-        names.iter().chain(functions)
+        let is_taken = move |name: &str| self != Kind::Aggregation || !name.ends_with("Series");
+        options
+            .iter()
+            .copied()
+            .filter(move |(name, _)| is_taken(name))
     }
 
     /// What could be offered, in JSON.
@@ -362,7 +373,7 @@ impl Kind {
             return None;
         };
         let (_, aggregation) = self.options().find(|(known, _)| *known == name)?;
-        Some(Value::Aggregation(*aggregation, name.into()))
+        Some(Value::Aggregation(aggregation, name.into()))
     }
 }
 

@@ -9,29 +9,60 @@ pub fn shortest(number: f64) -> String {
     String::from_utf8_lossy(&room[..length]).into()
 }
 
-/// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`.
+/// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. They are rounded from the shortest
+/// digits, to even if these end in the middle.
 pub fn general(number: f64) -> String {
-    if !number.is_finite() {
-        return shortest(number);
+    let text = shortest(number.abs());
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    if !number.is_finite() || number == 0.0 {
+        return format!("{sign}{}", text.trim_end_matches(".0"));
     }
-    let rounded = format!("{number:.5e}");
-    // Both parts are there, since this is how Rust writes a finite number so.
-    let (digits, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) {
-        let decimals = usize::try_from(5 - exponent).unwrap_or(0);
-        return without_zeros(&format!("{number:.decimals$}")).into();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    // The exponent of the first digit.
+    let before = whole.len() as i32 - (all.len() - digits.len()) as i32;
+    let mut exponent = before - 1 + exponent.parse::<i32>().unwrap_or(0);
+    let digits = format!("{:0<6}", digits.trim_end_matches('0'));
+    let (kept, rest) = digits.split_at(6);
+    let mut kept: u32 = kept.parse().unwrap_or(0);
+    kept += u32::from(rest > "5" || (rest == "5" && kept % 2 == 1));
+    if kept == 1_000_000 {
+        (kept, exponent) = (100_000, exponent + 1);
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{}e{sign}{:02}", without_zeros(digits), exponent.abs())
+    let digits = kept.to_string();
+    let (first, others) = match exponent {
+        0..6 => digits.split_at(exponent as usize + 1),
+        -4..0 => (
+            "0",
+            &*format!("{}{digits}", &"000"[(4 + exponent) as usize..]),
+        ),
+        _ => digits.split_at(1),
+    };
+    let others = others.trim_end_matches('0');
+    let point = if others.is_empty() { "" } else { "." };
+    let suffix = match exponent {
+        -4..6 => String::new(),
+        ..0 => format!("e-{:02}", -exponent),
+        _ => format!("e+{exponent:02}"),
+    };
+    format!("{sign}{first}{point}{others}{suffix}")
 }
 
-/// `digits` without what says nothing after the point.
-fn without_zeros(digits: &str) -> &str {
-    match digits.contains('.') {
-        true => digits.trim_end_matches('0').trim_end_matches('.'),
-        false => digits,
-    }
+/// An integer that is in the same order as all numbers other than NaN are, with one zero.
+pub fn ordered(number: f64) -> i64 {
+    without_sign_order((number + 0.0).to_bits() as i64)
+}
+
+/// The number of which [`ordered`] makes this.
+pub fn from_ordered(integer: i64) -> f64 {
+    f64::from_bits(without_sign_order(integer) as u64)
+}
+
+/// The other bits of negative doubles are in the opposite order.
+fn without_sign_order(bits: i64) -> i64 {
+    if bits < 0 { !bits | i64::MIN } else { bits }
 }
 
 /// `number` rounded to six decimals, to even if it is in the middle, as Python's `round` does.

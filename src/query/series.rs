@@ -1,9 +1,11 @@
 //! A series as queries see it: values at equal steps.
 
+use std::fmt;
+
 use super::aggregation::Aggregation;
 
 /// Values at equal steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Series {
     /// What is shown. At first the key.
     pub name: String,
@@ -18,6 +20,12 @@ pub struct Series {
     pub values: Vec<f64>,
     /// How several steps become one. What functions compute is averaged, unless they say else.
     pub consolidation: Aggregation,
+}
+
+impl fmt::Debug for Series {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&self.name)
+    }
 }
 
 impl Default for Series {

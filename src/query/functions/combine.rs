@@ -78,7 +78,6 @@ fn total(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
 }
 
 /// Series that are made one of, by what they have in common.
-#[derive(Debug)]
 pub struct Groups {
     aggregation: Aggregation,
     /// What the aggregation is called in names.
@@ -153,7 +152,7 @@ impl Gather for Groups {
 }
 
 /// Series of which one is made.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Group {
     start: i64,
     step: i64,

@@ -58,8 +58,7 @@ fn describe_parameter(parameter: &Parameter) -> String {
     if parameter.is_multiple {
         text += ",\"multiple\":true";
     }
-    let mut options: Vec<&str> = kind.options().map(|(option, _)| *option).collect();
-    options.sort_unstable();
+    let options: Vec<&str> = kind.options().map(|(option, _)| option).collect();
     if !options.is_empty() {
         text += &format!(",\"options\":[\"{}\"]", options.join("\",\""));
     }

@@ -1,11 +1,12 @@
 //! Functions that choose and order series.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 
 use super::{Function, Gather, Operation, SERIES, optional, required};
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::{Arguments, Kind, Literal, Parameter};
+use crate::query::number::ordered;
 use crate::query::series::Series;
 
 const COUNT: Parameter = required("n", Kind::Integer);
@@ -75,8 +76,10 @@ pub const TABLE: &[Function] = &[
     filter(
         "lowestAverage",
         Operation::Gather(|arguments| {
-            let key = |series: &Series| Key::Ascending(number(Aggregation::Average, series));
-            Ranking::new(key, arguments.integer(1))
+            Ranking::new(
+                |series| lowest(Aggregation::Average, series),
+                arguments.integer(1),
+            )
         }),
         &[SERIES, COUNT],
         "Keeps the series with the lowest average.",
@@ -117,29 +120,34 @@ const fn filter(
 }
 
 /// By what a series is ranked. All keys of a ranking are of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    Ascending(i64),
-    Descending(Reverse<i64>),
+    Number(i64),
     Name(String),
     NameDescending(Reverse<String>),
 }
 
-/// The values of a series as one, as an integer in the same order. No value is below all others.
-fn number(aggregation: Aggregation, series: &Series) -> i64 {
+/// The key by which the series with the lowest value comes first; no value is below all others.
+fn lowest(aggregation: Aggregation, series: &Series) -> Key {
     match aggregation.of(&series.values) {
-        value if value.is_nan() => i64::MIN,
-        // The zeros are the same; the bits of negative numbers go the other way.
-        value => {
-            let bits = (value + 0.0).to_bits() as i64;
-            if bits < 0 { !bits | i64::MIN } else { bits }
-        }
+        value if value.is_nan() => Key::Number(i64::MIN),
+        value => Key::Number(ordered(value)),
     }
 }
 
 /// The key by which the series with the highest value comes first.
 fn highest(aggregation: Aggregation, series: &Series) -> Key {
-    Key::Descending(Reverse(number(aggregation, series)))
+    match lowest(aggregation, series) {
+        Key::Number(number) => Key::Number(!number),
+        key => key,
+    }
+}
+
+/// Series in the order of their names.
+pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
+    let mut ranking = Ranking::new(|series| Key::Name(series.name.clone()), i64::MAX);
+    series.into_iter().for_each(|series| ranking.add(series, 1));
+    std::iter::from_fn(|| ranking.next()).collect()
 }
 
 fn by_name(arguments: &Arguments) -> Box<dyn Gather> {
@@ -174,16 +182,54 @@ fn padded(name: &str) -> String {
 }
 
 /// Series in the order of their keys, those with the same in the order in which they came.
-#[derive(Debug)]
 struct Ranking {
     key: fn(&Series) -> Key,
     /// How many are kept; if negative, how many of the last are not.
     most: i64,
-    /// By key and number.
-    ranked: BTreeMap<(Key, u64), Series>,
+    /// Those that came and are kept.
+    last_first: BinaryHeap<Ranked>,
+    /// The same, when all have come.
+    first_first: BinaryHeap<Reverse<Ranked>>,
     count: u64,
     kept_bytes: usize,
-    is_complete: bool,
+}
+
+/// A series with its place in the order.
+struct Ranked {
+    key: Key,
+    number: u64,
+    series: Series,
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Ranked) -> Ordering {
+        (&self.key, self.number).cmp(&(&other.key, other.number))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Ranked {}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Ranked) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Ranked {
+    fn kept_bytes(&self) -> usize {
+        let name = match &self.key {
+            Key::Name(name) | Key::NameDescending(Reverse(name)) => name.capacity(),
+            Key::Number(_) => 0,
+        };
+        // The heap has room for twice as many.
+        2 * size_of::<Ranked>() + name + self.series.kept_bytes()
+    }
 }
 
 impl Ranking {
@@ -191,52 +237,48 @@ impl Ranking {
         Box::new(Ranking {
             key,
             most,
-            ranked: BTreeMap::new(),
+            last_first: BinaryHeap::new(),
+            first_first: BinaryHeap::new(),
             count: 0,
             kept_bytes: 0,
-            is_complete: false,
         })
     }
 
     fn drop_last(&mut self) {
-        if let Some(((key, _), series)) = self.ranked.pop_last() {
-            self.kept_bytes = self
-                .kept_bytes
-                .saturating_sub(Ranking::bytes_of(&key, &series));
-        }
-    }
-
-    fn bytes_of(key: &Key, series: &Series) -> usize {
-        let name = match key {
-            Key::Name(name) | Key::NameDescending(Reverse(name)) => name.capacity(),
-            Key::Ascending(_) | Key::Descending(_) => 0,
-        };
-        // A node of the tree is at least half full.
-        2 * size_of::<(Key, u64)>() + size_of::<Series>() + name + series.kept_bytes()
+        let dropped = self.last_first.pop();
+        self.kept_bytes -= dropped.map_or(0, |dropped| dropped.kept_bytes());
     }
 }
 
 impl Gather for Ranking {
     fn add(&mut self, series: Series, _: i64) {
-        let key = (self.key)(&series);
-        self.kept_bytes += Ranking::bytes_of(&key, &series);
-        self.ranked.insert((key, self.count), series);
+        let ranked = Ranked {
+            key: (self.key)(&series),
+            number: self.count,
+            series,
+        };
         self.count += 1;
-        if self.most >= 0 && self.ranked.len() as u64 > self.most.unsigned_abs() {
+        self.kept_bytes += ranked.kept_bytes();
+        self.last_first.push(ranked);
+        if self.most >= 0 && self.last_first.len() as u64 > self.most.unsigned_abs() {
             self.drop_last();
         }
     }
 
     fn next(&mut self) -> Option<Series> {
-        if !std::mem::replace(&mut self.is_complete, true) && self.most < 0 {
-            let dropped = self.most.unsigned_abs().min(self.ranked.len() as u64);
+        if !self.last_first.is_empty() {
+            let dropped = if self.most < 0 {
+                self.most.unsigned_abs()
+            } else {
+                0
+            };
+            let dropped = dropped.min(self.last_first.len() as u64);
             (0..dropped).for_each(|_| self.drop_last());
+            self.first_first = self.last_first.drain().map(Reverse).collect();
         }
-        let ((key, _), series) = self.ranked.pop_first()?;
-        self.kept_bytes = self
-            .kept_bytes
-            .saturating_sub(Ranking::bytes_of(&key, &series));
-        Some(series)
+        let Reverse(ranked) = self.first_first.pop()?;
+        self.kept_bytes -= ranked.kept_bytes();
+        Some(ranked.series)
     }
 
     fn kept_bytes(&self) -> usize {

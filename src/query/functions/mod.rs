@@ -57,7 +57,7 @@ pub enum Operation {
 }
 
 /// What a function may look at besides the series.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Context<'call> {
     /// Its arguments.
     pub arguments: &'call Arguments,
@@ -71,7 +71,7 @@ pub struct Context<'call> {
 }
 
 /// Series, gathered one after the other.
-pub trait Gather: fmt::Debug {
+pub trait Gather {
     /// Adds a series. `step` is a multiple of the steps of all that are added.
     fn add(&mut self, series: Series, step: i64);
 
@@ -96,6 +96,12 @@ const TABLE: [&[Function]; 6] = [
 pub fn find(name: &str) -> Option<&'static Function> {
     let is_called = |function: &&Function| function.name == name || function.alias == Some(name);
     TABLE.iter().copied().flatten().find(is_called)
+}
+
+impl fmt::Debug for dyn Gather {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("Gather")
+    }
 }
 
 impl fmt::Debug for Function {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::alias::key;
 use super::combine::Group;
+use super::filter::sorted_by_name;
 use super::{Context, Function, Operation, SERIES, common_step, multiple, optional, required};
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::{Kind, Literal, Value};
@@ -111,12 +112,12 @@ fn of_totals(
     context: &Context,
 ) -> Result<Vec<Series>, String> {
     let total = match (totals, context.arguments.get(1)) {
-        (Some(mut totals), _) if totals.len() == series.len() => {
-            // Both by name, so that they match.
-            series.sort_by(|left, right| left.name.cmp(&right.name));
-            totals.sort_by(|left, right| left.name.cmp(&right.name));
-            let pairs = series.iter_mut().zip(&totals);
-            pairs.for_each(|(series, total)| divide(series, total, 100.0, "asPercent"));
+        (Some(totals), _) if totals.len() == series.len() => {
+            // They match in the order of their names.
+            series = sorted_by_name(series);
+            for (series, total) in series.iter_mut().zip(sorted_by_name(totals)) {
+                divide(series, &total, 100.0, "asPercent");
+            }
             return Ok(series);
         }
         (Some(mut totals), _) => match totals.pop() {
