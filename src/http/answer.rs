@@ -30,7 +30,7 @@ pub enum Body {
 }
 
 /// A body that is formed piece by piece, so that a long one takes little memory and holds nobody up.
-pub trait Pieces: fmt::Debug {
+pub trait Pieces {
     /// Appends to `turn.replies` until the body is complete, or, which is a break, as many bytes are
     /// appended as the turn allows or its time is up. A call may append nothing.
     ///
@@ -44,6 +44,12 @@ pub trait Pieces: fmt::Debug {
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
+}
+
+impl fmt::Debug for dyn Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pieces")
+    }
 }
 
 /// Why there is no answer, or not all of it.

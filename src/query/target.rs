@@ -443,10 +443,7 @@ mod tests {
             (" a.{b,c}.*.[0-9]-x?;t=1 ", "a.{b,c}.*.[0-9]-x?;t=1"),
             ("a\\,b\\.c", "a,b.c"),
             ("5", "5"),
-            (
-                "sum( a , b.{c,d} )",
-                "sumSeries(a, b.{c,d}; Series)",
-            ),
+            ("sum( a , b.{c,d} )", "sumSeries(a, b.{c,d}; Series)"),
             ("a|scale(2)", "scale(a; Series, Number(2.0))"),
             (
                 "a | scale( factor = -2.5e1 )",
