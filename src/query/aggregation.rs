@@ -39,7 +39,7 @@ pub enum Aggregation {
 use Aggregation::*;
 
 /// Values, aggregated as far as they came. Takes the same memory however many they are.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     value: f64,
     /// The greatest, of a range.

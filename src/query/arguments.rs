@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use regex_lite::{Regex, RegexBuilder};
-
 use super::aggregation::Aggregation;
 use super::interval;
+use super::regex::Regex;
 use super::series::Series;
 use super::target::Expression;
 use crate::protocol::{float, integer};
@@ -177,7 +176,7 @@ impl Arguments {
     /// its beginning.
     pub fn matches(&self, at: usize, name: &str) -> bool {
         let name = &name[..name.floor_char_boundary(Series::NAME_BYTES_MAX)];
-        matches!(self.get(at), Value::Regex(regex) if regex.is_match(name))
+        matches!(self.get(at), Value::Regex(regex) if regex.is_found(name))
     }
 
     /// The argument of a parameter that takes all that are left, and those after it.
@@ -351,7 +350,7 @@ impl Kind {
             }),
             Kind::Flag => flag(literal).map(Value::Flag),
             Kind::Text => text(literal).map(Value::Text),
-            Kind::Regex => regex(&text(literal)?).map(Value::Regex),
+            Kind::Regex => Regex::new(&text(literal)?).map(Value::Regex),
             Kind::Interval => interval(literal),
             Kind::Duration => interval(literal).filter(|value| match value {
                 Value::Interval(seconds, _) => *seconds > 0,
@@ -435,14 +434,4 @@ fn steps(literal: Literal) -> Option<Value> {
             _ => None,
         },
     }
-}
-
-/// The most bytes of a compiled regular expression: its search takes time in proportion.
-const REGEX_BYTES_MAX: usize = 16 << 10;
-
-fn regex(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .ok()
 }

@@ -8,6 +8,7 @@ pub mod interval;
 mod json;
 mod number;
 pub mod pattern;
+mod regex;
 pub mod series;
 pub mod target;
 mod time;

@@ -101,6 +101,9 @@ mod tests {
             halves in -10_000_000i64..10_000_000,
         ) {
             for number in [f64::from_bits(bits), exact, halves as f64 / 128.0, halves as f64 / 1e7] {
+                if number.is_nan() {
+                    continue;
+                }
                 let expected: f64 = format!("{number:.6}").parse().expect("a number");
                 let rounded = round_to_six_decimals(number);
                 prop_assert_eq!(rounded.to_bits(), expected.to_bits(), "{} {} {}", number, rounded, expected);

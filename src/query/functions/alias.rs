@@ -1,9 +1,8 @@
 //! Functions that name series.
 
-use regex_lite::{Captures, Regex};
-
 use super::{Function, Operation, SERIES, multiple, required};
 use crate::query::arguments::{Kind, Value};
+use crate::query::regex::{Found, Regex};
 use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
 
@@ -71,20 +70,17 @@ const SEARCHED_BYTES_MAX: usize = 32 << 10;
 /// `name` with all that `search` finds replaced, as Python's `re.sub` does it.
 fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, String> {
     let mut replaced = String::new();
-    let (mut done, mut from, mut searched) = (0, 0, 0);
-    while let Some(found) = search.captures_at(name, from) {
-        let Some(all) = found.get(0) else { break };
-        searched += name.len() - from;
+    let (mut done, mut searched, mut was_empty) = (0, 0, false);
+    while let Some(found) = search.find(name, done, was_empty) {
+        let all = found.group(0).unwrap_or(done..done);
+        searched += name.len() - done + 1;
         if searched > SEARCHED_BYTES_MAX {
             return Err("aliasSub: a name is too long for so many replacements".into());
         }
-        replaced += &name[done..all.start()];
-        expand(&found, replacement, &mut replaced)?;
-        done = all.end();
-        // No text is found again in the same place.
-        let next = name[done..].chars().next().map_or(1, char::len_utf8);
-        from = if all.is_empty() { done + next } else { done };
-        if from > name.len() || replaced.len() > Series::NAME_BYTES_MAX {
+        replaced += &name[done..all.start];
+        expand(search, &found, replacement, name, &mut replaced)?;
+        (done, was_empty) = (all.end, all.is_empty());
+        if replaced.len() > Series::NAME_BYTES_MAX {
             break;
         }
     }
@@ -92,38 +88,38 @@ fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, S
 }
 
 /// Appends a replacement, with what was found in the place of the groups in it: `\1`, `\g<1>`, `\g<name>`.
-fn expand(found: &Captures, replacement: &str, replaced: &mut String) -> Result<(), String> {
+fn expand(
+    search: &Regex,
+    found: &Found,
+    replacement: &str,
+    name: &str,
+    replaced: &mut String,
+) -> Result<(), String> {
     let mut rest = replacement;
-    while let Some(at) = rest.find('\\') {
-        let (before, after) = rest.split_at(at);
-        let after = &after[1..];
+    while let Some((before, after)) = rest.split_once('\\') {
+        *replaced += before;
         let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
         let named = after
             .strip_prefix("g<")
             .and_then(|named| named.split_once('>'));
-        *replaced += before;
-        let (group, length) = match named {
-            Some((name, _)) => (name, name.len() + 3),
-            None => (&after[..digits], digits),
+        let (group, after) = match named {
+            Some(named) => named,
+            None => after.split_at(digits),
         };
-        let text = match group.parse::<usize>() {
-            Ok(number) if number < found.len() => found.get(number),
-            Err(_) if named.is_some() => found.name(group),
-            Err(_) => None,
-            Ok(_) => return Err(format!("aliasSub: there is no group {group}")),
-        };
-        *replaced += text.map_or("", |text| text.as_str());
-        // Another backslash stands for itself, and so does one before anything else.
-        let is_escaped = after.starts_with('\\');
-        if length == 0 {
+        if group.is_empty() {
+            // Another backslash stands for itself, and so does one before anything else.
             replaced.push('\\');
+            rest = after.strip_prefix('\\').unwrap_or(after);
+            continue;
         }
-        rest = &after[length.max(usize::from(is_escaped))..];
+        let number = search.group(group);
+        let number = number.ok_or_else(|| format!("aliasSub: there is no group {group}"))?;
+        *replaced += found.group(number).map_or("", |place| &name[place]);
+        rest = after;
     }
     *replaced += rest;
     Ok(())
 }
-
 /// The nodes and tags of a name, with dots between them. If it names what a function made, they are
 /// those of the path that this was made from.
 pub fn key(name: &str, nodes: &[Value]) -> String {
