@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::interval;
+
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
@@ -14,17 +16,6 @@ const MONTHS: [&str; 12] = [
 
 /// From the one of 1 January 1970 on.
 const WEEKDAYS: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
-
-/// Beginnings of the names of units, and their seconds. A month is 30 days and a year 365.
-const UNITS: [(&str, i64); 7] = [
-    ("s", 1),
-    ("min", 60),
-    ("h", 3_600),
-    ("d", DAY),
-    ("w", 7 * DAY),
-    ("mon", 30 * DAY),
-    ("y", 365 * DAY),
-];
 
 /// Reads what graphite-web 1.1.8 reads (`graphite/render/attime.py`), in seconds since 1970: a number
 /// of seconds since 1970, or a reference (`now`, `today`, `noon yesterday`, `12:30_20261121`,
@@ -48,7 +39,11 @@ fn read(text: &str, now: i64) -> Option<i64> {
     }
     let at = text.find('+').or_else(|| text.find('-'));
     let (reference, offset) = text.split_at(at.unwrap_or(text.len()));
-    reference_of(reference, now)?.checked_add(offset_of(offset)?)
+    let seconds = match offset {
+        "" => 0,
+        _ => interval::parse(offset)?,
+    };
+    reference_of(reference, now)?.checked_add(seconds)
 }
 
 fn is_number(text: &str) -> bool {
@@ -137,25 +132,6 @@ fn day_of(text: &str, today: i64) -> Option<i64> {
     // The last one, or today.
     let weekday = named(&WEEKDAYS)? as i64;
     Some(today - (today - weekday).rem_euclid(7))
-}
-
-/// A sign, then numbers with their units.
-fn offset_of(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let mut offset = 0i64;
-    while !rest.is_empty() {
-        let digits = rest.find(|char: char| !char.is_ascii_digit())?;
-        let (count, after) = rest.split_at(digits);
-        let name_end = after.find(|char: char| !char.is_alphabetic());
-        let (name, after) = after.split_at(name_end.unwrap_or(after.len()));
-        let (_, seconds) = UNITS.iter().find(|(unit, _)| name.starts_with(unit))?;
-        offset = number(count)?.checked_mul(*seconds)?.checked_add(offset)?;
-        rest = after;
-    }
-    Some(sign * offset)
 }
 
 /// Days since 1970 of a date, if there is one in [`YEARS`].
