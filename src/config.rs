@@ -106,8 +106,7 @@ pub enum TimestampUnit {
 }
 
 impl TimestampUnit {
-    /// How many of it are a second.
-    #[inline]
+    /// How many of them a second has.
     pub(crate) fn per_second(self) -> i64 {
         match self {
             TimestampUnit::Seconds => 1,
@@ -229,6 +228,11 @@ pub struct Config {
     /// Bytes of replaced points that are kept for the readers of long replies, all together. Past
     /// it, the oldest of these readers is cut off. Default: 64 MiB.
     pub snapshot_limit_bytes: usize,
+
+    /// Bytes that one query over HTTP may hold at once while its answer is formed: the names of the series
+    /// that it finds, and the values of those that its functions need together. A query that needs more
+    /// is refused. Default: 16 MiB.
+    pub query_limit_bytes: usize,
 
     /// How many notes of replaced points are looked through at once when readers have ended.
     /// Default: 2,000, the work of some 0.1 ms.
@@ -369,6 +373,7 @@ impl Config {
                 part.max(Self::WRITE_BUFFER_MIN_BYTES),
             ),
             (&mut self.snapshot_limit_bytes, part),
+            (&mut self.query_limit_bytes, part),
             (&mut self.unjournaled_limit_bytes, part),
             // A start replays it over all that a checkpoint had.
             (&mut self.journal_limit_bytes, part.saturating_mul(8)),
@@ -464,6 +469,7 @@ impl Default for Config {
             kept_limit_bytes: 64 << 20,
             unsent_limit_bytes: 128 << 10,
             snapshot_limit_bytes: 64 << 20,
+            query_limit_bytes: 16 << 20,
             housework_notes: 2_000,
             idle_timeout: None,
             request_timeout: Duration::from_secs(30),

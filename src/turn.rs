@@ -21,6 +21,8 @@ pub struct Environment {
     pub timestamp_unit: TimestampUnit,
     /// What the server counts.
     pub counters: Counters,
+    /// See [`Config::query_limit_bytes`].
+    pub query_limit_bytes: usize,
 }
 
 impl Default for Environment {
@@ -29,6 +31,7 @@ impl Default for Environment {
             wall_clock: SystemTime::now,
             timestamp_unit: TimestampUnit::default(),
             counters: Counters::default(),
+            query_limit_bytes: Config::default().query_limit_bytes,
         }
     }
 }

@@ -2,14 +2,21 @@
 
 pub mod aggregation;
 pub mod arguments;
+mod evaluate;
 pub mod find;
+mod format;
 pub mod functions;
 pub mod interval;
 mod json;
 mod number;
 pub mod pattern;
 mod regex;
+mod render;
 pub mod series;
+mod source;
+mod steps;
 pub mod target;
 mod time;
 pub mod window;
+
+pub use self::render::render;

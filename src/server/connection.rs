@@ -133,6 +133,7 @@ impl Shared {
             room: Room::new(config.memory_limit_bytes, config.when_full),
             environment: Environment {
                 timestamp_unit: config.timestamp_unit,
+                query_limit_bytes: config.query_limit_bytes,
                 ..Environment::default()
             },
         }

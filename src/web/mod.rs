@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::query::find::{Find, Listing, Shape};
+use crate::query::render;
 use crate::server::Admission;
 use crate::turn::Turn;
 
@@ -50,6 +51,7 @@ const ROUTES: &[Route] = &[
         Ok(json_pieces(Listing::all(turn)))
     }),
     query("/metrics/search", search),
+    query("/render", |request, turn| render(&request.parameters, turn)),
     query("/functions", |_, _| Ok(json("{}"))),
     query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
     query("/tags", |_, _| Ok(json("[]"))),

@@ -1,0 +1,689 @@
+//! `/render`: the series of targets over a range of time.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::UNIX_EPOCH;
+
+use super::aggregation::Aggregation;
+use super::evaluate::{Stream, fits};
+use super::format::{Format, Writer};
+use super::source::{Held, Source, time_is_up};
+use super::target::{self, Expression};
+use super::window::Window;
+use super::{steps, time};
+use crate::http::{Answer, Body, Failure, Parameters, Pieces};
+use crate::turn::Turn;
+
+/// Pieces of series that are written, or series that are read, between two looks at the clock: some
+/// microseconds.
+const STEPS_PER_LOOK: u32 = 4;
+
+/// The most bytes that are formed at once, in some 40 µs: others wait while all who ask get theirs.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// The answer to a query, as far as it is formed.
+#[derive(Debug)]
+struct Render {
+    source: Source,
+    /// The range of time. Its step is chosen when all series are found.
+    window: Window,
+    /// The most steps of a series.
+    most_steps: i64,
+    /// Whether the series of all paths are found.
+    is_found: bool,
+    /// Bytes that the query held when they were.
+    found_bytes: usize,
+    /// The target whose series are written, and those after it.
+    stream: Option<Stream>,
+    targets: VecDeque<Expression>,
+    writer: Writer,
+}
+
+/// Answers a query. `target` comes as often as there are targets; `from` and `until` are times; a series
+/// has at most `maxDataPoints` points; `format` is `json`, which is also the default, `csv` or `raw`; with
+/// `noNullPoints` JSON has no points without a value.
+///
+/// # Errors
+///
+/// If the parameters are wrong: the message names which.
+pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failure> {
+    let format = format_of(parameters)?;
+    let window = window_of(parameters, now(turn))?;
+    let held = Held::new(turn.environment.query_limit_bytes);
+    let snapshot = turn.store.snapshot_all();
+    let mut source = Source::new(snapshot, turn.environment.timestamp_unit, held);
+    let mut targets = VecDeque::new();
+    let brackets = parameters
+        .all("target")
+        .next()
+        .map_or("target[]", |_| "target");
+    for text in parameters
+        .all(brackets)
+        .filter(|text| !text.trim().is_empty())
+    {
+        let target = target::parse(text).map_err(|bad| bad_request(bad.message))?;
+        source.add_paths(&target, turn.store)?;
+        targets.push_back(target);
+    }
+    let most_steps = parameters
+        .get("maxDataPoints")
+        .and_then(|most| most.parse().ok());
+    let most_steps = most_steps.filter(|&most| most > 0);
+    let render = Render {
+        source,
+        window,
+        most_steps: most_steps.map_or(Window::STEPS_MAX, |most: i64| most.min(Window::STEPS_MAX)),
+        is_found: false,
+        found_bytes: 0,
+        stream: None,
+        targets,
+        writer: Writer::new(format),
+    };
+    Ok(Answer {
+        status: 200,
+        headers: vec![("Content-Type", format.content_type().into())],
+        body: Body::Pieces(Box::new(render)),
+    })
+}
+
+fn bad_request(message: String) -> Failure {
+    Failure {
+        status: 400,
+        message,
+    }
+}
+
+/// Seconds since 1970.
+fn now(turn: &Turn) -> i64 {
+    match (turn.environment.wall_clock)().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(until) => -(until.duration().as_secs() as i64),
+    }
+}
+
+fn format_of(parameters: &Parameters) -> Result<Format, Failure> {
+    match parameters.get("format") {
+        None | Some("json") => Ok(Format::Json {
+            null_points: parameters.get("noNullPoints").is_none(),
+        }),
+        Some("csv") => Ok(Format::Csv),
+        Some("raw") => Ok(Format::Raw),
+        Some(other) => Err(bad_request(format!(
+            "format is json, csv or raw, and not {other:?}"
+        ))),
+    }
+}
+
+/// The range of time of a query: a day up to now, unless it says else.
+fn window_of(parameters: &Parameters, now: i64) -> Result<Window, Failure> {
+    let [from, until] = [("from", "-24h"), ("until", "now")].map(|(name, default)| {
+        let text = parameters.get(name).unwrap_or(default);
+        let read = time::parse(text, now);
+        read.map_err(|message| bad_request(format!("{name}: {message}")))
+    });
+    let (from, until) = (from?, until?);
+    if from >= until {
+        let message = format!("from is {from}, which is not before until, {until}");
+        return Err(bad_request(message));
+    }
+    Ok(Window {
+        from,
+        until,
+        step: 1,
+        consolidation: Aggregation::Average,
+    })
+}
+
+impl Render {
+    /// Chooses the step of the query, when all series are found: the shortest of the ladder that is no
+    /// finer than the points, gives no series more steps than it may have, and that all targets fit.
+    fn choose_step(&mut self, turn: &mut Turn) -> Result<(), Failure> {
+        let interval = self.source.interval(turn.store, &self.window)?;
+        let length = self.window.until - self.window.from;
+        for step in steps::ladder().filter(|&step| step >= interval) {
+            self.window.step = step;
+            // So many steps overlap the range, or one fewer: it may begin and end within one.
+            let is_short = (length + step - 1) / step <= self.most_steps;
+            if is_short && self.targets.iter().all(|target| fits(target, &self.window)) {
+                return Ok(());
+            }
+        }
+        let most = Window::STEPS_MAX;
+        let message = format!("a function needs series of more than {most} steps");
+        Err(bad_request(message))
+    }
+
+    /// Does what comes next: looks for series, evaluates the next one, or writes a piece of it. A break says
+    /// that the time is up; `true`, that the answer is complete.
+    fn go_on(&mut self, turn: &mut Turn) -> Result<ControlFlow<(), bool>, Failure> {
+        if self.writer.is_writing() {
+            self.writer.write_piece(turn.replies);
+        } else if !self.is_found {
+            if self.source.find(turn)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.choose_step(turn)?;
+            (self.is_found, self.found_bytes) = (true, self.source.held.bytes());
+        } else if let Some(stream) = &mut self.stream {
+            match stream.next(&mut self.source, turn)? {
+                ControlFlow::Continue(Some(series)) => self.writer.begin(series, turn.replies),
+                ControlFlow::Continue(None) => {
+                    self.stream = None;
+                    self.source
+                        .held
+                        .replace(self.source.held.bytes(), self.found_bytes)?;
+                }
+                ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+            }
+        } else if let Some(target) = self.targets.pop_front() {
+            self.stream = Some(Stream::new(target, &self.window, &mut self.source));
+        } else {
+            self.writer.end(turn.replies);
+            return Ok(ControlFlow::Continue(true));
+        }
+        Ok(ControlFlow::Continue(false))
+    }
+}
+
+impl Pieces for Render {
+    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+        let full_at = turn.replies.len() + turn.allowance.reply_bytes.min(PIECE_BYTES);
+        let mut steps = 0u32;
+        while turn.replies.len() < full_at {
+            match self.go_on(turn)? {
+                ControlFlow::Continue(false) => {}
+                ControlFlow::Continue(true) => return Ok(ControlFlow::Continue(())),
+                ControlFlow::Break(()) => break,
+            }
+            steps += 1;
+            if steps.is_multiple_of(STEPS_PER_LOOK) && time_is_up(turn.allowance) {
+                break;
+            }
+        }
+        Ok(ControlFlow::Break(()))
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.source.is_cut_off()
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.source.held.bytes() + self.writer.kept_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TimestampUnit;
+    use crate::counters::Counts;
+    use crate::memory::Room;
+    use crate::store::Store;
+    use crate::turn::{Allowance, Environment};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant, SystemTime};
+
+    /// 21 November 2026, 22:15:50.
+    const NOW: i64 = 1_795_299_350;
+
+    fn wall_clock() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(NOW as u64)
+    }
+
+    fn environment(timestamp_unit: TimestampUnit) -> Environment {
+        Environment {
+            wall_clock,
+            timestamp_unit,
+            ..Environment::default()
+        }
+    }
+
+    /// Lends `use_turn` a turn in which so many bytes may be appended, in no time at all or in any.
+    fn with_turn<Result>(
+        store: &mut Store,
+        environment: &Environment,
+        out: &mut Vec<u8>,
+        reply_bytes: usize,
+        use_turn: impl FnOnce(&mut Turn) -> Result,
+    ) -> Result {
+        let time = Duration::from_secs(if reply_bytes == usize::MAX / 2 {
+            3_600
+        } else {
+            0
+        });
+        use_turn(&mut Turn {
+            store,
+            replies: out,
+            full_at: usize::MAX,
+            allowance: &mut Allowance::new(usize::MAX, reply_bytes, time, Instant::now),
+            is_answered: true,
+            recorder: None,
+            room: &mut Room::default(),
+            counts: &mut Counts::default(),
+            environment,
+            is_postponed: false,
+        })
+    }
+
+    const ALL_AT_ONCE: usize = usize::MAX / 2;
+
+    /// The answer, formed in pieces of `reply_bytes`, with a call of `between` between two of them.
+    fn answer_in_pieces(
+        store: &mut Store,
+        environment: &Environment,
+        query: &[(&str, &str)],
+        reply_bytes: usize,
+        mut between: impl FnMut(&mut Store),
+    ) -> Result<String, Failure> {
+        let pairs = query
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()));
+        let parameters: Parameters = pairs.collect();
+        let mut out = Vec::new();
+        let answer = with_turn(store, environment, &mut out, reply_bytes, |turn| {
+            render(&parameters, turn)
+        })?;
+        let Body::Pieces(mut pieces) = answer.body else {
+            panic!("{answer:?} is not in pieces");
+        };
+        let mut piece = Vec::new();
+        while with_turn(store, environment, &mut piece, reply_bytes, |turn| {
+            pieces.append(turn)
+        })?
+        .is_break()
+        {
+            assert!(reply_bytes == ALL_AT_ONCE || piece.len() < reply_bytes + 10_000);
+            out.append(&mut piece);
+            between(store);
+        }
+        out.append(&mut piece);
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn answer(store: &mut Store, query: &[(&str, &str)]) -> Result<String, Failure> {
+        let environment = environment(TimestampUnit::Seconds);
+        answer_in_pieces(store, &environment, query, ALL_AT_ONCE, |_| {})
+    }
+
+    /// Points every ten seconds up to now.
+    fn filled() -> Store {
+        let mut store = Store::new();
+        for (key, factor) in [("b.y", 1.0), ("a.x", 0.5), ("a.y", -1.0)] {
+            for place in 0..100 {
+                store.put(key, NOW - 990 + 10 * place, factor * place as f64);
+            }
+        }
+        store
+    }
+
+    #[test]
+    fn a_query_of_several_targets() {
+        let mut store = filled();
+        store.put("a.y", NOW - 20, f64::NAN);
+        let answered = answer(
+            &mut store,
+            &[
+                ("target", "a.*"),
+                ("from", "-30s"),
+                ("target", "sumSeries(b.y,scale(a.x,2))"),
+                ("target", ""),
+                ("target", "none.*"),
+                ("format", "json"),
+            ],
+        );
+        assert_eq!(
+            answered.unwrap(),
+            concat!(
+                r#"[{"target": "a.x", "tags": {"name": "a.x"}, "datapoints": [[48.5, 1795299330], [49.0, 1795299340], [49.5, 1795299350]]}, "#,
+                r#"{"target": "a.y", "tags": {"name": "a.y"}, "datapoints": [[null, 1795299330], [-98.0, 1795299340], [-99.0, 1795299350]]}, "#,
+                r#"{"target": "sumSeries(b.y,scale(a.x,2))", "tags": {"name": "sumSeries(b.y,scale(a.x,2))"}, "datapoints": [[194.0, 1795299330], [196.0, 1795299340], [198.0, 1795299350]]}]"#,
+            )
+        );
+        assert_eq!(answer(&mut store, &[]).unwrap(), "[]");
+        assert_eq!(
+            answer(
+                &mut store,
+                &[("target[]", "b.y"), ("from", "-10s"), ("format", "raw")]
+            )
+            .unwrap(),
+            "b.y,1795299350,1795299360,10|99.0\n"
+        );
+        assert_eq!(
+            answer(
+                &mut store,
+                &[("target", "b.y"), ("from", "-10s"), ("format", "csv")]
+            )
+            .unwrap(),
+            "b.y,2026-11-21 22:15:50,99.0\r\n"
+        );
+    }
+
+    #[test]
+    fn the_step_fits_the_points_and_what_is_asked_for() {
+        let mut store = filled();
+        for place in 0..300 {
+            store.put("minutely", NOW - 60 * place, 1.0);
+            store.put("odd", NOW - 7 * place, 1.0);
+        }
+        store.put("once", NOW, 1.0);
+        for (target, from, most, expected) in [
+            ("a.x", "-100s", "", 10),
+            ("a.x", "-100s", "10", 10),
+            ("a.x", "-100s", "9", 15),
+            ("a.x", "-100s", "1", 120),
+            ("a.x", "-100s", "0", 10),
+            ("a.x", "-100s", "-1", 10),
+            ("a.x", "-100s", "99999999999999999999", 10),
+            ("a.x", "-1y", "", 300),
+            ("minutely", "-1h", "", 60),
+            ("odd", "-1h", "", 10),
+            ("once", "-1h", "", 60),
+            ("minutely", "00:00_00010101", "1", 604_800 << 17),
+            // Of an even number, the finer of the two in the middle.
+            ("{minutely,odd}", "-1h", "", 10),
+            ("{minutely,once}", "-1h", "", 60),
+            ("sumSeries(odd,a.x,minutely)", "-1h", "", 10),
+            ("sumSeries(a.x,minutely,minutely)", "-1h", "", 60),
+            // The range has one point.
+            ("a.x", "-10s", "", 10),
+        ] {
+            let query = [
+                ("target", target),
+                ("from", from),
+                ("maxDataPoints", most),
+                ("format", "raw"),
+            ];
+            let answered = answer(&mut store, &query).unwrap();
+            let head = answered.split('|').next().unwrap();
+            let step: i64 = head.rsplit(',').next().unwrap().parse().unwrap();
+            assert_eq!(step, expected, "{target} {from} {most}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (query, status, message) in [
+            (
+                ("format", "png"),
+                400,
+                "format is json, csv or raw, and not \"png\"",
+            ),
+            (("from", "-1Q"), 400, "from: \"-1Q\" is no time such as"),
+            (("until", "x"), 400, "until: \"x\" is no time such as"),
+            (
+                ("from", "now"),
+                400,
+                "from is 1795299350, which is not before until, 1795299350",
+            ),
+            (("target", "sum("), 400, "target 'sum('"),
+            (
+                ("target", "movingAverage(a.x,300000)"),
+                400,
+                "a function needs series of more than 262144 steps",
+            ),
+        ] {
+            let failure = answer(&mut filled(), &[query]).unwrap_err();
+            assert_eq!(failure.status, status);
+            assert!(failure.message.contains(message), "{}", failure.message);
+        }
+        let targets = vec![("target", "a"); 1_001];
+        let failure = answer(&mut filled(), &targets).unwrap_err();
+        assert_eq!(failure.message, "a query has at most 1000 paths");
+        assert!(answer(&mut filled(), &targets[1..]).is_ok());
+    }
+
+    const UNITS: [TimestampUnit; 4] = [
+        TimestampUnit::Seconds,
+        TimestampUnit::Milliseconds,
+        TimestampUnit::Microseconds,
+        TimestampUnit::Nanoseconds,
+    ];
+
+    const KEYS: [&str; 5] = ["b.x", "a.z", "a.x;tag=1", "a.y", "\u{e9}"];
+
+    const TARGETS: [&str; 12] = [
+        "a.*",
+        "a.z",
+        "*.{x,y,z}",
+        "\u{e9}",
+        "nothing",
+        "**",
+        "sumSeries(a.*,b.*)",
+        "limit(scale(*.*,0.5),2)",
+        "timeShift(a.?,'10min')",
+        "groupByNode(*.*,0,'max')",
+        "alias(averageSeries(a.z,timeShift(a.z,'1h')),'x')",
+        "constantLine(1.5)",
+    ];
+
+    /// Points that are put, and what happens to the store after each piece of an answer.
+    #[derive(Clone, Debug)]
+    struct Puts {
+        key: usize,
+        /// In units of timestamps, from now on.
+        from: i64,
+        interval: i64,
+        count: i64,
+        value: f64,
+    }
+
+    fn puts(unit: TimestampUnit) -> impl Strategy<Value = Puts> {
+        let second = unit.per_second();
+        let from = prop_oneof![
+            8 => (-5_000 * second)..100 * second,
+            1 => any::<i64>(),
+            1 => Just(i64::MAX),
+            1 => Just(i64::MIN),
+        ];
+        let interval = prop_oneof![Just(0), Just(second), Just(10 * second), 0..=100 * second];
+        let value = prop_oneof![3 => (-99i64..999).prop_map(|digits| digits as f64 / 8.0), 1 => any::<f64>()];
+        (0..KEYS.len(), from, interval, 1i64..300, value).prop_map(
+            |(key, from, interval, count, value)| Puts {
+                key,
+                from,
+                interval,
+                count,
+                value,
+            },
+        )
+    }
+
+    fn put(store: &mut Store, unit: TimestampUnit, puts: &Puts) {
+        let now = NOW * unit.per_second();
+        for place in 0..puts.count {
+            let timestamp = now
+                .saturating_add(puts.from)
+                .saturating_add(place * puts.interval);
+            store.put(KEYS[puts.key], timestamp, puts.value + place as f64);
+        }
+    }
+
+    type Query = Vec<(&'static str, String)>;
+
+    fn query() -> impl Strategy<Value = Query> {
+        let target = (0..TARGETS.len()).prop_map(|target| ("target", TARGETS[target].to_owned()));
+        let time = prop_oneof![
+            6 => (0i64..6_000).prop_map(|seconds| format!("now-{seconds}s")),
+            1 => Just("00:00_00010101".to_owned()),
+            1 => Just("23:59_99991231".to_owned()),
+            1 => Just("tomorrow".to_owned()),
+            1 => (0..400).prop_map(|years| format!("-{years}y")),
+        ];
+        let most = prop_oneof![1 => 1i64..10, 3 => 10i64..2_000];
+        let format = prop_oneof![Just("json"), Just("raw"), Just("csv")];
+        (
+            proptest::collection::vec(target, 0..4),
+            proptest::option::of(time.clone()),
+            proptest::option::of(time),
+            // Without it, there are too many steps for a test now and then.
+            most.prop_map(|most| ("maxDataPoints", most.to_string())),
+            format.prop_map(|format| ("format", format.to_owned())),
+            proptest::bool::ANY,
+        )
+            .prop_map(|(targets, from, until, most, format, null_points)| {
+                let mut query = targets;
+                query.extend(from.map(|from| ("from", from)));
+                query.extend(until.map(|until| ("until", until)));
+                query.extend([most, format]);
+                query.extend((!null_points).then(|| ("noNullPoints", "1".to_owned())));
+                query
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_make_the_same_answer_whatever_is_put_meanwhile(
+            (unit, before, meanwhile) in (0..UNITS.len()).prop_flat_map(|unit| {
+                let puts = || proptest::collection::vec(puts(UNITS[unit]), 1..8);
+                (Just(UNITS[unit]), puts(), puts())
+            }),
+            query in query(),
+            reply_bytes in prop_oneof![Just(1usize), 1..2_000usize],
+        ) {
+            let mut store = Store::new();
+            before.iter().for_each(|puts| put(&mut store, unit, puts));
+            let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let environment = environment(unit);
+            let whole = answer_in_pieces(&mut store, &environment, &query, ALL_AT_ONCE, |_| {});
+            let mut meanwhile = meanwhile.iter().cycle();
+            let mut pieces = 0;
+            let in_pieces = answer_in_pieces(&mut store, &environment, &query, reply_bytes, |store| {
+                pieces += 1;
+                if pieces < 20 {
+                    meanwhile.by_ref().take(1).for_each(|puts| put(store, unit, puts));
+                }
+            });
+            prop_assert_eq!(in_pieces, whole);
+        }
+
+        #[test]
+        fn values_are_those_of_a_plain_loop(
+            (unit, puts) in (0..UNITS.len()).prop_flat_map(|unit| {
+                (Just(UNITS[unit]), proptest::collection::vec(puts(UNITS[unit]), 1..8))
+            }),
+            (target, consolidation) in (0..6usize, 0..3usize),
+            (from, length) in (0i64..6_000, 1i64..6_000),
+            most in 1i64..500,
+            floor in prop_oneof![4 => Just(i64::MIN), 1 => -6_000i64..100],
+        ) {
+            let (mut store, mut naive) = (Store::new(), BTreeMap::<&str, BTreeMap<i64, f64>>::new());
+            for puts in &puts {
+                put(&mut store, unit, puts);
+                let points = naive.entry(KEYS[puts.key]).or_default();
+                for place in 0..puts.count {
+                    let timestamp = (NOW * unit.per_second()).saturating_add(puts.from);
+                    points.insert(timestamp.saturating_add(place * puts.interval), puts.value + place as f64);
+                }
+            }
+            let floor = match floor {
+                i64::MIN => floor,
+                seconds => (NOW + seconds) * unit.per_second(),
+            };
+            store.set_floors(floor, i64::MIN);
+            naive.retain(|_, points| {
+                points.retain(|&timestamp, _| timestamp >= floor);
+                !points.is_empty()
+            });
+            let (called, consolidation) = [("average", Aggregation::Average), ("max", Aggregation::Maximum), ("last", Aggregation::Last)][consolidation];
+            let path = TARGETS[target];
+            let query = [
+                ("target", &*format!("consolidateBy({path},'{called}')")),
+                ("from", &format!("now-{}s", from + length)),
+                ("until", &format!("now-{from}s")),
+                ("maxDataPoints", &most.to_string()),
+                ("format", "raw"),
+            ];
+            let answered = answer_in_pieces(&mut store, &environment(unit), &query, ALL_AT_ONCE, |_| {}).unwrap();
+            let pattern = crate::query::pattern::Pattern::parse(path).unwrap();
+            let found: Vec<&&str> = naive.keys().filter(|key| pattern.matches(key)).collect();
+            prop_assert_eq!(answered.lines().count(), found.len());
+            for (line, key) in answered.lines().zip(found) {
+                let (head, values) = line.split_once('|').unwrap();
+                let head = head.strip_prefix(&format!("consolidateBy({key},\"{called}\"),")).unwrap();
+                let numbers: Vec<i64> = head.split(',').map(|number| number.parse().unwrap()).collect();
+                let window = Window { from: NOW - from - length, until: NOW - from, step: numbers[2], consolidation };
+                prop_assert!(steps::ladder().any(|step| step == window.step));
+                prop_assert_eq!(&numbers[..2], &[window.start(), window.end()]);
+                prop_assert!(window.steps() <= most);
+                let mut rows: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+                for (timestamp, &value) in &naive[key] {
+                    let step = (timestamp.div_euclid(unit.per_second()) - window.start()).div_euclid(window.step);
+                    rows.entry(step).or_default().push(value);
+                }
+                let row = |step| rows.get(&step).map_or(f64::NAN, |row| consolidation.of(row));
+                let expected: Vec<u64> = (0..window.steps()).map(|step| row(step).to_bits()).collect();
+                let value = |text: &str| text.parse().unwrap_or(f64::NAN).to_bits();
+                prop_assert_eq!(values.split(',').map(value).collect::<Vec<u64>>(), expected);
+            }
+        }
+
+        #[test]
+        fn nothing_that_is_removed_meanwhile_makes_it_panic(
+            puts in proptest::collection::vec(puts(TimestampUnit::Seconds), 1..12),
+            query in query(),
+            reply_bytes in 1..500usize,
+            (limit_bytes, evicted, removed) in (0..10_000usize, 0..10usize, 0..KEYS.len()),
+        ) {
+            let mut store = Store::new();
+            puts.iter().for_each(|puts| put(&mut store, TimestampUnit::Seconds, puts));
+            let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let mut pieces = 0;
+            let answered = answer_in_pieces(&mut store, &environment(TimestampUnit::Seconds), &query, reply_bytes, |store| {
+                pieces += 1;
+                match pieces % 4 {
+                    0 => store.set_snapshot_limit_bytes(limit_bytes),
+                    1 => puts.iter().for_each(|puts| put(store, TimestampUnit::Seconds, puts)),
+                    2 if pieces < 20 => assert!(store.evict(evicted, &mut |_, _, _| {}) || store.point_count() == 0),
+                    3 => drop(store.remove(KEYS[removed])),
+                    _ => {}
+                }
+            });
+            match answered {
+                Ok(_) => {}
+                Err(failure) => prop_assert!([400, 503].contains(&failure.status), "{failure:?}"),
+            }
+        }
+
+        #[test]
+        fn no_parameters_make_it_panic(
+            names in proptest::collection::vec(("target|from|until|maxDataPoints|format|noNullPoints", "[-+0-9smhdwy:_/a-z.*(){},'\"]{0,12}|.*"), 0..6),
+        ) {
+            let query: Vec<(&str, &str)> = names.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            if let Err(failure) = answer(&mut filled(), &query) {
+                prop_assert_eq!(failure.status, 400);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_query_holds_is_limited_and_counted() {
+        let mut store = filled();
+        let mut environment = environment(TimestampUnit::Seconds);
+        let mut answered = |limit, target| {
+            environment.query_limit_bytes = limit;
+            let query = [("target", target), ("from", "-1000s")];
+            answer_in_pieces(&mut store, &environment, &query, 1, |_| {})
+                .map_err(|failure| failure.status)
+        };
+        assert_eq!(answered(100, "a.*"), Err(422), "the keys");
+        assert_eq!(answered(800, "a.*"), Err(422), "the values of one series");
+        for target in [
+            "a.*",
+            "limit(a.*,2)",
+            "scale(a.*,2)",
+            "consolidateBy(a.x,'max')",
+        ] {
+            assert!(
+                answered(1_000, target).is_ok(),
+                "{target} holds one series at a time"
+            );
+        }
+        assert_eq!(
+            answered(2_500, "sumSeries(a.*)"),
+            Err(422),
+            "a sum of a hundred steps"
+        );
+        assert!(answered(6_000, "sumSeries(a.*)").is_ok());
+    }
+}

@@ -1,0 +1,313 @@
+//! Where series come from: the paths of a query, and what a snapshot holds of the series that they
+//! stand for.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::evaluate::Next;
+use super::pattern::Pattern;
+use super::series::Series;
+use super::steps::{Steps, common_interval, interval_of, range_of};
+use super::target::Expression;
+use super::window::Window;
+use crate::config::TimestampUnit;
+use crate::http::Failure;
+use crate::store::{Run, Snapshot, SnapshotError, Store};
+use crate::turn::{Allowance, Turn};
+
+/// The most paths of a query: each key is compared with all of them.
+const PATHS_MAX: usize = 1_000;
+
+/// So often a key is compared with a pattern between two looks at the clock: some microseconds.
+const MATCHES_PER_LOOK: usize = 64;
+
+/// Runs of points that are read between two looks at the clock: a few microseconds.
+const RUNS_PER_LOOK: u32 = 8;
+
+/// Of so many series the interval of the points is looked at: some 20 µs.
+const SERIES_LOOKED_AT: usize = 16;
+
+/// So long before the range of a query the interval is looked for, where the range has too few points.
+const LOOK_BACK_SECONDS: i64 = 3_600;
+
+/// What a key takes beside its bytes while the keys of a path are put in order.
+const KEY_BYTES: usize = 48;
+
+/// The series of all paths of a query, as they are in one snapshot.
+#[derive(Debug)]
+pub struct Source {
+    snapshot: Snapshot,
+    unit: TimestampUnit,
+    /// By their place in the query.
+    paths: Vec<Path>,
+    /// How many of them are read, or are about to be.
+    paths_begun: usize,
+    /// What the query holds.
+    pub held: Held,
+}
+
+/// The series that a path stands for.
+#[derive(Debug)]
+struct Path {
+    text: String,
+    /// What they are looked for with, unless it is the key of one.
+    pattern: Option<Pattern>,
+    /// Keys and positions that are found and not in order yet.
+    found: BTreeSet<(Box<str>, u64)>,
+    /// Positions in the snapshot, by ascending key.
+    positions: Vec<u64>,
+}
+
+/// How far the series of a path are read.
+#[derive(Debug)]
+pub struct Cursor {
+    /// Which path.
+    path: usize,
+    window: Window,
+    /// Which of its series comes next.
+    next: usize,
+    /// The key of the one before, and what is read of it, if that is not all.
+    reading: Option<(String, Steps)>,
+}
+
+/// Bytes that a query holds, and how many it may.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    limit: usize,
+}
+
+impl Held {
+    /// Nothing is held yet.
+    pub fn new(limit: usize) -> Held {
+        Held { bytes: 0, limit }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many more bytes may be held.
+    pub fn room_bytes(&self) -> usize {
+        self.limit.saturating_sub(self.bytes)
+    }
+
+    /// Counts that what took `before` bytes takes `after`.
+    ///
+    /// # Errors
+    ///
+    /// If the query holds too much.
+    pub fn replace(&mut self, before: usize, after: usize) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_sub(before) + after;
+        if self.bytes <= self.limit || after <= before {
+            return Ok(());
+        }
+        let message = format!(
+            "the query needs more than {} bytes of memory at once: ask for fewer series, or fewer \
+             points of each",
+            self.limit
+        );
+        // As Prometheus answers a query that would load too many samples.
+        Err(Failure {
+            status: 422,
+            message,
+        })
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        Failure {
+            status: 503,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl Source {
+    /// A source of the series that `snapshot` holds, whose timestamps count `unit`.
+    pub fn new(snapshot: Snapshot, unit: TimestampUnit, held: Held) -> Source {
+        Source {
+            snapshot,
+            unit,
+            paths: Vec::new(),
+            paths_begun: 0,
+            held,
+        }
+    }
+
+    /// Whether what is still to read is lost.
+    pub fn is_cut_off(&self) -> bool {
+        self.snapshot.is_cut_off()
+    }
+
+    /// Adds the paths of an expression, before any series is looked for.
+    ///
+    /// # Errors
+    ///
+    /// If the query has too many.
+    pub fn add_paths(&mut self, expression: &Expression, store: &Store) -> Result<(), Failure> {
+        let (text, pattern) = match expression {
+            Expression::Path { text, pattern } => (text, pattern),
+            Expression::Call(call) => {
+                let mut inputs = call.inputs.iter();
+                return inputs.try_for_each(|input| self.add_paths(input, store));
+            }
+        };
+        if self.paths.len() == PATHS_MAX {
+            let message = format!("a query has at most {PATHS_MAX} paths");
+            return Err(Failure {
+                status: 400,
+                message,
+            });
+        }
+        let is_key = !text.contains(['*', '?', '[', '{', '\\']);
+        let position = match is_key {
+            true => self.snapshot.position_of(store, text)?,
+            false => None,
+        };
+        self.paths.push(Path {
+            text: text.clone(),
+            pattern: (!is_key).then(|| pattern.clone()),
+            found: BTreeSet::new(),
+            positions: position.into_iter().collect(),
+        });
+        Ok(())
+    }
+
+    /// Before the first series of the next path, which are to be read over a window: the paths come in the
+    /// order in which they were added.
+    pub fn next_path(&mut self, window: &Window) -> Cursor {
+        self.paths_begun += 1;
+        Cursor {
+            path: self.paths_begun - 1,
+            window: window.clone(),
+            next: 0,
+            reading: None,
+        }
+    }
+
+    /// Looks for the series of all paths. A break says that the time is up.
+    pub fn find(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+        let mut paths: Vec<(&Pattern, &mut BTreeSet<(Box<str>, u64)>)> = Vec::new();
+        for path in &mut self.paths {
+            paths.extend(
+                path.pattern
+                    .as_ref()
+                    .map(|pattern| (pattern, &mut path.found)),
+            );
+        }
+        if !paths.is_empty() {
+            let most = (MATCHES_PER_LOOK / paths.len()).max(1);
+            while let Some(keys) = self.snapshot.next_keys(turn.store, most)? {
+                for (position, key) in keys {
+                    for (pattern, found) in &mut paths {
+                        if pattern.matches(key) {
+                            self.held.replace(0, KEY_BYTES + key.len())?;
+                            found.insert((key.into(), position));
+                        }
+                    }
+                }
+                if time_is_up(turn.allowance) {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        self.put_in_order(turn)
+    }
+
+    /// Puts the series that are found in the order of their keys, as Graphite does.
+    fn put_in_order(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+        for path in &mut self.paths {
+            while let Some((key, position)) = path.found.pop_first() {
+                path.positions.push(position);
+                self.held.replace(KEY_BYTES + key.len(), size_of::<u64>())?;
+                if path.positions.len().is_multiple_of(MATCHES_PER_LOOK)
+                    && time_is_up(turn.allowance)
+                {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The seconds between two points of the series that are found, as a rule: from a look at the first
+    /// points of some of them in a window or, if it has less than two, in the time before it too.
+    pub fn interval(&mut self, store: &Store, window: &Window) -> Result<i64, Failure> {
+        let count: usize = self.paths.iter().map(|path| path.positions.len()).sum();
+        let looked_at = count.min(SERIES_LOOKED_AT);
+        let (mut intervals, mut run) = (Vec::new(), Run::new());
+        for number in 0..looked_at {
+            let mut place = number * count / looked_at;
+            let position = self.paths.iter().find_map(|path| {
+                let position = path.positions.get(place).copied();
+                place = place.saturating_sub(path.positions.len());
+                position
+            });
+            for seconds_before in [0, LOOK_BACK_SECONDS] {
+                let from = window.from - seconds_before;
+                let window = Window { from, ..*window };
+                if let (Some(position), Some((after, until))) =
+                    (position, range_of(&window, self.unit))
+                    && self.snapshot.read_series(store, position, after)?.is_some()
+                    && self.snapshot.next_run_until(store, until, &mut run)?
+                    && let Some(interval) = interval_of(&run, self.unit)
+                {
+                    intervals.push(interval);
+                    break;
+                }
+            }
+        }
+        Ok(common_interval(&mut intervals))
+    }
+
+    /// The next series of a path, or `None` after the last. A break says that the time is up.
+    pub fn next(&mut self, cursor: &mut Cursor, turn: &mut Turn) -> Next {
+        let (mut run, mut runs) = (Run::new(), 0u32);
+        let range = range_of(&cursor.window, self.unit);
+        loop {
+            let Some((_, steps)) = &mut cursor.reading else {
+                let path = self.paths.get(cursor.path);
+                let position = path.and_then(|path| path.positions.get(cursor.next));
+                let Some(&position) = position else {
+                    return Ok(ControlFlow::Continue(None));
+                };
+                cursor.next += 1;
+                let after = range.and_then(|(after, _)| after);
+                // Else it is removed meanwhile.
+                if let Some(key) = self.snapshot.read_series(turn.store, position, after)? {
+                    let steps = Steps::new(&cursor.window, self.unit);
+                    self.held.replace(0, steps.bytes())?;
+                    cursor.reading = Some((key.into(), steps));
+                }
+                continue;
+            };
+            if let Some((_, until)) = range
+                && self.snapshot.next_run_until(turn.store, until, &mut run)?
+            {
+                steps.add(&run);
+                runs += 1;
+                if runs.is_multiple_of(RUNS_PER_LOOK) && time_is_up(turn.allowance) {
+                    return Ok(ControlFlow::Break(()));
+                }
+            } else if let Some((key, steps)) = cursor.reading.take() {
+                self.held.replace(steps.bytes(), 0)?;
+                return Ok(ControlFlow::Continue(Some(Series {
+                    name: key,
+                    expression: self.paths[cursor.path].text.clone(),
+                    start: cursor.window.start(),
+                    step: cursor.window.step,
+                    values: steps.into_values(),
+                    consolidation: cursor.window.consolidation,
+                })));
+            }
+        }
+    }
+}
+
+/// Looks at the clock, and says whether the time of a turn is up.
+pub fn time_is_up(allowance: &mut Allowance) -> bool {
+    allowance.look_at_clock();
+    allowance.time_is_up()
+}
