@@ -83,7 +83,8 @@ impl Process {
         Ok(())
     }
 
-    fn announced(&self) -> Result<String> {
+    /// The next address that the server says it is `listening on`.
+    pub fn announced(&self) -> Result<String> {
         loop {
             let line = self.log.recv_timeout(START_TIMEOUT);
             let line = line.context("it never said where it listens")?;

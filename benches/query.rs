@@ -1,0 +1,441 @@
+//! Queries over HTTP: how much of the server's processor time they take beside gets of the same points,
+//! and whom they hold up.
+//!
+//!     cargo bench --bench query -- [--render | --long | --find | --puts]
+//!
+//! Each option is one part only. Answers are checked before they are timed. Processor time is the server's
+//! own, from `/proc`; the rounds of what is compared take turns, and a figure is the median of their ratios.
+
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "the other benches look at more")]
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use metricd::Point;
+use support::client::Client;
+use support::process::Process;
+use support::series::{FIRST_TIMESTAMP, SECONDS_BETWEEN_POINTS, key, walk};
+use support::table::{figure, median};
+
+const OPTIONS: &str = "--render | --long | --find | --puts";
+
+/// Puts sent before their replies are waited for.
+const BATCH: usize = 1_000;
+
+const ROUNDS: usize = 9;
+
+/// How long puts are timed.
+const PUTS_TIME: Duration = Duration::from_secs(5);
+
+/// A server that sends nothing for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PUT_INTERVAL: Duration = Duration::from_millis(1);
+
+const CLIENTS: usize = 8;
+
+fn main() -> Result<()> {
+    let mut only = None;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            // What cargo itself passes to every bench.
+            "--bench" => {}
+            "--render" | "--long" | "--find" | "--puts" => only = Some(argument),
+            _ => bail!("{argument}? Usage: cargo bench --bench query -- [{OPTIONS}]"),
+        }
+    }
+    println!("{}\n", support::process::machine()?);
+    let parts: [(&str, fn() -> Result<()>); 4] = [
+        ("--render", render),
+        ("--long", long),
+        ("--find", find),
+        ("--puts", puts),
+    ];
+    for (part, run) in parts {
+        if only.as_deref().is_none_or(|only| only == part) {
+            run()?;
+        }
+    }
+    Ok(())
+}
+
+fn row(name: &str, value: f64, verdict: &str) {
+    println!("{name:72} {:>8}  {verdict}", figure(value));
+}
+
+/// A server, a client of its main port, and where it speaks HTTP.
+struct Server {
+    process: Process,
+    client: Client,
+    http: SocketAddr,
+}
+
+impl Server {
+    fn start() -> Result<Server> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
+        command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let process = Process::start(&mut command, &[])?;
+        let http = process.announced()?.parse()?;
+        let client = Client::connect(&process)?;
+        Ok(Server {
+            process,
+            client,
+            http,
+        })
+    }
+
+    fn put(&mut self, key: &str, points: impl Iterator<Item = Point>) -> Result<()> {
+        let lines =
+            points.map(|Point { timestamp, value }| format!("put {key} {value:?} {timestamp}\n"));
+        self.put_lines(lines)
+    }
+
+    fn put_lines(&mut self, lines: impl Iterator<Item = String>) -> Result<()> {
+        let mut lines = lines.peekable();
+        while lines.peek().is_some() {
+            let batch: Vec<String> = lines.by_ref().take(BATCH).collect();
+            let replies = b"ok\n\n".repeat(batch.len());
+            self.client.expect(batch.concat().as_bytes(), &replies)?;
+        }
+        Ok(())
+    }
+
+    /// Microseconds of the server's processor time.
+    fn cpu_of(&mut self, work: impl FnOnce(&mut Server) -> Result<()>) -> Result<f64> {
+        let before = self.process.cpu()?.running;
+        work(self)?;
+        Ok((self.process.cpu()?.running - before) * 1e6)
+    }
+
+    /// How many times the processor time of `other` one takes, and both in microseconds.
+    fn compare(
+        &mut self,
+        mut one: impl FnMut(&mut Server) -> Result<()>,
+        mut other: impl FnMut(&mut Server) -> Result<()>,
+    ) -> Result<(f64, f64, f64)> {
+        let (mut ones, mut others) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ones.push(self.cpu_of(&mut one)?);
+            others.push(self.cpu_of(&mut other)?);
+        }
+        let ratios = ones.iter().zip(&others).map(|(one, other)| one / other);
+        let ratio = median(ratios.collect()).context("no rounds")?;
+        Ok((
+            ratio,
+            median(ones).context("no rounds")?,
+            median(others).context("no rounds")?,
+        ))
+    }
+}
+
+/// The answer to a GET, on a connection of its own.
+struct Answer {
+    is_chunked: bool,
+    /// As it comes, in chunks or as a whole.
+    body: Vec<u8>,
+}
+
+fn get(http: SocketAddr, target: &str) -> Result<Answer> {
+    let mut stream = TcpStream::connect(http)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut answer = Vec::with_capacity(16 << 20);
+    stream.read_to_end(&mut answer)?;
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        support::client::shown(&answer)
+    );
+    let end =
+        memchr::memmem::find(&answer, b"\r\n\r\n").context("an answer has no end of a head")?;
+    let body = answer.split_off(end + 4);
+    let is_chunked = memchr::memmem::find(&answer, b"Transfer-Encoding: chunked").is_some();
+    Ok(Answer { is_chunked, body })
+}
+
+impl Answer {
+    /// The body without the sizes of its chunks.
+    fn body(&self) -> Result<Vec<u8>> {
+        if !self.is_chunked {
+            return Ok(self.body.clone());
+        }
+        let (mut chunks, mut body) = (&self.body[..], Vec::new());
+        loop {
+            let line = memchr::memmem::find(chunks, b"\r\n").context("a chunk has no size")?;
+            let size = usize::from_str_radix(std::str::from_utf8(&chunks[..line])?, 16)?;
+            let chunk = chunks.get(line + 2..line + 2 + size);
+            if size == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(chunk.context("a chunk is cut off")?);
+            chunks = &chunks[line + 2 + size + 2..];
+        }
+    }
+}
+
+/// What a series of these values looks like in JSON.
+fn json(key: &str, start: i64, step: i64, values: impl Iterator<Item = f64>) -> Result<String> {
+    let mut json =
+        format!("{{\"target\": \"{key}\", \"tags\": {{\"name\": \"{key}\"}}, \"datapoints\": [");
+    for (place, value) in values.enumerate() {
+        let separator = if place > 0 { ", " } else { "" };
+        write!(
+            json,
+            "{separator}[{value:?}, {}]",
+            start + place as i64 * step
+        )?;
+    }
+    json.push_str("]}");
+    Ok(json)
+}
+
+const SERIES: usize = 1_000;
+const POINTS: usize = 360;
+
+/// A thousand series of an hour, and the query that asks for all of them.
+fn hour() -> Result<(Server, String)> {
+    let mut server = Server::start()?;
+    let points = |series| walk(series, 20, 0).take(POINTS);
+    for series in 0..SERIES {
+        server.put(&key(series), points(series))?;
+    }
+    let until = FIRST_TIMESTAMP + SECONDS_BETWEEN_POINTS * (POINTS as i64 - 1);
+    let from = FIRST_TIMESTAMP - 1;
+    let query = format!("/render?target=*.cpu.sys&format=json&from={from}&until={until}");
+    let mut expected = Vec::new();
+    for series in 0..SERIES {
+        let values = points(series).map(|point| point.value);
+        expected.push(json(
+            &key(series),
+            FIRST_TIMESTAMP,
+            SECONDS_BETWEEN_POINTS,
+            values,
+        )?);
+    }
+    let answer = get(server.http, &query)?.body()?;
+    let expected = format!("[{}]", expected.join(", "));
+    ensure!(
+        answer == expected.as_bytes(),
+        "a render is not what was put"
+    );
+    server.client.send(b"get *\n")?;
+    server.client.expect_lines(SERIES * POINTS + 2, b"\n\n")?;
+    Ok((server, query))
+}
+
+fn render() -> Result<()> {
+    let (mut server, query) = hour()?;
+    let (ratio, get_time, render_time) = server.compare(
+        |server| {
+            server.client.send(b"get *\n")?;
+            server.client.read_lines(SERIES * POINTS + 2, b"\n\n")?;
+            Ok(())
+        },
+        |server| get(server.http, &query).map(drop),
+    )?;
+    let points = (SERIES * POINTS) as f64;
+    row(
+        "get * of 1,000 series × 360 points: points/s of CPU",
+        points * 1e6 / get_time,
+        "",
+    );
+    row(
+        "/render of the same as JSON: points/s of CPU",
+        points * 1e6 / render_time,
+        "",
+    );
+    row("    against the get", ratio, "must ≥ 0.4, aim 0.8");
+    Ok(())
+}
+
+/// One long series to a thousand points.
+fn long() -> Result<()> {
+    const POINTS: usize = 1_000_000;
+    const STEPS: usize = 1_000;
+    let mut server = Server::start()?;
+    let points = || walk(7, 20, 0).take(POINTS);
+    server.put("long", points())?;
+    let step = SECONDS_BETWEEN_POINTS * POINTS as i64 / STEPS as i64;
+    // The next one of the ladder.
+    let (from, step) = (
+        FIRST_TIMESTAMP - 1,
+        (step > 7_200).then_some(10_800).context("another step")?,
+    );
+    let until = FIRST_TIMESTAMP + SECONDS_BETWEEN_POINTS * (POINTS as i64 - 1);
+    let query =
+        format!("/render?target=long&maxDataPoints={STEPS}&format=json&from={from}&until={until}");
+    let start = from - from.rem_euclid(step) + step;
+    let end = until - until.rem_euclid(step) + step;
+    let mut sums = vec![(0.0, 0.0); ((end - start) / step) as usize];
+    for point in points().filter(|point| point.timestamp >= start) {
+        let (sum, count) = &mut sums[((point.timestamp - start) / step) as usize];
+        (*sum, *count) = (*sum + point.value, *count + 1.0);
+    }
+    let values = sums.iter().map(|(sum, count)| sum / count);
+    let expected = format!("[{}]", json("long", start, step, values)?);
+    let answer = get(server.http, &query)?.body()?;
+    ensure!(
+        answer == expected.as_bytes(),
+        "a render is not the means of what was put"
+    );
+
+    let (ratio, render_time, get_time) = server.compare(
+        |server| get(server.http, &query).map(drop),
+        |server| {
+            server.client.send(b"get long\n")?;
+            server.client.read_lines(POINTS + 2, b"\n\n")?;
+            Ok(())
+        },
+    )?;
+    row(
+        "get of 1 M points of one series: ms of CPU",
+        get_time / 1e3,
+        "",
+    );
+    row(
+        "/render of them to 1,000 points: ms of CPU",
+        render_time / 1e3,
+        "",
+    );
+    row("    against the get", ratio, "must ≤ 0.5, aim 0.2");
+    Ok(())
+}
+
+/// The first nodes of a million series.
+fn find() -> Result<()> {
+    const SERIES: usize = 1_000_000;
+    const NODES: usize = 1_000;
+    let mut server = Server::start()?;
+    let line = |series| {
+        format!(
+            "put node{:03}.metric{:03} 1 {FIRST_TIMESTAMP}\n",
+            series % NODES,
+            series / NODES
+        )
+    };
+    server.put_lines((0..SERIES).map(line))?;
+    let query = "/metrics/find?query=*";
+    let found = get(server.http, query)?.body()?;
+    let nodes = memchr::memmem::find_iter(&found, b"\"text\"").count();
+    ensure!(nodes == NODES, "{nodes} nodes are found");
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        cpu.push(server.cpu_of(|server| get(server.http, query).map(drop))? / 1e3);
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let median = |times| median(times).context("no rounds");
+    row(
+        "/metrics/find?query=* at 1 M series in 1,000 first nodes: ms",
+        median(times)?,
+        "must ≤ 50, aim 5",
+    );
+    row("    ms of CPU", median(cpu)?, "");
+    let idle = put_p99(&server, |_| Ok(()))?;
+    let beside = put_p99(&server, |stop| {
+        while !stop.load(Ordering::Relaxed) {
+            get(server.http, query)?;
+        }
+        Ok(())
+    })?;
+    row(
+        "    p99 of a put beside it, more than alone: ms",
+        beside - idle,
+        "must ≤ 1",
+    );
+    Ok(())
+}
+
+fn puts() -> Result<()> {
+    let (server, query) = hour()?;
+    let idle = put_p99(&server, |_| Ok(()))?;
+    let rendering = put_p99(&server, |stop| {
+        load(stop, || get(server.http, &query).map(drop))
+    })?;
+    let main_port = server.process.address;
+    let getting = put_p99(&server, |stop| {
+        load(stop, || {
+            let mut stream = TcpStream::connect(main_port)?;
+            stream.write_all(b"get *\n")?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut reply = Vec::with_capacity(16 << 20);
+            stream.read_to_end(&mut reply)?;
+            ensure!(reply.ends_with(b"\n\n"), "a get is cut off");
+            Ok(())
+        })
+    })?;
+    row("p99 of a put, alone: ms", idle, "");
+    row(
+        "    while 8 clients render without pause, more than alone",
+        rendering - idle,
+        "must ≤ 1, aim 0.2",
+    );
+    row(
+        "    while 8 clients get * without pause, more than alone",
+        getting - idle,
+        "",
+    );
+    Ok(())
+}
+
+/// Eight clients ask for something without pause, until they are told to stop.
+fn load(stop: &AtomicBool, ask: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    let ask = || -> Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            ask()?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+        for client in clients {
+            client.join().ok().context("a client panicked")??;
+        }
+        Ok(())
+    })
+}
+
+/// The milliseconds in which 99 of 100 puts are answered, each by itself, while a load lasts.
+///
+/// Time in which the server or the one who puts was ready to run and had no core is taken off: the clients
+/// of the load are on the same cores.
+fn put_p99(server: &Server, under: impl FnOnce(&AtomicBool) -> Result<()> + Send) -> Result<f64> {
+    let mut stream = server.process.connect()?;
+    let stop = AtomicBool::new(false);
+    let waiting = || -> Result<f64> {
+        let own = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+        let own: f64 = own.split(' ').nth(1).context("no run delay")?.parse()?;
+        Ok(server.process.cpu()?.waiting + own / 1e9)
+    };
+    let mut waits = Vec::new();
+    thread::scope(|scope| {
+        let load = scope.spawn(|| under(&stop));
+        let begin = Instant::now();
+        let mut timestamp = FIRST_TIMESTAMP;
+        while begin.elapsed() < PUTS_TIME {
+            timestamp += 1;
+            let (put, delayed) = (Instant::now(), waiting()?);
+            stream.write_all(format!("put beside 0.5 {timestamp}\n").as_bytes())?;
+            let mut reply = [0; 4];
+            stream.read_exact(&mut reply)?;
+            ensure!(&reply == b"ok\n\n", "a put is not answered ok");
+            let wait = put.elapsed().as_secs_f64() - (waiting()? - delayed);
+            waits.push(wait.max(0.0) * 1e3);
+            thread::sleep(PUT_INTERVAL);
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().ok().context("the load panicked")?
+    })?;
+    waits.sort_by(f64::total_cmp);
+    Ok(waits[waits.len() * 99 / 100])
+}
