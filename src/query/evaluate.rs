@@ -17,7 +17,6 @@ use crate::turn::Turn;
 pub type Next = Result<ControlFlow<(), Option<Series>>, Failure>;
 
 /// A stream of series.
-#[derive(Debug)]
 pub enum Stream {
     /// Those of a path.
     Path(Cursor),
@@ -26,7 +25,6 @@ pub enum Stream {
 }
 
 /// The call of a function, and how far it has come.
-#[derive(Debug)]
 pub struct Called {
     function: &'static Function,
     arguments: Arguments,
@@ -39,7 +37,6 @@ pub struct Called {
     progress: Progress,
 }
 
-#[derive(Debug)]
 enum Progress {
     /// It collects the series of its inputs.
     Collecting,

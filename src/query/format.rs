@@ -41,7 +41,6 @@ impl Format {
 }
 
 /// Writes series one after the other, each in pieces.
-#[derive(Debug)]
 pub struct Writer {
     format: Format,
     /// Whether a series was begun.

@@ -22,7 +22,6 @@ const STEPS_PER_LOOK: u32 = 4;
 const PIECE_BYTES: usize = 32 << 10;
 
 /// The answer to a query, as far as it is formed.
-#[derive(Debug)]
 struct Render {
     source: Source,
     /// The range of time. Its step is chosen when all series are found.

@@ -34,7 +34,6 @@ const LOOK_BACK_SECONDS: i64 = 3_600;
 const KEY_BYTES: usize = 48;
 
 /// The series of all paths of a query, as they are in one snapshot.
-#[derive(Debug)]
 pub struct Source {
     snapshot: Snapshot,
     unit: TimestampUnit,
@@ -47,7 +46,6 @@ pub struct Source {
 }
 
 /// The series that a path stands for.
-#[derive(Debug)]
 struct Path {
     text: String,
     /// What they are looked for with, unless it is the key of one.
@@ -59,7 +57,6 @@ struct Path {
 }
 
 /// How far the series of a path are read.
-#[derive(Debug)]
 pub struct Cursor {
     /// Which path.
     path: usize,
@@ -71,7 +68,6 @@ pub struct Cursor {
 }
 
 /// Bytes that a query holds, and how many it may.
-#[derive(Debug)]
 pub struct Held {
     bytes: usize,
     limit: usize,

@@ -59,7 +59,6 @@ pub fn range_of(window: &Window, unit: TimestampUnit) -> Option<(Option<i64>, i6
 }
 
 /// The steps of a window, to which points are added by ascending timestamp.
-#[derive(Debug)]
 pub struct Steps {
     consolidation: Aggregation,
     /// The values of the steps so far.
