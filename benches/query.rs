@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench query -- [--render | --long | --find | --puts]
 //!
-//! Each option is one part only. Answers are checked before they are timed. Processor time is the server's
+//! Each option is one part only. With Debian's graphite-web, `--render` has it render the same. Answers are checked before they are timed. Processor time is the server's
 //! own, from `/proc`; the rounds of what is compared take turns, and a figure is the median of their ratios.
 
 #[path = "support/mod.rs"]
@@ -42,6 +42,8 @@ const PUT_INTERVAL: Duration = Duration::from_millis(1);
 
 const CLIENTS: usize = 8;
 
+type Part = fn() -> Result<()>;
+
 fn main() -> Result<()> {
     let mut only = None;
     for argument in std::env::args().skip(1) {
@@ -53,7 +55,7 @@ fn main() -> Result<()> {
         }
     }
     println!("{}\n", support::process::machine()?);
-    let parts: [(&str, fn() -> Result<()>); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("--render", render),
         ("--long", long),
         ("--find", find),
@@ -255,7 +257,34 @@ fn render() -> Result<()> {
         "",
     );
     row("    against the get", ratio, "must ≥ 0.4, aim 0.8");
+    match graphite_web()? {
+        Some(seconds) => row(
+            "the same by graphite-web over whisper: points/s of CPU",
+            points / seconds,
+            "",
+        ),
+        None => println!("graphite-web is not installed"),
+    }
     Ok(())
+}
+
+/// Seconds of processor time that graphite-web takes for the same, if it is installed.
+fn graphite_web() -> Result<Option<f64>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/graphite_web.py");
+    let arguments = [SERIES, POINTS, SECONDS_BETWEEN_POINTS as usize, ROUNDS];
+    let mut command = Command::new("/usr/bin/python3");
+    command
+        .arg(script)
+        .args(arguments.map(|number| number.to_string()));
+    let Ok(output) = command.output() else {
+        return Ok(None);
+    };
+    if output.status.code() == Some(2) {
+        return Ok(None);
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "graphite-web fails: {errors}");
+    Ok(Some(str::from_utf8(&output.stdout)?.trim().parse()?))
 }
 
 /// One long series to a thousand points.

@@ -50,11 +50,14 @@ struct Path {
     text: String,
     /// What they are looked for with, unless it is the key of one.
     pattern: Option<Pattern>,
-    /// Keys and positions that are found and not in order yet.
-    found: BTreeSet<(Box<str>, u64)>,
+    /// Those that are found and not in order yet.
+    found: Found,
     /// Positions in the snapshot, by ascending key.
     positions: Vec<u64>,
 }
+
+/// Keys and positions.
+type Found = BTreeSet<(Box<str>, u64)>;
 
 /// How far the series of a path are read.
 pub struct Cursor {
@@ -185,7 +188,7 @@ impl Source {
 
     /// Looks for the series of all paths. A break says that the time is up.
     pub fn find(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
-        let mut paths: Vec<(&Pattern, &mut BTreeSet<(Box<str>, u64)>)> = Vec::new();
+        let mut paths: Vec<(&Pattern, &mut Found)> = Vec::new();
         for path in &mut self.paths {
             paths.extend(
                 path.pattern
