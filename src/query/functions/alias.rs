@@ -1,59 +1,32 @@
 //! Functions that name series.
 
-use super::{Function, Operation, SERIES, multiple, required};
-use crate::query::arguments::{Kind, Value};
+use super::{Context, Outcome};
+use crate::query::arguments::Value;
 use crate::query::regex::{Found, Regex};
 use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
 
-pub const TABLE: &[Function] = &[
-    Function::new(
-        "alias",
-        "Alias",
-        Operation::Each(|series, context| {
-            series.name = bounded(context.arguments.text(1).into());
-            Ok(true)
-        }),
-        &[SERIES, required("newName", Kind::Text)],
-        "Gives series another name.",
-    ),
-    Function::new(
-        "aliasByMetric",
-        "Alias",
-        Operation::Each(|series, _| {
-            series.name = metric(&series.name).into();
-            Ok(true)
-        }),
-        &[SERIES],
-        "Names series after the last node of the path that they were made from.",
-    ),
-    Function::new(
-        "aliasByNode",
-        "Alias",
-        Operation::Each(|series, context| {
-            series.name = key(&series.name, context.arguments.rest(1));
-            Ok(true)
-        }),
-        &[SERIES, multiple(required("nodes", Kind::Node))],
-        "Names series after nodes or tags of the path that they were made from.",
-    ),
-    Function::new(
-        "aliasSub",
-        "Alias",
-        Operation::Each(|series, context| {
-            if let Value::Regex(search) = context.arguments.get(1) {
-                series.name = substitute(search, context.arguments.text(2), &series.name)?;
-            }
-            Ok(true)
-        }),
-        &[
-            SERIES,
-            required("search", Kind::Regex),
-            required("replace", Kind::Text),
-        ],
-        "Replaces what a regular expression finds in names.",
-    ),
-];
+pub fn alias(series: &mut Series, context: &Context) -> Outcome {
+    series.name = bounded(context.arguments.text(1).into());
+    Ok(true)
+}
+
+pub fn by_metric(series: &mut Series, _: &Context) -> Outcome {
+    series.name = metric(&series.name).into();
+    Ok(true)
+}
+
+pub fn by_node(series: &mut Series, context: &Context) -> Outcome {
+    series.name = key(&series.name, context.arguments.rest(1));
+    Ok(true)
+}
+
+pub fn sub(series: &mut Series, context: &Context) -> Outcome {
+    if let Value::Regex(search) = context.arguments.get(1) {
+        series.name = substitute(search, context.arguments.text(2), &series.name)?;
+    }
+    Ok(true)
+}
 
 /// The last node of a name; if it names what a function made, of the path in the innermost parentheses.
 fn metric(name: &str) -> &str {

@@ -2,79 +2,25 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Function, Gather, Operation, SERIES, multiple, optional, required};
+use super::Gather;
 use crate::query::aggregation::{Aggregation, Tally};
-use crate::query::arguments::{Arguments, Kind, Literal, Parameter, Value};
+use crate::query::arguments::{Arguments, Value};
 use crate::query::series::{Series, bounded};
 
-pub const TABLE: &[Function] = &[
-    Function {
-        alias: Some("avg"),
-        ..combine(
-            "averageSeries",
-            |_| total(Aggregation::Average, "average"),
-            "The average of series.",
-        )
-    },
-    combine(
-        "diffSeries",
-        |_| total(Aggregation::Difference, "diff"),
-        "The first series less the others.",
-    ),
-    Function::new(
-        "groupByNode",
-        "Combine",
-        Operation::Gather(|arguments| Box::new(Groups::by_node(arguments))),
-        &[
-            SERIES,
-            required("nodeNum", Kind::Node),
-            optional(
-                "callback",
-                Kind::AggregationOfSeries,
-                Literal::Text("average"),
-            ),
-        ],
-        "Combines the series that have the same text in a node, and names them after it.",
-    ),
-    combine(
-        "maxSeries",
-        |_| total(Aggregation::Maximum, "max"),
-        "The highest of series.",
-    ),
-    combine(
-        "minSeries",
-        |_| total(Aggregation::Minimum, "min"),
-        "The lowest of series.",
-    ),
-    Function {
-        alias: Some("sum"),
-        ..combine(
-            "sumSeries",
-            |_| total(Aggregation::Sum, "sum"),
-            "The sum of series.",
-        )
-    },
-];
-
-const SERIES_LISTS: Parameter = multiple(required("seriesLists", Kind::Series));
-
-const fn combine(
-    name: &'static str,
-    gather: fn(&Arguments) -> Box<dyn Gather>,
-    description: &'static str,
-) -> Function {
-    Function::new(
-        name,
-        "Combine",
-        Operation::Gather(gather),
-        &[SERIES_LISTS],
-        description,
-    )
+/// All series as one.
+pub fn all(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
+    Box::new(Groups::new(aggregation, called, Value::None))
 }
 
-/// All series as one.
-fn total(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
-    Box::new(Groups::new(aggregation, called, Value::None))
+/// Those that have the same text in a node as one.
+pub fn by_node(arguments: &Arguments) -> Box<dyn Gather> {
+    let called = match arguments.text(2) {
+        // The only other name that is also one of a function.
+        "avg" => "average",
+        called => called.strip_suffix("Series").unwrap_or(called),
+    };
+    let node = arguments.get(1).clone();
+    Box::new(Groups::new(arguments.aggregation(2), called, node))
 }
 
 /// Series that are made one of, by what they have in common.
@@ -103,15 +49,6 @@ impl Groups {
             names: VecDeque::new(),
             kept_bytes: 0,
         }
-    }
-
-    fn by_node(arguments: &Arguments) -> Groups {
-        let called = match arguments.text(2) {
-            // The only one that is also the name of a function.
-            "avg" => "average",
-            called => called.strip_suffix("Series").unwrap_or(called),
-        };
-        Groups::new(arguments.aggregation(2), called, arguments.get(1).clone())
     }
 }
 

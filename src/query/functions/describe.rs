@@ -7,7 +7,7 @@ use crate::query::number::shortest;
 
 /// All functions, by name.
 pub fn all() -> String {
-    let described = TABLE.iter().copied().flatten().flat_map(|function| {
+    let described = TABLE.iter().flat_map(|function| {
         let names = std::iter::once(function.name).chain(function.alias);
         names.map(|name| format!("\"{name}\":{}", describe(name, function)))
     });

@@ -3,123 +3,59 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use super::{Function, Gather, Operation, SERIES, optional, required};
+use super::{Context, Gather, Outcome};
 use crate::query::aggregation::Aggregation;
-use crate::query::arguments::{Arguments, Kind, Literal, Parameter};
+use crate::query::arguments::Arguments;
 use crate::query::number::ordered;
 use crate::query::series::Series;
 
-const COUNT: Parameter = required("n", Kind::Integer);
-const PATTERN: Parameter = required("pattern", Kind::Regex);
-
-pub const TABLE: &[Function] = &[
-    filter(
-        "currentAbove",
-        Operation::Each(|series, context| {
-            let least = context.arguments.number(1).unwrap_or(f64::NAN);
-            Ok(Aggregation::Last.of(&series.values) > least)
-        }),
-        &[SERIES, required("n", Kind::Number)],
-        "Keeps the series whose last value is above a number.",
-    ),
-    filter(
-        "exclude",
-        Operation::Each(|series, context| Ok(!context.arguments.matches(1, &series.name))),
-        &[SERIES, PATTERN],
-        "Drops the series in whose name a regular expression is found.",
-    ),
-    filter(
-        "grep",
-        Operation::Each(|series, context| Ok(context.arguments.matches(1, &series.name))),
-        &[SERIES, PATTERN],
-        "Keeps the series in whose name a regular expression is found.",
-    ),
-    filter(
-        "highestAverage",
-        Operation::Gather(|arguments| {
-            Ranking::new(
-                |series| highest(Aggregation::Average, series),
-                arguments.integer(1),
-            )
-        }),
-        &[SERIES, COUNT],
-        "Keeps the series with the highest average.",
-    ),
-    filter(
-        "highestCurrent",
-        Operation::Gather(|arguments| {
-            Ranking::new(
-                |series| highest(Aggregation::Last, series),
-                arguments.integer(1),
-            )
-        }),
-        &[SERIES, COUNT],
-        "Keeps the series with the highest last value.",
-    ),
-    filter(
-        "highestMax",
-        Operation::Gather(|arguments| {
-            Ranking::new(
-                |series| highest(Aggregation::Maximum, series),
-                arguments.integer(1),
-            )
-        }),
-        &[SERIES, COUNT],
-        "Keeps the series with the highest maximum.",
-    ),
-    filter(
-        "limit",
-        Operation::First(|arguments| usize::try_from(arguments.integer(1)).unwrap_or(0)),
-        &[SERIES, required("n", Kind::Count)],
-        "Keeps the first so many series.",
-    ),
-    filter(
-        "lowestAverage",
-        Operation::Gather(|arguments| {
-            Ranking::new(
-                |series| lowest(Aggregation::Average, series),
-                arguments.integer(1),
-            )
-        }),
-        &[SERIES, COUNT],
-        "Keeps the series with the lowest average.",
-    ),
-    Function {
-        group: "Sorting",
-        ..filter(
-            "sortByMaxima",
-            Operation::Gather(|_| {
-                Ranking::new(|series| highest(Aggregation::Maximum, series), i64::MAX)
-            }),
-            &[SERIES],
-            "Orders series by their maximum, the highest first.",
-        )
-    },
-    Function {
-        group: "Sorting",
-        ..filter(
-            "sortByName",
-            Operation::Gather(by_name),
-            &[
-                SERIES,
-                optional("natural", Kind::Flag, Literal::Flag(false)),
-                optional("reverse", Kind::Flag, Literal::Flag(false)),
-            ],
-            "Orders series by their name; if natural, with numbers in it by their value.",
-        )
-    },
-];
-
-const fn filter(
-    name: &'static str,
-    operation: Operation,
-    parameters: &'static [Parameter],
-    description: &'static str,
-) -> Function {
-    Function::new(name, "Filter Series", operation, parameters, description)
+pub fn current_above(series: &mut Series, context: &Context) -> Outcome {
+    let least = context.arguments.number(1).unwrap_or(f64::NAN);
+    Ok(Aggregation::Last.of(&series.values) > least)
 }
 
-/// By what a series is ranked. All keys of a ranking are of one kind.
+pub fn exclude(series: &mut Series, context: &Context) -> Outcome {
+    Ok(!context.arguments.matches(1, &series.name))
+}
+
+pub fn grep(series: &mut Series, context: &Context) -> Outcome {
+    Ok(context.arguments.matches(1, &series.name))
+}
+
+pub fn limit(arguments: &Arguments) -> usize {
+    usize::try_from(arguments.integer(1)).unwrap_or(usize::MAX)
+}
+
+/// The first so many series in an order, or all but the last so many if the number is negative.
+pub fn first_by(order: Order, arguments: &Arguments) -> Box<dyn Gather> {
+    Box::new(Ranking::new(order, arguments.integer(1)))
+}
+
+/// All series in an order.
+pub fn all_by(order: Order) -> Box<dyn Gather> {
+    Box::new(Ranking::new(order, i64::MAX))
+}
+
+/// Series in the order of their names.
+pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
+    let mut ranking = Ranking::new(Order::Name(false, false), i64::MAX);
+    series.into_iter().for_each(|series| ranking.add(series, 1));
+    std::iter::from_fn(|| ranking.next()).collect()
+}
+
+/// By what series are ordered.
+#[derive(Clone, Copy)]
+pub enum Order {
+    /// By their values as one, the lowest first; no value is below all others.
+    Lowest(Aggregation),
+    /// The same, the highest first.
+    Highest(Aggregation),
+    /// By their names; whether the numbers in them are ordered by their value, and whether the last one
+    /// is first.
+    Name(bool, bool),
+}
+
+/// In this order, less is first. All keys of a ranking are of one kind.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Number(i64),
@@ -127,37 +63,27 @@ enum Key {
     NameDescending(Reverse<String>),
 }
 
-/// The key by which the series with the lowest value comes first; no value is below all others.
-fn lowest(aggregation: Aggregation, series: &Series) -> Key {
-    match aggregation.of(&series.values) {
-        value if value.is_nan() => Key::Number(i64::MIN),
-        value => Key::Number(ordered(value)),
+impl Order {
+    pub fn by_name(arguments: &Arguments) -> Order {
+        Order::Name(arguments.flag(1), arguments.flag(2))
     }
-}
 
-/// The key by which the series with the highest value comes first.
-fn highest(aggregation: Aggregation, series: &Series) -> Key {
-    match lowest(aggregation, series) {
-        Key::Number(number) => Key::Number(!number),
-        key => key,
+    fn key(self, series: &Series) -> Key {
+        let number = |aggregation: Aggregation| match aggregation.of(&series.values) {
+            value if value.is_nan() => i64::MIN,
+            value => ordered(value),
+        };
+        let name = |is_natural| match is_natural {
+            true => padded(&series.name),
+            false => series.name.clone(),
+        };
+        match self {
+            Order::Lowest(aggregation) => Key::Number(number(aggregation)),
+            Order::Highest(aggregation) => Key::Number(!number(aggregation)),
+            Order::Name(is_natural, false) => Key::Name(name(is_natural)),
+            Order::Name(is_natural, true) => Key::NameDescending(Reverse(name(is_natural))),
+        }
     }
-}
-
-/// Series in the order of their names.
-pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
-    let mut ranking = Ranking::new(|series| Key::Name(series.name.clone()), i64::MAX);
-    series.into_iter().for_each(|series| ranking.add(series, 1));
-    std::iter::from_fn(|| ranking.next()).collect()
-}
-
-fn by_name(arguments: &Arguments) -> Box<dyn Gather> {
-    let key: fn(&Series) -> Key = match (arguments.flag(1), arguments.flag(2)) {
-        (false, false) => |series| Key::Name(series.name.clone()),
-        (false, true) => |series| Key::NameDescending(Reverse(series.name.clone())),
-        (true, false) => |series| Key::Name(padded(&series.name)),
-        (true, true) => |series| Key::NameDescending(Reverse(padded(&series.name))),
-    };
-    Ranking::new(key, i64::MAX)
 }
 
 /// A name with its numbers as long as ten digits at least, so that they are in order.
@@ -183,7 +109,7 @@ fn padded(name: &str) -> String {
 
 /// Series in the order of their keys, those with the same in the order in which they came.
 struct Ranking {
-    key: fn(&Series) -> Key,
+    order: Order,
     /// How many are kept; if negative, how many of the last are not.
     most: i64,
     /// Those that came and are kept.
@@ -233,15 +159,15 @@ impl Ranked {
 }
 
 impl Ranking {
-    fn new(key: fn(&Series) -> Key, most: i64) -> Box<dyn Gather> {
-        Box::new(Ranking {
-            key,
+    fn new(order: Order, most: i64) -> Ranking {
+        Ranking {
+            order,
             most,
             last_first: BinaryHeap::new(),
             first_first: BinaryHeap::new(),
             count: 0,
             kept_bytes: 0,
-        })
+        }
     }
 
     fn drop_last(&mut self) {
@@ -253,7 +179,7 @@ impl Ranking {
 impl Gather for Ranking {
     fn add(&mut self, series: Series, _: i64) {
         let ranked = Ranked {
-            key: (self.key)(&series),
+            key: self.order.key(&series),
             number: self.count,
             series,
         };

@@ -1,4 +1,4 @@
-//! The functions of the language: one table.
+//! The functions of the language, which are in one table.
 //!
 //! What they are called, take, compute and name their results is Graphite's, as of graphite-web 1.1.8.
 //! A value that is missing is NaN here.
@@ -8,6 +8,7 @@ mod combine;
 pub mod describe;
 mod filter;
 mod percent;
+mod table;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -15,7 +16,8 @@ mod transform;
 
 use std::fmt;
 
-use super::arguments::{Arguments, Kind, Literal, Parameter};
+use self::table::TABLE;
+use super::arguments::{Arguments, Parameter};
 use super::series::Series;
 use super::target::Expression;
 use super::window::Window;
@@ -41,11 +43,14 @@ pub struct Function {
     pub step: Option<fn(&Window, &Arguments) -> i64>,
 }
 
+/// Whether a series is kept, or why a function fails.
+pub type Outcome = Result<bool, String>;
+
 /// What a function does. Those of the first kinds take the series of their inputs one after the other.
 pub enum Operation {
     /// Changes each series of the first input, or drops it if `false` is returned. The series of the
     /// further inputs are in [`Context::others`]. The steps of a series may change.
-    Each(fn(&mut Series, &Context) -> Result<bool, String>),
+    Each(fn(&mut Series, &Context) -> Outcome),
     /// Passes the first so many series of the first input on, and needs no more.
     First(fn(&Arguments) -> usize),
     /// Gathers the series of all inputs, one input after the other, and returns others when it has all.
@@ -82,20 +87,10 @@ pub trait Gather {
     fn kept_bytes(&self) -> usize;
 }
 
-/// All functions.
-const TABLE: [&[Function]; 6] = [
-    alias::TABLE,
-    combine::TABLE,
-    filter::TABLE,
-    percent::TABLE,
-    time::TABLE,
-    transform::TABLE,
-];
-
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Function> {
     let is_called = |function: &&Function| function.name == name || function.alias == Some(name);
-    TABLE.iter().copied().flatten().find(is_called)
+    TABLE.iter().find(is_called)
 }
 
 impl fmt::Debug for dyn Gather {
@@ -115,8 +110,8 @@ impl Function {
     const fn new(
         name: &'static str,
         group: &'static str,
-        operation: Operation,
         parameters: &'static [Parameter],
+        operation: Operation,
         description: &'static str,
     ) -> Function {
         Function {
@@ -129,37 +124,6 @@ impl Function {
             window: |window, _, _| Some(window.clone()),
             step: None,
         }
-    }
-}
-
-/// The series that nearly all functions take first.
-const SERIES: Parameter = required("seriesList", Kind::Series);
-
-/// A parameter that a call must give.
-const fn required(name: &'static str, kind: Kind) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        is_required: true,
-        is_multiple: false,
-        default: Literal::None,
-    }
-}
-
-/// A parameter that a call may leave out.
-const fn optional(name: &'static str, kind: Kind, default: Literal<'static>) -> Parameter {
-    Parameter {
-        is_required: false,
-        default,
-        ..required(name, kind)
-    }
-}
-
-/// A parameter that takes all arguments that are left.
-const fn multiple(parameter: Parameter) -> Parameter {
-    Parameter {
-        is_multiple: true,
-        ..parameter
     }
 }
 

@@ -5,39 +5,11 @@ use std::collections::HashMap;
 use super::alias::key;
 use super::combine::Group;
 use super::filter::sorted_by_name;
-use super::{Context, Function, Operation, SERIES, common_step, multiple, optional, required};
+use super::{Context, Outcome, common_step};
 use crate::query::aggregation::Aggregation;
-use crate::query::arguments::{Kind, Literal, Value};
+use crate::query::arguments::Value;
 use crate::query::number::shortest;
 use crate::query::series::Series;
-
-pub const TABLE: &[Function] = &[
-    Function {
-        alias: Some("pct"),
-        ..Function::new(
-            "asPercent",
-            "Combine",
-            Operation::All(as_percent),
-            &[
-                SERIES,
-                optional("total", Kind::SeriesOrNumber, Literal::None),
-                multiple(optional("nodes", Kind::Node, Literal::None)),
-            ],
-            "How many percent of a total each series is: of their sum, of a number, of one series or of as many; \
-             with nodes, of the sum of those that have the same text in them.",
-        )
-    },
-    Function::new(
-        "divideSeries",
-        "Combine",
-        Operation::Each(divide_series),
-        &[
-            required("dividendSeriesList", Kind::Series),
-            required("divisorSeries", Kind::Series),
-        ],
-        "Divides series by one.",
-    ),
-];
 
 /// `dividend` divided by `divisor` and multiplied by `factor`, under the name of the function. There is
 /// no value where the divisor has none or zero.
@@ -75,7 +47,7 @@ fn missing(series: &mut Series, name: String) {
     series.rename(name);
 }
 
-fn divide_series(series: &mut Series, context: &Context) -> Result<bool, String> {
+pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
     match context.others.first().map_or(&[][..], Vec::as_slice) {
         [] => missing(series, format!("divideSeries({},MISSING)", series.name)),
         [divisor] => divide(series, divisor, 1.0, "divideSeries"),
@@ -89,7 +61,7 @@ fn divide_series(series: &mut Series, context: &Context) -> Result<bool, String>
     Ok(true)
 }
 
-fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Result<Vec<Series>, String> {
+pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Result<Vec<Series>, String> {
     let mut lists = lists.into_iter();
     let series = lists.next().unwrap_or_default();
     let totals = lists.next();

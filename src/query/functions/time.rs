@@ -1,105 +1,32 @@
 //! Functions of time: which window is read, and how steps become others.
 
-use super::{Context, Function, Operation, SERIES, optional, required};
-use crate::query::arguments::{Kind, Literal, Parameter, Value};
+use super::{Context, Outcome};
+use crate::query::arguments::{Arguments, Value};
 use crate::query::interval;
 use crate::query::number::shortest;
 use crate::query::series::{Series, bounded};
 use crate::query::window::Window;
 
-/// Whether a series is kept.
-type Outcome = Result<bool, String>;
-
-pub const TABLE: &[Function] = &[
-    Function {
-        window: |window, arguments, _| {
-            let consolidation = arguments.aggregation(1);
-            Some(Window {
-                consolidation,
-                ..window.clone()
-            })
-        },
-        ..each(
-            "consolidateBy",
-            "Special",
-            consolidate_by,
-            &[SERIES, required("consolidationFunc", Kind::Consolidation)],
-            "Says how points become one value of a step, which is their average otherwise.",
-        )
-    },
-    Function {
-        step: Some(|window, _| half(window)),
-        ..Function::new(
-            "constantLine",
-            "Special",
-            Operation::Make(constant_line),
-            &[required("value", Kind::Number)],
-            "Makes a series of one value.",
-        )
-    },
-    Function {
-        window: |window, arguments, step| window.extended(span(arguments.get(1), step)),
-        ..each(
-            "movingAverage",
-            "Calculate",
-            moving_average,
-            &[
-                SERIES,
-                required("windowSize", Kind::DurationOrSteps),
-                optional("xFilesFactor", Kind::Number, Literal::None),
-            ],
-            "The average of the values before each step, so many or over so long.",
-        )
-    },
-    Function {
-        step: Some(|_, arguments| arguments.seconds(1)),
-        ..each(
-            "summarize",
-            "Transform",
-            summarize,
-            &[
-                SERIES,
-                required("intervalString", Kind::Duration),
-                optional("func", Kind::Aggregation, Literal::Text("sum")),
-                optional("alignToFrom", Kind::Flag, Literal::Flag(false)),
-            ],
-            "Makes one step of all within an interval, by their sum or otherwise.",
-        )
-    },
-    Function {
-        window: |window, arguments, _| window.shifted(shift(arguments.text(1))),
-        ..each(
-            "timeShift",
-            "Transform",
-            time_shift,
-            &[
-                SERIES,
-                required("timeShift", Kind::Interval),
-                optional("resetEnd", Kind::Flag, Literal::Flag(true)),
-                optional("alignDst", Kind::Flag, Literal::Flag(false)),
-            ],
-            "Shows what was so long before, or, with a plus, what is after.",
-        )
-    },
-];
-
-const fn each(
-    name: &'static str,
-    group: &'static str,
-    operation: fn(&mut Series, &Context) -> Outcome,
-    parameters: &'static [Parameter],
-    description: &'static str,
-) -> Function {
-    Function::new(
-        name,
-        group,
-        Operation::Each(operation),
-        parameters,
-        description,
-    )
+/// Consolidates points as the call says.
+pub fn consolidated(window: &Window, arguments: &Arguments, _: i64) -> Option<Window> {
+    let consolidation = arguments.aggregation(1);
+    Some(Window {
+        consolidation,
+        ..*window
+    })
 }
 
-fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
+/// Extends a window by what a moving average needs before it.
+pub fn with_those_before(window: &Window, arguments: &Arguments, step: i64) -> Option<Window> {
+    window.extended(span(arguments.get(1), step))
+}
+
+/// Shifts a window as the call says.
+pub fn shifted(window: &Window, arguments: &Arguments, _: i64) -> Option<Window> {
+    window.shifted(shift(arguments.text(1)))
+}
+
+pub fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
     series.consolidation = context.arguments.aggregation(1);
     series.rename(format!(
         "consolidateBy({},\"{}\")",
@@ -110,11 +37,11 @@ fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
 }
 
 /// Half of a window, which is the step of a line from its beginning to its end.
-fn half(window: &Window) -> i64 {
+pub fn half(window: &Window) -> i64 {
     (window.until.saturating_sub(window.from) / 2).max(1)
 }
 
-fn constant_line(context: &Context) -> Series {
+pub fn constant_line(context: &Context) -> Series {
     let value = shortest(context.arguments.number(0).unwrap_or(f64::NAN));
     Series {
         expression: format!("constantLine({value})"),
@@ -136,7 +63,7 @@ fn span(size: &Value, step: i64) -> i64 {
     }
 }
 
-fn moving_average(series: &mut Series, context: &Context) -> Outcome {
+pub fn moving_average(series: &mut Series, context: &Context) -> Outcome {
     let arguments = context.arguments;
     let seconds = span(arguments.get(1), series.step);
     let steps = usize::try_from(seconds / series.step).unwrap_or(usize::MAX);
@@ -186,7 +113,7 @@ pub fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
     averages.collect()
 }
 
-fn summarize(series: &mut Series, context: &Context) -> Outcome {
+pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let arguments = context.arguments;
     let (interval, aggregation) = (arguments.seconds(1), arguments.aggregation(2));
     let is_aligned_to_start = arguments.flag(3);
@@ -246,7 +173,7 @@ fn shift(text: &str) -> i64 {
     }
 }
 
-fn time_shift(series: &mut Series, context: &Context) -> Outcome {
+pub fn time_shift(series: &mut Series, context: &Context) -> Outcome {
     let text = context.arguments.text(1);
     let seconds = shift(text);
     // Where the steps begin does not change, even if the shift is not a multiple of them.

@@ -1,100 +1,8 @@
 //! Functions of the values of one series, step by step.
 
-use super::{Context, Function, Operation, SERIES, optional, required};
-use crate::query::arguments::{Kind, Literal, Parameter};
+use super::{Context, Outcome};
 use crate::query::number::{general, round_to_six_decimals};
 use crate::query::series::Series;
-
-/// Whether a series is kept.
-type Outcome = Result<bool, String>;
-
-const FACTOR: Parameter = required("factor", Kind::Number);
-const MAXIMUM: Parameter = optional("maxValue", Kind::Number, Literal::None);
-const MINIMUM: Parameter = optional("minValue", Kind::Number, Literal::None);
-
-pub const TABLE: &[Function] = &[
-    transform(
-        "absolute",
-        absolute,
-        &[SERIES],
-        "Makes negative values positive.",
-    ),
-    transform(
-        "derivative",
-        derivative,
-        &[SERIES],
-        "The difference of each value to the one before.",
-    ),
-    transform(
-        "integral",
-        integral,
-        &[SERIES],
-        "The sum of all values up to each.",
-    ),
-    transform(
-        "keepLastValue",
-        keep_last_value,
-        &[
-            SERIES,
-            optional(
-                "limit",
-                Kind::IntegerOrInfinity,
-                Literal::Number(f64::INFINITY),
-            ),
-        ],
-        "Fills gaps of at most so many steps with the value before them.",
-    ),
-    transform(
-        "nonNegativeDerivative",
-        non_negative_derivative,
-        &[SERIES, MAXIMUM, MINIMUM],
-        "The increase of a counter from step to step; nothing where it was reset, unless its greatest value is known.",
-    ),
-    transform(
-        "offset",
-        offset,
-        &[SERIES, FACTOR],
-        "Adds a number to all values.",
-    ),
-    transform(
-        "perSecond",
-        per_second,
-        &[SERIES, MAXIMUM, MINIMUM],
-        "The increase of a counter in a second; nothing where it was reset, unless its greatest value is known.",
-    ),
-    transform(
-        "scale",
-        scale,
-        &[SERIES, FACTOR],
-        "Multiplies all values by a number.",
-    ),
-    transform(
-        "scaleToSeconds",
-        scale_to_seconds,
-        &[SERIES, required("seconds", Kind::Number)],
-        "What values that count events of a step would be in so many seconds.",
-    ),
-    transform(
-        "transformNull",
-        transform_null,
-        &[
-            SERIES,
-            optional("default", Kind::Number, Literal::Integer(0)),
-            optional("referenceSeries", Kind::Series, Literal::None),
-        ],
-        "Replaces missing values by a number, or only those where one of other series has a value.",
-    ),
-];
-
-const fn transform(
-    name: &'static str,
-    operation: fn(&mut Series, &Context) -> Outcome,
-    parameters: &'static [Parameter],
-    description: &'static str,
-) -> Function {
-    let operation = Operation::Each(operation);
-    Function::new(name, "Transform", operation, parameters, description)
-}
 
 /// Replaces each value by what `next` makes of it, in order, and names the series after the function.
 fn each(series: &mut Series, function: &str, mut next: impl FnMut(f64) -> f64) -> Outcome {
@@ -119,18 +27,18 @@ fn each_with(
     Ok(true)
 }
 
-fn absolute(series: &mut Series, _: &Context) -> Outcome {
+pub fn absolute(series: &mut Series, _: &Context) -> Outcome {
     each(series, "absolute", f64::abs)
 }
 
-fn derivative(series: &mut Series, _: &Context) -> Outcome {
+pub fn derivative(series: &mut Series, _: &Context) -> Outcome {
     let mut before = f64::NAN;
     each(series, "derivative", |value| {
         value - std::mem::replace(&mut before, value)
     })
 }
 
-fn integral(series: &mut Series, _: &Context) -> Outcome {
+pub fn integral(series: &mut Series, _: &Context) -> Outcome {
     let mut sum = 0.0;
     each(series, "integral", |value| {
         sum += if value.is_nan() { 0.0 } else { value };
@@ -138,7 +46,7 @@ fn integral(series: &mut Series, _: &Context) -> Outcome {
     })
 }
 
-fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
+pub fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
     let limit = context.arguments.number(1).unwrap_or(f64::INFINITY);
     let values = &mut series.values;
     let mut last = None;
@@ -158,14 +66,14 @@ fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
     Ok(true)
 }
 
-fn non_negative_derivative(series: &mut Series, context: &Context) -> Outcome {
+pub fn non_negative_derivative(series: &mut Series, context: &Context) -> Outcome {
     let mut counter = Counter::new(context);
     each(series, "nonNegativeDerivative", |value| {
         counter.increase(value)
     })
 }
 
-fn per_second(series: &mut Series, context: &Context) -> Outcome {
+pub fn per_second(series: &mut Series, context: &Context) -> Outcome {
     let mut counter = Counter::new(context);
     let step = series.step as f64;
     each(series, "perSecond", |value| {
@@ -207,17 +115,17 @@ impl Counter {
     }
 }
 
-fn offset(series: &mut Series, context: &Context) -> Outcome {
+pub fn offset(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(0.0);
     each_with(series, "offset", &general(factor), |value| value + factor)
 }
 
-fn scale(series: &mut Series, context: &Context) -> Outcome {
+pub fn scale(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(1.0);
     each_with(series, "scale", &general(factor), |value| value * factor)
 }
 
-fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
+pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     let seconds = context.arguments.number(1).unwrap_or(1.0);
     let factor = seconds / series.step as f64;
     let whole = (seconds as i64).to_string();
@@ -226,7 +134,7 @@ fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     })
 }
 
-fn transform_null(series: &mut Series, context: &Context) -> Outcome {
+pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
     let default = context.arguments.number(1).unwrap_or(0.0);
     let references = context.others.first().map_or(&[][..], Vec::as_slice);
     let longest = references.iter().map(|reference| reference.values.len());
