@@ -1,0 +1,53 @@
+//! The tables in `tests/graphite` are still what their scripts make of the installed `graphite-web`.
+//!
+//! Without `graphite-web` the test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+/// The Python that Debian's packages are for.
+const PYTHON: &str = "/usr/bin/python3";
+
+#[test]
+fn tables_are_what_graphite_web_makes() {
+    let import = Command::new(PYTHON)
+        .args(["-c", "import graphite"])
+        .output();
+    if !import.is_ok_and(|output| output.status.success()) {
+        let is_required = env::var_os("METRICD_REQUIRE_PEERS").is_some();
+        assert!(
+            !is_required,
+            "METRICD_REQUIRE_PEERS is set and there is no graphite-web"
+        );
+        eprintln!("skipped: there is no graphite-web");
+        return;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphite");
+    let copy = env::temp_dir().join(format!("metricd-tables-{}", std::process::id()));
+    fs::create_dir(&copy).expect("a folder");
+    let mut differing = Vec::new();
+    for entry in fs::read_dir(&source).expect("the folder of tables") {
+        let script = entry.expect("an entry").file_name();
+        let Some(table) = table_of(&script.to_string_lossy()) else {
+            continue;
+        };
+        // A script writes beside itself.
+        fs::copy(source.join(&script), copy.join(&script)).expect("a copy");
+        let run = Command::new(PYTHON).arg(copy.join(&script)).output();
+        let run = run.expect("python3 runs");
+        let made = fs::read(copy.join(&table)).unwrap_or_default();
+        if made != fs::read(source.join(&table)).expect("a table") {
+            let errors = String::from_utf8_lossy(&run.stderr).into_owned();
+            differing.push(format!("{table}: {errors}"));
+        }
+    }
+    fs::remove_dir_all(&copy).expect("a folder of this test");
+    assert!(differing.is_empty(), "other than committed: {differing:?}");
+}
+
+/// The table that a script makes; `None` of any other file.
+fn table_of(script: &str) -> Option<String> {
+    let name = script.strip_prefix("make_")?.strip_suffix(".py")?;
+    Some(format!("{name}.tsv"))
+}
