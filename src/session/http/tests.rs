@@ -21,6 +21,10 @@ struct Desk {
     input: LineBuffer,
     unread: Unread,
     reply_bytes: usize,
+    /// How long each turn may take.
+    time: Duration,
+    /// How many turns were taken.
+    turns: usize,
     /// The client takes its answers.
     is_answered: bool,
 }
@@ -37,6 +41,8 @@ impl Desk {
             input: LineBuffer::new(LIMIT, 64 << 10),
             unread: Unread::default(),
             reply_bytes,
+            time: Duration::MAX / 4,
+            turns: 0,
             is_answered: true,
         }
     }
@@ -62,8 +68,7 @@ impl Desk {
                 wall_clock: || UNIX_EPOCH + Duration::from_secs(784_111_777),
                 ..Environment::default()
             };
-            let mut allowance =
-                Allowance::new(1 << 20, self.reply_bytes, Duration::MAX / 4, Instant::now);
+            let mut allowance = Allowance::new(1 << 20, self.reply_bytes, self.time, Instant::now);
             let full_at = replies.len() + self.reply_bytes;
             let mut turn = Turn {
                 store: &mut self.store,
@@ -78,6 +83,7 @@ impl Desk {
                 is_postponed: false,
             };
             self.session.execute(&mut self.input, &mut turn);
+            self.turns += 1;
             assert!(replies.len() < full_at + (LIMIT << 2) + self.reply_bytes);
             self.unread = self.input.save();
             assert!(self.unread.len() == 0 || !self.session.is_over());
@@ -236,6 +242,14 @@ fn exchange(requests: &str, methods: &[&str]) -> (Vec<Read>, bool) {
 fn what_is_asked_for_is_understood() {
     let long = "x".repeat(LIMIT - "GET / HTTP/1.1\r\nHost:\r\nX:\r\n\r\n".len());
     for (request, expected) in [
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000003\r\na=b\r\n0000\r\n\r\n",
+            r#"Post, path: "/", parameters: Parameters([("a", "b")])"#,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: a/b\r\nContent-Length: 0\r\n\r\n",
+            r#"Post, path: "/", parameters: Parameters([])"#,
+        ),
         (
             "GET / HTTP/1.1\r\nHost:\r\n\r\n",
             r#"Get, path: "/", parameters: Parameters([])"#,
@@ -492,38 +506,38 @@ fn refused() -> Vec<(u16, String)> {
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n".into(),
     );
     for (status, chunks) in [
-        (400, "\r\n"),
-        (400, ";\r\n"),
-        (400, "5\n"),
-        (400, "5\r"),
-        (400, "5 \r\n"),
-        (400, " 5\r\n"),
-        (400, "5 ;a\r\n"),
-        (400, "+5\r\n"),
-        (400, "-5\r\n"),
-        (400, "0x5\r\n"),
-        (400, "5_\r\n"),
-        (400, "g\r\n"),
-        (400, "5\r\nabcde"),
-        (400, "5\r\nabcdef\r\n"),
-        (400, "5\r\nabcde\n"),
-        (400, "5\r\nabcde\r"),
-        (400, "5;\n"),
-        (400, "5;a\rb\r\n"),
-        (400, "5;\0\r\n"),
-        (400, "5;\x7f\r\n"),
-        (400, "00000000000000005\r\n"),
+        (400, "\r\n\r\n"),
+        (400, ";\r\n\r\n"),
+        (400, "5\nabcde\r\n0\r\n\r\n"),
+        (400, "5\rabcde\r\n0\r\n\r\n"),
+        (400, "5 \r\nabcde\r\n0\r\n\r\n"),
+        (400, " 5\r\nabcde\r\n0\r\n\r\n"),
+        (400, "5 ;a\r\nabcde\r\n0\r\n\r\n"),
+        (400, "+5\r\nabcde\r\n0\r\n\r\n"),
+        (400, "-5\r\nabcde\r\n0\r\n\r\n"),
+        (400, "0x5\r\nabcde\r\n0\r\n\r\n"),
+        (400, "5_\r\nabcde\r\n0\r\n\r\n"),
+        (400, "g\r\nabcde\r\n0\r\n\r\n"),
+        (400, "5\r\nabcde0\r\n\r\n"),
+        (400, "5\r\nabcdef\r\n0\r\n\r\n"),
+        (400, "5\r\nabcde\n0\r\n\r\n"),
+        (400, "5\r\nabcde\r0\r\n\r\n"),
+        (400, "5;\nabcde\r\n0\r\n\r\n"),
+        (400, "5;a\rb\r\nabcde\r\n0\r\n\r\n"),
+        (400, "5;\0\r\nabcde\r\n0\r\n\r\n"),
+        (400, "5;\x7f\r\nabcde\r\n0\r\n\r\n"),
+        (400, "00000000000000005\r\nabcde\r\n0\r\n\r\n"),
         (413, "12d\r\n"),
         (413, "ffffffffffffffff\r\n"),
         (413, "fffffffffffffffff\r\n"),
-        (400, "0\r\n \r\n"),
-        (400, "0\r\nX\r\n"),
-        (400, "0\r\n:x\r\n"),
-        (400, "0\r\nX : y\r\n"),
-        (400, "0\r\nX: y\n"),
-        (400, "0\r\nX: a\rb\r\n"),
-        (400, "0\r\nX: \0\r\n"),
-        (400, "0\r\nX: y\r\n fold\r\n"),
+        (400, "0\r\n \r\n\r\n"),
+        (400, "0\r\nX\r\n\r\n"),
+        (400, "0\r\n:x\r\n\r\n"),
+        (400, "0\r\nX : y\r\n\r\n"),
+        (400, "0\r\nX: y\n\r\n"),
+        (400, "0\r\nX: a\rb\r\n\r\n"),
+        (400, "0\r\nX: \0\r\n\r\n"),
+        (400, "0\r\nX: y\r\n fold\r\n\r\n"),
         (400, "0\r\n\n"),
         (400, "0\r\n\rx"),
         (400, "0\n\r\n"),
@@ -534,8 +548,8 @@ fn refused() -> Vec<(u16, String)> {
         );
     }
     let chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
-    add(413, format!("{chunked}5;{long}x\r\n"));
-    add(413, format!("{chunked}0\r\nX:{long}\r\n"));
+    add(413, format!("{chunked}1;{long}\r\nx\r\n0\r\n\r\n"));
+    add(413, format!("{chunked}0\r\na:{}\r\n\r\n", &long[1..]));
     add(413, format!("{chunked}{}", "1\r\nx\r\n".repeat(LIMIT + 1)));
     add(414, format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"));
     add(414, format!("GET /{long}"));
@@ -724,6 +738,10 @@ fn an_answer_to_head_is_that_to_get_without_the_body() {
     assert_eq!((answers[0].status, answers.len()), (400, 1));
     let reply = Desk::new(1 << 20).send(&[b"HEAD / HTTP/1.1\r\n\r\n"]);
     assert!(reply.ends_with(b"\r\n\r\n"));
+    // As little if it is the body that is malformed.
+    let request = "HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx";
+    let reply = Desk::new(1 << 20).send(&[request.as_bytes()]);
+    assert!(reply.starts_with(b"HTTP/1.1 400") && reply.ends_with(b"\r\n\r\n"));
 }
 
 #[test]
@@ -806,6 +824,61 @@ fn a_request_that_goes_on_has_no_longer_for_it() {
     };
     assert!(distinct(first) && distinct(second) && first[0] < second[0]);
     assert!(first.last() == Some(&None) && second.last() == Some(&None));
+    // The next one begins in the same turn in which the one before is complete.
+    let (mut desk, half) = (Desk::new(1 << 20), NEXT.len() / 2);
+    desk.send(&[&NEXT.as_bytes()[..half]]);
+    let first = desk.session.awaited_since();
+    desk.send(&[[&NEXT[half..], &NEXT[..half]].concat().as_bytes()]);
+    assert!(desk.session.awaited_since() > first);
+}
+
+#[test]
+fn the_requests_of_a_turn_are_few_if_their_answers_are_long_or_take_long() {
+    for (reply_bytes, time, turns) in [
+        (1 << 20, Duration::MAX / 4, 1),
+        (1 << 20, Duration::ZERO, 10),
+        (1, Duration::MAX / 4, 10),
+    ] {
+        let mut desk = Desk::new(reply_bytes);
+        desk.time = time;
+        let replies = desk.send(&[NEXT.repeat(10).as_bytes()]);
+        assert_eq!((read_all(&replies, &[]).len(), desk.turns), (10, turns));
+        assert_eq!(desk.counts.requests_http, 10);
+    }
+}
+
+#[test]
+fn the_longest_that_is_taken_is_taken() {
+    for (size, status) in [(LIMIT, 200), (LIMIT + 1, 413)] {
+        let padding = "x".repeat(size);
+        let chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for body in [
+            format!("{size:x}\r\n{padding}\r\n0\r\n\r\n"),
+            format!("1\r\nx\r\n{:x}\r\n{}\r\n0\r\n\r\n", size - 1, &padding[1..]),
+            format!("1;{}\r\nx\r\n0\r\n\r\n", &padding[1..]),
+            format!("1;x\r\nx\r\n0\r\nx:{}\r\n\r\n", &padding[4..]),
+        ] {
+            assert_eq!(
+                exchange(&(chunked.to_string() + &body), &[]).0[0].status,
+                status,
+                "{body}"
+            );
+        }
+        let body = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n{padding}");
+        assert_eq!(exchange(&body, &[]).0[0].status, status);
+        // The beginning of a head, which may still end.
+        let replies = Desk::new(1 << 20).send(&[padding.as_bytes()]);
+        assert_eq!(replies.is_empty(), size == LIMIT);
+    }
+}
+
+#[test]
+fn one_that_lingers_does_so_since_it_began_to() {
+    let mut session = HttpSession::default();
+    let began = Instant::now();
+    session.linger(began);
+    session.linger(began + Duration::from_secs(1));
+    assert_eq!(session.awaited_since(), Some(began));
 }
 
 #[test]
