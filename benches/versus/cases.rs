@@ -51,7 +51,7 @@ pub static PUT_50: Block = block("put, 50 connections", &[Answering], TIMED);
 pub static PUT_1000: Block = block("put, 1,000 connections", &[Answering], TIMED);
 pub static PIPELINED_8: Block = block("put, pipelined, 8 x 100", &[Pipelining], TIMED);
 pub static PIPELINED_1: Block = block("put, pipelined, 1 x 1,000", &[Pipelining], TIMED);
-pub static PIPELINED_4: Block = block("put, pipelined, 4 x 1,000", &[Pipelining], TIMED);
+pub static PIPELINED_4: Block = block("put, pipelined, 4 x 100", &[Pipelining], TIMED);
 pub static MIX: Block = block("nine puts to a get, 50 connections", BOTH, TIMED);
 pub static GET_SERIES: Block = block("get, 1,000 points, 8 connections", &[Reading], TIMED);
 pub static GET_ALL: Block = block("get *, 1 M points, 1 connection", &[Reading], TIMED);
@@ -77,7 +77,7 @@ pub static CASES: [Case; 10] = [
     case(&[&PUT_1000], |setup| puts(setup, &PUT_1000, 1_000, 1)),
     case(&[&PIPELINED_8], |setup| puts(setup, &PIPELINED_8, 8, 100)),
     case(&[&PIPELINED_1], |setup| puts(setup, &PIPELINED_1, 1, 1_000)),
-    case(&[&PIPELINED_4], |setup| puts(setup, &PIPELINED_4, 4, 1_000)),
+    case(&[&PIPELINED_4], |setup| puts(setup, &PIPELINED_4, 4, 100)),
     case(&[&MIX], mix),
     case(&[&GET_SERIES, &GET_ALL, &OTHERS, &STALL, &POINT], reads),
     case(&[&START], start),
