@@ -32,6 +32,9 @@ const KEY_BYTES_AT_ONCE: usize = 4 << 10;
 const RECENT_MIN: usize = 64;
 const RECENT_MAX: usize = 4_096;
 
+/// Places near each other, of which a name may take any.
+const WAYS: usize = 4;
+
 /// Bytes of the words that are searched for: each may have to be compared with each byte of a key.
 const WORDS_MAX_BYTES: usize = 256;
 
@@ -360,9 +363,9 @@ fn last_node(name: &str) -> &str {
 #[derive(Debug, Default)]
 struct FoundSet {
     set: BTreeSet<Found>,
-    /// Some of those that were added, each where its hash says: so that what is found again and again
-    /// is mostly not searched for in the set.
-    recent: Vec<Option<Found>>,
+    /// Some of those that were added, after their hashes, which say near which place they are: so that
+    /// what is found again and again is mostly not searched for in the set.
+    recent: Vec<Option<(u64, Found)>>,
     hasher: RandomState,
     /// Of both.
     bytes: usize,
@@ -384,12 +387,14 @@ impl FoundSet {
     /// If there are too many.
     fn add(&mut self, list: usize, name: &str, is_leaf: bool) -> Result<bool, Failure> {
         self.make_room_for_recent();
-        let slot = self.hasher.hash_one((list, name, is_leaf)) as usize % self.recent.len();
-        let slot = &mut self.recent[slot];
-        if let Some(recent) = slot
-            && *recent.name == *name
-            && (recent.list, recent.is_leaf) == (list, is_leaf)
-        {
+        let hash = self.hasher.hash_one(name);
+        // Their number is a power of two.
+        let ways = hash as usize & (self.recent.len() - WAYS);
+        let ways = &mut self.recent[ways..ways + WAYS];
+        let is_known = ways.iter().flatten().any(|(other, found)| {
+            *other == hash && *found.name == *name && (found.list, found.is_leaf) == (list, is_leaf)
+        });
+        if is_known {
             return Ok(false);
         }
         let found = Found {
@@ -397,9 +402,11 @@ impl FoundSet {
             name: name.into(),
             is_leaf,
         };
-        let before = slot.replace(found.clone());
+        let vacant = ways.iter().position(Option::is_none);
+        let way = vacant.unwrap_or(hash.leading_zeros() as usize % WAYS);
+        let before = ways[way].replace((hash, found.clone()));
         self.bytes += name.len();
-        self.bytes -= before.map_or(0, |before| before.name.len());
+        self.bytes -= before.map_or(0, |(_, before)| before.name.len());
         let is_new = self.set.insert(found);
         if is_new {
             self.bytes += FOUND_BYTES + name.len();
@@ -449,8 +456,9 @@ impl FoundSet {
     fn make_room_for_recent(&mut self) {
         let wanted = (4 * self.set.len()).clamp(RECENT_MIN, RECENT_MAX);
         if self.recent.len() < wanted {
-            let names = self.recent.iter().flatten().map(|recent| recent.name.len());
-            self.bytes -= names.sum::<usize>() + size_of_val(&*self.recent);
+            let recent = self.recent.iter().flatten();
+            let name_bytes: usize = recent.map(|(_, found)| found.name.len()).sum();
+            self.bytes -= name_bytes + size_of_val(&*self.recent);
             self.recent = vec![None; wanted.next_power_of_two()];
             self.bytes += size_of_val(&*self.recent);
         }
