@@ -15,9 +15,6 @@ use super::pattern::{Pattern, next_node};
 use crate::http::{Failure, Pieces};
 use crate::turn::Turn;
 
-/// What the names that one request finds may take in bytes.
-const FOUND_LIMIT_BYTES: usize = 16 << 20;
-
 /// What one of them takes beside its text: its place in the set, and what an allocator adds.
 const FOUND_BYTES: usize = size_of::<Found>() + 24;
 
@@ -201,7 +198,10 @@ impl Find {
             shape,
             base,
             leaves_only,
-            found: FoundSet::default(),
+            found: FoundSet {
+                limit_bytes: turn.environment.query_limit_bytes,
+                ..FoundSet::default()
+            },
             is_writing: false,
             lists: 0,
             is_first: true,
@@ -369,6 +369,8 @@ struct FoundSet {
     hasher: RandomState,
     /// Of both.
     bytes: usize,
+    /// What they may be.
+    limit_bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -411,12 +413,11 @@ impl FoundSet {
         if is_new {
             self.bytes += FOUND_BYTES + name.len();
         }
-        if self.bytes > FOUND_LIMIT_BYTES {
+        if self.bytes > self.limit_bytes {
+            let limit = self.limit_bytes;
             return Err(Failure {
                 status: 413,
-                message: format!(
-                    "the names that are found take more than {FOUND_LIMIT_BYTES} bytes"
-                ),
+                message: format!("the names that are found take more than {limit} bytes"),
             });
         }
         Ok(is_new)

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::query::find::{Find, Listing, Shape};
+use crate::query::functions::describe;
 use crate::query::render;
 use crate::server::Admission;
 use crate::turn::Turn;
@@ -17,6 +18,7 @@ type Handler = fn(&Request, &mut Turn) -> Result<Answer, Failure>;
 
 /// What is served under a path. All paths may end in a slash, as those of graphite-web.
 struct Route {
+    /// With a star at its end, all paths that begin so.
     path: &'static str,
     /// Parameters may come in the body.
     takes_post: bool,
@@ -52,14 +54,18 @@ const ROUTES: &[Route] = &[
     }),
     query("/metrics/search", search),
     query("/render", |request, turn| render(&request.parameters, turn)),
-    query("/functions", |_, _| Ok(json("{}"))),
+    query("/functions", |_, _| Ok(json(describe::all().into_bytes()))),
+    query("/functions/*", function),
     query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
-    query("/tags", |_, _| Ok(json("[]"))),
-    query("/tags/autoComplete/tags", |_, _| Ok(json("[]"))),
-    query("/tags/autoComplete/values", |_, _| Ok(json("[]"))),
-    query("/tags/findSeries", |_, _| Ok(json("[]"))),
-    query("/events/get_data", |_, _| Ok(json("[]"))),
+    query("/tags", |_, _| Ok(json(EMPTY_LIST))),
+    query("/tags/autoComplete/tags", |_, _| Ok(json(EMPTY_LIST))),
+    query("/tags/autoComplete/values", |_, _| Ok(json(EMPTY_LIST))),
+    query("/tags/findSeries", |_, _| Ok(json(EMPTY_LIST))),
+    query("/events/get_data", |_, _| Ok(json(EMPTY_LIST))),
 ];
+
+/// There are no series by tag, and no events.
+const EMPTY_LIST: &[u8] = b"[]";
 
 /// The version of graphite-web that answers the same, by which clients choose what to ask for.
 const GRAPHITE_VERSION: &str = "1.1.8";
@@ -74,7 +80,11 @@ pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
         Some(path) if !path.is_empty() && !path.ends_with('/') => path,
         _ => &request.path,
     };
-    let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
+    let is_here = |route: &&Route| match route.path.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => route.path == path,
+    };
+    let Some(route) = ROUTES.iter().find(is_here) else {
         return text(404, "there is nothing at this path");
     };
     let is_allowed = match request.method {
@@ -142,6 +152,16 @@ fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     Ok(json_pieces(Listing::search(words, most, turn)?))
 }
 
+/// A function, by the last part of the path.
+fn function(request: &Request, _: &mut Turn) -> Result<Answer, Failure> {
+    let name = request.path.trim_end_matches('/').rsplit('/').next();
+    let described = name.and_then(describe::one).ok_or_else(|| Failure {
+        status: 404,
+        message: "there is no such function".into(),
+    });
+    described.map(|described| json(described.into_bytes()))
+}
+
 /// Whether puts are taken.
 fn health(turn: &mut Turn) -> Result<Answer, Failure> {
     let reason = match turn.admission() {
@@ -193,11 +213,11 @@ fn fresh(content_type: &'static str) -> Vec<(&'static str, Cow<'static, str>)> {
     ]
 }
 
-fn json(body: &'static str) -> Answer {
+fn json(body: impl Into<Cow<'static, [u8]>>) -> Answer {
     Answer {
         status: 200,
         headers: fresh("application/json"),
-        body: Body::Whole(body.as_bytes().into()),
+        body: Body::Whole(body.into()),
     }
 }
 
