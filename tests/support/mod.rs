@@ -4,6 +4,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+pub mod http;
 // Reads from /proc what a process uses.
 #[cfg(all(feature = "daemon", target_os = "linux"))]
 pub mod process;
