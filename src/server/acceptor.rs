@@ -58,10 +58,11 @@ pub enum Accepted {
 
 impl Acceptor {
     /// Listens on the sockets that were handed in, and on every address that each of
-    /// [`Config::listen`] resolves to.
+    /// [`Config::listen`] resolves to, unless there are listeners for it already, in the same order.
     pub fn bind(
         config: &Config,
         handed_in: Vec<OwnedFd>,
+        bound: Vec<Vec<Listener>>,
         registry: &Registry,
         token: Token,
     ) -> Result<Acceptor, Error> {
@@ -72,9 +73,13 @@ impl Acceptor {
                 listener.map_err(Error::system("listen on a socket that was handed in"))?;
             listeners.push((listener, Protocol::Lines));
         }
+        let mut bound = bound.into_iter();
         for Listen { address, protocol } in &config.listen {
-            let listening = listen_on(address, config)?.into_iter();
-            listeners.extend(listening.map(|listener| (listener, *protocol)));
+            let listening = match bound.next() {
+                Some(listening) if !listening.is_empty() => listening,
+                _ => listen_on(address, config)?,
+            };
+            listeners.extend(listening.into_iter().map(|listener| (listener, *protocol)));
         }
         let protocols = listeners.iter().map(|(_, protocol)| *protocol).collect();
         let mut addresses = Vec::new();
@@ -214,7 +219,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
 
 /// Listens on the path of a Unix socket, or on every address that `address` resolves to and that this
 /// machine has.
-fn listen_on(address: &str, config: &Config) -> Result<Vec<Listener>, Error> {
+pub fn listen_on(address: &str, config: &Config) -> Result<Vec<Listener>, Error> {
     let resolve_error = |source| Error::Resolve {
         address: address.into(),
         source,
@@ -263,7 +268,8 @@ mod tests {
             ..Config::default()
         };
         let poll = Poll::new().unwrap();
-        let mut acceptor = Acceptor::bind(&config, Vec::new(), poll.registry(), Token(0)).unwrap();
+        let mut acceptor =
+            Acceptor::bind(&config, Vec::new(), Vec::new(), poll.registry(), Token(0)).unwrap();
         let (start, tick) = (Instant::now(), Duration::from_nanos(1));
         assert!(!acceptor.is_waiting() && acceptor.retry_at().is_none());
         acceptor.wake();

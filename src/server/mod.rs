@@ -7,6 +7,7 @@ mod event_loop;
 mod hooks;
 mod line_buffer;
 mod listener;
+mod not_ready;
 mod rarely;
 mod ready_queue;
 mod socket_file;
@@ -30,6 +31,7 @@ pub use self::hooks::{Event, Hooks, Progress};
 pub use self::line_buffer::Unread;
 pub use self::line_buffer::{Line, LineBuffer};
 pub use self::listener::Address;
+use self::not_ready::NotReady;
 pub use self::stop::StopHandle;
 use crate::config::{Config, Protocol};
 use crate::counters::Counters;
@@ -135,9 +137,15 @@ impl Server {
     ) -> Result<Server, Error> {
         config.check(hooks.listeners.len())?;
         config.fit_to_memory_limit();
+        let mut bound = Vec::new();
         let (store, journal) = match &config.data {
             Some(path) if store.series_count() == 0 => {
-                let (store, opened) = journal::open(path, &config, &mut hooks.on_event)?;
+                let mut not_ready = NotReady::bind(&config)?;
+                let (store, opened) = journal::open(path, &config, &mut |event| {
+                    (hooks.on_event)(event);
+                    not_ready.answer();
+                })?;
+                bound = not_ready.into_listeners();
                 (store, Some(opened))
             }
             Some(_) => return Err(Error::FilledStore),
@@ -153,7 +161,7 @@ impl Server {
                 .map_err(Error::system("watch for requests to stop"))?;
         }
         let handed_in = mem::take(&mut hooks.listeners);
-        let acceptor = Acceptor::bind(&config, handed_in, poll.registry(), LISTENERS)?;
+        let acceptor = Acceptor::bind(&config, handed_in, bound, poll.registry(), LISTENERS)?;
         Ok(Server {
             config,
             poll,

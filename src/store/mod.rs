@@ -36,6 +36,7 @@ mod snapshot;
 mod timeline;
 
 use std::fmt;
+#[cfg(feature = "http")]
 use std::iter;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
@@ -402,6 +403,7 @@ impl Store {
     /// The series from this position on, in the order of their first put, each with its position:
     /// those that are there now. Series of which all points are [hidden](Self::set_floors) are left
     /// out. Positions are never used again, so a walk may pause while there are puts.
+    #[cfg(feature = "http")]
     pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, &str)> {
         let next = iter::from_fn(move || {
             let (position, place) = self.order.next(from)?;
@@ -413,6 +415,7 @@ impl Store {
     }
 
     /// The position that the next new series will have.
+    #[cfg(feature = "http")]
     pub(crate) fn end_position(&self) -> u64 {
         self.order.end()
     }
