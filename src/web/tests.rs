@@ -7,7 +7,6 @@ use crate::store::Store;
 use crate::turn::{Allowance, Environment};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// What is answered to a request, if the turns allow so much: status, headers, body, and in how many
