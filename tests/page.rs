@@ -210,6 +210,18 @@ fn hostile_keys_are_only_text() {
         browser.wait_for("document.querySelectorAll('img, script').length"),
         "1"
     );
+    // On a small phone nothing is wider than the screen, a long key included.
+    scene.open(&format!(
+        "target=long.*&target=servers&from={}&until={}&numbers=on&edit=on",
+        START - 60,
+        START + 60
+    ));
+    browser.resize(360, 640);
+    browser.wait_for("document.querySelector('#legend li')");
+    assert_eq!(
+        browser.wait_for("document.documentElement.scrollWidth"),
+        "360"
+    );
     scene.expect_calm_console();
 }
 

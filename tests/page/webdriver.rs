@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -74,15 +74,22 @@ impl Browser {
                 "goog:chromeOptions":{{"binary":"{chromium}","args":[{flags}"--user-data-dir={profile}"]}}
             }}}}}}"#,
             deadline = DEADLINE.as_millis(),
-        ));
+        )).expect("an answer");
         let id = answer
             .split_once(r#""sessionId":""#)
             .and_then(|(_, rest)| rest.split_once('"'));
         self.session = format!("/session/{}", id.unwrap_or_else(|| panic!("{answer}")).0);
+        self.resize(1240, 560);
+    }
+
+    /// Makes the window so large, in pixels.
+    pub fn resize(&self, width: u32, height: u32) {
+        let size =
+            format!(r#""width":{width},"height":{height},"deviceScaleFactor":1,"mobile":false"#);
+        let command = r#""cmd":"Emulation.setDeviceMetricsOverride""#;
         self.command(
             "goog/cdp/execute",
-            r#"{"cmd":"Emulation.setDeviceMetricsOverride",
-                "params":{"width":1240,"height":560,"deviceScaleFactor":1,"mobile":false}}"#,
+            &format!("{{{command},\"params\":{{{size}}}}}"),
         );
     }
 
@@ -107,7 +114,9 @@ impl Browser {
             poll();"
         );
         let body = format!("{{\"script\":{},\"args\":[]}}", quoted(&script));
-        let answer = self.ask("POST", &format!("{}/execute/async", self.session), &body);
+        let answer = self
+            .ask("POST", &format!("{}/execute/async", self.session), &body)
+            .expect("an answer");
         let value = answer
             .strip_prefix(r#"{"value":""#)
             .and_then(|rest| rest.strip_suffix("\"}"));
@@ -142,7 +151,9 @@ impl Browser {
 
     /// The window as a PNG.
     pub fn screenshot(&self) -> Vec<u8> {
-        let answer = self.ask("GET", &format!("{}/screenshot", self.session), "");
+        let answer = self
+            .ask("GET", &format!("{}/screenshot", self.session), "")
+            .expect("an answer");
         let value = answer
             .strip_prefix(r#"{"value":""#)
             .and_then(|rest| rest.strip_suffix("\"}"));
@@ -151,30 +162,25 @@ impl Browser {
 
     #[track_caller]
     fn command(&self, path: &str, body: &str) -> String {
-        let answer = self.ask("POST", &format!("{}/{path}", self.session), body);
+        let answer = self
+            .ask("POST", &format!("{}/{path}", self.session), body)
+            .expect("an answer");
         assert!(!answer.contains(r#""error":"#), "{path} {body}: {answer}");
         answer
     }
 
     /// One request on a connection of its own, and the body of its answer.
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect_timeout(&self.address, DEADLINE).expect("connects");
-        stream
-            .set_read_timeout(Some(2 * DEADLINE))
-            .expect("takes a timeout");
-        let length = body.len();
-        let host = self.address;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        stream
-            .write_all(request.as_bytes())
-            .expect("takes a request");
+    fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, DEADLINE)?;
+        stream.set_read_timeout(Some(2 * DEADLINE))?;
+        let (host, length) = (self.address, body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}");
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes())?;
         let mut reader = BufReader::new(stream);
         let mut length = 0;
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).expect("a head");
+            reader.read_line(&mut line)?;
             let line = line.trim_end().to_ascii_lowercase();
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().expect("a length");
@@ -183,16 +189,16 @@ impl Browser {
             }
         }
         let mut answer = vec![0; length];
-        reader.read_exact(&mut answer).expect("a body");
-        String::from_utf8(answer).expect("text")
+        reader.read_exact(&mut answer)?;
+        Ok(String::from_utf8(answer).expect("text"))
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         if !self.session.is_empty() {
-            // Ends Chromium, whatever it answers.
-            self.ask("DELETE", &self.session, "");
+            // Ends Chromium. If it cannot, the driver is ended all the same.
+            self.ask("DELETE", &self.session, "").ok();
         }
         self.driver.kill().expect("is ended");
         self.driver.wait().expect("has ended");
