@@ -5,7 +5,7 @@ use std::fmt;
 use super::aggregation::Aggregation;
 use super::interval;
 use super::regex::Regex;
-use super::series::Series;
+use super::series::{Series, beginning};
 use super::target::Expression;
 use crate::protocol::{float, integer};
 
@@ -175,7 +175,7 @@ impl Arguments {
     /// Whether the regular expression of a parameter is found in a name, or, if this is very long, in
     /// its beginning.
     pub fn matches(&self, at: usize, name: &str) -> bool {
-        let name = &name[..name.floor_char_boundary(Series::NAME_BYTES_MAX)];
+        let name = beginning(name, Series::NAME_BYTES_MAX);
         matches!(self.get(at), Value::Regex(regex) if regex.is_found(name))
     }
 

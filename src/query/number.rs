@@ -44,7 +44,7 @@ pub fn general(number: f64) -> String {
     let point = if others.is_empty() { "" } else { "." };
     let suffix = match exponent {
         -4..6 => String::new(),
-        ..0 => format!("e-{:02}", -exponent),
+        ..-4 => format!("e-{:02}", -exponent),
         _ => format!("e+{exponent:02}"),
     };
     format!("{sign}{first}{point}{others}{suffix}")

@@ -72,9 +72,17 @@ impl Series {
 
 /// `name`, cut to the most bytes that a name may have.
 pub fn bounded(mut name: String) -> String {
-    if name.len() > Series::NAME_BYTES_MAX {
-        name.truncate(name.floor_char_boundary(Series::NAME_BYTES_MAX));
+    let length = beginning(&name, Series::NAME_BYTES_MAX).len();
+    if length < name.len() {
+        name.truncate(length);
         name.push('…');
     }
     name
+}
+
+/// The characters of `text` within its first so many bytes.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let mut ends = (0..=bytes.min(text.len())).rev();
+    let end = ends.find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }

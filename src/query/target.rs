@@ -10,6 +10,7 @@ use std::fmt;
 use super::arguments::{self, Arguments, Given, Literal};
 use super::functions::{self, Function};
 use super::pattern::Pattern;
+use super::series::beginning;
 
 /// What a target asks for.
 pub enum Expression {
@@ -112,7 +113,7 @@ impl Wrong {
 
     fn message(&self, target: &str) -> String {
         let character = 1 + target[..self.at].chars().count();
-        let quoted = &target[..target.floor_char_boundary(Wrong::QUOTED_BYTES_MAX)];
+        let quoted = beginning(target, Wrong::QUOTED_BYTES_MAX);
         let cut = if quoted.len() < target.len() {
             "…"
         } else {

@@ -36,12 +36,15 @@ pub struct Function {
     pub parameters: &'static [Parameter],
     /// What it does.
     pub operation: Operation,
-    /// The window over which its inputs are read, from that of the call and the step of its first
-    /// input. `None` if there is no such window.
-    pub window: fn(&Window, &Arguments, i64) -> Option<Window>,
+    /// Which window its inputs are read over, if there is such a window.
+    pub window: InputWindow,
     /// The step of its result, if it is not that of its inputs.
     pub step: Option<fn(&Window, &Arguments) -> i64>,
 }
+
+/// The window over which inputs are read, from that of the call, its arguments and the step of the first
+/// input.
+pub type InputWindow = fn(&Window, &Arguments, i64) -> Option<Window>;
 
 /// Whether a series is kept, or why a function fails.
 pub type Outcome = Result<bool, String>;
