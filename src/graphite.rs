@@ -5,7 +5,7 @@
 
 use crate::config::TimestampUnit;
 use crate::key::Key;
-use crate::protocol::request::{is_plain_word, plain_words, words};
+use crate::protocol::request::{plain_words, words};
 use crate::protocol::{float, integer};
 use crate::store::Put;
 
@@ -84,7 +84,7 @@ fn without_return(line: &[u8]) -> &[u8] {
 /// not UTF-8, and for timestamps that are not finite.
 pub fn parse(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, BadLine> {
     let (key, value, timestamp) = match plain_words(without_return(line)) {
-        Some((key, value, timestamp)) if is_plain_word(timestamp) => {
+        Some((key, value, timestamp)) if timestamp.iter().all(u8::is_ascii_graphic) => {
             (Key::of_ascii(key), value, timestamp)
         }
         _ => any_words(line)?,

@@ -65,11 +65,6 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!word.is_empty()).then_some((word, rest))
 }
 
-/// Whether `text` is one word of ASCII.
-pub(crate) fn is_plain_word(text: &[u8]) -> bool {
-    plain_word_length(text) == text.len()
-}
-
 /// How many bytes at the beginning of `text` are ASCII and neither white space nor control
 /// characters (except DEL).
 #[inline(always)]
