@@ -274,11 +274,13 @@ impl Source {
                 };
                 cursor.next += 1;
                 let after = range.and_then(|(after, _)| after);
-                // Else it is removed meanwhile.
                 if let Some(key) = self.snapshot.read_series(turn.store, position, after)? {
                     let steps = Steps::new(&cursor.window, self.unit);
                     self.held.replace(0, steps.bytes())?;
                     cursor.reading = Some((key.into(), steps));
+                } else if time_is_up(turn.allowance) {
+                    // It is removed meanwhile, and so may be many others.
+                    return Ok(ControlFlow::Break(()));
                 }
                 continue;
             };
