@@ -139,7 +139,7 @@ impl Render {
     fn choose_step(&mut self, turn: &mut Turn) -> Result<(), Failure> {
         let interval = self.source.interval(turn.store, &self.window)?;
         let length = self.window.until - self.window.from;
-        for step in steps::ladder().filter(|&step| step >= interval) {
+        for step in steps::ladder().filter(|step| step.unsigned_abs() >= interval) {
             self.window.step = step;
             // So many steps overlap the range, or one fewer: it may begin and end within one.
             let is_short = (length + step - 1) / step <= self.most_steps;

@@ -1,7 +1,8 @@
 //! Where series come from: the paths of a query, and what a snapshot holds of the series that they
 //! stand for.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use super::evaluate::Next;
@@ -31,7 +32,7 @@ const SERIES_LOOKED_AT: usize = 16;
 const LOOK_BACK_SECONDS: i64 = 3_600;
 
 /// What a key takes beside its bytes while the keys of a path are put in order.
-const KEY_BYTES: usize = 48;
+const KEY_BYTES: usize = 64;
 
 /// The series of all paths of a query, as they are in one snapshot.
 pub struct Source {
@@ -56,8 +57,8 @@ struct Path {
     positions: Vec<u64>,
 }
 
-/// Keys and positions.
-type Found = BTreeSet<(Box<str>, u64)>;
+/// Keys and positions, of which the first comes out first.
+type Found = BinaryHeap<Reverse<(Box<str>, u64)>>;
 
 /// How far the series of a path are read.
 pub struct Cursor {
@@ -168,7 +169,7 @@ impl Source {
         self.paths.push(Path {
             text: text.clone(),
             pattern: (!is_key).then(|| pattern.clone()),
-            found: BTreeSet::new(),
+            found: Found::new(),
             positions: position.into_iter().collect(),
         });
         Ok(())
@@ -203,7 +204,7 @@ impl Source {
                     for (pattern, found) in &mut paths {
                         if pattern.matches(key) {
                             self.held.replace(0, KEY_BYTES + key.len())?;
-                            found.insert((key.into(), position));
+                            found.push(Reverse((key.into(), position)));
                         }
                     }
                 }
@@ -218,7 +219,7 @@ impl Source {
     /// Puts the series that are found in the order of their keys, as Graphite does.
     fn put_in_order(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
         for path in &mut self.paths {
-            while let Some((key, position)) = path.found.pop_first() {
+            while let Some(Reverse((key, position))) = path.found.pop() {
                 path.positions.push(position);
                 self.held.replace(KEY_BYTES + key.len(), size_of::<u64>())?;
                 if path.positions.len().is_multiple_of(MATCHES_PER_LOOK)
@@ -233,7 +234,7 @@ impl Source {
 
     /// The seconds between two points of the series that are found, as a rule: from a look at the first
     /// points of some of them in a window or, if it has less than two, in the time before it too.
-    pub fn interval(&mut self, store: &Store, window: &Window) -> Result<i64, Failure> {
+    pub fn interval(&mut self, store: &Store, window: &Window) -> Result<u64, Failure> {
         let count: usize = self.paths.iter().map(|path| path.positions.len()).sum();
         let looked_at = count.min(SERIES_LOOKED_AT);
         let (mut intervals, mut run) = (Vec::new(), Run::new());

@@ -14,7 +14,7 @@ const LADDER: [i64; 20] = [
 ];
 
 /// The interval of series that do not show theirs: a minute, as in Graphite's own configuration.
-const UNKNOWN_INTERVAL: i64 = 60;
+const UNKNOWN_INTERVAL: u64 = 60;
 
 /// All steps that there are, up to one that is longer than all years.
 pub fn ladder() -> impl Iterator<Item = i64> {
@@ -24,23 +24,22 @@ pub fn ladder() -> impl Iterator<Item = i64> {
 }
 
 /// The seconds between two points of a run, as a rule: the median. `None` if there are not two.
-pub fn interval_of(run: &Run, unit: TimestampUnit) -> Option<i64> {
+pub fn interval_of(run: &Run, unit: TimestampUnit) -> Option<u64> {
     let pairs = run.timestamps().windows(2);
     let mut intervals: Vec<u64> = pairs.map(|pair| pair[1].abs_diff(pair[0])).collect();
     let interval = median(&mut intervals)?;
     let per_second = unit.per_second() as u64;
     // Clocks are not exact.
-    let seconds = interval.saturating_add(per_second / 2) / per_second;
-    Some(i64::try_from(seconds).unwrap_or(i64::MAX))
+    Some(interval.saturating_add(per_second / 2) / per_second)
 }
 
 /// The interval of several series, as a rule.
-pub fn common_interval(intervals: &mut [i64]) -> i64 {
+pub fn common_interval(intervals: &mut [u64]) -> u64 {
     median(intervals).unwrap_or(UNKNOWN_INTERVAL)
 }
 
 /// The lower median.
-fn median<Number: Ord + Copy>(numbers: &mut [Number]) -> Option<Number> {
+fn median(numbers: &mut [u64]) -> Option<u64> {
     let middle = numbers.len().checked_sub(1)? / 2;
     Some(*numbers.select_nth_unstable(middle).1)
 }
@@ -296,7 +295,7 @@ mod tests {
             (
                 TimestampUnit::Seconds,
                 vec![i64::MIN, i64::MAX],
-                Some(i64::MAX),
+                Some(u64::MAX),
             ),
         ] {
             let mut store = Store::new();
