@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use foldhash::fast::RandomState;
 
 use super::json::push_string;
-use super::pattern::{Pattern, next_node};
+use super::pattern::{Effort, Pattern, next_node};
 use crate::http::{Failure, Pieces};
 use crate::turn::Turn;
 
@@ -21,8 +21,8 @@ const FOUND_BYTES: usize = size_of::<Found>() + 24;
 /// Keys looked at between two looks at the clock: some microseconds.
 const KEYS_AT_ONCE: usize = 64;
 
-/// Bytes of keys after which there is a look at the clock earlier.
-const KEY_BYTES_AT_ONCE: usize = 4 << 10;
+/// Characters that may be compared before there is a look at the clock earlier.
+const EFFORT_AT_ONCE: usize = 8 << 10;
 
 /// How many names are remembered, so that the set need not be searched for them again: up to some four
 /// times as many as were found.
@@ -32,7 +32,7 @@ const RECENT_MAX: usize = 4_096;
 /// Places near each other, of which a name may take any.
 const WAYS: usize = 4;
 
-/// Bytes of the words that are searched for: each may have to be compared with each byte of a key.
+/// Bytes of the words that are searched for.
 const WORDS_MAX_BYTES: usize = 256;
 
 /// A walk over the keys of all series.
@@ -42,35 +42,40 @@ struct Walk {
     next: u64,
     /// The position after the last one.
     end: u64,
+    /// What it takes to look at a key.
+    effort: Effort,
 }
 
 impl Walk {
-    fn new(turn: &Turn) -> Walk {
+    fn new(turn: &Turn, effort: Effort) -> Walk {
         Walk {
             next: 0,
             end: turn.store.end_position(),
+            effort,
         }
     }
 
     /// Gives keys to `look` until it breaks or the turn's time is up, which is a break, or all were
-    /// given. The key by which it breaks is given again.
+    /// given. The key by which it breaks is given again. Keys that take too great an effort are left
+    /// out.
     fn go_on(
         &mut self,
         turn: &mut Turn,
         mut look: impl FnMut(&str, &mut Vec<u8>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<ControlFlow<()>, Failure> {
-        let mut left = (KEYS_AT_ONCE, KEY_BYTES_AT_ONCE);
+        let mut left = (KEYS_AT_ONCE, EFFORT_AT_ONCE);
         for (position, key) in turn.store.keys_from(self.next) {
             if position >= self.end {
                 break;
             }
-            if look(key, turn.replies)?.is_break() {
+            let is_too_long = self.effort.is_too_great(key.len());
+            if !is_too_long && look(key, turn.replies)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             self.next = position + 1;
-            left = (left.0 - 1, left.1.saturating_sub(key.len()));
+            left = (left.0 - 1, left.1.saturating_sub(self.effort.of(key.len())));
             if left.0 == 0 || left.1 == 0 {
-                left = (KEYS_AT_ONCE, KEY_BYTES_AT_ONCE);
+                left = (KEYS_AT_ONCE, EFFORT_AT_ONCE);
                 turn.allowance.look_at_clock();
                 if turn.allowance.time_is_up() {
                     return Ok(ControlFlow::Break(()));
@@ -190,10 +195,12 @@ impl Find {
                 searches.push(Search::parse(text)?);
             }
         }
+        let efforts = searches.iter().map(|search| search.pattern.effort());
+        let effort = efforts.fold(Effort::default(), Effort::with);
         let pattern = searches.first().map_or("", |search| &search.text);
         let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]).into();
         Ok(Find {
-            walk: Walk::new(turn),
+            walk: Walk::new(turn, effort),
             searches,
             shape,
             base,
@@ -484,7 +491,7 @@ impl Listing {
     /// All series: a list of names.
     pub fn all(turn: &Turn) -> Listing {
         Listing {
-            walk: Walk::new(turn),
+            walk: Walk::new(turn, Effort::default()),
             words: Vec::new(),
             left: usize::MAX,
             is_detailed: false,
@@ -500,13 +507,20 @@ impl Listing {
     /// If a word is too long.
     pub fn search(words: &str, most: usize, turn: &Turn) -> Result<Listing, Failure> {
         let words: Vec<String> = words.split_whitespace().map(String::from).collect();
-        if words.iter().map(String::len).sum::<usize>() > WORDS_MAX_BYTES {
+        let for_each_byte = words.iter().map(String::len).sum::<usize>();
+        if for_each_byte > WORDS_MAX_BYTES {
             return Err(Failure {
                 status: 400,
                 message: format!("the words take more than {WORDS_MAX_BYTES} bytes"),
             });
         }
+        let fixed = words.len();
+        let effort = Effort {
+            fixed,
+            for_each_byte,
+        };
         Ok(Listing {
+            walk: Walk::new(turn, effort),
             words,
             left: most,
             is_detailed: true,

@@ -9,8 +9,7 @@ const MOST_NODES: usize = 63;
 /// What the alternatives of one pattern may take in bytes, with those from which they are made.
 const ALTERNATIVES_LIMIT_BYTES: usize = 1 << 20;
 
-/// Characters and wildcards of all alternatives that have wildcards: each may have to be compared
-/// with each character of a node.
+/// Characters and wildcards of all alternatives that have wildcards.
 const WILDCARDS_LIMIT: usize = 4_096;
 
 /// A pattern of keys, whose nodes dots separate.
@@ -19,12 +18,48 @@ const WILDCARDS_LIMIT: usize = 4_096;
 /// of the others, and `{a,b}` for either text, which may have wildcards and braces. A node `**` stands
 /// for any nodes or none; at the end of a pattern for one at least. A bracket or brace without its
 /// other half stands for itself. Backslashes are left out.
+///
+/// A key is not among those that it stands for if the [`Effort`] to compare them is too great, which no
+/// names have that a file could have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     nodes: Vec<Node>,
     /// The positions of those that are `**`. None comes last.
     any_nodes: u64,
+    effort: Effort,
     allocated_bytes: usize,
+}
+
+/// How many characters are compared at the most, to say whether a key is one that is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Whatever the key is.
+    pub fixed: usize,
+    /// For each byte of the key.
+    pub for_each_byte: usize,
+}
+
+impl Effort {
+    /// The most for one key: a millisecond.
+    const LIMIT: usize = 1 << 18;
+
+    /// For a key of so many bytes.
+    pub fn of(self, key_bytes: usize) -> usize {
+        self.fixed + self.for_each_byte * key_bytes
+    }
+
+    /// Whether it is so great for a key of so many bytes that all would wait for it.
+    pub fn is_too_great(self, key_bytes: usize) -> bool {
+        self.of(key_bytes) > Effort::LIMIT
+    }
+
+    /// For this and something else.
+    pub fn with(self, other: Effort) -> Effort {
+        Effort {
+            fixed: self.fixed + other.fixed,
+            for_each_byte: self.for_each_byte + other.for_each_byte,
+        }
+    }
 }
 
 /// Where in a pattern a key may be after some of its nodes: a bit for each position.
@@ -82,7 +117,14 @@ impl Pattern {
         }
         let text_bytes = ALTERNATIVES_LIMIT_BYTES - budget.bytes;
         let token_bytes = (WILDCARDS_LIMIT - budget.wildcards) * size_of::<Token>();
+        let searched = nodes.iter().flat_map(|node| &node.wildcards);
+        let searched: usize = searched.map(|tokens| searched_tokens(tokens)).sum();
+        let is_walked_by_several = usize::from(any_nodes != 0) * nodes.len();
         Ok(Pattern {
+            effort: Effort {
+                fixed: nodes.len() + WILDCARDS_LIMIT - budget.wildcards,
+                for_each_byte: 1 + is_walked_by_several + searched,
+            },
             allocated_bytes: text_bytes + token_bytes + nodes.len() * size_of::<Node>(),
             nodes,
             any_nodes,
@@ -91,6 +133,9 @@ impl Pattern {
 
     /// Whether it stands for this key.
     pub fn matches(&self, key: &str) -> bool {
+        if self.effort.is_too_great(key.len()) {
+            return false;
+        }
         let mut positions = self.start();
         let mut rest = Some(key);
         while let Some(node) = next_node(&mut rest) {
@@ -102,6 +147,11 @@ impl Pattern {
         self.is_end(positions)
     }
 
+    /// What it takes to compare a key with it.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
     /// The positions before the first node of a key.
     pub fn start(&self) -> Positions {
         self.skip_any_nodes(1)
@@ -109,7 +159,6 @@ impl Pattern {
 
     /// The positions after the next node of a key.
     ///
-    /// It takes time by the length of the node, times that of the alternatives with wildcards.
     pub fn advance(&self, positions: Positions, node: &str) -> Positions {
         let mut left = positions.0;
         let mut after = 0;
@@ -277,6 +326,12 @@ impl Token {
             }
         }
     }
+}
+
+/// Those that are looked for at each character of a text: what comes after the first `*`.
+fn searched_tokens(tokens: &[Token]) -> usize {
+    let after = tokens.iter().skip_while(|token| **token != Token::Any);
+    after.filter(|token| **token != Token::Any).count()
 }
 
 /// Whether the tokens stand for all of the text. Only the last `*` so far ever has to take more: what
@@ -474,6 +529,12 @@ mod tests {
         }
         let nested = ["{".repeat(2_000), "}".repeat(2_000)].concat();
         assert!(Pattern::parse(&nested).is_err());
+        assert!(matches(
+            &format!("{}*", "a".repeat(4_000)),
+            &"a".repeat(64_000)
+        ));
+        let [fits, does_not] = [3, 4].map(|letters| format!("*{}", "a".repeat(letters)));
+        assert!(matches(&fits, &"a".repeat(65_000)) && !matches(&does_not, &"a".repeat(65_000)));
         assert!(!matches(
             &"*a".repeat(2_000),
             &("a".repeat(1_999) + &"b".repeat(60_000))

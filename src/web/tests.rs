@@ -289,6 +289,24 @@ fn what_is_found_is_limited() {
 }
 
 #[test]
+fn what_takes_long_is_interrupted_and_what_takes_too_long_left_out() {
+    let long_key = |length: usize| format!("{}{length}", "a".repeat(length));
+    let keys: Vec<String> = (2_000..2_010).chain([60_000]).map(long_key).collect();
+    let mut store = store_of(keys.iter().map(String::as_str));
+    let wildcards = format!("*{}*", "a".repeat(100));
+    for target in [
+        format!("/metrics/expand?query={wildcards}"),
+        format!("/metrics/search?query={}", "a".repeat(100)),
+    ] {
+        let answered = ask(&mut store, Method::Get, &target, 1 << 20, Duration::ZERO);
+        assert!(answered.pieces > 10, "{} pieces", answered.pieces);
+        let [is_found, is_left_out] =
+            [2_009, 60_000].map(|length| answered.body.contains(&long_key(length)));
+        assert!(is_found && !is_left_out);
+    }
+}
+
+#[test]
 fn series_whose_points_are_hidden_are_not_found() {
     let mut store = store_of(["a.b", "a.c"]);
     store.put("a.c", 10, 1.0);
