@@ -49,6 +49,9 @@ pub type InputWindow = fn(&Window, &Arguments, i64) -> Option<Window>;
 /// Whether a series is kept, or why a function fails.
 pub type Outcome = Result<bool, String>;
 
+/// The series that a function makes, or why it fails.
+pub type Results = Result<Vec<Series>, String>;
+
 /// What a function does. Those of the first kinds take the series of their inputs one after the other.
 pub enum Operation {
     /// Changes each series of the first input, or drops it if `false` is returned. The series of the
@@ -59,7 +62,7 @@ pub enum Operation {
     /// Gathers the series of all inputs, one input after the other, and returns others when it has all.
     Gather(fn(&Arguments) -> Box<dyn Gather>),
     /// Takes the series of each input at once.
-    All(fn(Vec<Vec<Series>>, &Context) -> Result<Vec<Series>, String>),
+    All(fn(Vec<Vec<Series>>, &Context) -> Results),
     /// Makes a series out of nothing.
     Make(fn(&Context) -> Series),
 }

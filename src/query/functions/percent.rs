@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::alias::key;
 use super::combine::Group;
 use super::filter::sorted_by_name;
-use super::{Context, Outcome, common_step};
+use super::{Context, Outcome, Results, common_step};
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Value;
 use crate::query::number::shortest;
@@ -61,7 +61,7 @@ pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
     Ok(true)
 }
 
-pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Result<Vec<Series>, String> {
+pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Results {
     let mut lists = lists.into_iter();
     let series = lists.next().unwrap_or_default();
     let totals = lists.next();
@@ -78,11 +78,7 @@ pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Result<Vec<Seri
 }
 
 /// Without nodes.
-fn of_totals(
-    mut series: Vec<Series>,
-    totals: Option<Vec<Series>>,
-    context: &Context,
-) -> Result<Vec<Series>, String> {
+fn of_totals(mut series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context) -> Results {
     let total = match (totals, context.arguments.get(1)) {
         (Some(totals), _) if totals.len() == series.len() => {
             // They match in the order of their names.
@@ -109,11 +105,7 @@ fn of_totals(
 }
 
 /// With nodes: series and totals that have the same text in them belong together.
-fn of_groups(
-    series: Vec<Series>,
-    totals: Option<Vec<Series>>,
-    context: &Context,
-) -> Result<Vec<Series>, String> {
+fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context) -> Results {
     let nodes = context.arguments.rest(2);
     let mut groups = Parts::default();
     for series in series {
