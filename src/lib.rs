@@ -62,6 +62,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "http")]
+mod calendar;
 mod config;
 mod counters;
 mod decimal;

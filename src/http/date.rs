@@ -3,22 +3,25 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::calendar::{DAY, date_of};
+
 /// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 pub struct HttpDate(pub SystemTime);
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 const MONTHS: [&str; 12] = [
-    "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A clock that is set before 1970 is wrong anyway.
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-        let (year, month, day) = civil(days);
-        let (day_name, month_name) = (DAYS[(days % 7) as usize], MONTHS[month]);
+        let time = i64::try_from(since.as_secs()).unwrap_or(0);
+        let (year, month, day) = date_of(time);
+        let (day_name, month_name) = (DAYS[(time / DAY % 7) as usize], MONTHS[month as usize - 1]);
+        let second = time % DAY;
         let (hour, minute) = (second / 3_600, second / 60 % 60);
         write!(
             f,
@@ -26,20 +29,6 @@ impl fmt::Display for HttpDate {
             second % 60
         )
     }
-}
-
-/// The year, the month counted from March, and the day of the month, so many days after the first of
-/// January 1970. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn civil(days: u64) -> (u64, usize, u64) {
-    // Days since the first of March of the year 0: then a leap day is the last of its year.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let year = 400 * era + year + u64::from(month >= 10);
-    (year, month as usize, day)
 }
 
 #[cfg(test)]
