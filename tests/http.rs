@@ -126,7 +126,7 @@ fn a_pipeline_is_answered_in_order_on_a_connection_that_stays() {
     let house = House::start(&[]);
     let mut client = house.connect();
     // In an order that does not repeat.
-    let has_body = |at: usize| at * at % 2_003 % 3 == 0;
+    let has_body = |at: usize| (at * at % 2_003).is_multiple_of(3);
     let posted =
         b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nabc";
     let request = |at| if has_body(at) { posted } else { GET };
