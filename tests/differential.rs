@@ -2,13 +2,13 @@
 //! must be the same bytes, except for the two kinds of requests that only the reference accepts.
 //!
 //! Both servers store what is put, so each get also checks the puts before it.
-//! Without a `python3` the tests pass and say so, unless `METRICD_REQUIRE_PYTHON` is set.
+//! Without a `python3` the tests pass and say so, unless `METRICD_REQUIRE_PEERS` is set.
 //! `METRICD_DIFFERENTIAL_SEED` and `METRICD_DIFFERENTIAL_REQUESTS` choose other requests and how
 //! many there are.
 
 mod support;
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -59,7 +59,7 @@ fn random_requests_get_the_same_replies() {
             break;
         }
     }
-    say(&format!(
+    support::say(&format!(
         "differential: {sent} requests, {} differ",
         differences.len()
     ));
@@ -210,11 +210,7 @@ impl Reference {
         let child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                assert!(
-                    std::env::var_os("METRICD_REQUIRE_PYTHON").is_none(),
-                    "METRICD_REQUIRE_PYTHON is set and there is no python3 on PATH"
-                );
-                say("differential: SKIPPED, there is no python3 on PATH; nothing was compared");
+                support::skip_without("python3");
                 return None;
             }
             Err(error) => panic!("python3 does not start: {error}"),
@@ -251,11 +247,6 @@ impl Drop for Reference {
 
 /// Prints to standard error directly, since the test runner captures what the print macros print
 /// in a test that passes.
-fn say(line: &str) {
-    // Fails if standard error is closed, which does not matter to the test.
-    writeln!(io::stderr(), "{line}").ok();
-}
-
 fn number_from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text

@@ -1,6 +1,6 @@
 //! HTTP through the socket: by hand, and by `curl`.
 //!
-//! Without `curl` its tests pass and say so, unless `METRICD_REQUIRE_CURL` is set.
+//! Without `curl` its tests pass and say so, unless `METRICD_REQUIRE_PEERS` is set.
 #![cfg(all(feature = "daemon", target_os = "linux"))]
 
 mod support;
@@ -387,12 +387,7 @@ fn curl(arguments: &[&str]) -> Option<String> {
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-            let is_required = std::env::var_os("METRICD_REQUIRE_CURL").is_some();
-            assert!(
-                !is_required,
-                "METRICD_REQUIRE_CURL is set and there is no curl"
-            );
-            eprintln!("not tested without curl");
+            support::skip_without("curl");
             None
         }
     }

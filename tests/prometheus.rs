@@ -25,10 +25,8 @@ fn is_installed(program: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let is_installed = version.status().is_ok();
-    let is_required = std::env::var_os("METRICD_REQUIRE_PEERS").is_some();
-    assert!(is_installed || !is_required, "{program} is not installed");
     if !is_installed {
-        eprintln!("not tested: {program} is not installed");
+        support::skip_without(program);
     }
     is_installed
 }

@@ -9,7 +9,8 @@ pub mod http;
 #[cfg(all(feature = "daemon", target_os = "linux"))]
 pub mod process;
 
-use std::io::{ErrorKind, Read, Write};
+use std::env;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -27,6 +28,23 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub const OK: &[u8] = b"ok\n\n";
 pub const WRONG_COMMAND: &[u8] = b"error\nwrong command\n\n";
+
+/// Says that a test is skipped, since a program that it takes is not installed.
+///
+/// # Panics
+///
+/// If `METRICD_REQUIRE_PEERS` is set.
+pub fn skip_without(program: &str) {
+    let is_required = env::var_os("METRICD_REQUIRE_PEERS").is_some();
+    assert!(!is_required, "{program} is not installed");
+    say(&format!("SKIPPED: {program} is not installed"));
+}
+
+/// Prints a line, though what a test prints is otherwise only shown if it fails.
+pub fn say(line: &str) {
+    // Fails if standard error is closed, which does not matter to the test.
+    writeln!(io::stderr(), "{line}").ok();
+}
 
 /// A server in a thread of this process, stopped when it is dropped.
 pub struct Running {
