@@ -31,7 +31,7 @@
 //! | `counters.rs` | what is counted, and the handle to it | what it means |
 //! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
-//! | `key.rs`, `decimal.rs` | the name of a series; decimals and doubles | |
+//! | `key.rs`, `decimal.rs`, `calendar.rs` | the name of a series; decimals and doubles; dates of times | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
@@ -43,8 +43,15 @@
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
+//! | `graphite.rs` | pure: a line of Graphite's plaintext protocol to a put | sockets, the inside of the store |
+//! | `http/` | pure: bytes to a request of HTTP, an answer to bytes | sockets, what is asked for |
+//! | `web/` | what is answered under which path; the page; what is counted, for Prometheus | sockets, how bytes are framed |
+//! | `query/target.rs`, `arguments.rs`, `functions/`, `regex.rs` | Graphite's language: from text to checked calls; what each function makes of series | the store |
+//! | `query/time.rs`, `window.rs`, `steps.rs`, `interval.rs` | the time that a query is about, and its steps | the store |
+//! | `query/source.rs`, `pattern.rs`, `find.rs` | which series a query means, and their values | sockets |
+//! | `query/evaluate.rs`, `render.rs`, `format.rs`, `json.rs` | a query, evaluated and written piece by piece | sockets |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
-//! | `execute.rs` | requests × store → replies | sockets |
+//! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |
 //! | `journal/mod.rs`, `channel.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |
 //! | `journal/writer.rs`, `checkpoint.rs` | the journal thread: frames and checkpoints to files | the loop |
 //! | `journal/recovery.rs`, `files.rs` | the start: from files back to a store; their names | sockets, the protocol |
