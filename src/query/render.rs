@@ -659,30 +659,43 @@ mod tests {
     fn what_a_query_holds_is_limited_and_counted() {
         let mut store = filled();
         let mut environment = environment(TimestampUnit::Seconds);
-        let mut answered = |limit, target| {
+        let mut answered = |limit, targets: &[&str]| {
             environment.query_limit_bytes = limit;
-            let query = [("target", target), ("from", "-1000s")];
-            answer_in_pieces(&mut store, &environment, &query, 1, |_| {})
-                .map_err(|failure| failure.status)
+            let mut query = vec![("from", "-1000s")];
+            query.extend(targets.iter().map(|&target| ("target", target)));
+            let answer = answer_in_pieces(&mut store, &environment, &query, 1, |_| {});
+            answer.map_err(|failure| failure.status)
         };
-        assert_eq!(answered(100, "a.*"), Err(422), "the keys");
-        assert_eq!(answered(800, "a.*"), Err(422), "the values of one series");
+        assert_eq!(answered(100, &["a.*"]), Err(422), "the keys");
+        assert_eq!(
+            answered(800, &["a.*"]),
+            Err(422),
+            "the values of one series"
+        );
         for target in [
             "a.*",
             "limit(a.*,2)",
             "scale(a.*,2)",
             "consolidateBy(a.x,'max')",
         ] {
-            assert!(
-                answered(1_000, target).is_ok(),
-                "{target} holds one series at a time"
-            );
+            let is_answered = answered(1_000, &[target]).is_ok();
+            assert!(is_answered, "{target} holds one series at a time");
         }
+        let sum = "sumSeries(a.*)";
         assert_eq!(
-            answered(2_500, "sumSeries(a.*)"),
+            answered(2_500, &[sum]),
             Err(422),
             "a sum of a hundred steps"
         );
-        assert!(answered(6_000, "sumSeries(a.*)").is_ok());
+        assert!(answered(6_000, &[sum]).is_ok());
+        let ratios = "divideSeries(a.*,b.y)";
+        assert_eq!(answered(1_600, &[ratios]), Err(422), "the divisor");
+        assert!(answered(2_500, &[ratios]).is_ok());
+        let first = "limit(asPercent(a.*),1)";
+        assert_eq!(answered(1_500, &[first]), Err(422), "two series at once");
+        assert!(
+            answered(8_000, &[first; 20]).is_ok(),
+            "one target after the other"
+        );
     }
 }

@@ -268,6 +268,40 @@ mod tests {
     }
 
     #[test]
+    fn steps_without_points_are_skipped() {
+        let second = 1_000_000_000;
+        let before_all = i64::MIN / second - 5;
+        for (unit, from, step, timestamps) in [
+            (TimestampUnit::Seconds, -1, 1, vec![0, 2, 3, 6]),
+            (TimestampUnit::Seconds, 0, 2, vec![2, 6, 7, 12]),
+            (
+                TimestampUnit::Nanoseconds,
+                before_all,
+                1,
+                vec![i64::MIN, i64::MIN + 1, i64::MIN + 3 * second],
+            ),
+            (
+                TimestampUnit::Nanoseconds,
+                i64::MAX / second - 3,
+                2,
+                vec![i64::MAX - 3 * second, i64::MAX],
+            ),
+        ] {
+            let window = Window {
+                from,
+                until: from + 10,
+                step,
+                consolidation: Aggregation::Sum,
+            };
+            let points: Vec<(i64, f64)> =
+                timestamps.into_iter().zip([1.0, 2.0, 4.0, 8.0]).collect();
+            let (ours, naive) = (ours(&points, &window, unit), naive(&points, &window, unit));
+            assert_eq!(format!("{ours:?}"), format!("{naive:?}"));
+            assert!(ours.iter().any(|value| !value.is_nan()));
+        }
+    }
+
+    #[test]
     fn the_ladder_goes_up_past_all_times() {
         let steps: Vec<i64> = ladder().collect();
         assert!(steps.is_sorted_by(|one, next| one < next));
