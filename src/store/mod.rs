@@ -43,7 +43,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
-use self::notes::{At, NOW, Notes};
+use self::notes::{NOW, Notes};
 use self::order::Order;
 pub(crate) use self::packing::{read_varint, unzigzag, write_varint, zigzag};
 use self::removal::Removal;
@@ -486,7 +486,8 @@ impl Store {
     }
 
     /// Whether any points that a series had in an epoch are not [hidden](Self::set_floors).
-    fn is_seen(&self, series: At<'_>, epoch: u64) -> bool {
+    #[cfg(any(test, feature = "http"))]
+    fn is_seen(&self, series: notes::At<'_>, epoch: u64) -> bool {
         self.hidden_below == i64::MIN
             || self.notes.last_timestamp(series, epoch) >= self.hidden_below
     }

@@ -240,6 +240,7 @@ impl Notes {
 
     /// The newest timestamp of a series, as it was in an epoch. Takes a look at each note of the series
     /// that is not older than the epoch.
+    #[cfg(any(test, feature = "http"))]
     pub fn last_timestamp(&self, series: At<'_>, epoch: u64) -> i64 {
         let mut last = series.1.timeline.last_timestamp();
         let mut next = self.newest(series);

@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
-use std::iter;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
-use super::notes::{At, MOST_BYTES};
+use super::notes::MOST_BYTES;
 use super::run::{Kind, Run};
 
 /// Points as they were when the snapshot was taken, and how far they are read.
@@ -115,6 +114,32 @@ impl Snapshot {
         Ok(None)
     }
 
+    /// Whether it can be read from this store.
+    fn check(&self, store: &Store) -> Result<(), SnapshotError> {
+        if !Arc::ptr_eq(&self.readers, &store.readers) {
+            return Err(SnapshotError::OtherStore);
+        }
+        if self.is_cut_off() {
+            return Err(SnapshotError::CutOff);
+        }
+        Ok(())
+    }
+
+    /// Of the run that was read last, takes back the points past `timestamp`: they come again.
+    pub fn take_back(&mut self, timestamp: i64) {
+        self.read_to = self.read_to.map(|read_to| read_to.min(timestamp));
+    }
+
+    /// Whether it can no longer be read, since what changed after it was more than
+    /// [the limit](Store::set_snapshot_limit_bytes).
+    pub fn is_cut_off(&self) -> bool {
+        self.epoch < lock(&self.readers).cut_off_before
+    }
+}
+
+/// How queries read: which series there are, and each of some of them over a range of time.
+#[cfg(any(test, feature = "http"))]
+impl Snapshot {
     /// Walks on over the series without decoding their points: the position and the key of each of the
     /// next ones, in the order of their first put, or `None` when all were given. Series of which all
     /// points are [hidden](Store::set_floors) are left out. Looks at no more than `most` series, so
@@ -135,7 +160,7 @@ impl Snapshot {
         }
         self.read_to = None;
         let (epoch, unread) = (self.epoch, &mut self.unread);
-        let looked_at = iter::from_fn(move || {
+        let looked_at = std::iter::from_fn(move || {
             let (position, place) = store.order.next(unread.start)?;
             if position >= unread.end {
                 return None;
@@ -217,7 +242,7 @@ impl Snapshot {
     }
 
     /// The first series that is still to read, if it is not removed.
-    fn chosen<'store>(&self, store: &'store Store) -> Option<At<'store>> {
+    fn chosen<'store>(&self, store: &'store Store) -> Option<super::notes::At<'store>> {
         let (position, place) = store.order.next(self.unread.start)?;
         let is_chosen = position == self.unread.start && self.holds(position, place);
         is_chosen.then_some((place, store.series.get(place)?))
@@ -226,28 +251,6 @@ impl Snapshot {
     /// Whether it is a snapshot of the series at this position and place.
     fn holds(&self, position: u64, place: usize) -> bool {
         position < self.unread.end && (self.place == ALL || self.place == place)
-    }
-
-    /// Whether it can be read from this store.
-    fn check(&self, store: &Store) -> Result<(), SnapshotError> {
-        if !Arc::ptr_eq(&self.readers, &store.readers) {
-            return Err(SnapshotError::OtherStore);
-        }
-        if self.is_cut_off() {
-            return Err(SnapshotError::CutOff);
-        }
-        Ok(())
-    }
-
-    /// Of the run that was read last, takes back the points past `timestamp`: they come again.
-    pub fn take_back(&mut self, timestamp: i64) {
-        self.read_to = self.read_to.map(|read_to| read_to.min(timestamp));
-    }
-
-    /// Whether it can no longer be read, since what changed after it was more than
-    /// [the limit](Store::set_snapshot_limit_bytes).
-    pub fn is_cut_off(&self) -> bool {
-        self.epoch < lock(&self.readers).cut_off_before
     }
 }
 
