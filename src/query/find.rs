@@ -586,3 +586,31 @@ fn contains(text: &str, word: &str) -> bool {
     let mut windows = text.as_bytes().windows(word.len());
     windows.any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_names_that_are_kept() {
+        let mut found = FoundSet {
+            limit_bytes: usize::MAX,
+            ..FoundSet::default()
+        };
+        let counted = |found: &FoundSet| {
+            let set = found.set.iter().map(|found| FOUND_BYTES + found.name.len());
+            let recent = found.recent.iter().flatten();
+            let recent = recent.map(|(_, found)| found.name.len());
+            set.sum::<usize>() + recent.sum::<usize>() + size_of_val(&*found.recent)
+        };
+        for number in 0..3_000 {
+            let name = "a".repeat(number % 700);
+            found.add_to_tree(&name, number % 3 == 0).expect("no limit");
+            assert_eq!(found.bytes, counted(&found));
+        }
+        assert_eq!(found.set.len(), 700);
+        while found.pop_first().is_some() {
+            assert_eq!(found.bytes, counted(&found));
+        }
+    }
+}
