@@ -207,6 +207,7 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
         recorder: None,
         room: &mut Room::default(),
         counts: &mut Counts::default(),
+        kept_room_bytes: usize::MAX,
         environment: &Environment::default(),
         is_postponed: false,
     });

@@ -275,6 +275,7 @@ mod tests {
             recorder: None,
             room: &mut Room::default(),
             counts: &mut Counts::default(),
+            kept_room_bytes: usize::MAX,
             environment: &Environment::default(),
             is_postponed: false,
         };
@@ -325,6 +326,7 @@ mod tests {
                 recorder: None,
                 room: &mut Room::default(),
                 counts: &mut Counts::default(),
+                kept_room_bytes: usize::MAX,
                 environment: &Environment::default(),
                 is_postponed: false,
             };

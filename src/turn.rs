@@ -61,6 +61,8 @@ pub struct Turn<'turn> {
     pub room: &'turn mut Room,
     /// Where requests are counted.
     pub counts: &'turn mut Counts,
+    /// Bytes that the session may keep after the turn, so that all together keep no more than their limit.
+    pub kept_room_bytes: usize,
     /// What is the same for all turns.
     pub environment: &'turn Environment,
     /// The next line is a put that may not be executed yet.

@@ -252,6 +252,7 @@ mod tests {
             0
         });
         use_turn(&mut Turn {
+            kept_room_bytes: usize::MAX,
             store,
             replies: out,
             full_at: usize::MAX,

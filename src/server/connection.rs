@@ -60,6 +60,8 @@ pub struct Shared {
     input: LineBuffer,
     /// Bytes of input and replies that all connections together keep between their turns.
     pub kept_bytes: usize,
+    /// See [`Config::kept_limit_bytes`].
+    kept_limit_bytes: usize,
     /// What is counted.
     pub tally: Tally,
     /// The room that the store has for more.
@@ -129,6 +131,7 @@ impl Shared {
             replies: Vec::new(),
             input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
             kept_bytes: 0,
+            kept_limit_bytes: config.kept_limit_bytes,
             tally: Tally::default(),
             room: Room::new(config.memory_limit_bytes, config.when_full),
             environment: Environment {
@@ -286,6 +289,7 @@ impl<S: Stream> Connection<S> {
             recorder: shared.recorder.as_mut(),
             room: &mut shared.room,
             counts: &mut shared.tally.counts,
+            kept_room_bytes: shared.kept_limit_bytes.saturating_sub(shared.kept_bytes),
             environment: &shared.environment,
             is_postponed: false,
         };

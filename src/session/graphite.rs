@@ -205,6 +205,7 @@ mod tests {
             };
             let mut replies = Vec::new();
             let mut turn = Turn {
+                kept_room_bytes: usize::MAX,
                 store: &mut self.store,
                 replies: &mut replies,
                 full_at: 1,

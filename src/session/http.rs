@@ -20,6 +20,9 @@ pub struct HttpSession {
     awaited: Awaited,
 }
 
+/// What an answer may keep however much is kept for others: enough for small ones.
+const KEPT_ALWAYS_BYTES: usize = 64 << 10;
+
 /// What the client has limited time for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Awaited {
@@ -293,7 +296,15 @@ impl Answering {
     /// If there will be no more. Then nothing is appended.
     fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
         let start = turn.replies.len();
-        let flow = self.pieces.append(turn);
+        let kept_bytes = self.pieces.kept_bytes();
+        let flow = self.pieces.append(turn).and_then(|flow| {
+            let grows = self.pieces.kept_bytes() > kept_bytes.max(KEPT_ALWAYS_BYTES);
+            if grows && self.pieces.kept_bytes() > turn.kept_room_bytes {
+                let message = "other clients have the memory that this takes: try again later";
+                return Err(Failure::new(503, message));
+            }
+            Ok(flow)
+        });
         let flow = flow.inspect_err(|_| turn.replies.truncate(start))?;
         let (size, is_last) = (turn.replies.len() - start, flow.is_continue());
         if size == 0 && !is_last {

@@ -41,6 +41,7 @@ fn ask(
     loop {
         let before = replies.len();
         let mut turn = Turn {
+            kept_room_bytes: usize::MAX,
             store,
             replies: &mut replies,
             full_at: usize::MAX,

@@ -27,6 +27,7 @@ struct Desk {
     turns: usize,
     /// The client takes its answers.
     is_answered: bool,
+    kept_room_bytes: usize,
 }
 
 impl Desk {
@@ -44,6 +45,7 @@ impl Desk {
             time: Duration::MAX / 4,
             turns: 0,
             is_answered: true,
+            kept_room_bytes: usize::MAX,
         }
     }
 
@@ -71,6 +73,7 @@ impl Desk {
             let mut allowance = Allowance::new(1 << 20, self.reply_bytes, self.time, Instant::now);
             let full_at = replies.len() + self.reply_bytes;
             let mut turn = Turn {
+                kept_room_bytes: self.kept_room_bytes,
                 store: &mut self.store,
                 replies: &mut replies,
                 full_at,
@@ -96,7 +99,15 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
     let body = format!("{request:?}\n").into_bytes();
     let pieces = |pieces: &[&'static str], ends: Result<(), Failure>| {
         let pieces = pieces.iter().rev().copied().collect();
-        Body::Pieces(Box::new(Script { pieces, ends }))
+        let kept_bytes = request
+            .parameters
+            .get("kept")
+            .map_or(0, |kept| kept.parse().unwrap());
+        Body::Pieces(Box::new(Script {
+            pieces,
+            ends,
+            kept_bytes,
+        }))
     };
     let failure = Failure {
         status: 503,
@@ -107,6 +118,7 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
         "/piece" => pieces(&["one"], Ok(())),
         "/nothing" => pieces(&[""], Ok(())),
         "/late" => pieces(&["", "one", ""], Ok(())),
+        "/growing" => pieces(&["", "one"], Ok(())),
         "/failure" => pieces(&["", ""], Err(failure)),
         "/breaks" => pieces(&["one", "two"], Err(failure)),
         _ => Body::Whole(body.into()),
@@ -123,6 +135,8 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
 struct Script {
     pieces: Vec<&'static str>,
     ends: Result<(), Failure>,
+    /// What is kept once one of them is appended.
+    kept_bytes: usize,
 }
 
 impl Pieces for Script {
@@ -142,7 +156,11 @@ impl Pieces for Script {
     }
 
     fn kept_bytes(&self) -> usize {
-        self.pieces.len()
+        if self.pieces.len() == 1 {
+            self.kept_bytes
+        } else {
+            0
+        }
     }
 }
 
@@ -979,5 +997,24 @@ proptest! {
         let replies = desk.send(&[&bytes]);
         let answers = read_all(&replies, &[]);
         prop_assert!(desk.session.is_over() || answers.len() <= 3);
+    }
+}
+
+#[test]
+fn an_answer_that_would_keep_more_than_there_is_room_for_is_refused() {
+    for (kept, room, status) in [
+        (100_000, 100_000, 200),
+        (100_001, 100_000, 503),
+        (KEPT_ALWAYS_BYTES, 0, 200),
+        (KEPT_ALWAYS_BYTES + 1, 0, 503),
+    ] {
+        let mut desk = Desk::new(1_000);
+        desk.kept_room_bytes = room;
+        let request = format!("GET /growing?kept={kept} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answers = String::from_utf8(desk.send(&[request.as_bytes()])).expect("ASCII");
+        assert!(
+            answers.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{kept}: {answers}"
+        );
     }
 }
