@@ -210,7 +210,7 @@ pub struct Config {
 
     /// How long the requests of one turn of the loop may take, which bounds how long a client waits
     /// for all others. Each connection gets a share of this time, measured as its requests run, and
-    /// at least one request. Default: 2 ms.
+    /// at least one request. Default: 1 ms.
     pub turn_time: Duration,
 
     /// Bytes of replies that are formed between two commits, of all connections together. Default:
@@ -465,7 +465,7 @@ impl Default for Config {
             accept_retry: Duration::from_secs(1),
             full_log_interval: Duration::from_secs(600),
             events_per_turn: 1_024,
-            turn_time: Duration::from_millis(2),
+            turn_time: Duration::from_millis(1),
             turn_reply_bytes: 256 << 10,
             kept_limit_bytes: 64 << 20,
             unsent_limit_bytes: 128 << 10,
