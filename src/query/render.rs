@@ -139,10 +139,15 @@ impl Render {
     fn choose_step(&mut self, turn: &mut Turn) -> Result<(), Failure> {
         let interval = self.source.interval(turn.store, &self.window)?;
         let length = self.window.until - self.window.from;
+        // Then the results are made shorter, as Graphite does with all.
+        let most_steps = match self.targets.iter().any(Expression::counts_steps) {
+            true => Window::STEPS_MAX,
+            false => self.most_steps,
+        };
         for step in steps::ladder().filter(|step| step.unsigned_abs() >= interval) {
             self.window.step = step;
             // So many steps overlap the range, or one fewer: it may begin and end within one.
-            let is_short = (length + step - 1) / step <= self.most_steps;
+            let is_short = (length + step - 1) / step <= most_steps;
             if is_short && self.targets.iter().all(|target| fits(target, &self.window)) {
                 return Ok(());
             }
@@ -165,7 +170,10 @@ impl Render {
             (self.is_found, self.found_bytes) = (true, self.source.held.bytes());
         } else if let Some(stream) = &mut self.stream {
             match stream.next(&mut self.source, turn)? {
-                ControlFlow::Continue(Some(series)) => self.writer.begin(series, turn.replies),
+                ControlFlow::Continue(Some(mut series)) => {
+                    series.shorten(self.most_steps);
+                    self.writer.begin(series, turn.replies);
+                }
                 ControlFlow::Continue(None) => {
                     self.stream = None;
                     self.source
@@ -398,6 +406,46 @@ mod tests {
             let head = answered.split('|').next().unwrap();
             let step: i64 = head.rsplit(',').next().unwrap().parse().unwrap();
             assert_eq!(step, expected, "{target} {from} {most}");
+        }
+    }
+
+    #[test]
+    fn functions_that_count_steps_see_all_points_and_return_no_more_than_are_asked_for() {
+        let mut store = filled();
+        for (target, last) in [
+            ("consolidateBy(integral(a.x),'last')", 2475.0),
+            ("consolidateBy(summarize(a.x,'10s','count'),'sum')", 100.0),
+            ("derivative(a.x)", 0.5),
+            ("scaleToSeconds(b.z,20)", 14.0),
+            ("constantLine(7)", 7.0),
+        ] {
+            store.put("b.z", NOW, 7.0);
+            store.put("b.z", NOW - 10, 7.0);
+            for most in [1, 2, 30, 100] {
+                let query = [
+                    ("target", target),
+                    ("from", "-1000s"),
+                    ("maxDataPoints", &most.to_string()),
+                    ("format", "raw"),
+                ];
+                let answered = answer(&mut store, &query).unwrap();
+                let values: Vec<&str> = answered
+                    .trim()
+                    .rsplit('|')
+                    .next()
+                    .unwrap()
+                    .split(',')
+                    .collect();
+                assert!(values.len() <= most, "{answered}");
+                let is_sum = target.contains("sum");
+                let values = values.iter().filter_map(|value| value.parse::<f64>().ok());
+                let found = if is_sum {
+                    Some(values.sum())
+                } else {
+                    values.last()
+                };
+                assert_eq!(found, Some(last), "{target} {most}: {answered}");
+            }
         }
     }
 

@@ -63,6 +63,12 @@ impl Series {
         }
     }
 
+    /// Makes its steps so long that there are at most so many, which is at least one.
+    pub fn shorten(&mut self, most_steps: i64) {
+        let steps = i64::try_from(self.values.len()).unwrap_or(i64::MAX);
+        self.consolidate(self.step.saturating_mul((steps - 1) / most_steps + 1));
+    }
+
     /// Bytes of memory that it takes.
     pub fn kept_bytes(&self) -> usize {
         let values = self.values.capacity() * size_of::<f64>();

@@ -394,8 +394,9 @@ fn literal(word: &str) -> Option<Literal<'static>> {
     let (mantissa, exponent) = word.split_once(['e', 'E']).unwrap_or((word, "0"));
     let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let is_number =
-        digits(whole) && digits(fraction) && digits(exponent.strip_prefix('-').unwrap_or(exponent));
+    let is_number = (whole.is_empty() || digits(whole))
+        && digits(fraction)
+        && digits(exponent.strip_prefix('-').unwrap_or(exponent));
     if !is_number {
         return None;
     }

@@ -40,6 +40,8 @@ pub struct Function {
     pub window: InputWindow,
     /// The step of its result, if it is not that of its inputs.
     pub step: Option<fn(&Window, &Arguments) -> i64>,
+    /// What it makes of longer steps is not what it would make of all points: a sum of averages, say.
+    pub counts_steps: bool,
 }
 
 /// The window over which inputs are read, from that of the call, its arguments and the step of the first
@@ -129,11 +131,20 @@ impl Function {
             operation,
             window: |window, _, _| Some(window.clone()),
             step: None,
+            counts_steps: false,
         }
     }
 }
 
 impl Expression {
+    /// Whether any of its functions counts steps.
+    pub fn counts_steps(&self) -> bool {
+        let Expression::Call(call) = self else {
+            return false;
+        };
+        call.function.counts_steps || call.inputs.iter().any(Expression::counts_steps)
+    }
+
     /// The step of its series, should there be any, over this window.
     pub fn step(&self, window: &Window) -> i64 {
         let Expression::Call(call) = self else {

@@ -81,11 +81,13 @@ pub const TABLE: &[Function] = functions! {
     "movingAverage", "Calculate", [SERIES, required("windowSize", Kind::DurationOrSteps), optional("xFilesFactor", Kind::Number, NONE)],
         Each(time::moving_average),
         "The average of the values before each step, so many or over so long.",
-        window: time::with_those_before;
+        window: time::with_those_before,
+        counts_steps: true;
     "summarize", "Transform", [SERIES, required("intervalString", Kind::Duration), optional("func", Kind::Aggregation, Literal::Text("sum")), flag("alignToFrom", false)],
         Each(time::summarize),
         "Makes one step of all within an interval, by their sum or otherwise.",
-        step: Some(|_, arguments| arguments.seconds(1));
+        step: Some(|_, arguments| arguments.seconds(1)),
+        counts_steps: true;
     "timeShift", "Transform", [SERIES, required("timeShift", Kind::Interval), flag("resetEnd", true), flag("alignDst", false)],
         Each(time::time_shift),
         "Shows what was so long before, or, with a plus, what is after.",
@@ -94,14 +96,17 @@ pub const TABLE: &[Function] = functions! {
     "absolute", "Transform", [SERIES], Each(transform::absolute),
         "Makes negative values positive.";
     "derivative", "Transform", [SERIES], Each(transform::derivative),
-        "The difference of each value to the one before.";
+        "The difference of each value to the one before.",
+        counts_steps: true;
     "integral", "Transform", [SERIES], Each(transform::integral),
-        "The sum of all values up to each.";
+        "The sum of all values up to each.",
+        counts_steps: true;
     "keepLastValue", "Transform", [SERIES, optional("limit", Kind::IntegerOrInfinity, Literal::Number(f64::INFINITY))],
         Each(transform::keep_last_value),
         "Fills gaps of at most so many steps with the value before them.";
     "nonNegativeDerivative", "Transform", [SERIES, MAXIMUM, MINIMUM], Each(transform::non_negative_derivative),
-        "The increase of a counter from step to step; nothing where it was reset, unless its greatest value is known.";
+        "The increase of a counter from step to step; nothing where it was reset, unless its greatest value is known.",
+        counts_steps: true;
     "offset", "Transform", [SERIES, FACTOR], Each(transform::offset),
         "Adds a number to all values.";
     "perSecond", "Transform", [SERIES, MAXIMUM, MINIMUM], Each(transform::per_second),
@@ -109,7 +114,8 @@ pub const TABLE: &[Function] = functions! {
     "scale", "Transform", [SERIES, FACTOR], Each(transform::scale),
         "Multiplies all values by a number.";
     "scaleToSeconds", "Transform", [SERIES, required("seconds", Kind::Number)], Each(transform::scale_to_seconds),
-        "What values that count events of a step would be in so many seconds.";
+        "What values that count events of a step would be in so many seconds.",
+        counts_steps: true;
     "transformNull", "Transform", [SERIES, optional("default", Kind::Number, Literal::Integer(0)), optional("referenceSeries", Kind::Series, NONE)],
         Each(transform::transform_null),
         "Replaces missing values by a number, or only those where one of other series has a value.";
