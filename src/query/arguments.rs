@@ -191,7 +191,7 @@ impl Arguments {
 pub type Refusal = (Option<usize>, String);
 
 /// Checks what is given, each with its name if it has one, against `parameters`. Also returns the
-/// series among them.
+/// series among them, in the order of their parameters.
 ///
 /// # Errors
 ///
@@ -202,7 +202,8 @@ pub fn check(
 ) -> Result<(Vec<Expression>, Arguments), Refusal> {
     let mut values = vec![Value::None; parameters.len()];
     let mut is_given = vec![false; parameters.len()];
-    let mut inputs = Vec::new();
+    // By the place of their parameter.
+    let mut inputs: Vec<(usize, Expression)> = Vec::new();
     for (at, (name, argument)) in given.into_iter().enumerate() {
         let refused = |message| (Some(at), message);
         let place = place(parameters, at, name).map_err(refused)?;
@@ -212,7 +213,8 @@ pub fn check(
             Given::Literal(Literal::None) if !parameter.is_required => continue,
             Given::Literal(literal) => parameter.kind.value(literal),
             Given::Series(series) => parameter.kind.takes_series().then(|| {
-                inputs.push(series);
+                let before = inputs.partition_point(|(other, _)| *other <= place);
+                inputs.insert(before, (place, series));
                 Value::Series
             }),
         };
@@ -239,6 +241,7 @@ pub fn check(
             .value(parameter.default)
             .unwrap_or(Value::None);
     }
+    let inputs = inputs.into_iter().map(|(_, series)| series).collect();
     Ok((inputs, Arguments(values)))
 }
 

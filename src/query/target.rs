@@ -452,6 +452,10 @@ mod tests {
                 "scale(a; Series, Number(-25.0))",
             ),
             (
+                "divideSeries(divisorSeries=b,dividendSeriesList=a)",
+                "divideSeries(a, b; Series, Series)",
+            ),
+            (
                 "sum(a|absolute(),b)",
                 "sumSeries(absolute(a; Series), b; Series)",
             ),

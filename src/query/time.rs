@@ -153,6 +153,8 @@ pub fn write_date(out: &mut Vec<u8>, time: i64) {
     let (year, month, day) = date_of(time);
     let second = time.rem_euclid(DAY);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
+    // A function may have made a step that begins before the years that times may be in.
+    let year = year.clamp(0, *YEARS.end());
     let parts = [
         (year, 4, b'-'),
         (month, 2, b'-'),
@@ -176,6 +178,20 @@ pub fn write_date(out: &mut Vec<u8>, time: i64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn dates_have_four_digits_of_the_year_whatever_the_time() {
+        for (time, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (1_795_299_350, "2026-11-21 22:15:50"),
+            (253_402_300_799, "9999-12-31 23:59:59"),
+            (-86_400_000_000, "0000-02-04 00:00:00"),
+        ] {
+            let mut out = Vec::new();
+            write_date(&mut out, time);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn times_are_those_of_graphite() {
