@@ -55,6 +55,13 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// The line protocol at port 8888 of this machine.
+impl Default for Listen {
+    fn default() -> Listen {
+        "127.0.0.1:8888".into()
+    }
+}
+
 impl Listen {
     /// What stands before the path of a Unix socket.
     pub(crate) const UNIX: &str = "unix:";
@@ -446,7 +453,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            listen: vec!["127.0.0.1:8888".into()],
+            listen: vec![Listen::default()],
             socket_mode: 0o660,
             data: None,
             sync: SyncPolicy::Every(Duration::from_secs(1)),

@@ -30,14 +30,15 @@ macro_rules! counts {
         impl Counts {
             /// Each count after its name.
             pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                const NAMES: &[&str] = &[$(stringify!($field)),+];
-                NAMES.iter().copied().zip([$(self.$field),+])
+                const NAMES: &str = concat!($(stringify!($field), " "),+);
+                NAMES.split_terminator(' ').zip([$(self.$field),+])
             }
 
             /// What each of them counts, in the same order: a blank and a sentence or two.
             #[cfg(feature = "http")]
-            pub(crate) fn descriptions() -> &'static [(Kind, &'static str)] {
-                &[$((Kind::$kind, concat!($($doc),+))),+]
+            pub(crate) fn descriptions() -> impl Iterator<Item = (Kind, &'static str)> {
+                const TEXTS: &str = concat!($($($doc,)+ "\n"),+);
+                [$(Kind::$kind),+].into_iter().zip(TEXTS.lines())
             }
         }
 

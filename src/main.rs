@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use metricd::{Config, Error, Listen, Protocol, Server, StopHandle, Store};
+use metricd::{Error, Listen, Protocol, Server, StopHandle, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
@@ -56,7 +56,7 @@ fn serve(settings: &Settings) -> Result<(), Error> {
     let mut config = settings.config.clone();
     let speaks_lines = |listen: &Listen| listen.protocol == Protocol::Lines;
     if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
-        config.listen.splice(..0, Config::default().listen);
+        config.listen.insert(0, Listen::default());
     }
     let server = Server::bind_with_hooks(config, stop_handle, Store::new(), hooks)?;
     service::tell_ready();

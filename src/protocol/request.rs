@@ -1,5 +1,7 @@
 //! The grammar: one line to one request.
 
+use std::iter;
+
 use super::{float, integer};
 use crate::key::Key;
 use crate::store::Put;
@@ -118,7 +120,17 @@ fn put<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'l
 
 /// The words of a text, as Python's `str.split()` splits it.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(is_python_space).filter(|word| !word.is_empty())
+    let mut rest = text;
+    iter::from_fn(move || next_word(&mut rest))
+}
+
+#[inline(never)]
+fn next_word<'text>(rest: &mut &'text str) -> Option<&'text str> {
+    let begun = rest.trim_start_matches(is_python_space);
+    let end = begun.find(is_python_space).unwrap_or(begun.len());
+    let (word, after) = begun.split_at(end);
+    *rest = after;
+    (!word.is_empty()).then_some(word)
 }
 
 /// Whether Python's `str.split()` splits at this: white space as Unicode and Rust define it, and
@@ -133,11 +145,9 @@ fn is_python_space(character: char) -> bool {
 /// Takes everything that a client would send: any white space between the words and around them,
 /// and any target (RFC 9112, section 3). Linear in the length of the line.
 pub fn is_http_request_line(line: &[u8]) -> bool {
-    let mut words = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    let words = [words.next(), words.next(), words.next(), words.next()];
-    let [Some(method), Some(_target), Some(version), None] = words else {
+    let words = line.split(u8::is_ascii_whitespace);
+    let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).take(4).collect();
+    let [method, _target, version] = words[..] else {
         return false;
     };
     let minor_version = version.strip_prefix(b"HTTP/1.");

@@ -1,6 +1,8 @@
 //! Which keys a pattern stands for, as graphite-web 1.1.8 has it: `graphite/finders/standard.py`,
 //! over Python's `fnmatch`.
 
+use std::collections::BinaryHeap;
+
 use memchr::memchr2;
 
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
@@ -217,7 +219,7 @@ struct Budget {
 
 impl Node {
     fn parse(text: &str, budget: &mut Budget) -> Result<Node, String> {
-        let (mut texts, mut wildcards) = (Vec::new(), Vec::new());
+        let (mut texts, mut wildcards) = (BinaryHeap::new(), Vec::new());
         let mut unexpanded = vec![text.to_string()];
         while let Some(text) = unexpanded.pop() {
             if let Some((start, end)) = innermost_braces(&text) {
@@ -234,7 +236,8 @@ impl Node {
                 texts.push(text);
             }
         }
-        texts.sort_unstable();
+        // A heap sorts in less code than a sort.
+        let texts = texts.into_sorted_vec();
         Ok(Node { texts, wildcards })
     }
 

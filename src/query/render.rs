@@ -144,7 +144,7 @@ impl Render {
             true => Window::STEPS_MAX,
             false => self.most_steps,
         };
-        for step in steps::ladder().filter(|step| step.unsigned_abs() >= interval) {
+        for step in steps::ladder().filter(|step| *step >= interval) {
             self.window.step = step;
             // So many steps overlap the range, or one fewer: it may begin and end within one.
             let is_short = (length + step - 1) / step <= most_steps;

@@ -234,7 +234,7 @@ impl Source {
 
     /// The seconds between two points of the series that are found, as a rule: from a look at the first
     /// points of some of them in a window or, if it has less than two, in the time before it too.
-    pub fn interval(&mut self, store: &Store, window: &Window) -> Result<u64, Failure> {
+    pub fn interval(&mut self, store: &Store, window: &Window) -> Result<i64, Failure> {
         let count: usize = self.paths.iter().map(|path| path.positions.len()).sum();
         let looked_at = count.min(SERIES_LOOKED_AT);
         let (mut intervals, mut run) = (Vec::new(), Run::new());
@@ -259,7 +259,7 @@ impl Source {
                 }
             }
         }
-        Ok(common_interval(&mut intervals))
+        Ok(common_interval(intervals))
     }
 
     /// The next series of a path, or `None` after the last. A break says that the time is up.

@@ -329,7 +329,9 @@ impl Answering {
             turn.replies.extend_from_slice(LAST_CHUNK);
         }
         // Moves the piece, which costs far less than to form it.
-        turn.replies.splice(start..start, before);
+        before.extend_from_slice(&turn.replies[start..]);
+        turn.replies.truncate(start);
+        turn.replies.append(&mut before);
         Ok(flow)
     }
 }

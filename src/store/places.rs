@@ -1,7 +1,5 @@
 //! Where series are: a table whose items do not move, and whose free places are used again.
 
-use std::collections::BTreeSet;
-
 use slab::Slab;
 
 /// Items of a segment. A power of two: a place is found by a shift and a mask. With items of 90
@@ -16,8 +14,8 @@ const SEGMENT_ITEMS: usize = 1_024;
 /// is freed with its last item.
 pub struct Places<T> {
     segments: Vec<Slab<T>>,
-    /// Numbers of the segments that have a free place.
-    with_room: BTreeSet<usize>,
+    /// So many of the first segments have no free place. Later ones may have none either.
+    full: usize,
     len: usize,
     /// Items that all segments together have memory for.
     capacity: usize,
@@ -26,20 +24,30 @@ pub struct Places<T> {
 impl<T> Places<T> {
     /// The place that the next item goes to.
     pub fn vacant_place(&self) -> usize {
-        match self.with_room.first() {
-            Some(&number) => number * SEGMENT_ITEMS + self.segments[number].vacant_key(),
-            None => self.segments.len() * SEGMENT_ITEMS,
-        }
+        let number = self.with_room();
+        let segment = self.segments.get(number);
+        number * SEGMENT_ITEMS + segment.map_or(0, Slab::vacant_key)
+    }
+
+    /// The number of the first segment that has a free place, or of the next one to be. Looks at no
+    /// segment again that was full, until an item of it or of one before it is removed.
+    fn with_room(&self) -> usize {
+        let is_full = |segment: &&Slab<T>| segment.len() == SEGMENT_ITEMS;
+        self.full
+            + self.segments[self.full..]
+                .iter()
+                .take_while(is_full)
+                .count()
     }
 
     /// Adds an item at the [vacant place](Self::vacant_place). Moves at most the items of the first
     /// segment, or the list of segments.
     pub fn insert(&mut self, item: T) {
-        let number = self.with_room.first().copied().unwrap_or_else(|| {
+        let number = self.with_room();
+        self.full = number;
+        if number == self.segments.len() {
             self.segments.push(Slab::new());
-            self.with_room.insert(self.segments.len() - 1);
-            self.segments.len() - 1
-        });
+        }
         let segment = &mut self.segments[number];
         let before = segment.capacity();
         if before == 0 && number > 0 {
@@ -48,9 +56,6 @@ impl<T> Places<T> {
         segment.insert(item);
         self.len += 1;
         self.capacity += segment.capacity() - before;
-        if segment.len() == SEGMENT_ITEMS {
-            self.with_room.remove(&number);
-        }
     }
 
     /// Takes out the item at a place, if there is one, and frees the place.
@@ -59,7 +64,7 @@ impl<T> Places<T> {
         let segment = self.segments.get_mut(number)?;
         let item = segment.try_remove(place % SEGMENT_ITEMS)?;
         self.len -= 1;
-        self.with_room.insert(number);
+        self.full = self.full.min(number);
         if segment.is_empty() {
             self.capacity -= segment.capacity();
             *segment = Slab::new();
@@ -104,7 +109,7 @@ impl<T> Default for Places<T> {
     fn default() -> Self {
         Places {
             segments: Vec::new(),
-            with_room: BTreeSet::new(),
+            full: 0,
             len: 0,
             capacity: 0,
         }
@@ -124,7 +129,7 @@ impl<T> Places<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 

@@ -270,16 +270,16 @@ pub const ALL: usize = usize::MAX;
 const LIMIT_BYTES: usize = 64 << 20;
 
 /// Some of the open snapshots of a store, each with a number.
-type Open<Number> = BTreeMap<(u64, u64), Number>;
+type Open = BTreeMap<(u64, u64), u64>;
 
 /// The open snapshots of a store.
 #[derive(Debug, Default)]
 pub struct Readers {
     /// By epoch, of which each has its own, and place: bytes of the notes from this epoch on, up to
     /// that of the next snapshot here.
-    by_epoch: Open<usize>,
+    by_epoch: Open,
     /// By the place of the series, or [`ALL`], and epoch: the position past its last series.
-    by_place: Open<u64>,
+    by_place: Open,
     /// The epoch of the youngest of these, or 0.
     pub youngest: u64,
     /// The epoch of the youngest snapshot that ever was.
@@ -332,7 +332,7 @@ impl Readers {
         let youngest = self.by_epoch.last_key_value();
         self.youngest = youngest.map_or(0, |(&(epoch, _), _)| epoch);
         self.garbage |= epoch <= self.noted;
-        self.bytes -= bytes;
+        self.bytes -= bytes as usize;
         self.count(epoch, bytes as isize);
     }
 
@@ -358,7 +358,7 @@ impl Readers {
     pub fn count(&mut self, epoch: u64, bytes: isize) {
         let mut readers = self.by_epoch.range_mut(..=(epoch, u64::MAX));
         if let Some((_, of_reader)) = readers.next_back() {
-            *of_reader = of_reader.wrapping_add_signed(bytes);
+            *of_reader = of_reader.wrapping_add_signed(bytes as i64);
             self.bytes = self.bytes.wrapping_add_signed(bytes);
         }
     }

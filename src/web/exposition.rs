@@ -47,10 +47,10 @@ fn append_counts(text: &mut String, counts: &Counts) {
             None => (
                 format!("metricd_{name}{suffix}"),
                 count.to_string(),
-                (*description).into(),
+                description.into(),
             ),
         };
-        append(text, (&name, ""), *kind, help.trim(), &value);
+        append(text, (&name, ""), kind, help.trim(), &value);
     }
 }
 

@@ -4,7 +4,6 @@ mod exposition;
 mod page;
 
 use std::borrow::Cow;
-use std::str::FromStr;
 
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::query::find::{Find, Listing, Shape};
@@ -71,8 +70,8 @@ const EMPTY_LIST: &[u8] = b"[]";
 const GRAPHITE_VERSION: &str = "1.1.8";
 
 /// How many series a search lists, unless it says otherwise, and at most.
-const SEARCH_RESULTS: usize = 100;
-const SEARCH_RESULTS_MAX: usize = 10_000;
+const SEARCH_RESULTS: i64 = 100;
+const SEARCH_RESULTS_MAX: i64 = 10_000;
 
 /// Answers a request.
 pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
@@ -147,8 +146,8 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
 /// Series in whose names words occur: what the page asks for.
 fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let words = request.parameters.get("query").unwrap_or_default();
-    let most = number(request, "max_results", SEARCH_RESULTS)?;
-    let most = most.min(SEARCH_RESULTS_MAX);
+    let most = number(request, "max_results", SEARCH_RESULTS)?.min(SEARCH_RESULTS_MAX);
+    let most = usize::try_from(most).map_err(|_| bad("Invalid int value for param max_results"))?;
     Ok(json_pieces(Listing::search(words, most, turn)?))
 }
 
@@ -174,14 +173,10 @@ fn health(turn: &mut Turn) -> Result<Answer, Failure> {
 }
 
 fn flag(request: &Request, name: &str) -> Result<bool, Failure> {
-    Ok(number::<i64>(request, name, 0)? != 0)
+    Ok(number(request, name, 0)? != 0)
 }
 
-fn number<Number: FromStr>(
-    request: &Request,
-    name: &str,
-    default: Number,
-) -> Result<Number, Failure> {
+fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
     match request.parameters.get(name) {
         None => Ok(default),
         Some(value) => value

@@ -7,63 +7,98 @@ use crate::query::number::shortest;
 
 /// All functions, by name.
 pub fn all() -> String {
-    let described = TABLE.iter().flat_map(|function| {
-        let names = std::iter::once(function.name).chain(function.alias);
-        names.map(|name| format!("\"{name}\":{}", describe(name, function)))
-    });
-    format!("{{{}}}", described.collect::<Vec<String>>().join(","))
+    let mut text = String::from("{");
+    for function in TABLE {
+        for name in [Some(function.name), function.alias].into_iter().flatten() {
+            let comma = separator(&text, "{", ",");
+            push(&mut text, &[comma, "\"", name, "\":"]);
+            describe(&mut text, name, function);
+        }
+    }
+    text + "}"
 }
 
 /// The function of this name.
 pub fn one(name: &str) -> Option<String> {
-    super::find(name).map(|function| describe(name, function))
+    let function = super::find(name)?;
+    let mut text = String::new();
+    describe(&mut text, name, function);
+    Some(text)
 }
 
 /// A function, under one of its names. No text in the table has anything to escape.
-fn describe(name: &str, function: &Function) -> String {
-    let names = function.parameters.iter().map(|parameter| {
+fn describe(text: &mut String, name: &str, function: &Function) {
+    push(
+        text,
+        &["{\"name\":\"", name, "\",\"function\":\"", name, "("],
+    );
+    for parameter in function.parameters {
         let star = if parameter.is_multiple { "*" } else { "" };
-        format!("{star}{}", parameter.name)
-    });
-    let names: Vec<String> = names.collect();
-    let parameters: Vec<String> = function.parameters.iter().map(describe_parameter).collect();
-    format!(
-        "{{\"name\":\"{name}\",\"function\":\"{name}({})\",\"description\":\"{}\",\
-         \"module\":\"graphite.render.functions\",\"group\":\"{}\",\"params\":[{}]}}",
-        names.join(", "),
-        function.description,
-        function.group,
-        parameters.join(",")
-    )
+        let comma = separator(text, "(", ", ");
+        push(text, &[comma, star, parameter.name]);
+    }
+    push(text, &[")\",\"description\":\"", function.description]);
+    push(
+        text,
+        &["\",\"module\":\"graphite.render.functions\",\"group\":\""],
+    );
+    push(text, &[function.group, "\",\"params\":["]);
+    for parameter in function.parameters {
+        let comma = separator(text, "[", ",");
+        push(text, &[comma]);
+        describe_parameter(text, parameter);
+    }
+    push(text, &["]}"]);
 }
 
-fn describe_parameter(parameter: &Parameter) -> String {
-    let (name, kind) = (parameter.name, parameter.kind);
-    let mut text = format!("{{\"name\":\"{name}\",\"type\":\"{}\"", kind.name());
+fn describe_parameter(text: &mut String, parameter: &Parameter) {
+    let kind = parameter.kind;
+    push(
+        text,
+        &[
+            "{\"name\":\"",
+            parameter.name,
+            "\",\"type\":\"",
+            kind.name(),
+            "\"",
+        ],
+    );
     if parameter.is_required {
-        text += ",\"required\":true";
+        push(text, &[",\"required\":true"]);
     }
-    let default = match parameter.default {
-        Literal::None => String::new(),
-        Literal::Flag(flag) => flag.to_string(),
-        Literal::Integer(number) => number.to_string(),
+    match parameter.default {
+        Literal::None => {}
+        Literal::Flag(true) => push(text, &[",\"default\":true"]),
+        Literal::Flag(false) => push(text, &[",\"default\":false"]),
+        Literal::Integer(number) => push(text, &[",\"default\":", &number.to_string()]),
         // As JSON writes what is beyond all numbers.
-        Literal::Number(number) if number.is_infinite() => "1e9999".into(),
-        Literal::Number(number) => shortest(number),
-        Literal::Text(text) => format!("\"{text}\""),
-    };
-    if !default.is_empty() {
-        text += &format!(",\"default\":{default}");
+        Literal::Number(f64::INFINITY) => push(text, &[",\"default\":1e9999"]),
+        Literal::Number(number) => push(text, &[",\"default\":", &shortest(number)]),
+        Literal::Text(default) => push(text, &[",\"default\":\"", default, "\""]),
     }
     if parameter.is_multiple {
-        text += ",\"multiple\":true";
+        push(text, &[",\"multiple\":true"]);
     }
-    let options: Vec<&str> = kind.options().map(|(option, _)| option).collect();
-    if !options.is_empty() {
-        text += &format!(",\"options\":[\"{}\"]", options.join("\",\""));
+    for (at, (option, _)) in kind.options().enumerate() {
+        let begin = if at == 0 { ",\"options\":[" } else { "," };
+        push(text, &[begin, "\"", option, "\""]);
+    }
+    if kind.options().next().is_some() {
+        push(text, &["]"]);
     }
     if !kind.suggestions().is_empty() {
-        text += &format!(",\"suggestions\":[{}]", kind.suggestions());
+        push(text, &[",\"suggestions\":[", kind.suggestions(), "]"]);
     }
-    text + "}"
+    push(text, &["}"]);
+}
+
+/// What separates an entry of a list that opens so from those before it.
+fn separator(text: &str, opening: &str, comma: &'static str) -> &'static str {
+    if text.ends_with(opening) { "" } else { comma }
+}
+
+fn push(text: &mut String, pieces: &[&str]) {
+    for piece in pieces {
+        text.push_str(piece);
+    }
 }

@@ -36,8 +36,8 @@ pub struct Function {
     pub parameters: &'static [Parameter],
     /// What it does.
     pub operation: Operation,
-    /// Which window its inputs are read over, if there is such a window.
-    pub window: InputWindow,
+    /// Which window its inputs are read over, if it is not that of the call.
+    pub window: Option<InputWindow>,
     /// The step of its result, if it is not that of its inputs.
     pub step: Option<fn(&Window, &Arguments) -> i64>,
     /// What it makes of longer steps is not what it would make of all points: a sum of averages, say.
@@ -45,7 +45,7 @@ pub struct Function {
 }
 
 /// The window over which inputs are read, from that of the call, its arguments and the step of the first
-/// input.
+/// input. `None` if there is no such window.
 pub type InputWindow = fn(&Window, &Arguments, i64) -> Option<Window>;
 
 /// Whether a series is kept, or why a function fails.
@@ -129,7 +129,7 @@ impl Function {
             description,
             parameters,
             operation,
-            window: |window, _, _| Some(window.clone()),
+            window: None,
             step: None,
             counts_steps: false,
         }

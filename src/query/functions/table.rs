@@ -74,14 +74,14 @@ pub const TABLE: &[Function] = functions! {
 
     "consolidateBy", "Special", [SERIES, required("consolidationFunc", Kind::Consolidation)], Each(time::consolidate_by),
         "Says how points become one value of a step, which is their average otherwise.",
-        window: time::consolidated;
+        window: Some(time::consolidated);
     "constantLine", "Special", [required("value", Kind::Number)], Make(time::constant_line),
         "Makes a series of one value.",
         step: Some(|window, _| time::half(window));
     "movingAverage", "Calculate", [SERIES, required("windowSize", Kind::DurationOrSteps), optional("xFilesFactor", Kind::Number, NONE)],
         Each(time::moving_average),
         "The average of the values before each step, so many or over so long.",
-        window: time::with_those_before,
+        window: Some(time::with_those_before),
         counts_steps: true;
     "summarize", "Transform", [SERIES, required("intervalString", Kind::Duration), optional("func", Kind::Aggregation, Literal::Text("sum")), flag("alignToFrom", false)],
         Each(time::summarize),
@@ -91,7 +91,7 @@ pub const TABLE: &[Function] = functions! {
     "timeShift", "Transform", [SERIES, required("timeShift", Kind::Interval), flag("resetEnd", true), flag("alignDst", false)],
         Each(time::time_shift),
         "Shows what was so long before, or, with a plus, what is after.",
-        window: time::shifted;
+        window: Some(time::shifted);
 
     "absolute", "Transform", [SERIES], Each(transform::absolute),
         "Makes negative values positive.";
