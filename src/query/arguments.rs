@@ -84,7 +84,6 @@ pub enum Given<'text> {
 }
 
 /// A checked argument.
-#[derive(Clone)]
 #[cfg_attr(test, derive(Debug))]
 pub enum Value {
     /// It is not given, and there is no default.
@@ -109,7 +108,6 @@ pub enum Value {
 
 /// The arguments of a call, all of which are checked: one for each parameter, and those that the last
 /// parameter takes besides.
-#[derive(Clone)]
 pub struct Arguments(Vec<Value>);
 
 /// Does not print all that they hold: what is never printed would take room in the program.
@@ -200,7 +198,7 @@ pub fn check(
     parameters: &'static [Parameter],
     given: Vec<(Option<&str>, Given)>,
 ) -> Result<(Vec<Expression>, Arguments), Refusal> {
-    let mut values = vec![Value::None; parameters.len()];
+    let mut values: Vec<Value> = parameters.iter().map(|_| Value::None).collect();
     let mut is_given = vec![false; parameters.len()];
     // By the place of their parameter.
     let mut inputs: Vec<(usize, Expression)> = Vec::new();

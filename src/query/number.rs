@@ -15,39 +15,42 @@ pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
     let sign = if number.is_sign_negative() { "-" } else { "" };
     if !number.is_finite() || number == 0.0 {
-        return format!("{sign}{}", text.trim_end_matches(".0"));
+        return [sign, text.trim_end_matches(".0")].concat();
     }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = format!("{whole}{fraction}");
+    let all = [whole, fraction].concat();
     let digits = all.trim_start_matches('0');
     // The exponent of the first digit.
     let before = whole.len() as i32 - (all.len() - digits.len()) as i32;
     let mut exponent = before - 1 + exponent.parse::<i32>().unwrap_or(0);
-    let digits = format!("{:0<6}", digits.trim_end_matches('0'));
+    let digits = [digits, "000000"].concat();
     let (kept, rest) = digits.split_at(6);
+    let rest = rest.trim_end_matches('0');
     let mut kept: u32 = kept.parse().unwrap_or(0);
     kept += u32::from(rest > "5" || (rest == "5" && kept % 2 == 1));
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
     let digits = kept.to_string();
+    let zeros;
     let (first, others) = match exponent {
         0..6 => digits.split_at(exponent as usize + 1),
-        -4..0 => (
-            "0",
-            &*format!("{}{digits}", &"000"[(4 + exponent) as usize..]),
-        ),
+        -4..0 => {
+            zeros = [&"000"[(4 + exponent) as usize..], &digits].concat();
+            ("0", &*zeros)
+        }
         _ => digits.split_at(1),
     };
     let others = others.trim_end_matches('0');
     let point = if others.is_empty() { "" } else { "." };
-    let suffix = match exponent {
-        -4..6 => String::new(),
-        ..-4 => format!("e-{:02}", -exponent),
-        _ => format!("e+{exponent:02}"),
-    };
-    format!("{sign}{first}{point}{others}{suffix}")
+    let mut text = [sign, first, point, others].concat();
+    if !(-4..6).contains(&exponent) {
+        text += if exponent < 0 { "e-" } else { "e+" };
+        text += if exponent.abs() < 10 { "0" } else { "" };
+        text += &exponent.abs().to_string();
+    }
+    text
 }
 
 /// An integer that is in the same order as all numbers other than NaN are, with one zero.

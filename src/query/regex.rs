@@ -8,6 +8,8 @@
 //! There are no references to groups, no looking ahead or behind, and no flags but `(?i)` at the
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
+use std::borrow::Cow;
+
 /// The most steps of a compiled expression.
 const PROGRAM_STEPS_MAX: usize = 512;
 
@@ -43,20 +45,31 @@ const NOT_WORD: &[Range] = &[
 ];
 const ANY: &[Range] = &[('\0', '\x09'), ('\x0b', char::MAX)];
 
+/// The characters of these ranges, or, if it is negated, all others.
+#[derive(Debug)]
+struct Class {
+    ranges: Cow<'static, [Range]>,
+    is_negated: bool,
+}
+
 /// A compiled expression.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Regex {
     program: Vec<Step>,
+    /// Those that its steps take.
+    classes: Vec<Class>,
     /// The names of groups, by their numbers; empty if a group has none.
     names: Vec<String>,
     ignores_case: bool,
 }
 
 /// A step of a program. Where it goes on elsewhere than after itself, the distance is counted from itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Takes a character of these, or, if it is negated, of all others.
-    Take(Vec<Range>, bool),
+    /// Takes a character.
+    Take(char),
+    /// Takes one of a class, by its number.
+    TakeOf(usize),
     /// Goes on in the first place, or, if this fails, in the second.
     Split(isize, isize),
     Jump(isize),
@@ -88,6 +101,7 @@ impl Regex {
         let mut compiler = Compiler {
             rest: rest.unwrap_or(text),
             names: vec![String::new()],
+            classes: Vec::new(),
         };
         let body = compiler.alternatives(0)?;
         if !compiler.rest.is_empty() {
@@ -98,6 +112,7 @@ impl Regex {
         program.extend([Step::Save(1), Step::Found]);
         Some(Regex {
             program,
+            classes: compiler.classes,
             names: compiler.names,
             ignores_case: rest.is_some(),
         })
@@ -189,23 +204,28 @@ impl Search<'_> {
             *tried |= 1 << (bit % 64);
             let mut goes_to = 1;
             let next = self.text[at..].chars().next();
-            let is_passed = match &program[step] {
-                Step::Take(ranges, is_negated) => next.is_some_and(|next| {
+            let is_passed = match program[step] {
+                Step::Take(char) => next.is_some_and(|next| {
                     at += next.len_utf8();
-                    self.is_in(next, ranges) != *is_negated
+                    self.is_in(next, &[(char, char)])
+                }),
+                Step::TakeOf(class) => next.is_some_and(|next| {
+                    let class = &self.regex.classes[class];
+                    at += next.len_utf8();
+                    self.is_in(next, &class.ranges) != class.is_negated
                 }),
                 Step::Split(first, second) => {
-                    jobs.push(Job::Try(step.wrapping_add_signed(*second), at));
-                    goes_to = *first;
+                    jobs.push(Job::Try(step.wrapping_add_signed(second), at));
+                    goes_to = first;
                     true
                 }
                 Step::Jump(distance) => {
-                    goes_to = *distance;
+                    goes_to = distance;
                     true
                 }
                 Step::Save(place) => {
-                    let before = self.found.0[*place].replace(at);
-                    jobs.push(Job::Restore(*place, before));
+                    let before = self.found.0[place].replace(at);
+                    jobs.push(Job::Restore(place, before));
                     true
                 }
                 Step::AtStart => at == 0,
@@ -214,7 +234,7 @@ impl Search<'_> {
                     let before = self.text[..at].chars().next_back();
                     let is_word =
                         |char: Option<char>| char.is_some_and(|char| is_one_of(char, WORD));
-                    (is_word(before) != is_word(next)) == *is_edge
+                    (is_word(before) != is_word(next)) == is_edge
                 }
                 Step::Found if self.must_advance && at == self.from => false,
                 Step::Found => return true,
@@ -246,6 +266,8 @@ struct Compiler<'text> {
     rest: &'text str,
     /// The names of the groups so far.
     names: Vec<String>,
+    /// The classes so far.
+    classes: Vec<Class>,
 }
 
 impl Compiler<'_> {
@@ -300,7 +322,7 @@ impl Compiler<'_> {
         let step = match self.next()? {
             '(' => return self.group(depth),
             '[' => self.class()?,
-            '.' => Step::Take(ANY.into(), false),
+            '.' => self.take_of(ANY.into(), false),
             '^' => Step::AtStart,
             '$' => Step::AtEnd,
             '*' | '+' | '?' => return None,
@@ -308,8 +330,11 @@ impl Compiler<'_> {
             '\\' if self.takes("Z") => Step::AtEnd,
             '\\' if self.takes("b") => Step::AtWordEdge(true),
             '\\' if self.takes("B") => Step::AtWordEdge(false),
-            '\\' => Step::Take(self.escaped()?, false),
-            char => Step::Take(vec![(char, char)], false),
+            '\\' => {
+                let ranges = self.escaped()?;
+                self.take_of(ranges, false)
+            }
+            char => Step::Take(char),
         };
         Some(vec![step])
     }
@@ -368,20 +393,21 @@ impl Compiler<'_> {
         match most {
             None => {
                 steps.push(split(atom.len() + 1));
-                steps.extend(atom.iter().cloned());
+                steps.extend_from_slice(&atom);
                 steps.push(Step::Jump(-(atom.len() as isize) - 1));
             }
             Some(most) => {
                 for _ in least..most {
                     let inner = std::mem::take(&mut steps);
                     steps.push(split(atom.len() + inner.len()));
-                    steps.extend(atom.iter().cloned().chain(inner));
+                    steps.extend_from_slice(&atom);
+                    steps.extend(inner);
                     steps = fitting(steps)?;
                 }
             }
         }
         for _ in 0..least {
-            steps = fitting(atom.iter().cloned().chain(steps).collect())?;
+            steps = fitting([&atom[..], &steps].concat())?;
         }
         Some(steps)
     }
@@ -404,26 +430,31 @@ impl Compiler<'_> {
         (!is_ordinary).then_some((least.unwrap_or(0), most))
     }
 
+    fn take_of(&mut self, ranges: Cow<'static, [Range]>, is_negated: bool) -> Step {
+        self.classes.push(Class { ranges, is_negated });
+        Step::TakeOf(self.classes.len() - 1)
+    }
+
     /// What is in brackets.
     fn class(&mut self) -> Option<Step> {
         let is_negated = self.takes("^");
         let mut ranges = Vec::new();
         loop {
             let first = match self.next()? {
-                ']' if !ranges.is_empty() => return Some(Step::Take(ranges, is_negated)),
-                '\\' if self.takes("b") => vec![('\x08', '\x08')],
+                ']' if !ranges.is_empty() => return Some(self.take_of(ranges.into(), is_negated)),
+                '\\' if self.takes("b") => vec![('\x08', '\x08')].into(),
                 '\\' => self.escaped()?,
-                char => vec![(char, char)],
+                char => vec![(char, char)].into(),
             };
             let is_range = self.rest.starts_with('-') && !self.rest.starts_with("-]");
             if !is_range {
-                ranges.extend(first);
+                ranges.extend_from_slice(&first);
                 continue;
             }
             self.takes("-");
             let last = match self.next()? {
                 '\\' => self.escaped()?,
-                char => vec![(char, char)],
+                char => vec![(char, char)].into(),
             };
             match (&first[..], &last[..]) {
                 ([(first, same)], [(last, _)]) if first == same && first <= last => {
@@ -435,7 +466,7 @@ impl Compiler<'_> {
     }
 
     /// What a backslash stands for with what follows it.
-    fn escaped(&mut self) -> Option<Vec<Range>> {
+    fn escaped(&mut self) -> Option<Cow<'static, [Range]>> {
         let char = match self.next()? {
             'd' => return Some(DIGIT.into()),
             'D' => return Some(NOT_DIGIT.into()),
@@ -452,7 +483,7 @@ impl Compiler<'_> {
             char if char.is_ascii_alphanumeric() => return None,
             char => char,
         };
-        Some(vec![(char, char)])
+        Some(vec![(char, char)].into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! `/render`: the series of targets over a range of time.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::UNIX_EPOCH;
+use std::vec;
 
 use super::aggregation::Aggregation;
 use super::evaluate::{Stream, fits};
@@ -34,7 +34,7 @@ struct Render {
     found_bytes: usize,
     /// The target whose series are written, and those after it.
     stream: Option<Stream>,
-    targets: VecDeque<Expression>,
+    targets: vec::IntoIter<Expression>,
     writer: Writer,
 }
 
@@ -51,7 +51,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
     let held = Held::new(turn.environment.query_limit_bytes);
     let snapshot = turn.store.snapshot_all();
     let mut source = Source::new(snapshot, turn.environment.timestamp_unit, held);
-    let mut targets = VecDeque::new();
+    let mut targets = Vec::new();
     let brackets = parameters
         .all("target")
         .next()
@@ -62,7 +62,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
     {
         let target = target::parse(text).map_err(|bad| bad_request(bad.message))?;
         source.add_paths(&target, turn.store)?;
-        targets.push_back(target);
+        targets.push(target);
     }
     let most_steps = parameters
         .get("maxDataPoints")
@@ -75,7 +75,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         is_found: false,
         found_bytes: 0,
         stream: None,
-        targets,
+        targets: targets.into_iter(),
         writer: Writer::new(format),
     };
     Ok(Answer {
@@ -140,7 +140,8 @@ impl Render {
         let interval = self.source.interval(turn.store, &self.window)?;
         let length = self.window.until - self.window.from;
         // Then the results are made shorter, as Graphite does with all.
-        let most_steps = match self.targets.iter().any(Expression::counts_steps) {
+        let targets = self.targets.as_slice();
+        let most_steps = match targets.iter().any(Expression::counts_steps) {
             true => Window::STEPS_MAX,
             false => self.most_steps,
         };
@@ -148,7 +149,7 @@ impl Render {
             self.window.step = step;
             // So many steps overlap the range, or one fewer: it may begin and end within one.
             let is_short = (length + step - 1) / step <= most_steps;
-            if is_short && self.targets.iter().all(|target| fits(target, &self.window)) {
+            if is_short && targets.iter().all(|target| fits(target, &self.window)) {
                 return Ok(());
             }
         }
@@ -182,7 +183,7 @@ impl Render {
                 }
                 ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
             }
-        } else if let Some(target) = self.targets.pop_front() {
+        } else if let Some(target) = self.targets.next() {
             self.stream = Some(Stream::new(target, &self.window, &mut self.source));
         } else {
             self.writer.end(turn.replies);

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::evaluate::Next;
 use super::pattern::Pattern;
@@ -50,7 +51,7 @@ pub struct Source {
 struct Path {
     text: String,
     /// What they are looked for with, unless it is the key of one.
-    pattern: Option<Pattern>,
+    pattern: Option<Rc<Pattern>>,
     /// Those that are found and not in order yet.
     found: Found,
     /// Positions in the snapshot, by ascending key.
@@ -194,7 +195,7 @@ impl Source {
             paths.extend(
                 path.pattern
                     .as_ref()
-                    .map(|pattern| (pattern, &mut path.found)),
+                    .map(|pattern| (&**pattern, &mut path.found)),
             );
         }
         if !paths.is_empty() {

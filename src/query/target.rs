@@ -6,6 +6,7 @@
 //! are named (`total=100`).
 
 use std::fmt;
+use std::rc::Rc;
 
 use super::arguments::{self, Arguments, Given, Literal};
 use super::functions::{self, Function};
@@ -19,7 +20,7 @@ pub enum Expression {
         /// What the target says, without escapes: what its series are made from, in their names.
         text: String,
         /// What it stands for.
-        pattern: Pattern,
+        pattern: Rc<Pattern>,
     },
     /// What a function makes.
     Call(Call),
@@ -214,7 +215,10 @@ impl<'text> Parser<'text> {
     /// The series of a path that begins at `at`.
     fn series(at: usize, text: String) -> Result<Expression, Wrong> {
         match Pattern::parse(&text) {
-            Ok(pattern) => Ok(Expression::Path { text, pattern }),
+            Ok(pattern) => Ok(Expression::Path {
+                text,
+                pattern: pattern.into(),
+            }),
             Err(what) => Err(Wrong { at, what }),
         }
     }

@@ -19,7 +19,10 @@ pub fn by_node(arguments: &Arguments) -> Box<dyn Gather> {
         "avg" => "average",
         called => called.strip_suffix("Series").unwrap_or(called),
     };
-    let node = arguments.get(1).clone();
+    let node = match arguments.get(1) {
+        Value::Text(tag) => Value::Text(tag.clone()),
+        _ => Value::Integer(arguments.integer(1)),
+    };
     Box::new(Groups::new(arguments.aggregation(2), called, node))
 }
 
@@ -31,10 +34,9 @@ pub struct Groups {
     /// The node or tag by which series are grouped and named, if not all are one.
     node: Value,
     /// Where in `groups` those of a name are.
-    places: HashMap<String, usize, foldhash::fast::RandomState>,
-    groups: VecDeque<Group>,
-    /// What they have in common.
-    names: VecDeque<String>,
+    places: Places,
+    /// After what they have in common.
+    groups: VecDeque<(String, Group)>,
     kept_bytes: usize,
 }
 
@@ -44,9 +46,8 @@ impl Groups {
             aggregation,
             called: called.into(),
             node,
-            places: HashMap::default(),
+            places: Places::default(),
             groups: VecDeque::new(),
-            names: VecDeque::new(),
             kept_bytes: 0,
         }
     }
@@ -59,32 +60,43 @@ impl Gather for Groups {
             Value::None => String::new(),
             node => super::alias::key(&series.name, std::slice::from_ref(node)),
         };
-        let place = match self.places.get(&name) {
-            Some(place) => *place,
-            None => {
-                self.kept_bytes += size_of::<Group>() + 3 * name.len();
-                self.places.insert(name.clone(), self.groups.len());
-                self.names.push_back(name);
-                self.groups.push_back(Group::default());
-                self.groups.len() - 1
-            }
-        };
-        let group = &mut self.groups[place];
+        let place = self.places.of(&name);
+        if place == self.groups.len() {
+            self.kept_bytes += size_of::<Group>() + 3 * name.len();
+            self.groups.push_back((name, Group::default()));
+        }
+        let (_, group) = &mut self.groups[place];
         let before = group.kept_bytes();
         group.add(self.aggregation, &series);
         self.kept_bytes += group.kept_bytes() - before;
     }
 
     fn next(&mut self) -> Option<Series> {
-        let group = self.groups.pop_front()?;
+        let (name, group) = self.groups.pop_front()?;
         self.kept_bytes = self.kept_bytes.saturating_sub(group.kept_bytes());
         let is_named = !matches!(self.node, Value::None);
-        let name = self.names.pop_front().filter(|_| is_named);
+        let name = is_named.then_some(name);
         Some(group.series(self.aggregation, &self.called, name))
     }
 
     fn kept_bytes(&self) -> usize {
         self.kept_bytes
+    }
+}
+
+/// The places of names in a list, in the order in which they came first.
+#[derive(Default)]
+pub struct Places(HashMap<String, usize, foldhash::fast::RandomState>);
+
+impl Places {
+    /// The place of a name. That of a new one is past all others.
+    pub fn of(&mut self, name: &str) -> usize {
+        if let Some(place) = self.0.get(name) {
+            return *place;
+        }
+        let place = self.0.len();
+        self.0.insert(name.into(), place);
+        place
     }
 }
 

@@ -1,9 +1,7 @@
 //! Functions that divide series by others.
 
-use std::collections::HashMap;
-
 use super::alias::key;
-use super::combine::Group;
+use super::combine::{Group, Places};
 use super::filter::sorted_by_name;
 use super::{Context, Outcome, Results, common_step};
 use crate::query::aggregation::Aggregation;
@@ -109,11 +107,11 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
     let nodes = context.arguments.rest(2);
     let mut groups = Parts::default();
     for series in series {
-        groups.of(key(&series.name, nodes)).0.push(series);
+        groups.of(&key(&series.name, nodes)).0.push(series);
     }
     let is_total_given = totals.is_some();
     for total in totals.into_iter().flatten() {
-        groups.of(key(&total.name, nodes)).1.push(total);
+        groups.of(&key(&total.name, nodes)).1.push(total);
     }
     let mut room = context.room_bytes;
     let mut results = Vec::new();
@@ -151,13 +149,13 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
 /// Series and totals by what they have in common, in the order in which this came first.
 #[derive(Default)]
 struct Parts {
-    places: HashMap<String, usize, foldhash::fast::RandomState>,
+    places: Places,
     parts: Vec<(Vec<Series>, Vec<Series>)>,
 }
 
 impl Parts {
-    fn of(&mut self, name: String) -> &mut (Vec<Series>, Vec<Series>) {
-        let place = *self.places.entry(name).or_insert(self.parts.len());
+    fn of(&mut self, name: &str) -> &mut (Vec<Series>, Vec<Series>) {
+        let place = self.places.of(name);
         if place == self.parts.len() {
             self.parts.push(Default::default());
         }
