@@ -225,8 +225,8 @@ pub struct Config {
     pub turn_reply_bytes: usize,
 
     /// Bytes of requests and replies that all connections together keep between their turns. Past
-    /// it, each is read from, and replied to, in small pieces only, and queries that would keep more are
-    /// refused. Default: 64 MiB.
+    /// it, each is read from, and replied to, in small pieces only, and queries that would
+    /// keep more than half of it are refused. Default: 64 MiB.
     pub kept_limit_bytes: usize,
 
     /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system

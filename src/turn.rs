@@ -61,7 +61,8 @@ pub struct Turn<'turn> {
     pub room: &'turn mut Room,
     /// Where requests are counted.
     pub counts: &'turn mut Counts,
-    /// Bytes that the session may keep after the turn, so that all together keep no more than their limit.
+    /// Bytes that the session may keep for a query after the turn: queries make all together keep no more
+    /// than half of their limit, so that others are served as usual.
     pub kept_room_bytes: usize,
     /// What is the same for all turns.
     pub environment: &'turn Environment,

@@ -68,8 +68,10 @@ impl Walk {
             if position >= self.end {
                 break;
             }
-            let is_too_long = self.effort.is_too_great(key.len());
-            if !is_too_long && look(key, turn.replies)?.is_break() {
+            // Those that are hidden count too.
+            let key = key.unwrap_or_default();
+            let is_left_out = key.is_empty() || self.effort.is_too_great(key.len());
+            if !is_left_out && look(key, turn.replies)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             self.next = position + 1;

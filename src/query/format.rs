@@ -47,7 +47,7 @@ pub struct Writer {
     any_series: bool,
     /// The series that is begun and not complete.
     series: Option<Series>,
-    /// How many of its steps are behind.
+    /// How many of its steps are written.
     steps_done: usize,
     /// Whether a point of it was written.
     any_points: bool,
@@ -101,7 +101,8 @@ impl Writer {
             }
             Format::Raw => {
                 out.extend_from_slice(series.name.as_bytes());
-                let end = series.start + series.values.len() as i64 * series.step;
+                let length = (series.values.len() as i64).saturating_mul(series.step);
+                let end = series.start.saturating_add(length);
                 for (mark, number) in [(b',', series.start), (b',', end), (b',', series.step)] {
                     out.push(mark);
                     append(out, NUMBER_ROOM_BYTES, |room| integer::write(room, number));
@@ -122,12 +123,17 @@ impl Writer {
             return;
         };
         let rest = &series.values[self.steps_done..];
-        let piece = &rest[..rest.len().min(STEPS_AT_ONCE)];
-        let first_time = series.start + self.steps_done as i64 * series.step;
+        // Each line of CSV has the whole name.
+        let most_steps = STEPS_AT_ONCE.min(STEPS_AT_ONCE * 64 / self.name_field.len().max(1));
+        let piece = &rest[..rest.len().min(most_steps.max(1))];
+        let time_of = |place: usize| {
+            let length = (place as i64).saturating_mul(series.step);
+            series.start.saturating_add(length)
+        };
         let points = piece
             .iter()
-            .zip(0..)
-            .map(|(&value, place)| (first_time + place * series.step, value));
+            .zip(self.steps_done..)
+            .map(|(&value, place)| (time_of(place), value));
         let decimals = self.decimals;
         match self.format {
             Format::Json { null_points } => {

@@ -289,7 +289,7 @@ impl<S: Stream> Connection<S> {
             recorder: shared.recorder.as_mut(),
             room: &mut shared.room,
             counts: &mut shared.tally.counts,
-            kept_room_bytes: shared.kept_limit_bytes.saturating_sub(shared.kept_bytes),
+            kept_room_bytes: (shared.kept_limit_bytes / 2).saturating_sub(shared.kept_bytes),
             environment: &shared.environment,
             is_postponed: false,
         };

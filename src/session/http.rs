@@ -299,7 +299,7 @@ impl Answering {
         let kept_bytes = self.pieces.kept_bytes();
         let flow = self.pieces.append(turn).and_then(|flow| {
             let grows = self.pieces.kept_bytes() > kept_bytes.max(KEPT_ALWAYS_BYTES);
-            if grows && self.pieces.kept_bytes() > turn.kept_room_bytes {
+            if flow.is_break() && grows && self.pieces.kept_bytes() > turn.kept_room_bytes {
                 let message = "other clients have the memory that this takes: try again later";
                 return Err(Failure::new(503, message));
             }

@@ -401,17 +401,17 @@ impl Store {
     }
 
     /// The series from this position on, in the order of their first put, each with its position:
-    /// those that are there now. Series of which all points are [hidden](Self::set_floors) are left
-    /// out. Positions are never used again, so a walk may pause while there are puts.
+    /// those that are there now. Those of which all points are [hidden](Self::set_floors) come without
+    /// their keys. Positions are never used again, so a walk may pause while there are puts.
     #[cfg(feature = "http")]
-    pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, &str)> {
-        let next = iter::from_fn(move || {
+    pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, Option<&str>)> {
+        iter::from_fn(move || {
             let (position, place) = self.order.next(from)?;
             from = position + 1;
-            Some((position, self.series.get(place)?))
-        });
-        let seen = next.filter(|(_, series)| series.timeline.last_timestamp() >= self.hidden_below);
-        seen.map(|(position, series)| (position, &*series.key))
+            let series = self.series.get(place)?;
+            let is_seen = series.timeline.last_timestamp() >= self.hidden_below;
+            Some((position, is_seen.then_some(&*series.key)))
+        })
     }
 
     /// The position that the next new series will have.

@@ -113,6 +113,8 @@ pub struct Group {
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
     rows: Vec<Vec<f64>>,
+    /// Bytes that these take.
+    rows_bytes: usize,
 }
 
 impl Group {
@@ -128,6 +130,7 @@ impl Group {
         self.count += 1;
         self.add_expression(&series.expression);
         if aggregation.needs_all() {
+            self.rows_bytes += size_of_val(&*series.values) + size_of::<Vec<f64>>();
             return self.rows.push(series.values.clone());
         }
         if self.tallies.len() < series.values.len() {
@@ -182,9 +185,8 @@ impl Group {
     }
 
     fn kept_bytes(&self) -> usize {
-        let row_bytes = |row: &Vec<f64>| row.capacity() * size_of::<f64>() + size_of::<Vec<f64>>();
         self.tallies.capacity() * size_of::<Tally>()
-            + self.rows.last().map_or(0, row_bytes) * self.rows.len()
+            + self.rows_bytes
             + self.known.capacity() * size_of::<String>()
             + 2 * self.expressions.capacity()
     }
