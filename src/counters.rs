@@ -132,7 +132,7 @@ counts! {
     journal_failures: Total,
     /// When the last checkpoint was completed, in seconds since 1970; 0 if the server has written
     /// none.
-    journal_checkpoint_time: Now,
+    journal_checkpoint_timestamp_seconds: Now,
     /// Bytes of the last checkpoint.
     journal_checkpoint_bytes: Now,
     /// Turns of the event loop.

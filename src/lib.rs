@@ -39,6 +39,7 @@
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
 //! | `server/listener.rs`, `server/socket_file.rs` | a socket that listens, of TCP or Unix; the file of a Unix socket | what is spoken |
+//! | `server/not_ready.rs` | answers HTTP while the points are read from disk | the store |
 //! | `server/hooks.rs` | what an embedding program hands in and is told | |
 //! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
@@ -47,8 +48,10 @@
 //! | `http/` | pure: bytes to a request of HTTP, an answer to bytes | sockets, what is asked for |
 //! | `web/` | what is answered under which path; the page; what is counted, for Prometheus | sockets, how bytes are framed |
 //! | `query/target.rs`, `arguments.rs`, `functions/`, `regex.rs` | Graphite's language: from text to checked calls; what each function makes of series | the store |
-//! | `query/time.rs`, `window.rs`, `steps.rs`, `interval.rs` | the time that a query is about, and its steps | the store |
-//! | `query/source.rs`, `pattern.rs`, `find.rs` | which series a query means, and their values | sockets |
+//! | `query/time.rs`, `interval.rs`, `window.rs` | the time that a query is about | the store |
+//! | `query/series.rs`, `aggregation.rs`, `number.rs` | values at equal steps, how many become one, and numbers as Python prints them | the store |
+//! | `query/pattern.rs`, `find.rs` | which names a pattern means | points |
+//! | `query/source.rs`, `steps.rs` | from the points of the store to values at steps | the language |
 //! | `query/evaluate.rs`, `render.rs`, `format.rs`, `json.rs` | a query, evaluated and written piece by piece | sockets |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |

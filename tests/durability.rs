@@ -211,7 +211,7 @@ fn what_the_journal_does_is_counted() {
             (true, 0)
         );
         // The journal is short.
-        assert_eq!(counts.journal_checkpoint_time, 0);
+        assert_eq!(counts.journal_checkpoint_timestamp_seconds, 0);
     }
 }
 
@@ -229,7 +229,7 @@ fn checkpoints_are_counted() {
     let mut client = Client::connect(support::addresses_of(&server)[0]);
     let thread = thread::spawn(move || server.run());
     let start = Instant::now();
-    while counters.read().journal_checkpoint_time < 1_700_000_000 {
+    while counters.read().journal_checkpoint_timestamp_seconds < 1_700_000_000 {
         client.exchange(b"put k 1 1\n", OK);
         assert!(start.elapsed() < DEADLINE, "{}", counters.read());
     }

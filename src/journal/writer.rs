@@ -367,7 +367,8 @@ impl<F: FileSystem> Writer<F> {
         self.folder.sync_folder()?;
         self.checkpoint_bytes = partial.bytes;
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.tally.counts.journal_checkpoint_time = since_1970.map_or(0, |time| time.as_secs());
+        self.tally.counts.journal_checkpoint_timestamp_seconds =
+            since_1970.map_or(0, |time| time.as_secs());
         self.journal_bytes -= partial.journal_bytes;
         if self.failure.take().is_some() {
             self.journal = partial.journal;

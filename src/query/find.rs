@@ -15,7 +15,7 @@ use super::pattern::{Effort, Pattern, next_node};
 use crate::http::{Failure, Pieces};
 use crate::turn::Turn;
 
-/// What one of them takes beside its text: its place in the set, and what an allocator adds.
+/// What a name that is found takes beside its text: its place in the set, and what an allocator adds.
 const FOUND_BYTES: usize = size_of::<Found>() + 24;
 
 /// Keys looked at between two looks at the clock: some microseconds.
@@ -24,12 +24,12 @@ const KEYS_AT_ONCE: usize = 64;
 /// Characters that may be compared before there is a look at the clock earlier.
 const EFFORT_AT_ONCE: usize = 8 << 10;
 
-/// How many names are remembered, so that the set need not be searched for them again: up to some four
-/// times as many as were found.
+/// How many of the last names are remembered, so that they are not looked up in the set again. It grows
+/// with the set, between these bounds.
 const RECENT_MIN: usize = 64;
 const RECENT_MAX: usize = 4_096;
 
-/// Places near each other, of which a name may take any.
+/// How many places a name may be remembered at.
 const WAYS: usize = 4;
 
 /// Bytes of the words that are searched for.

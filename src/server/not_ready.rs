@@ -1,7 +1,6 @@
-//! Listens for HTTP already while the points are read from disk, and says that they are.
+//! Listens for HTTP while the points are still read from disk, and answers that they are.
 //!
-//! Whoever asks a server for its health learns so that it runs, and not yet serves. All else is listened
-//! on when all points are there.
+//! The other listeners open when all points are there.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};

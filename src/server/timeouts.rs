@@ -14,8 +14,7 @@ pub enum Stillness {
     Stalled,
     /// Its client is to close, since the server has.
     Lingering,
-    /// Its client is to send the rest of a request, or to close, and has no longer for that if it goes
-    /// on sending.
+    /// Its client is to send the rest of a request, or to close. To send more of it gives no more time.
     Awaited,
 }
 

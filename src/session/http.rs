@@ -23,15 +23,15 @@ pub struct HttpSession {
 /// What an answer may keep however much is kept for others: enough for small ones.
 const KEPT_ALWAYS_BYTES: usize = 64 << 10;
 
-/// What the client has limited time for.
+/// Whether the client is to do something within a limited time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Awaited {
-    /// Nothing.
+    /// It is not.
     #[default]
     Nothing,
-    /// To send the rest of a request, or to close, since this time.
+    /// It is to send the rest of a request, or to close, since this time.
     Since(Instant),
-    /// The same, and the time is over, which is to be answered.
+    /// The time is over, and that is to be answered.
     InVain,
 }
 
@@ -109,7 +109,7 @@ impl HttpSession {
         }
     }
 
-    /// Says that the rest of the request comes too late. Whether that is to be answered.
+    /// Says that the rest of the request comes too late. Returns whether that is to be answered.
     pub fn expire(&mut self) -> bool {
         let is_answered = !self.is_over();
         if is_answered {

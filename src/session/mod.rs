@@ -123,7 +123,7 @@ impl Session {
         }
     }
 
-    /// Says that this time is over. Whether that is to be answered.
+    /// Says that this time is over. Returns whether that is to be answered.
     pub fn expire(&mut self) -> bool {
         match self {
             #[cfg(feature = "http")]

@@ -52,7 +52,11 @@ const ROUTES: &[Route] = &[
         Ok(json_pieces(Listing::all(turn)))
     }),
     query("/metrics/search", search),
-    query("/render", |request, turn| render(&request.parameters, turn)),
+    query("/render", |request, turn| {
+        let mut answer = render(&request.parameters, turn)?;
+        answer.headers.push(NO_CACHE);
+        Ok(answer)
+    }),
     query("/functions", |_, _| Ok(json(describe::all().into_bytes()))),
     query("/functions/*", function),
     query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
@@ -200,12 +204,12 @@ fn text(status: u16, line: &str) -> Answer {
     })
 }
 
+/// It may be another thing a moment later.
+const NO_CACHE: (&str, Cow<str>) = ("Cache-Control", Cow::Borrowed("no-cache"));
+
 /// Headers of what may be another thing a moment later.
 fn fresh(content_type: &'static str) -> Vec<(&'static str, Cow<'static, str>)> {
-    vec![
-        ("Content-Type", content_type.into()),
-        ("Cache-Control", "no-cache".into()),
-    ]
+    vec![("Content-Type", content_type.into()), NO_CACHE]
 }
 
 fn json(body: impl Into<Cow<'static, [u8]>>) -> Answer {

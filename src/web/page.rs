@@ -8,7 +8,7 @@ const PAGE: &[u8] = include_bytes!("page.html");
 /// Nothing is run or shown but what is in the file, by the SHA-256 of its one script and its one style;
 /// and nothing is fetched but from here.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-    script-src 'sha256-XPEYl4/h5OBnZaGqRGq5cQig422/3q5Q0YHshRxJbjM='; \
+    script-src 'sha256-2Fi7j/6MbPuFNLCxtt6hsa6mgExkvK8LqsDj3g+13B8='; \
     style-src 'sha256-P6/k9UUTp4CdN0l/HHztB6rHpE/x+FnZ7DwWzURfAPA='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

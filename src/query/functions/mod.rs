@@ -40,7 +40,7 @@ pub struct Function {
     pub window: Option<InputWindow>,
     /// The step of its result, if it is not that of its inputs.
     pub step: Option<fn(&Window, &Arguments) -> i64>,
-    /// What it makes of longer steps is not what it would make of all points: a sum of averages, say.
+    /// Its result depends on the length of the steps, so it reads the shortest there are.
     pub counts_steps: bool,
 }
 
