@@ -239,7 +239,7 @@ pub struct Config {
 
     /// Bytes that one query over HTTP may hold at once while its answer is formed: the names of the series
     /// that it finds, and the values of those that its functions need together. A query that needs more
-    /// is refused. Default: 16 MiB.
+    /// is refused. Default: 8 MiB, which is freed in some milliseconds if it is many names.
     pub query_limit_bytes: usize,
 
     /// How many notes of replaced points are looked through at once when readers have ended.
@@ -477,7 +477,7 @@ impl Default for Config {
             kept_limit_bytes: 64 << 20,
             unsent_limit_bytes: 128 << 10,
             snapshot_limit_bytes: 64 << 20,
-            query_limit_bytes: 16 << 20,
+            query_limit_bytes: 8 << 20,
             housework_notes: 2_000,
             idle_timeout: None,
             request_timeout: Duration::from_secs(30),
