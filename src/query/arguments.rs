@@ -173,8 +173,21 @@ impl Arguments {
     /// Whether the regular expression of a parameter is found in a name, or, if this is very long, in
     /// its beginning.
     pub fn matches(&self, at: usize, name: &str) -> bool {
-        let name = beginning(name, Series::NAME_BYTES_MAX);
-        matches!(self.get(at), Value::Regex(regex) if regex.is_found(name))
+        let is_found = |regex: &Regex| {
+            let most = regex.searched_bytes_max().min(Series::NAME_BYTES_MAX);
+            regex.is_found(beginning(name, most))
+        };
+        matches!(self.get(at), Value::Regex(regex) if is_found(regex))
+    }
+
+    /// Bytes that they take.
+    pub fn allocated_bytes(&self) -> usize {
+        let of_value = |(at, value): (usize, &Value)| match value {
+            Value::Regex(regex) => regex.allocated_bytes(),
+            _ => self.text(at).len(),
+        };
+        let allocated = self.0.iter().enumerate().map(of_value);
+        size_of_val(&*self.0) + allocated.sum::<usize>()
     }
 
     /// The argument of a parameter that takes all that are left, and those after it.

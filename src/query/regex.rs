@@ -10,8 +10,11 @@
 
 use std::borrow::Cow;
 
-/// The most steps of a compiled expression.
+/// The most steps of a compiled expression, of which one that takes several ranges counts for each.
 const PROGRAM_STEPS_MAX: usize = 512;
+
+/// Steps tried at positions of a text, in a millisecond at most.
+const TRIED_MAX: usize = 1 << 17;
 
 /// The most groups, and one.
 const GROUPS_MAX: usize = 100;
@@ -116,6 +119,16 @@ impl Regex {
             names: compiler.names,
             ignores_case: rest.is_some(),
         })
+    }
+
+    /// How many bytes of text may be searched at once, in all searches together.
+    pub fn searched_bytes_max(&self) -> usize {
+        TRIED_MAX / size(&self.program, &self.classes)
+    }
+
+    /// Bytes that it takes, about.
+    pub fn allocated_bytes(&self) -> usize {
+        2 * size_of::<Step>() * size(&self.program, &self.classes)
     }
 
     /// The number of the group of this name or number.
@@ -299,18 +312,22 @@ impl Compiler<'_> {
             steps.extend(first);
             steps.push(Step::Jump(others.len() as isize + 1));
             steps.extend(others);
-            steps = fitting(steps)?;
+            steps = fitting(steps, &self.classes)?;
         }
         Some(steps)
     }
 
     /// What follows each other, with how often it may.
     fn sequence(&mut self, depth: usize) -> Option<Vec<Step>> {
-        let mut steps = Vec::new();
+        let (mut steps, mut total) = (Vec::new(), 0);
         while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
             let atom = self.atom(depth)?;
-            steps.extend(self.repeated(atom)?);
-            steps = fitting(steps)?;
+            let atom = self.repeated(atom)?;
+            total += size(&atom, &self.classes);
+            if total > PROGRAM_STEPS_MAX {
+                return None;
+            }
+            steps.extend(atom);
         }
         Some(steps)
     }
@@ -389,7 +406,11 @@ impl Compiler<'_> {
             (after, false) => Step::Split(1, after),
             (after, true) => Step::Split(after, 1),
         };
-        let mut steps = Vec::new();
+        let count = most.unwrap_or(least).max(1);
+        if count * size(&atom, &self.classes).max(1) > PROGRAM_STEPS_MAX {
+            return None;
+        }
+        let mut steps = atom.repeat(least);
         match most {
             None => {
                 steps.push(split(atom.len() + 1));
@@ -397,19 +418,13 @@ impl Compiler<'_> {
                 steps.push(Step::Jump(-(atom.len() as isize) - 1));
             }
             Some(most) => {
-                for _ in least..most {
-                    let inner = std::mem::take(&mut steps);
-                    steps.push(split(atom.len() + inner.len()));
+                for left in (0..most - least).rev() {
+                    steps.push(split(atom.len() + left * (atom.len() + 1)));
                     steps.extend_from_slice(&atom);
-                    steps.extend(inner);
-                    steps = fitting(steps)?;
                 }
             }
         }
-        for _ in 0..least {
-            steps = fitting([&atom[..], &steps].concat())?;
-        }
-        Some(steps)
+        fitting(steps, &self.classes)
     }
 
     /// Counts in braces. `None` if the braces are ordinary characters.
@@ -439,7 +454,7 @@ impl Compiler<'_> {
     fn class(&mut self) -> Option<Step> {
         let is_negated = self.takes("^");
         let mut ranges = Vec::new();
-        loop {
+        while ranges.len() <= PROGRAM_STEPS_MAX {
             let first = match self.next()? {
                 ']' if !ranges.is_empty() => return Some(self.take_of(ranges.into(), is_negated)),
                 '\\' if self.takes("b") => vec![('\x08', '\x08')].into(),
@@ -463,6 +478,7 @@ impl Compiler<'_> {
                 _ => return None,
             }
         }
+        None
     }
 
     /// What a backslash stands for with what follows it.
@@ -488,8 +504,17 @@ impl Compiler<'_> {
 }
 
 /// The steps, unless they are too many.
-fn fitting(steps: Vec<Step>) -> Option<Vec<Step>> {
-    (steps.len() <= PROGRAM_STEPS_MAX).then_some(steps)
+fn fitting(steps: Vec<Step>, classes: &[Class]) -> Option<Vec<Step>> {
+    (size(&steps, classes) <= PROGRAM_STEPS_MAX).then_some(steps)
+}
+
+/// How many steps there are, where one that takes several ranges counts for each.
+fn size(steps: &[Step], classes: &[Class]) -> usize {
+    let of_step = |step: &Step| match step {
+        Step::TakeOf(class) => classes[*class].ranges.len(),
+        _ => 1,
+    };
+    steps.iter().map(of_step).sum()
 }
 
 #[cfg(test)]
@@ -545,6 +570,13 @@ mod tests {
         assert!(Regex::new(&groups(DEPTH_MAX + 1)).is_none());
         assert!(Regex::new(&"()".repeat(GROUPS_MAX - 1)).is_some());
         assert!(Regex::new(&"()".repeat(GROUPS_MAX)).is_none());
+        let class = |characters: usize, count| format!("[{}]{{{count}}}", "x".repeat(characters));
+        for (characters, count) in [(PROGRAM_STEPS_MAX, 1), (8, PROGRAM_STEPS_MAX / 8)] {
+            let regex = Regex::new(&class(characters, count)).expect("it fits");
+            assert!(regex.searched_bytes_max() * PROGRAM_STEPS_MAX <= TRIED_MAX);
+            assert!(Regex::new(&class(characters + 1, count)).is_none());
+        }
+        assert!(Regex::new(&class(60_000, 500)).is_none());
         assert!(Regex::new(&"|".repeat(60_000)).is_none());
         assert!(Regex::new(&"a{999}".repeat(10_000)).is_none());
     }

@@ -37,19 +37,19 @@ fn metric(name: &str) -> &str {
     node.split(',').next().unwrap_or(node)
 }
 
-/// How many bytes are searched at most, all searches of one name together.
-const SEARCHED_BYTES_MAX: usize = 32 << 10;
-
 /// `name` with all that `search` finds replaced, as Python's `re.sub` does it.
 fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, String> {
     let mut replaced = String::new();
     let (mut done, mut searched, mut was_empty) = (0, 0, false);
-    while let Some(found) = search.find(name, done, was_empty) {
-        let all = found.group(0).unwrap_or(done..done);
+    loop {
         searched += name.len() - done + 1;
-        if searched > SEARCHED_BYTES_MAX {
+        if searched > search.searched_bytes_max() {
             return Err("aliasSub: a name is too long for so many replacements".into());
         }
+        let Some(found) = search.find(name, done, was_empty) else {
+            break;
+        };
+        let all = found.group(0).unwrap_or(done..done);
         replaced += &name[done..all.start];
         expand(search, &found, replacement, name, &mut replaced)?;
         (done, was_empty) = (all.end, all.is_empty());
