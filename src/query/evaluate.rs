@@ -35,6 +35,8 @@ pub struct Called {
     /// The series that are collected of each input.
     lists: Vec<Vec<Series>>,
     progress: Progress,
+    /// A series that is passed on when there is time again.
+    passed: Option<Series>,
 }
 
 enum Progress {
@@ -121,10 +123,15 @@ impl Called {
             inputs,
             input,
             progress,
+            passed: None,
         }
     }
 
     fn next(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
+        if let Some(series) = self.passed.take() {
+            source.held.count(series.kept_bytes(), 0);
+            return Ok(ControlFlow::Continue(Some(series)));
+        }
         loop {
             match &mut self.progress {
                 Progress::Collecting | Progress::Gathering(..) => {
@@ -139,8 +146,12 @@ impl Called {
                     let ControlFlow::Continue(Some(mut series)) = next else {
                         return Ok(next);
                     };
-                    if self.pass(&mut series, source)? {
+                    let is_kept = self.pass(&mut series, source)?;
+                    if is_kept && !time_is_up(turn.allowance) {
                         return Ok(ControlFlow::Continue(Some(series)));
+                    } else if is_kept {
+                        source.held.count(0, series.kept_bytes());
+                        self.passed = Some(series);
                     }
                 }
                 Progress::Counting(0) => return Ok(ControlFlow::Continue(None)),
@@ -151,9 +162,12 @@ impl Called {
                 }
                 Progress::Gathered(gather) => {
                     let before = gather.kept_bytes();
-                    let next = gather.next();
+                    let is_ready = gather.prepare();
+                    let next = if is_ready { gather.next() } else { None };
                     source.held.replace(before, gather.kept_bytes())?;
-                    return Ok(ControlFlow::Continue(next));
+                    if is_ready {
+                        return Ok(ControlFlow::Continue(next));
+                    }
                 }
                 Progress::Returning(list) => {
                     let next = list.next();

@@ -46,6 +46,10 @@ impl Series {
     /// around them.
     pub const NAME_BYTES_MAX: usize = 4096;
 
+    /// What a series counts for at least where many are kept, however few its values: to order so many
+    /// that they fill the memory of a query, or to drop them, takes a millisecond or two.
+    pub const KEPT_BYTES_MIN: usize = 1 << 10;
+
     /// Names it, and what it was made from, after the function that was applied to it.
     pub fn rename(&mut self, name: String) {
         self.name = bounded(name);
@@ -69,10 +73,11 @@ impl Series {
         self.consolidate(self.step.saturating_mul((steps - 1) / most_steps + 1));
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes, or [`KEPT_BYTES_MIN`](Self::KEPT_BYTES_MIN) if that is more.
     pub fn kept_bytes(&self) -> usize {
         let values = self.values.capacity() * size_of::<f64>();
-        size_of::<Series>() + self.name.capacity() + self.expression.capacity() + values
+        let texts = self.name.capacity() + self.expression.capacity();
+        (size_of::<Series>() + texts + values).max(Series::KEPT_BYTES_MIN)
     }
 }
 

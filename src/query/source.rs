@@ -93,13 +93,18 @@ impl Held {
         self.limit.saturating_sub(self.bytes)
     }
 
+    /// The same, whether it is too much or not.
+    pub fn count(&mut self, before: usize, after: usize) {
+        self.bytes = self.bytes.saturating_sub(before) + after;
+    }
+
     /// Counts that what took `before` bytes takes `after`.
     ///
     /// # Errors
     ///
     /// If the query holds too much.
     pub fn replace(&mut self, before: usize, after: usize) -> Result<(), Failure> {
-        self.bytes = self.bytes.saturating_sub(before) + after;
+        self.count(before, after);
         if self.bytes <= self.limit || after <= before {
             return Ok(());
         }

@@ -62,13 +62,23 @@ impl Gather for Groups {
         };
         let place = self.places.of(&name);
         if place == self.groups.len() {
-            self.kept_bytes += size_of::<Group>() + 3 * name.len();
+            self.kept_bytes += Series::KEPT_BYTES_MIN + 3 * name.len();
             self.groups.push_back((name, Group::default()));
         }
         let (_, group) = &mut self.groups[place];
         let before = group.kept_bytes();
         group.add(self.aggregation, &series);
         self.kept_bytes += group.kept_bytes() - before;
+    }
+
+    fn prepare(&mut self) -> bool {
+        let Some((_, group)) = self.groups.front_mut() else {
+            return true;
+        };
+        let before = group.kept_bytes();
+        let is_ready = group.compute(self.aggregation);
+        self.kept_bytes += group.kept_bytes() - before;
+        is_ready
     }
 
     fn next(&mut self) -> Option<Series> {
@@ -113,9 +123,14 @@ pub struct Group {
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
     rows: Vec<Vec<f64>>,
-    /// Bytes that these take.
+    /// What these count for.
     rows_bytes: usize,
+    /// What was computed of them so far.
+    computed: Vec<f64>,
 }
+
+/// Of so many values something is computed at once that needs all of a step.
+const COMPUTED_AT_ONCE: usize = 4_096;
 
 impl Group {
     /// Adds a series, whose step is that of all.
@@ -130,7 +145,8 @@ impl Group {
         self.count += 1;
         self.add_expression(&series.expression);
         if aggregation.needs_all() {
-            self.rows_bytes += size_of_val(&*series.values) + size_of::<Vec<f64>>();
+            let bytes = size_of_val(&*series.values) + size_of::<Vec<f64>>();
+            self.rows_bytes += bytes.max(Series::KEPT_BYTES_MIN);
             return self.rows.push(series.values.clone());
         }
         if self.tallies.len() < series.values.len() {
@@ -155,19 +171,24 @@ impl Group {
         self.known.push(expression.into());
     }
 
-    /// The series that it has become, under `name`, or under that of the aggregation.
+    /// Computes some of the values that need all of a step, and says whether these are all.
+    fn compute(&mut self, aggregation: Aggregation) -> bool {
+        let length = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let most = (COMPUTED_AT_ONCE / self.rows.len().max(1)).max(1);
+        for at in (self.computed.len()..length).take(most) {
+            let row = self.rows.iter();
+            let row = row.map(|row| row.get(at).copied().unwrap_or(f64::NAN));
+            self.computed
+                .push(aggregation.of(&row.collect::<Vec<f64>>()));
+        }
+        self.computed.len() == length
+    }
+
+    /// The series that it has become, when all is computed, under `name`, or under that of the aggregation.
     pub fn series(self, aggregation: Aggregation, called: &str, name: Option<String>) -> Series {
         let expression = bounded(format!("{called}Series({})", self.expressions));
-        let of_row = |at: usize| {
-            let values = self
-                .rows
-                .iter()
-                .map(|row| row.get(at).copied().unwrap_or(f64::NAN));
-            aggregation.of(&values.collect::<Vec<f64>>())
-        };
-        let length = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let values = match aggregation.needs_all() {
-            true => (0..length).map(of_row).collect(),
+            true => self.computed,
             false => self
                 .tallies
                 .iter()
@@ -185,7 +206,8 @@ impl Group {
     }
 
     fn kept_bytes(&self) -> usize {
-        self.tallies.capacity() * size_of::<Tally>()
+        self.computed.capacity() * size_of::<f64>()
+            + self.tallies.capacity() * size_of::<Tally>()
             + self.rows_bytes
             + self.known.capacity() * size_of::<String>()
             + 2 * self.expressions.capacity()

@@ -88,6 +88,12 @@ pub trait Gather {
     /// Adds a series. `step` is a multiple of the steps of all that are added.
     fn add(&mut self, series: Series, step: i64);
 
+    /// Does some of what is to do before the [next](Self::next) series, in a fraction of a millisecond, and
+    /// says whether that is all.
+    fn prepare(&mut self) -> bool {
+        true
+    }
+
     /// The next series of the result, after all are added; then no more may be added.
     fn next(&mut self) -> Option<Series>;
 

@@ -79,7 +79,11 @@ impl World {
                     .into_iter()
                     .flatten()
                     .for_each(|series| gather.add(series, step));
-                Ok(std::iter::from_fn(|| gather.next()).collect())
+                let next = || {
+                    while !gather.prepare() {}
+                    gather.next()
+                };
+                Ok(std::iter::from_fn(next).collect())
             }
             Operation::All(all) => all(inputs, &context),
             Operation::Make(make) => Ok(vec![make(&context)]),
