@@ -16,8 +16,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// The most steps of a series: two megabytes of values.
-    pub const STEPS_MAX: i64 = 1 << 18;
+    /// The most steps of a series: half a megabyte of values, which functions take in a millisecond.
+    pub const STEPS_MAX: i64 = 1 << 16;
 
     /// When the first step begins: as in Graphite's files, the first that begins after `from`.
     pub fn start(&self) -> i64 {

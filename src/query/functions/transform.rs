@@ -134,11 +134,17 @@ pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     })
 }
 
+/// The most values of reference series: they are looked at for each series, in a millisecond at most.
+const REFERENCE_VALUES_MAX: usize = 1 << 18;
+
 pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
     let default = context.arguments.number(1).unwrap_or(0.0);
     let references = context.others.first().map_or(&[][..], Vec::as_slice);
     let longest = references.iter().map(|reference| reference.values.len());
     let length = longest.max().unwrap_or(0).max(series.values.len());
+    if length * references.len() > REFERENCE_VALUES_MAX {
+        return Err("transformNull: the reference series have too many values".into());
+    }
     series.values.resize(length, f64::NAN);
     for (at, value) in series.values.iter_mut().enumerate() {
         let has_value = |reference: &Series| !reference.values.get(at).is_none_or(|it| it.is_nan());
