@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use foldhash::fast::RandomState;
 
 use super::json::push_string;
-use super::pattern::{Effort, Pattern, next_node};
+use super::pattern::{Budget, Effort, Pattern, next_node};
 use crate::http::{Failure, Pieces};
 use crate::turn::Turn;
 
@@ -137,8 +137,8 @@ struct Search {
 }
 
 impl Search {
-    fn parse(text: &str) -> Result<Search, Failure> {
-        let pattern = Pattern::parse(text).map_err(|message| Failure {
+    fn parse(text: &str, budget: &mut Budget) -> Result<Search, Failure> {
+        let pattern = Pattern::parse(text, budget).map_err(|message| Failure {
             status: 400,
             message,
         })?;
@@ -192,9 +192,10 @@ impl Find {
         turn: &Turn,
     ) -> Result<Find, Failure> {
         let mut searches: Vec<Search> = Vec::new();
+        let mut budget = Budget::default();
         for text in patterns {
             if searches.iter().all(|search| search.text != text) {
-                searches.push(Search::parse(text)?);
+                searches.push(Search::parse(text, &mut budget)?);
             }
         }
         let efforts = searches.iter().map(|search| search.pattern.effort());

@@ -8,11 +8,39 @@ use memchr::memchr2;
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
 const MOST_NODES: usize = 63;
 
-/// What the alternatives of one pattern may take in bytes, with those from which they are made.
-const ALTERNATIVES_LIMIT_BYTES: usize = 1 << 20;
-
-/// Characters and wildcards of all alternatives that have wildcards.
+/// Characters, wildcards and ranges of all alternatives of a pattern that have wildcards.
 const WILDCARDS_LIMIT: usize = 4_096;
+
+/// How much more the targets or patterns of a request may take to read, each unit some 10 ns: all others
+/// wait for it, and what it makes takes memory.
+#[derive(Debug)]
+pub struct Budget(usize);
+
+impl Default for Budget {
+    /// A millisecond.
+    fn default() -> Budget {
+        Budget(1 << 17)
+    }
+}
+
+impl Budget {
+    /// Besides its arguments, a unit for eight bytes of them.
+    pub const FOR_CALL: usize = 48;
+    const FOR_NODE: usize = 12;
+    const FOR_ALTERNATIVE: usize = 16;
+
+    /// Takes so much of it.
+    ///
+    /// # Errors
+    ///
+    /// If that is not left: a sentence that says so.
+    pub fn take(&mut self, units: usize) -> Result<(), String> {
+        let left = self.0.checked_sub(units);
+        self.0 =
+            left.ok_or("a query has too many calls, or patterns with too many alternatives")?;
+        Ok(())
+    }
+}
 
 /// A pattern of keys, whose nodes dots separate.
 ///
@@ -23,7 +51,7 @@ const WILDCARDS_LIMIT: usize = 4_096;
 ///
 /// A key is not among those that it stands for if the [`Effort`] to compare them is too great, which no
 /// names have that a file could have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Pattern {
     nodes: Vec<Node>,
     /// The positions of those that are `**`. None comes last.
@@ -69,7 +97,7 @@ impl Effort {
 pub struct Positions(u64);
 
 /// What one node may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Node {
     /// Alternatives without wildcards, sorted.
     texts: Vec<String>,
@@ -78,7 +106,7 @@ struct Node {
 }
 
 /// What stands for a character of a node, or for several.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Token {
     Character(char),
     /// Any character.
@@ -98,12 +126,8 @@ impl Pattern {
     /// # Errors
     ///
     /// If it has more nodes or stands for more alternatives than it may: a sentence that says so.
-    pub fn parse(text: &str) -> Result<Pattern, String> {
+    pub fn parse(text: &str, budget: &mut Budget) -> Result<Pattern, String> {
         let text = text.replace('\\', "");
-        let mut budget = Budget {
-            bytes: ALTERNATIVES_LIMIT_BYTES,
-            wildcards: WILDCARDS_LIMIT,
-        };
         let mut nodes = Vec::new();
         let mut any_nodes = 0;
         let mut rest = Some(&*text);
@@ -115,19 +139,21 @@ impl Pattern {
                 any_nodes |= 1 << nodes.len();
                 rest = rest.or(Some("*"));
             }
-            nodes.push(Node::parse(node, &mut budget)?);
+            nodes.push(Node::parse(node, budget)?);
         }
-        let text_bytes = ALTERNATIVES_LIMIT_BYTES - budget.bytes;
-        let token_bytes = (WILDCARDS_LIMIT - budget.wildcards) * size_of::<Token>();
-        let searched = nodes.iter().flat_map(|node| &node.wildcards);
-        let searched: usize = searched.map(|tokens| searched_tokens(tokens)).sum();
+        let wildcards = || nodes.iter().flat_map(|node| &node.wildcards);
+        let compared: usize = wildcards().map(|tokens| effort_of(tokens)).sum();
+        if compared > WILDCARDS_LIMIT {
+            return Err("a pattern has too many wildcards, or ranges in brackets".into());
+        }
+        let searched: usize = wildcards().map(|tokens| effort_of(searched(tokens))).sum();
         let is_walked_by_several = usize::from(any_nodes != 0) * nodes.len();
         Ok(Pattern {
             effort: Effort {
-                fixed: nodes.len() + WILDCARDS_LIMIT - budget.wildcards,
+                fixed: nodes.len() + compared,
                 for_each_byte: 1 + is_walked_by_several + searched,
             },
-            allocated_bytes: text_bytes + token_bytes + nodes.len() * size_of::<Node>(),
+            allocated_bytes: nodes.iter().map(Node::allocated_bytes).sum(),
             nodes,
             any_nodes,
         })
@@ -211,26 +237,21 @@ pub fn next_node<'text>(rest: &mut Option<&'text str>) -> Option<&'text str> {
     Some(after.map_or(text, |after| &text[..text.len() - after.len() - 1]))
 }
 
-/// How much more the alternatives of a pattern may be.
-struct Budget {
-    bytes: usize,
-    wildcards: usize,
-}
-
 impl Node {
     fn parse(text: &str, budget: &mut Budget) -> Result<Node, String> {
+        budget.take(Budget::FOR_NODE)?;
         let (mut texts, mut wildcards) = (BinaryHeap::new(), Vec::new());
         let mut unexpanded = vec![text.to_string()];
         while let Some(text) = unexpanded.pop() {
             if let Some((start, end)) = innermost_braces(&text) {
                 for alternative in text[start + 1..end].split(',') {
                     let text = [&text[..start], alternative, &text[end + 1..]].concat();
-                    take(&mut budget.bytes, size_of::<String>() + text.len())?;
+                    budget.take(Budget::FOR_ALTERNATIVE + text.len() / 4)?;
                     unexpanded.push(text);
                 }
             } else if text.contains(['*', '?', '[']) {
                 let tokens = tokens_of(&text);
-                take(&mut budget.wildcards, tokens.len())?;
+                budget.take(Budget::FOR_ALTERNATIVE + effort_of(&tokens))?;
                 wildcards.push(tokens);
             } else {
                 texts.push(text);
@@ -246,13 +267,16 @@ impl Node {
         self.texts.binary_search_by(is_text).is_ok()
             || self.wildcards.iter().any(|tokens| is_match(tokens, node))
     }
-}
 
-fn take(budget: &mut usize, count: usize) -> Result<(), String> {
-    *budget = budget
-        .checked_sub(count)
-        .ok_or("a pattern has too many alternatives")?;
-    Ok(())
+    /// Bytes that it takes, with what an allocator adds.
+    fn allocated_bytes(&self) -> usize {
+        let texts = self.texts.iter().map(|text| 40 + text.capacity());
+        let tokens = self
+            .wildcards
+            .iter()
+            .map(|tokens| 40 + tokens.capacity() * size_of::<Token>() + 8 * effort_of(tokens));
+        size_of::<Node>() + texts.sum::<usize>() + tokens.sum::<usize>()
+    }
 }
 
 /// Where the first braces that have none inside open and close.
@@ -318,6 +342,14 @@ fn one_of(inside: &str) -> Token {
 }
 
 impl Token {
+    /// How many characters a character is compared with.
+    fn effort(&self) -> usize {
+        match self {
+            Token::OneOf { ranges, .. } => ranges.len().max(1),
+            _ => 1,
+        }
+    }
+
     fn is(&self, character: char) -> bool {
         match self {
             Token::Character(this) => *this == character,
@@ -332,9 +364,14 @@ impl Token {
 }
 
 /// Those that are looked for at each character of a text: what comes after the first `*`.
-fn searched_tokens(tokens: &[Token]) -> usize {
-    let after = tokens.iter().skip_while(|token| **token != Token::Any);
-    after.filter(|token| **token != Token::Any).count()
+fn searched(tokens: &[Token]) -> &[Token] {
+    let any = tokens.iter().position(|token| *token == Token::Any);
+    &tokens[any.map_or(tokens.len(), |any| any + 1)..]
+}
+
+/// How many characters a character is compared with that is compared with each of them.
+fn effort_of(tokens: &[Token]) -> usize {
+    tokens.iter().map(Token::effort).sum()
 }
 
 /// Whether the tokens stand for all of the text. Only the last `*` so far ever has to take more: what
@@ -378,7 +415,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, key: &str) -> bool {
-        Pattern::parse(pattern).expect("a pattern").matches(key)
+        Pattern::parse(pattern, &mut Budget::default())
+            .expect("a pattern")
+            .matches(key)
     }
 
     /// Whether a variant without braces stands for a node, as anyone would write it who need not
@@ -462,7 +501,7 @@ mod tests {
     proptest! {
         #[test]
         fn matches_what_a_naive_matcher_does(pattern in r"([ab?*.\[\]!\-{},é^]|\*\*){0,10}", keys in proptest::collection::vec(r"[ab.\-\]é^!]{0,8}", 20)) {
-            let parsed = Pattern::parse(&pattern).expect("a pattern");
+            let parsed = Pattern::parse(&pattern, &mut Budget::default()).expect("a pattern");
             for key in keys {
                 let nodes: Vec<&str> = key.split('.').collect();
                 let expected = naive_matches(&pattern.split('.').collect::<Vec<_>>(), &nodes);
@@ -472,7 +511,7 @@ mod tests {
 
         #[test]
         fn takes_any_text(pattern in r"\PC{0,40}|[\[\]{},!*.;a-]{0,200}", key in r"\PC{0,40}|[a.;]{0,200}") {
-            if let Ok(pattern) = Pattern::parse(&pattern) {
+            if let Ok(pattern) = Pattern::parse(&pattern, &mut Budget::default()) {
                 pattern.matches(&key);
             }
         }
@@ -488,7 +527,7 @@ mod tests {
         let mut count = 0;
         for mut line in lines {
             let pattern = line.next().expect("a pattern");
-            let parsed = Pattern::parse(pattern).expect("a pattern");
+            let parsed = Pattern::parse(pattern, &mut Budget::default()).expect("a pattern");
             let matched = keys.iter().filter(|key| parsed.matches(key));
             assert!(matched.copied().eq(line), "{pattern}");
             count += 1;
@@ -515,11 +554,11 @@ mod tests {
         let nodes = |count: usize| vec!["a"; count].join(".");
         assert!(matches(&nodes(63), &nodes(63)));
         assert!(!matches(&nodes(63), &nodes(64)));
-        assert!(Pattern::parse(&nodes(64)).is_err());
+        assert!(Pattern::parse(&nodes(64), &mut Budget::default()).is_err());
         assert!(matches(&format!("{}**", "**.".repeat(61)), &nodes(1_000)));
-        assert!(Pattern::parse(&"**.".repeat(64)).is_err());
+        assert!(Pattern::parse(&"**.".repeat(64), &mut Budget::default()).is_err());
         assert!(matches(&"?".repeat(4_096), &"a".repeat(4_096)));
-        assert!(Pattern::parse(&"?".repeat(4_097)).is_err());
+        assert!(Pattern::parse(&"?".repeat(4_097), &mut Budget::default()).is_err());
         let hosts: Vec<String> = (0..5_000).map(|host| format!("host{host}")).collect();
         let hosts = format!("dc1.{{{}}}.cpu", hosts.join(","));
         assert!(matches(&hosts, "dc1.host4711.cpu") && !matches(&hosts, "dc1.host5000.cpu"));
@@ -528,10 +567,10 @@ mod tests {
             "{a}".repeat(20_000),
             "{".to_string() + &",".repeat(1 << 20) + "}",
         ] {
-            assert!(Pattern::parse(&many).is_err());
+            assert!(Pattern::parse(&many, &mut Budget::default()).is_err());
         }
         let nested = ["{".repeat(2_000), "}".repeat(2_000)].concat();
-        assert!(Pattern::parse(&nested).is_err());
+        assert!(Pattern::parse(&nested, &mut Budget::default()).is_err());
         assert!(matches(
             &format!("{}*", "a".repeat(4_000)),
             &"a".repeat(64_000)
@@ -542,5 +581,38 @@ mod tests {
             &"*a".repeat(2_000),
             &("a".repeat(1_999) + &"b".repeat(60_000))
         ));
+    }
+    #[test]
+    fn ranges_are_an_effort() {
+        for (ranges, fits) in [(1, true), (WILDCARDS_LIMIT - 2, true), (60_000, false)] {
+            let pattern = format!("a*[{}]", "x".repeat(ranges));
+            let parsed = Pattern::parse(&pattern, &mut Budget::default());
+            assert_eq!(parsed.is_ok(), fits, "{ranges}");
+            if let Ok(parsed) = parsed {
+                assert!(parsed.effort().for_each_byte > ranges);
+                assert!(parsed.allocated_bytes() >= ranges * size_of::<(char, char)>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_patterns_of_a_request_have_one_budget() {
+        for (pattern, count, bytes) in [
+            ("{a,b}".repeat(10), 2, 1 << 10),
+            ("{a,b}{*,?}".repeat(4), 5, 1 << 8),
+            ("*.".repeat(60), 40, 60),
+            ("a.".repeat(60), 100, 60),
+        ] {
+            let mut budget = Budget::default();
+            let parsed: Vec<Pattern> = (0..10_000)
+                .map_while(|_| Pattern::parse(&pattern, &mut budget).ok())
+                .collect();
+            assert!(
+                (count..5 * count).contains(&parsed.len()),
+                "{}",
+                parsed.len()
+            );
+            assert!(parsed[0].allocated_bytes() > bytes * size_of::<String>());
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::vec;
 use super::aggregation::Aggregation;
 use super::evaluate::{Stream, fits};
 use super::format::{Format, Writer};
+use super::pattern::Budget;
 use super::source::{Held, Source, time_is_up};
 use super::target::{self, Expression};
 use super::window::Window;
@@ -30,6 +31,8 @@ struct Render {
     most_steps: i64,
     /// Whether the series of all paths are found.
     is_found: bool,
+    /// So many of the first targets fit the window.
+    fitting: usize,
     /// Bytes that the query held when they were.
     found_bytes: usize,
     /// The target whose series are written, and those after it.
@@ -52,6 +55,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
     let snapshot = turn.store.snapshot_all();
     let mut source = Source::new(snapshot, turn.environment.timestamp_unit, held);
     let mut targets = Vec::new();
+    let mut budget = Budget::default();
     let brackets = parameters
         .all("target")
         .next()
@@ -60,8 +64,9 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         .all(brackets)
         .filter(|text| !text.trim().is_empty())
     {
-        let target = target::parse(text).map_err(|bad| bad_request(bad.message))?;
-        source.add_paths(&target, turn.store)?;
+        let parsed = target::parse(text, &mut budget);
+        let mut target = parsed.map_err(|bad| bad_request(bad.message))?;
+        source.take_paths(&mut target, turn.store)?;
         targets.push(target);
     }
     let most_steps = parameters
@@ -73,6 +78,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         window,
         most_steps: most_steps.map_or(Window::STEPS_MAX, |most: i64| most.min(Window::STEPS_MAX)),
         is_found: false,
+        fitting: 0,
         found_bytes: 0,
         stream: None,
         targets: targets.into_iter(),
@@ -134,10 +140,9 @@ fn window_of(parameters: &Parameters, now: i64) -> Result<Window, Failure> {
 }
 
 impl Render {
-    /// Chooses the step of the query, when all series are found: the shortest of the ladder that is no
-    /// finer than the points, gives no series more steps than it may have, and that all targets fit.
-    fn choose_step(&mut self, turn: &mut Turn) -> Result<(), Failure> {
-        let interval = self.source.interval(turn.store, &self.window)?;
+    /// Chooses the step of the query: the shortest of the ladder that is no shorter than `least` seconds
+    /// and gives no series more steps than it may have. Whether the targets fit it is to be seen.
+    fn choose_step(&mut self, least: i64) -> Result<(), Failure> {
         let length = self.window.until - self.window.from;
         // Then the results are made shorter, as Graphite does with all.
         let targets = self.targets.as_slice();
@@ -145,13 +150,12 @@ impl Render {
             true => Window::STEPS_MAX,
             false => self.most_steps,
         };
-        for step in steps::ladder().filter(|step| *step >= interval) {
-            self.window.step = step;
-            // So many steps overlap the range, or one fewer: it may begin and end within one.
-            let is_short = (length + step - 1) / step <= most_steps;
-            if is_short && targets.iter().all(|target| fits(target, &self.window)) {
-                return Ok(());
-            }
+        // So many steps overlap the range, or one fewer: it may begin and end within one.
+        let is_short = |step: i64| (length + step - 1) / step <= most_steps;
+        let mut steps = steps::ladder().filter(|&step| step >= least);
+        if let Some(step) = steps.find(|&step| is_short(step)) {
+            (self.window.step, self.fitting) = (step, 0);
+            return Ok(());
         }
         let most = Window::STEPS_MAX;
         let message = format!("a function needs series of more than {most} steps");
@@ -167,8 +171,14 @@ impl Render {
             if self.source.find(turn)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            self.choose_step(turn)?;
+            let interval = self.source.interval(turn.store, &self.window)?;
+            self.choose_step(interval)?;
             (self.is_found, self.found_bytes) = (true, self.source.held.bytes());
+        } else if let Some(target) = self.targets.as_slice().get(self.fitting) {
+            match fits(target, &self.window) {
+                true => self.fitting += 1,
+                false => self.choose_step(self.window.step + 1)?,
+            }
         } else if let Some(stream) = &mut self.stream {
             match stream.next(&mut self.source, turn)? {
                 ControlFlow::Continue(Some(mut series)) => {
@@ -384,7 +394,7 @@ mod tests {
             ("a.x", "-100s", "0", 10),
             ("a.x", "-100s", "-1", 10),
             ("a.x", "-100s", "99999999999999999999", 10),
-            ("a.x", "-1y", "", 300),
+            ("a.x", "-1y", "", 600),
             ("minutely", "-1h", "", 60),
             ("odd", "-1h", "", 10),
             ("once", "-1h", "", 60),
@@ -469,7 +479,7 @@ mod tests {
             (
                 ("target", "movingAverage(a.x,300000)"),
                 400,
-                "a function needs series of more than 262144 steps",
+                "a function needs series of more than 65536 steps",
             ),
         ] {
             let failure = answer(&mut filled(), &[query]).unwrap_err();
@@ -644,7 +654,7 @@ mod tests {
                 ("format", "raw"),
             ];
             let answered = answer_in_pieces(&mut store, &environment(unit), &query, ALL_AT_ONCE, |_| {}).unwrap();
-            let pattern = crate::query::pattern::Pattern::parse(path).unwrap();
+            let pattern = crate::query::pattern::Pattern::parse(path, &mut Budget::default()).unwrap();
             let found: Vec<&&str> = naive.keys().filter(|key| pattern.matches(key)).collect();
             prop_assert_eq!(answered.lines().count(), found.len());
             for (line, key) in answered.lines().zip(found) {
@@ -718,7 +728,7 @@ mod tests {
         };
         assert_eq!(answered(100, &["a.*"]), Err(422), "the keys");
         assert_eq!(
-            answered(800, &["a.*"]),
+            answered(1_000, &["a.*"]),
             Err(422),
             "the values of one series"
         );
@@ -728,7 +738,7 @@ mod tests {
             "scale(a.*,2)",
             "consolidateBy(a.x,'max')",
         ] {
-            let is_answered = answered(1_000, &[target]).is_ok();
+            let is_answered = answered(2_000, &[target]).is_ok();
             assert!(is_answered, "{target} holds one series at a time");
         }
         let sum = "sumSeries(a.*)";
@@ -739,13 +749,89 @@ mod tests {
         );
         assert!(answered(6_000, &[sum]).is_ok());
         let ratios = "divideSeries(a.*,b.y)";
-        assert_eq!(answered(1_600, &[ratios]), Err(422), "the divisor");
-        assert!(answered(2_500, &[ratios]).is_ok());
+        assert_eq!(answered(2_000, &[ratios]), Err(422), "the divisor");
+        assert!(answered(3_500, &[ratios]).is_ok());
         let first = "limit(asPercent(a.*),1)";
-        assert_eq!(answered(1_500, &[first]), Err(422), "two series at once");
+        assert_eq!(answered(2_500, &[first]), Err(422), "two series at once");
         assert!(
-            answered(8_000, &[first; 20]).is_ok(),
+            answered(30_000, &[first; 20]).is_ok(),
             "one target after the other"
         );
+    }
+
+    /// How often the clock was looked at for an answer, and the most bytes that were kept.
+    fn looks(store: &mut Store, query: &[(&str, &str)]) -> (usize, usize) {
+        let parameters: Parameters = query
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()))
+            .collect();
+        let (environment, mut out) = (environment(TimestampUnit::Seconds), Vec::new());
+        let answer = with_turn(store, &environment, &mut out, 1, |turn| {
+            render(&parameters, turn).unwrap()
+        });
+        let Body::Pieces(mut pieces) = answer.body else {
+            panic!("{answer:?} is not in pieces");
+        };
+        let (mut looks, mut kept_bytes) = (1, pieces.kept_bytes());
+        while with_turn(store, &environment, &mut out, ALL_AT_ONCE - 1, |turn| {
+            pieces.append(turn).unwrap()
+        })
+        .is_break()
+        {
+            looks += 1;
+            kept_bytes = kept_bytes.max(pieces.kept_bytes());
+        }
+        (looks, kept_bytes)
+    }
+
+    #[test]
+    fn the_clock_is_looked_at_however_much_there_is_to_do() {
+        let mut store = filled();
+        for number in 0..64 {
+            let key = format!("long.{number}.{}", "a".repeat(5_000));
+            store.put(&key, NOW, 1.0);
+        }
+        let nested = |depth| "movingAverage(".repeat(depth) + "a.x" + &",2)".repeat(depth);
+        let grouped = |called| format!("groupByNode(long.*.*,0,'{called}')");
+        let none = vec!["none"; 900];
+        for (targets, least_targets, more) in [
+            // Each key is compared for long.
+            (vec!["long.*.*aaab"], vec!["long"], 60),
+            // Whether it fits a step is seen for each target.
+            (none.clone(), none[..1].to_vec(), 3 * 899 / 4),
+            (vec![&*nested(20)], vec![&*nested(1)], 19),
+            (
+                vec![&*grouped("median")],
+                vec![&*grouped("max")],
+                1_000 * 64 / 4_096 - 1,
+            ),
+        ] {
+            let looks = [targets, least_targets].map(|targets| {
+                let mut query = vec![("from", "-60000s"), ("format", "csv")];
+                query.extend(targets.iter().map(|&target| ("target", target)));
+                looks(&mut store, &query).0
+            });
+            assert!(looks[0] >= looks[1] + more, "{looks:?} {more}");
+        }
+    }
+
+    #[test]
+    fn patterns_and_arguments_are_counted() {
+        let (mut store, hosts) = (filled(), vec!["host"; 1_000].join(","));
+        let pattern = format!("a.{{{hosts}}}");
+        let regex = format!("grep(a.x,'{}')", "a".repeat(400));
+        for (target, least) in [
+            (pattern, 1_000 * size_of::<String>()),
+            (regex, 400 * size_of::<String>()),
+        ] {
+            let (_, kept_bytes) = looks(&mut store, &[("target", &target)]);
+            assert!(kept_bytes > least, "{kept_bytes}");
+        }
+        let alternatives = format!("sum({})", vec!["{a,b}".repeat(13); 300].join(","));
+        let failure = answer(&mut store, &[("target", &alternatives)]).unwrap_err();
+        assert!(failure.message.contains("too many alternatives"));
+        let calls = ("target", "sum(sum(sum(sum(a))))");
+        let failure = answer(&mut store, &vec![calls; 900]).unwrap_err();
+        assert!(failure.message.contains("too many calls"));
     }
 }

@@ -3,14 +3,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::mem;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::evaluate::Next;
-use super::pattern::Pattern;
+use super::pattern::{Effort, Pattern};
 use super::series::Series;
 use super::steps::{Steps, common_interval, interval_of, range_of};
-use super::target::Expression;
+use super::target::{Call, Expression};
 use super::window::Window;
 use crate::config::TimestampUnit;
 use crate::http::Failure;
@@ -20,8 +21,11 @@ use crate::turn::{Allowance, Turn};
 /// The most paths of a query: each key is compared with all of them.
 const PATHS_MAX: usize = 1_000;
 
-/// So often a key is compared with a pattern between two looks at the clock: some microseconds.
-const MATCHES_PER_LOOK: usize = 64;
+/// Keys that are compared with the paths, or put in order, between two looks at the clock.
+const KEYS_PER_LOOK: usize = 64;
+
+/// Characters that may be compared before there is a look at the clock earlier: some microseconds.
+const EFFORT_PER_LOOK: usize = 8 << 10;
 
 /// Runs of points that are read between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
@@ -51,7 +55,7 @@ pub struct Source {
 struct Path {
     text: String,
     /// What they are looked for with, unless it is the key of one.
-    pattern: Option<Rc<Pattern>>,
+    pattern: Option<Pattern>,
     /// Those that are found and not in order yet.
     found: Found,
     /// Positions in the snapshot, by ascending key.
@@ -59,7 +63,7 @@ struct Path {
 }
 
 /// Keys and positions, of which the first comes out first.
-type Found = BinaryHeap<Reverse<(Box<str>, u64)>>;
+type Found = BinaryHeap<Reverse<(Rc<str>, u64)>>;
 
 /// How far the series of a path are read.
 pub struct Cursor {
@@ -147,17 +151,23 @@ impl Source {
         self.snapshot.is_cut_off()
     }
 
-    /// Adds the paths of an expression, before any series is looked for.
+    /// Takes the paths out of an expression, before any series is looked for, and counts what it holds.
     ///
     /// # Errors
     ///
-    /// If the query has too many.
-    pub fn add_paths(&mut self, expression: &Expression, store: &Store) -> Result<(), Failure> {
+    /// If the query has too many paths, or holds too much.
+    pub fn take_paths(
+        &mut self,
+        expression: &mut Expression,
+        store: &Store,
+    ) -> Result<(), Failure> {
         let (text, pattern) = match expression {
-            Expression::Path { text, pattern } => (text, pattern),
+            Expression::Path { text, pattern } => (mem::take(text), mem::take(pattern)),
             Expression::Call(call) => {
-                let mut inputs = call.inputs.iter();
-                return inputs.try_for_each(|input| self.add_paths(input, store));
+                let bytes = size_of::<Call>() + call.arguments.allocated_bytes();
+                self.held.replace(0, bytes)?;
+                let mut inputs = call.inputs.iter_mut();
+                return inputs.try_for_each(|input| self.take_paths(input, store));
             }
         };
         if self.paths.len() == PATHS_MAX {
@@ -169,12 +179,16 @@ impl Source {
         }
         let is_key = !text.contains(['*', '?', '[', '{', '\\']);
         let position = match is_key {
-            true => self.snapshot.position_of(store, text)?,
+            true => self.snapshot.position_of(store, &text)?,
             false => None,
         };
+        let pattern = (!is_key).then_some(pattern);
+        let pattern_bytes = pattern.as_ref().map_or(0, Pattern::allocated_bytes);
+        let bytes = 2 * size_of::<Path>() + text.len() + pattern_bytes;
+        self.held.replace(0, bytes)?;
         self.paths.push(Path {
-            text: text.clone(),
-            pattern: (!is_key).then(|| pattern.clone()),
+            text,
+            pattern,
             found: Found::new(),
             positions: position.into_iter().collect(),
         });
@@ -200,18 +214,21 @@ impl Source {
             paths.extend(
                 path.pattern
                     .as_ref()
-                    .map(|pattern| (&**pattern, &mut path.found)),
+                    .map(|pattern| (pattern, &mut path.found)),
             );
         }
         if !paths.is_empty() {
-            let most = (MATCHES_PER_LOOK / paths.len()).max(1);
-            while let Some(keys) = self.snapshot.next_keys(turn.store, most)? {
+            let efforts = paths.iter().map(|(pattern, _)| pattern.effort());
+            let effort = efforts.fold(Effort::default(), Effort::with);
+            while let Some(keys) = self.snapshot.next_keys(turn.store, KEYS_PER_LOOK)? {
+                let mut left = EFFORT_PER_LOOK;
                 for (position, key) in keys {
-                    for (pattern, found) in &mut paths {
-                        if pattern.matches(key) {
-                            self.held.replace(0, KEY_BYTES + key.len())?;
-                            found.push(Reverse((key.into(), position)));
-                        }
+                    if !effort.is_too_great(key.len()) {
+                        add_key(key, position, &mut paths, &mut self.held)?;
+                    }
+                    left = left.saturating_sub(effort.of(key.len()));
+                    if left == 0 {
+                        break;
                     }
                 }
                 if time_is_up(turn.allowance) {
@@ -228,8 +245,7 @@ impl Source {
             while let Some(Reverse((key, position))) = path.found.pop() {
                 path.positions.push(position);
                 self.held.replace(KEY_BYTES + key.len(), size_of::<u64>())?;
-                if path.positions.len().is_multiple_of(MATCHES_PER_LOOK)
-                    && time_is_up(turn.allowance)
+                if path.positions.len().is_multiple_of(KEYS_PER_LOOK) && time_is_up(turn.allowance)
                 {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -312,6 +328,24 @@ impl Source {
             }
         }
     }
+}
+
+/// Adds a key and its position to those that are found of each path that stands for it.
+fn add_key(
+    key: &str,
+    position: u64,
+    paths: &mut [(&Pattern, &mut Found)],
+    held: &mut Held,
+) -> Result<(), Failure> {
+    let mut shared: Option<Rc<str>> = None;
+    for (pattern, found) in paths {
+        if pattern.matches(key) {
+            held.replace(0, KEY_BYTES + key.len())?;
+            let shared = shared.get_or_insert_with(|| key.into());
+            found.push(Reverse((shared.clone(), position)));
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the clock, and says whether the time of a turn is up.

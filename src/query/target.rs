@@ -6,11 +6,10 @@
 //! are named (`total=100`).
 
 use std::fmt;
-use std::rc::Rc;
 
 use super::arguments::{self, Arguments, Given, Literal};
 use super::functions::{self, Function};
-use super::pattern::Pattern;
+use super::pattern::{Budget, Pattern};
 use super::series::beginning;
 
 /// What a target asks for.
@@ -20,7 +19,7 @@ pub enum Expression {
         /// What the target says, without escapes: what its series are made from, in their names.
         text: String,
         /// What it stands for.
-        pattern: Rc<Pattern>,
+        pattern: Pattern,
     },
     /// What a function makes.
     Call(Call),
@@ -64,18 +63,18 @@ pub const ARGUMENTS_MAX: usize = 1024;
 /// The most calls around each other.
 pub const DEPTH_MAX: usize = 64;
 
-/// Reads a target.
+/// Reads a target, one of those that `budget` is for.
 ///
 /// # Errors
 ///
-/// If it is too long, cannot be read, calls what is no function, or gives arguments that the function
+/// If it is too long or takes more than is left of the budget, cannot be read, calls what is no function, or gives arguments that the function
 /// does not take. The message names what it is, and where.
-pub fn parse(text: &str) -> Result<Expression, BadTarget> {
+pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, BadTarget> {
     if text.len() > TARGET_BYTES_MAX {
         let message = format!("a target is longer than {TARGET_BYTES_MAX} bytes");
         return Err(BadTarget { message });
     }
-    let mut parser = Parser::new(text);
+    let mut parser = Parser::new(text, budget);
     let parsed = parser.expression(0).and_then(|expression| {
         parser.skip_space();
         match parser.peek() {
@@ -90,7 +89,8 @@ pub fn parse(text: &str) -> Result<Expression, BadTarget> {
 
 /// The path from which a series was made first, as far as its name tells: `a.b` of `scale(a.b,2)`.
 pub fn first_path(name: &str) -> &str {
-    let mut parser = Parser::new(name);
+    let mut budget = Budget::default();
+    let mut parser = Parser::new(name, &mut budget);
     while parser.name_before('(').is_some() {
         parser.at += 1;
     }
@@ -128,8 +128,9 @@ impl Wrong {
 }
 
 /// Reads a text from left to right.
-struct Parser<'text> {
+struct Parser<'text, 'budget> {
     text: &'text str,
+    budget: &'budget mut Budget,
     /// How many arguments are read.
     arguments: usize,
     /// What comes next. On the boundary of a character.
@@ -139,10 +140,11 @@ struct Parser<'text> {
 /// An argument: where it begins, its name if it has one, and what it is.
 type Placed<'text> = (usize, Option<&'text str>, Given<'text>);
 
-impl<'text> Parser<'text> {
-    fn new(text: &'text str) -> Parser<'text> {
+impl<'text, 'budget> Parser<'text, 'budget> {
+    fn new(text: &'text str, budget: &'budget mut Budget) -> Parser<'text, 'budget> {
         Parser {
             text,
+            budget,
             arguments: 0,
             at: 0,
         }
@@ -199,7 +201,7 @@ impl<'text> Parser<'text> {
         let mut expression = match self.name_before('(') {
             Some(name) => self.call(name, None, depth)?,
             None => match self.path() {
-                Some(text) => Parser::series(start, text)?,
+                Some(text) => self.series(start, text)?,
                 None => return self.expected("a path or a function"),
             },
         };
@@ -213,12 +215,9 @@ impl<'text> Parser<'text> {
     }
 
     /// The series of a path that begins at `at`.
-    fn series(at: usize, text: String) -> Result<Expression, Wrong> {
-        match Pattern::parse(&text) {
-            Ok(pattern) => Ok(Expression::Path {
-                text,
-                pattern: pattern.into(),
-            }),
+    fn series(&mut self, at: usize, text: String) -> Result<Expression, Wrong> {
+        match Pattern::parse(&text, self.budget) {
+            Ok(pattern) => Ok(Expression::Path { text, pattern }),
             Err(what) => Err(Wrong { at, what }),
         }
     }
@@ -247,6 +246,8 @@ impl<'text> Parser<'text> {
             at: which.map_or(start, |which| places[which]),
             what: format!("{name}: {what},"),
         })?;
+        let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
+        self.budget.take(effort).map_err(wrong)?;
         let depth = 1 + inputs.iter().map(Expression::depth).max().unwrap_or(0);
         if depth > DEPTH_MAX {
             return Err(too_deep());
@@ -417,7 +418,7 @@ mod tests {
 
     /// What a target is read as, in one way of writing.
     fn read(text: &str) -> String {
-        match parse(text) {
+        match parse(text, &mut Budget::default()) {
             Ok(expression) => shown(&expression),
             Err(BadTarget { message }) => message,
         }
@@ -534,8 +535,9 @@ mod tests {
                 "longer",
             ),
         ] {
-            parse(&fits).expect("it fits");
-            let BadTarget { message } = parse(&is_too_much).expect_err("it does not fit");
+            parse(&fits, &mut Budget::default()).expect("it fits");
+            let BadTarget { message } =
+                parse(&is_too_much, &mut Budget::default()).expect_err("it does not fit");
             assert!(message.contains(limit), "{message}");
         }
     }
@@ -560,7 +562,7 @@ mod tests {
         fn no_text_makes_it_panic(text in ".*", pieces in "([a-c.*{},()|=' \"\\\\é0-9-]|sum\\(|scale\\(|true|none|inf){0,40}") {
             for text in [text, pieces] {
                 first_path(&text);
-                if let Err(BadTarget { message }) = parse(&text) {
+                if let Err(BadTarget { message }) = parse(&text, &mut Budget::default()) {
                     prop_assert!(message.contains(" of target '"), "{}", message);
                 }
             }

@@ -2,7 +2,7 @@ use super::*;
 use crate::counters::Counts;
 use crate::http::Parameters;
 use crate::memory::Room;
-use crate::query::pattern::{Pattern, next_node};
+use crate::query::pattern::{Budget, Pattern, next_node};
 use crate::store::Store;
 use crate::turn::{Allowance, Environment};
 use proptest::prelude::*;
@@ -185,7 +185,7 @@ fn requests_and_answers() {
         (
             "/metrics/expand?query={a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}",
             400,
-            "a pattern has too many alternatives\n",
+            "a query has too many calls, or patterns with too many alternatives\n",
         ),
         (
             "/metrics/index.json",
@@ -287,6 +287,13 @@ fn what_is_found_is_limited() {
     assert_eq!(status, 413, "{body}");
     assert_eq!(get(&mut store, "/metrics/find?query=1*").0, 200);
     assert_eq!(get(&mut store, "/metrics/index.json").0, 200);
+    // All patterns of a request together.
+    let patterns = (0..100).map(|number| format!("query={number}{}", "{a,b}".repeat(7)));
+    let patterns: Vec<String> = patterns.collect();
+    for (count, status) in [(1, 200), (100, 400)] {
+        let target = format!("/metrics/expand?{}", patterns[..count].join("&"));
+        assert_eq!(get(&mut store, &target).0, status, "{count} patterns");
+    }
 }
 
 #[test]
@@ -326,7 +333,7 @@ proptest! {
         let mut store = store_of(keys.iter().map(String::as_str));
         let mut expected: Vec<(String, Vec<&str>)> = Vec::new();
         for text in &patterns {
-            let pattern = Pattern::parse(text).expect("a pattern");
+            let pattern = Pattern::parse(text, &mut Budget::default()).expect("a pattern");
             let mut names: Vec<&str> = Vec::new();
             for key in &keys {
                 let mut rest = Some(key.as_str());

@@ -3,6 +3,7 @@
 use super::{Context, Function, Operation, common_step, describe};
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::{Kind, Parameter};
+use crate::query::pattern::Budget;
 use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
 use crate::query::window::Window;
@@ -192,7 +193,7 @@ fn targets_are_evaluated_as_graphite_does() {
     for row in TABLE.lines().filter_map(|row| row.strip_prefix("target\t")) {
         let (target, theirs) = row.split_once('\t').expect("a target and its result");
         count += 1;
-        let ours = match target::parse(target) {
+        let ours = match target::parse(target, &mut Budget::default()) {
             Ok(expression) => world.evaluate(&expression, &world.window),
             Err(bad) => Err(bad.message),
         };
@@ -248,6 +249,46 @@ fn functions_are_described_as_graphite_does() {
         .map(|function| 1 + usize::from(function.alias.is_some()))
         .sum();
     assert_eq!(count, names);
+}
+
+#[test]
+fn what_would_take_long_is_refused() {
+    let window = world().window;
+    let result = |target: &str, series: &Series, others: &[Vec<Series>]| {
+        let parsed = target::parse(target, &mut Budget::default()).expect(target);
+        let Expression::Call(call) = parsed else {
+            panic!("{target} is no call");
+        };
+        let context = Context {
+            arguments: &call.arguments,
+            window: &window,
+            others,
+            room_bytes: usize::MAX,
+        };
+        match call.function.operation {
+            Operation::All(all) => all(others.to_vec(), &context).map(drop),
+            Operation::Each(each) => each(&mut series.clone(), &context).map(drop),
+            _ => panic!("{target} is of another kind"),
+        }
+    };
+    let named = |name: &str| Series {
+        name: name.into(),
+        values: vec![1.0; 1 << 16],
+        ..Series::default()
+    };
+    let (short, long) = (named("a"), named(&"a.".repeat(20_000)));
+    for (target, series, count, is_answered) in [
+        ("asPercent(a)", &short, 7, true),
+        ("asPercent(a)", &short, 8, false),
+        ("transformNull(a,0,b)", &short, 4, true),
+        ("transformNull(a,0,b)", &short, 5, false),
+        ("aliasSub(a,'a{200}','')", &short, 0, true),
+        ("aliasSub(a,'a{200}','')", &long, 0, false),
+    ] {
+        let others = vec![vec![short.clone(); count]];
+        let result = result(target, series, &others);
+        assert_eq!(result.is_ok(), is_answered, "{target}: {result:?}");
+    }
 }
 
 #[test]
@@ -338,7 +379,7 @@ proptest! {
     ) {
         let mut world = world();
         world.window = Window { from, until: from.saturating_add(length), ..world.window };
-        if let Ok(expression) = target::parse(&target)
+        if let Ok(expression) = target::parse(&target, &mut Budget::default())
             && let Ok(results) = world.evaluate(&expression, &world.window)
         {
             for series in results {
