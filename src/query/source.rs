@@ -30,8 +30,9 @@ const EFFORT_PER_LOOK: usize = 8 << 10;
 /// Runs of points that are read between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
 
-/// Of so many series the interval of the points is looked at: some 20 µs.
+/// Of so many series the interval of so many points is looked at: some 20 µs.
 const SERIES_LOOKED_AT: usize = 16;
+const POINTS_LOOKED_AT: usize = 64;
 
 /// So long before the range of a query the interval is looked for, where the range has too few points.
 const LOOK_BACK_SECONDS: i64 = 3_600;
@@ -273,11 +274,19 @@ impl Source {
                 if let (Some(position), Some((after, until))) =
                     (position, range_of(&window, self.unit))
                     && self.snapshot.read_series(store, position, after)?.is_some()
-                    && self.snapshot.next_run_until(store, until, &mut run)?
-                    && let Some(interval) = interval_of(&run, self.unit)
                 {
-                    intervals.push(interval);
-                    break;
+                    // As many, however the series is split into runs.
+                    let mut timestamps = Vec::new();
+                    while timestamps.len() < POINTS_LOOKED_AT
+                        && self.snapshot.next_run_until(store, until, &mut run)?
+                    {
+                        timestamps.extend_from_slice(run.timestamps());
+                    }
+                    timestamps.truncate(POINTS_LOOKED_AT);
+                    if let Some(interval) = interval_of(&timestamps, self.unit) {
+                        intervals.push(interval);
+                        break;
+                    }
                 }
             }
         }

@@ -25,9 +25,9 @@ pub fn ladder() -> impl Iterator<Item = i64> {
     LADDER.into_iter().chain(doubled)
 }
 
-/// The seconds between two points of a run, as a rule: the median. `None` if there are not two.
-pub fn interval_of(run: &Run, unit: TimestampUnit) -> Option<i64> {
-    let pairs = run.timestamps().windows(2);
+/// The seconds between two points, as a rule: the median. `None` if there are not two.
+pub fn interval_of(timestamps: &[i64], unit: TimestampUnit) -> Option<i64> {
+    let pairs = timestamps.windows(2);
     let intervals = pairs.map(|pair| pair[1].saturating_sub(pair[0]));
     let interval = median(intervals.collect())?;
     let per_second = unit.per_second();
@@ -341,7 +341,7 @@ mod tests {
             }
             let mut run = Run::new();
             store.snapshot_all().next_run(&store, &mut run).unwrap();
-            assert_eq!(interval_of(&run, unit), expected);
+            assert_eq!(interval_of(run.timestamps(), unit), expected);
         }
     }
 }
