@@ -48,7 +48,7 @@ impl Series {
 
     /// What a series counts for at least where many are kept, however few its values: to order so many
     /// that they fill the memory of a query, or to drop them, takes a millisecond or two.
-    pub const KEPT_BYTES_MIN: usize = 1 << 10;
+    pub const KEPT_BYTES_MIN: usize = 1 << 9;
 
     /// Names it, and what it was made from, after the function that was applied to it.
     pub fn rename(&mut self, name: String) {

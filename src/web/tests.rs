@@ -285,7 +285,7 @@ fn what_is_found_is_limited() {
     }
     let (status, body) = get(&mut store, "/metrics/find?query=*");
     assert_eq!(status, 413, "{body}");
-    assert_eq!(get(&mut store, "/metrics/find?query=1*").0, 200);
+    assert_eq!(get(&mut store, "/metrics/find?query=12*").0, 200);
     assert_eq!(get(&mut store, "/metrics/index.json").0, 200);
     // All patterns of a request together.
     let patterns = (0..100).map(|number| format!("query={number}{}", "{a,b}".repeat(7)));
