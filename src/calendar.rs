@@ -18,3 +18,45 @@ pub fn date_of(time: i64) -> (i64, i64, i64) {
     let year = year_of_era + 400 * era + i64::from(month <= 2);
     (year, month, day)
 }
+
+/// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`. Years have four digits: those
+/// past the last that has are written as this one, and those before the year 0 as that.
+pub fn push_time(out: &mut Vec<u8>, time: i64, mark: u8) {
+    let (year, month, day) = date_of(time);
+    let second = time.rem_euclid(DAY);
+    let parts = [
+        (year.clamp(0, 9999) / 100, b"".as_slice()),
+        (year.clamp(0, 9999) % 100, b""),
+        (month, b"-"),
+        (day, b"-"),
+        (second / 3_600, &[mark]),
+        (second / 60 % 60, b":"),
+        (second % 60, b":"),
+    ];
+    for (part, before) in parts {
+        out.extend_from_slice(before);
+        out.extend_from_slice(&[b'0' + (part / 10) as u8, b'0' + (part % 10) as u8]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_four_digits_of_the_year() {
+        for (time, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (-1, "1969-12-31 23:59:59"),
+            (1_795_299_350, "2026-11-21 22:15:50"),
+            (253_402_300_799, "9999-12-31 23:59:59"),
+            (253_402_300_800, "9999-01-01 00:00:00"),
+            (-62_135_596_800, "0001-01-01 00:00:00"),
+            (-86_400_000_000, "0000-02-04 00:00:00"),
+        ] {
+            let mut out = Vec::new();
+            push_time(&mut out, time, b' ');
+            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+        }
+    }
+}

@@ -108,6 +108,8 @@ pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store, StoreBytes};
 /// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.
 #[doc(hidden)]
 pub mod internals {
+    #[cfg(feature = "http")]
+    pub use crate::calendar::push_time;
     pub use crate::execute::Executor;
     pub use crate::memory::Room;
     pub use crate::protocol::{NUMBER_ROOM_BYTES, float, integer, request};

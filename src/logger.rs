@@ -5,9 +5,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
+use metricd::internals::push_time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -54,8 +55,7 @@ impl Log for Logger {
     fn log(&self, record: &Record) {
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
         self.printer.log(record);
-        let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let mut line = format!("{time} ").into_bytes();
+        let mut line = now();
         // Fails when everything that was printed is read, since then reading would block.
         let _would_block = printed.read_to_end(&mut line);
         line.truncate(LINE_BYTES);
@@ -69,6 +69,17 @@ impl Log for Logger {
 /// Lines are cut to this length, which none reaches today. A pipe that is writable according to
 /// poll takes that many bytes without waiting, on every system (`_POSIX_PIPE_BUF`).
 const LINE_BYTES: usize = 512;
+
+/// The time as RFC 3339 has it, to the millisecond, and a blank.
+fn now() -> Vec<u8> {
+    // A clock that is set before 1970 is wrong anyway.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    let mut time = Vec::with_capacity(LINE_BYTES);
+    push_time(&mut time, since.as_secs() as i64, b'T');
+    time.extend_from_slice(format!(".{:03}Z ", since.subsec_millis()).as_bytes());
+    time
+}
 
 impl Logger {
     fn write(&self, line: &[u8]) -> io::Result<()> {

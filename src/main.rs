@@ -25,7 +25,7 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match cli::parse(env::args_os().skip(1), env::vars_os()) {
         Ok(Command::Print(text)) => print(text),
-        Ok(Command::Serve(settings)) => match serve(&settings) {
+        Ok(Command::Serve(mut settings)) => match serve(&mut settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error @ Error::Config { .. }) => fail(WRONG_USAGE, &settings.message(&error)),
             Err(error) => fail(CANNOT_RUN, &error.to_string()),
@@ -41,7 +41,7 @@ fn ignore_file_size_signal() -> io::Result<()> {
     pipe::register(SIGXFSZ, OwnedFd::from(unread)).map(|_id| ())
 }
 
-fn serve(settings: &Settings) -> Result<(), Error> {
+fn serve(settings: &mut Settings) -> Result<(), Error> {
     // First of all, since sockets are handed over by the numbers of their descriptors.
     let hooks = service::hooks().map_err(system("take over sockets"))?;
     // Before anything that takes long, so that a signal that comes during the start stops the server
@@ -53,7 +53,7 @@ fn serve(settings: &Settings) -> Result<(), Error> {
         let ignored = settings.ignored_variables.join(", ");
         log::warn!("ignored, since metricd --help lists no such option: {ignored}");
     }
-    let mut config = settings.config.clone();
+    let mut config = mem::take(&mut settings.config);
     let speaks_lines = |listen: &Listen| listen.protocol == Protocol::Lines;
     if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
         config.listen.insert(0, Listen::default());

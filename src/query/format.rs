@@ -3,7 +3,7 @@
 
 use super::json::push_string;
 use super::series::Series;
-use super::time;
+use crate::calendar::push_time;
 use crate::decimal::{decimals_of, digits_of};
 use crate::protocol::integer::{self, AscendingWriter};
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
@@ -145,7 +145,7 @@ impl Writer {
                 for (time, value) in points {
                     out.extend_from_slice(&self.name_field);
                     out.push(b',');
-                    time::write_date(out, time);
+                    push_time(out, time, b' ');
                     out.push(b',');
                     append(out, NUMBER_ROOM_BYTES, |room| {
                         write_value(room, value, decimals, b"")

@@ -1,5 +1,7 @@
 //! Lengths of time, as Graphite writes them: `10min`, `-1d`, `1h30min`.
 
+use super::number::integer;
+
 /// Seconds in the units of intervals, by how they begin. A month has 30 days, a year 365.
 const UNITS: [(&str, i64); 7] = [
     ("s", 1),
@@ -30,7 +32,7 @@ pub fn parse(text: &str) -> Option<i64> {
         let (unit, after) = after.split_at(letters.unwrap_or(after.len()));
         let known = |(name, _): &&(&str, i64)| unit.starts_with(name);
         let (_, unit_seconds) = UNITS.iter().find(known)?;
-        let added = number.parse::<i64>().ok()?.checked_mul(*unit_seconds)?;
+        let added = integer(number)?.checked_mul(*unit_seconds)?;
         seconds = seconds.checked_add(added)?;
         rest = after;
     }

@@ -9,6 +9,12 @@ pub fn shortest(number: f64) -> String {
     String::from_utf8_lossy(&room[..length]).into()
 }
 
+/// The integer that a text is, perhaps with a sign.
+#[inline(never)]
+pub fn integer(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
 /// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. They are rounded from the shortest
 /// digits, to even if these end in the middle.
 pub fn general(number: f64) -> String {
@@ -22,13 +28,13 @@ pub fn general(number: f64) -> String {
     let all = [whole, fraction].concat();
     let digits = all.trim_start_matches('0');
     // The exponent of the first digit.
-    let before = whole.len() as i32 - (all.len() - digits.len()) as i32;
-    let mut exponent = before - 1 + exponent.parse::<i32>().unwrap_or(0);
+    let before = whole.len() as i64 - (all.len() - digits.len()) as i64;
+    let mut exponent = before - 1 + integer(exponent).unwrap_or(0);
     let digits = [digits, "000000"].concat();
     let (kept, rest) = digits.split_at(6);
     let rest = rest.trim_end_matches('0');
-    let mut kept: u32 = kept.parse().unwrap_or(0);
-    kept += u32::from(rest > "5" || (rest == "5" && kept % 2 == 1));
+    let mut kept = integer(kept).unwrap_or(0);
+    kept += i64::from(rest > "5" || (rest == "5" && kept % 2 == 1));
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }

@@ -7,6 +7,7 @@ use std::vec;
 use super::aggregation::Aggregation;
 use super::evaluate::{Stream, fits};
 use super::format::{Format, Writer};
+use super::number::integer;
 use super::pattern::Budget;
 use super::source::{Held, Source, time_is_up};
 use super::target::{self, Expression};
@@ -69,14 +70,12 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         source.take_paths(&mut target, turn.store)?;
         targets.push(target);
     }
-    let most_steps = parameters
-        .get("maxDataPoints")
-        .and_then(|most| most.parse().ok());
+    let most_steps = parameters.get("maxDataPoints").and_then(integer);
     let most_steps = most_steps.filter(|&most| most > 0);
     let render = Render {
         source,
         window,
-        most_steps: most_steps.map_or(Window::STEPS_MAX, |most: i64| most.min(Window::STEPS_MAX)),
+        most_steps: most_steps.map_or(Window::STEPS_MAX, |most| most.min(Window::STEPS_MAX)),
         is_found: false,
         fitting: 0,
         found_bytes: 0,

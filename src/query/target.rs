@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::arguments::{self, Arguments, Given, Literal};
 use super::functions::{self, Function};
+use super::number::integer;
 use super::pattern::{Budget, Pattern};
 use super::series::beginning;
 
@@ -405,9 +406,9 @@ fn literal(word: &str) -> Option<Literal<'static>> {
     if !is_number {
         return None;
     }
-    match word.parse() {
-        Ok(integer) => Some(Literal::Integer(integer)),
-        Err(_) => crate::protocol::float::parse(word.as_bytes()).map(Literal::Number),
+    match integer(word) {
+        Some(integer) => Some(Literal::Integer(integer)),
+        None => crate::protocol::float::parse(word.as_bytes()).map(Literal::Number),
     }
 }
 

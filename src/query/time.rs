@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::interval;
+use super::number::integer;
 use crate::calendar::{DAY, date_of};
 
 /// The years that a time may be in, which are those of Graphite.
@@ -36,7 +37,7 @@ pub fn parse(text: &str, now: i64) -> Result<i64, String> {
 fn read(text: &str, now: i64) -> Option<i64> {
     if is_number(text) && !is_date(text) {
         // Those of more digits are past all years.
-        return text.parse().ok().filter(|&time: &i64| time < i64::MAX / 2);
+        return integer(text).filter(|&time| time < i64::MAX / 2);
     }
     let at = text.find('+').or_else(|| text.find('-'));
     let (reference, offset) = text.split_at(at.unwrap_or(text.len()));
@@ -59,7 +60,7 @@ fn is_date(digits: &str) -> bool {
 
 /// Digits and nothing else.
 fn number(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|_| is_number(text))
+    integer(text).filter(|_| is_number(text))
 }
 
 /// A day, with a time of day or without.
@@ -151,50 +152,10 @@ fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
     (date_of(days * DAY) == (year, month, day)).then_some(days)
 }
 
-/// Writes a time as `2026-11-21 22:15:50`.
-pub fn write_date(out: &mut Vec<u8>, time: i64) {
-    let (year, month, day) = date_of(time);
-    let second = time.rem_euclid(DAY);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    // A function may have made a step that begins before the years that times may be in.
-    let year = year.clamp(0, *YEARS.end());
-    let parts = [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b' '),
-        (hour, 2, b':'),
-        (minute, 2, b':'),
-        (second % 60, 2, b' '),
-    ];
-    for (part, digits, mark) in parts {
-        out.extend(
-            (0..digits)
-                .rev()
-                .map(|place| b'0' + (part / 10i64.pow(place) % 10) as u8),
-        );
-        out.push(mark);
-    }
-    out.pop();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn dates_have_four_digits_of_the_year_whatever_the_time() {
-        for (time, expected) in [
-            (0, "1970-01-01 00:00:00"),
-            (1_795_299_350, "2026-11-21 22:15:50"),
-            (253_402_300_799, "9999-12-31 23:59:59"),
-            (-86_400_000_000, "0000-02-04 00:00:00"),
-        ] {
-            let mut out = Vec::new();
-            write_date(&mut out, time);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
-    }
 
     #[test]
     fn times_are_those_of_graphite() {
@@ -259,19 +220,6 @@ mod tests {
             (1, 1, -1),
         ] {
             assert_eq!(day_of_date(year, month, day), None);
-        }
-    }
-
-    #[test]
-    fn dates_are_written() {
-        for (time, expected) in [
-            (1_795_299_350, "2026-11-21 22:15:50"),
-            (-1, "1969-12-31 23:59:59"),
-            (-62_135_596_800, "0001-01-01 00:00:00"),
-        ] {
-            let mut written = Vec::new();
-            write_date(&mut written, time);
-            assert_eq!(String::from_utf8(written).unwrap(), expected);
         }
     }
 

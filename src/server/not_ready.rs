@@ -2,9 +2,7 @@
 //!
 //! The other listeners open when all points are there.
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::mem;
 
 use super::acceptor::listen_on;
 use super::listener::{Listener, Socket};
@@ -23,23 +21,24 @@ const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 pub struct NotReady {
     /// For each of [`Config::listen`], what listens there: nothing yet, unless HTTP is spoken there.
     listeners: Vec<Vec<Listener>>,
-    clients: VecDeque<Socket>,
+    /// In the order in which they came.
+    clients: Vec<Socket>,
 }
 
 impl NotReady {
     /// Listens where HTTP is spoken.
     pub fn bind(config: &Config) -> Result<NotReady, Error> {
-        let listeners = config.listen.iter().map(|listen| {
-            if is_http(listen.protocol) {
-                listen_on(&listen.address, config)
-            } else {
-                Ok(Vec::new())
-            }
-        });
-        Ok(NotReady {
-            listeners: listeners.collect::<Result<_, _>>()?,
-            clients: VecDeque::new(),
-        })
+        let mut not_ready = NotReady {
+            listeners: Vec::new(),
+            clients: Vec::new(),
+        };
+        for listen in &config.listen {
+            not_ready.listeners.push(match is_http(listen.protocol) {
+                true => listen_on(&listen.address, config)?,
+                false => Vec::new(),
+            });
+        }
+        Ok(not_ready)
     }
 
     /// Answers those from whom a request has come. To be called now and then.
@@ -50,8 +49,7 @@ impl NotReady {
         }
         let excess = self.clients.len().saturating_sub(CLIENTS);
         self.clients.drain(..excess);
-        let clients = mem::take(&mut self.clients).into_iter();
-        self.clients = clients.filter_map(answer).collect();
+        self.clients.retain_mut(is_silent);
     }
 
     /// What listens at each of [`Config::listen`], to be served from now on.
@@ -68,16 +66,16 @@ fn is_http(protocol: Protocol) -> bool {
     }
 }
 
-/// Answers a client, and hands it back if it has not sent anything yet.
-fn answer(mut client: Socket) -> Option<Socket> {
+/// Whether a client has not sent anything yet. If it has, answers it.
+fn is_silent(client: &mut Socket) -> bool {
     match client.read(&mut [0; 4 << 10]) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(client),
-        Ok(1..) => {
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        Ok(0) => false,
+        Ok(_) => {
             // Fails if the client is gone. It fits what the system keeps for a new connection.
             client.write_all(ANSWER).ok();
-            None
+            false
         }
-        Ok(0) | Err(_) => None,
     }
 }
 
