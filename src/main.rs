@@ -7,7 +7,8 @@ mod logger;
 mod service;
 
 use std::env;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -86,7 +87,11 @@ fn handle_signals() -> io::Result<StopHandle> {
 /// Whether the program was started with this signal ignored. Systems other than Linux do not tell,
 /// and it is taken not to be.
 fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // It has some 1,500 bytes, which one read returns.
+    let mut status = [0; 8 << 10];
+    let file = File::open("/proc/self/status");
+    let length = file.and_then(|mut file| file.read(&mut status));
+    let status = str::from_utf8(&status[..length.unwrap_or(0)]).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
@@ -105,7 +110,7 @@ fn fail(status: u8, message: &str) -> ExitCode {
     for character in message.chars() {
         // What an operator typed may hold any character.
         if character.is_control() {
-            line.extend(character.escape_default());
+            line += &character.escape_default().to_string();
         } else {
             line.push(character);
         }

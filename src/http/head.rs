@@ -163,11 +163,13 @@ fn only<'head>(
     headers: &'head [Header],
     name: &'static str,
 ) -> Result<Option<&'head [u8]>, Failure> {
-    let mut values = all(headers, name);
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(bad(format!("{name} is there twice"))),
+    let mut found = None;
+    for value in all(headers, name) {
+        if found.replace(value).is_some() {
+            return Err(bad(format!("{name} is there twice")));
+        }
     }
+    Ok(found)
 }
 
 /// RFC 9112, section 3.2: exactly one, which may be empty. What it says is of no use to a server

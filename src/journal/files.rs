@@ -28,6 +28,7 @@ impl FileKind {
     }
 
     /// The name of the file of a number.
+    #[inline(never)]
     pub fn name(self, number: u64) -> String {
         format!("{}{number:016x}", self.prefix())
     }
