@@ -1,5 +1,11 @@
 //! Dates of the Gregorian calendar.
 
+/// The months, by three letters each.
+pub const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/// The days of a week, by three letters each, from the one of 1 January 1970 on.
+pub const WEEKDAYS: &str = "ThuFriSatSunMonTueWed";
+
 /// Seconds of a day.
 pub const DAY: i64 = 86_400;
 

@@ -3,16 +3,10 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::calendar::{DAY, date_of};
+use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of};
 
 /// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 pub struct HttpDate(pub SystemTime);
-
-const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
 
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +14,8 @@ impl fmt::Display for HttpDate {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = i64::try_from(since.as_secs()).unwrap_or(0);
         let (year, month, day) = date_of(time);
-        let (day_name, month_name) = (DAYS[(time / DAY % 7) as usize], MONTHS[month as usize - 1]);
+        let day_name = &WEEKDAYS[3 * (time / DAY % 7) as usize..][..3];
+        let month_name = &MONTHS[3 * (month as usize - 1)..][..3];
         let second = time % DAY;
         let (hour, minute) = (second / 3_600, second / 60 % 60);
         write!(

@@ -4,17 +4,10 @@ use std::ops::RangeInclusive;
 
 use super::interval;
 use super::number::integer;
-use crate::calendar::{DAY, date_of};
+use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of};
 
 /// The years that a time may be in, which are those of Graphite.
 const YEARS: RangeInclusive<i64> = 1..=9999;
-
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
-
-/// From the one of 1 January 1970 on.
-const WEEKDAYS: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
 
 /// Reads what graphite-web 1.1.8 reads (`graphite/render/attime.py`), in seconds since 1970: a number
 /// of seconds since 1970, or a reference (`now`, `today`, `noon yesterday`, `12:30_20261121`,
@@ -109,7 +102,6 @@ fn time_of_day(text: &str) -> Option<(i64, &str)> {
 
 /// A day, in days since 1970; `today` if it is not named.
 fn day_of(text: &str, today: i64) -> Option<i64> {
-    let named = |names: &[&str]| names.iter().position(|name| text.starts_with(name));
     match text {
         "" | "today" => return Some(today),
         "yesterday" => return Some(today - 1),
@@ -126,13 +118,16 @@ fn day_of(text: &str, today: i64) -> Option<i64> {
         }
         _ => {}
     }
-    if let Some(month) = named(&MONTHS) {
+    let start = text.as_bytes().get(..3)?;
+    let is_start = |name: &[u8]| name.eq_ignore_ascii_case(start);
+    let named = |names: &str| names.as_bytes().chunks(3).position(is_start);
+    if let Some(month) = named(MONTHS) {
         let of_two = text.get(text.len() - 2..).and_then(number);
         let day = of_two.or_else(|| text.get(text.len() - 1..).and_then(number))?;
         return day_of_date(date_of(today * DAY).0, month as i64 + 1, day);
     }
     // The last one, or today.
-    let weekday = named(&WEEKDAYS)? as i64;
+    let weekday = named(WEEKDAYS)? as i64;
     Some(today - (today - weekday).rem_euclid(7))
 }
 
