@@ -449,10 +449,10 @@ mod tests {
                 assert!(values.len() <= most, "{answered}");
                 let is_sum = target.contains("sum");
                 let values = values.iter().filter_map(|value| value.parse::<f64>().ok());
-                let found = if is_sum {
-                    Some(values.sum())
-                } else {
-                    values.last()
+                let values: Vec<f64> = values.collect();
+                let found = match is_sum {
+                    true => Some(values.iter().sum()),
+                    false => values.last().copied(),
                 };
                 assert_eq!(found, Some(last), "{target} {most}: {answered}");
             }
