@@ -135,6 +135,9 @@ impl Memory {
 /// This share of the limit is kept free for connections, which are served even if the store is full.
 const RESERVE_SHARE: usize = 32;
 
+/// A store of no more than this share of the limit makes no room: it is not what takes the memory.
+const LEAST_STORE_SHARE: usize = 4;
+
 /// Series and blocks that are looked at, or freed, to make room, before it is looked whether there is
 /// some: the work of a few microseconds.
 const EVICTION_STEPS: usize = 64;
@@ -151,6 +154,8 @@ pub struct Room {
     other_bytes: usize,
     /// and those that are kept free for them.
     reserve_bytes: usize,
+    /// A store of no more bytes makes no room.
+    least_store_bytes: usize,
     /// Up to here the store may grow before the memory is looked at again.
     store_until_bytes: usize,
 }
@@ -170,6 +175,7 @@ impl Room {
             when_full,
             other_bytes: 0,
             reserve_bytes: limit_bytes.unwrap_or(0) / RESERVE_SHARE,
+            least_store_bytes: limit_bytes.unwrap_or(0) / LEAST_STORE_SHARE,
             store_until_bytes: 0,
         }
     }
@@ -204,7 +210,8 @@ impl Room {
     }
 
     /// If the oldest points are to make room, removes some of them, and records that. Says whether
-    /// there is room then.
+    /// there is room then. A small store is left as it is: if there is no room all the same, clients take
+    /// it, and however many they are, they must not empty the store.
     #[cold]
     pub fn make(&mut self, store: &mut Store, mut recorder: Option<&mut Recorder>) -> bool {
         if self.when_full == WhenFull::Refuse {
@@ -216,7 +223,8 @@ impl Room {
             }
         };
         for _ in 0..EVICTION_SLICES {
-            if self.has(store) || !store.evict(EVICTION_STEPS, &mut record) {
+            let is_small = store.allocated_bytes() <= self.least_store_bytes;
+            if self.has(store) || is_small || !store.evict(EVICTION_STEPS, &mut record) {
                 break;
             }
         }
@@ -302,6 +310,25 @@ mod tests {
         set_resident(189 * MB);
         assert_eq!(memory.most_bytes(150 * MB), 25 * MB);
         assert_eq!(memory.most_bytes(25 * MB), 25 * MB);
+    }
+
+    #[test]
+    fn a_store_that_is_small_makes_no_room_for_clients() {
+        for (points, most_left) in [(100_000, 1 << 20), (900_000, 1 << 18)] {
+            let mut store = Store::new();
+            for place in 0..points {
+                store.put(&format!("k{}", place % 10), place / 10, place as f64 * 0.1);
+            }
+            let (before, limit) = (store.point_count(), 1 << 20);
+            let mut room = Room::new(Some(limit), WhenFull::Evict);
+            // Twice the limit, whatever is removed.
+            room.memory = Memory::asking(Some(limit), move || Some(2 * limit));
+            let is_small = store.allocated_bytes() <= limit / LEAST_STORE_SHARE;
+            assert_eq!(is_small, points == 100_000);
+            while room.make(&mut store, None) {}
+            assert_eq!(store.point_count() == before, is_small);
+            assert!(store.point_count() > 0 && store.allocated_bytes() <= most_left);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct HttpSession {
 }
 
 /// What an answer may keep however much is kept for others: enough for small ones.
-const KEPT_ALWAYS_BYTES: usize = 64 << 10;
+const KEPT_ALWAYS_BYTES: usize = 16 << 10;
 
 /// Whether the client is to do something within a limited time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
