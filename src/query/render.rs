@@ -790,7 +790,7 @@ mod tests {
             let key = format!("long.{number}.{}", "a".repeat(5_000));
             store.put(&key, NOW, 1.0);
         }
-        let nested = |depth| "movingAverage(".repeat(depth) + "a.x" + &",2)".repeat(depth);
+        let nested = |depth| "absolute(".repeat(depth) + "a.*" + &")".repeat(depth);
         let grouped = |called| format!("groupByNode(long.*.*,0,'{called}')");
         let none = vec!["none"; 900];
         for (targets, least_targets, more) in [
@@ -798,7 +798,8 @@ mod tests {
             (vec!["long.*.*aaab"], vec!["long"], 60),
             // Whether it fits a step is seen for each target.
             (none.clone(), none[..1].to_vec(), 3 * 899 / 4),
-            (vec![&*nested(20)], vec![&*nested(1)], 19),
+            // Each function once to begin with, and for each of two series.
+            (vec![&*nested(20)], vec![&*nested(1)], 3 * 19),
             (
                 vec![&*grouped("median")],
                 vec![&*grouped("max")],
