@@ -807,7 +807,7 @@ mod tests {
             ),
         ] {
             let looks = [targets, least_targets].map(|targets| {
-                let mut query = vec![("from", "-60000s"), ("format", "csv")];
+                let mut query = vec![("from", "-60000s"), ("format", "raw")];
                 query.extend(targets.iter().map(|&target| ("target", target)));
                 looks(&mut store, &query).0
             });
