@@ -206,25 +206,28 @@ impl Room {
     /// Whether puts are refused for lack of room.
     #[cfg(feature = "http")]
     pub fn is_refusing(&mut self, store: &Store) -> bool {
-        self.when_full == WhenFull::Refuse && !self.has(store)
+        !self.may_make(store) && !self.has(store)
     }
 
-    /// If the oldest points are to make room, removes some of them, and records that. Says whether
-    /// there is room then. A small store is left as it is: if there is no room all the same, clients take
-    /// it, and however many they are, they must not empty the store.
+    /// Whether the oldest points are to make room. A small store is left as it is: if there is no room
+    /// all the same, clients take it, and however many they are, they must not empty the store.
+    pub fn may_make(&self, store: &Store) -> bool {
+        let is_small = store.allocated_bytes() <= self.least_store_bytes;
+        self.when_full == WhenFull::Evict && !is_small && store.series_count() > 0
+    }
+
+    /// If the oldest points [are to make room](Self::may_make), removes some of them,
+    /// and records that. Says whether there is room then.
     #[cold]
     pub fn make(&mut self, store: &mut Store, mut recorder: Option<&mut Recorder>) -> bool {
-        if self.when_full == WhenFull::Refuse {
-            return false;
-        }
         let mut record = |place: usize, key: &str, up_to: i64| {
             if let Some(recorder) = &mut recorder {
                 recorder.puts.remove(place, key, up_to);
             }
         };
         for _ in 0..EVICTION_SLICES {
-            let is_small = store.allocated_bytes() <= self.least_store_bytes;
-            if self.has(store) || is_small || !store.evict(EVICTION_STEPS, &mut record) {
+            if self.has(store) || !self.may_make(store) || !store.evict(EVICTION_STEPS, &mut record)
+            {
                 break;
             }
         }

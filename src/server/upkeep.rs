@@ -90,7 +90,7 @@ impl Upkeep {
         let recorder = shared.recorder.as_mut();
         let has_room =
             shared.room.has(&shared.store) || shared.room.make(&mut shared.store, recorder);
-        let evicts = config.when_full == WhenFull::Evict && shared.store.series_count() > 0;
+        let evicts = shared.room.may_make(&shared.store);
         self.say_whether_full(!has_room && !evicts, now, config.full_log_interval);
         evicts && !has_room
     }
@@ -270,7 +270,7 @@ mod tests {
     fn the_oldest_points_make_room() {
         let mut kept = Kept::new(Config {
             // Less than the process takes.
-            memory_limit_bytes: Some(Config::MEMORY_LIMIT_MIN_BYTES / 8),
+            memory_limit_bytes: Some(1 << 10),
             when_full: WhenFull::Evict,
             ..Config::default()
         });
