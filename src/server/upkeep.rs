@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Shared;
 use super::rarely::Rarely;
-use crate::config::{Config, WhenFull};
+use crate::config::Config;
 use crate::retention::{Retention, WallClock};
 use crate::store::Store;
 
@@ -113,6 +113,7 @@ impl Upkeep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::WhenFull;
     use crate::store::Snapshot;
     use std::cell::Cell;
     use std::time::{SystemTime, UNIX_EPOCH};
