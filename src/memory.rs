@@ -135,7 +135,7 @@ impl Memory {
 /// This share of the limit is kept free for connections, which are served even if the store is full.
 const RESERVE_SHARE: usize = 32;
 
-/// A store of no more than this share of the limit makes no room: it is not what takes the memory.
+/// A store of no more than this share of the limit makes no room while others take half as much.
 const LEAST_STORE_SHARE: usize = 4;
 
 /// Series and blocks that are looked at, or freed, to make room, before it is looked whether there is
@@ -154,7 +154,7 @@ pub struct Room {
     other_bytes: usize,
     /// and those that are kept free for them.
     reserve_bytes: usize,
-    /// A store of no more bytes makes no room.
+    /// A store of no more bytes makes no room while others take half as much.
     least_store_bytes: usize,
     /// Up to here the store may grow before the memory is looked at again.
     store_until_bytes: usize,
@@ -209,11 +209,12 @@ impl Room {
         !self.may_make(store) && !self.has(store)
     }
 
-    /// Whether the oldest points are to make room. A small store is left as it is: if there is no room
-    /// all the same, clients take it, and however many they are, they must not empty the store.
+    /// Whether the oldest points are to make room. A small store is left as it is while clients keep
+    /// much: however many they are, they must not empty it.
     pub fn may_make(&self, store: &Store) -> bool {
         let is_small = store.allocated_bytes() <= self.least_store_bytes;
-        self.when_full == WhenFull::Evict && !is_small && store.series_count() > 0
+        let is_spared = is_small && self.other_bytes > self.least_store_bytes / 2;
+        self.when_full == WhenFull::Evict && !is_spared && store.series_count() > 0
     }
 
     /// If the oldest points [are to make room](Self::may_make), removes some of them,
@@ -317,7 +318,11 @@ mod tests {
 
     #[test]
     fn a_store_that_is_small_makes_no_room_for_clients() {
-        for (points, most_left) in [(100_000, 1 << 20), (900_000, 1 << 18)] {
+        for (points, of_clients, is_spared) in [
+            (100_000, (1 << 17) + 1, true),
+            (100_000, 1 << 17, false),
+            (900_000, 1 << 18, false),
+        ] {
             let mut store = Store::new();
             for place in 0..points {
                 store.put(&format!("k{}", place % 10), place / 10, place as f64 * 0.1);
@@ -326,11 +331,12 @@ mod tests {
             let mut room = Room::new(Some(limit), WhenFull::Evict);
             // Twice the limit, whatever is removed.
             room.memory = Memory::asking(Some(limit), move || Some(2 * limit));
-            let is_small = store.allocated_bytes() <= limit / LEAST_STORE_SHARE;
-            assert_eq!(is_small, points == 100_000);
-            while room.make(&mut store, None) {}
-            assert_eq!(store.point_count() == before, is_small);
-            assert!(store.point_count() > 0 && store.allocated_bytes() <= most_left);
+            room.set_other_bytes(of_clients, &store);
+            assert!(!room.make(&mut store, None));
+            assert_eq!(store.point_count() == before, is_spared, "{points}");
+            let is_left = of_clients > 1 << 17;
+            assert_eq!(store.point_count() > 0, is_left, "{points}");
+            assert!(is_spared || store.allocated_bytes() <= limit / LEAST_STORE_SHARE);
         }
     }
 
