@@ -179,7 +179,7 @@ fn hostile_keys_are_only_text() {
     scene.open(&format!("from={}&until={}", START - 60, START + 60));
     let browser = &scene.browser;
     for key in keys {
-        let text: String = key.chars().take(40).collect();
+        let text: String = key.chars().take(20).collect();
         let find = format!(
             "(found => found && !found.disabled && found)([...document.querySelectorAll('#found button')].find(found => found.textContent === {}))",
             quoted(key)
