@@ -18,12 +18,6 @@ use crate::turn::Turn;
 /// What a name that is found takes beside its text: its place in the set, and what an allocator adds.
 const FOUND_BYTES: usize = size_of::<Found>() + 24;
 
-/// Keys looked at between two looks at the clock: some microseconds.
-const KEYS_AT_ONCE: usize = 64;
-
-/// Characters that may be compared before there is a look at the clock earlier.
-const EFFORT_AT_ONCE: usize = 8 << 10;
-
 /// How many of the last names are remembered, so that they are not looked up in the set again. It grows
 /// with the set, between these bounds.
 const RECENT_MIN: usize = 64;
@@ -63,7 +57,7 @@ impl Walk {
         turn: &mut Turn,
         mut look: impl FnMut(&str, &mut Vec<u8>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<ControlFlow<()>, Failure> {
-        let mut left = (KEYS_AT_ONCE, EFFORT_AT_ONCE);
+        let mut left = (Effort::KEYS_PER_LOOK, Effort::PER_LOOK);
         for (position, key) in turn.store.keys_from(self.next) {
             if position >= self.end {
                 break;
@@ -77,7 +71,7 @@ impl Walk {
             self.next = position + 1;
             left = (left.0 - 1, left.1.saturating_sub(self.effort.of(key.len())));
             if left.0 == 0 || left.1 == 0 {
-                left = (KEYS_AT_ONCE, EFFORT_AT_ONCE);
+                left = (Effort::KEYS_PER_LOOK, Effort::PER_LOOK);
                 turn.allowance.look_at_clock();
                 if turn.allowance.time_is_up() {
                     return Ok(ControlFlow::Break(()));

@@ -70,6 +70,12 @@ pub struct Effort {
 }
 
 impl Effort {
+    /// So many keys may be compared between two looks at the clock: some microseconds.
+    pub const KEYS_PER_LOOK: usize = 64;
+
+    /// So much effort may be made between two looks at the clock, if it is reached earlier.
+    pub const PER_LOOK: usize = 8 << 10;
+
     /// The most for one key: a millisecond.
     const LIMIT: usize = 1 << 18;
 

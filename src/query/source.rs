@@ -21,20 +21,14 @@ use crate::turn::{Allowance, Turn};
 /// The most paths of a query: each key is compared with all of them.
 const PATHS_MAX: usize = 1_000;
 
-/// Keys that are compared with the paths, or put in order, between two looks at the clock.
-const KEYS_PER_LOOK: usize = 64;
-
-/// Characters that may be compared before there is a look at the clock earlier: some microseconds.
-const EFFORT_PER_LOOK: usize = 8 << 10;
-
 /// Runs of points that are read between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
 
-/// Of so many series the interval of so many points is looked at: some 20 µs.
+/// Series, and points of each, from which the interval is told: some 20 µs.
 const SERIES_LOOKED_AT: usize = 16;
 const POINTS_LOOKED_AT: usize = 64;
 
-/// So long before the range of a query the interval is looked for, where the range has too few points.
+/// How far before the range of a query the interval is looked for, if the range has too few points.
 const LOOK_BACK_SECONDS: i64 = 3_600;
 
 /// What a key takes beside its bytes while the keys of a path are put in order.
@@ -221,8 +215,8 @@ impl Source {
         if !paths.is_empty() {
             let efforts = paths.iter().map(|(pattern, _)| pattern.effort());
             let effort = efforts.fold(Effort::default(), Effort::with);
-            while let Some(keys) = self.snapshot.next_keys(turn.store, KEYS_PER_LOOK)? {
-                let mut left = EFFORT_PER_LOOK;
+            while let Some(keys) = self.snapshot.next_keys(turn.store, Effort::KEYS_PER_LOOK)? {
+                let mut left = Effort::PER_LOOK;
                 for (position, key) in keys {
                     if !effort.is_too_great(key.len()) {
                         add_key(key, position, &mut paths, &mut self.held)?;
@@ -246,7 +240,8 @@ impl Source {
             while let Some(Reverse((key, position))) = path.found.pop() {
                 path.positions.push(position);
                 self.held.replace(KEY_BYTES + key.len(), size_of::<u64>())?;
-                if path.positions.len().is_multiple_of(KEYS_PER_LOOK) && time_is_up(turn.allowance)
+                if path.positions.len().is_multiple_of(Effort::KEYS_PER_LOOK)
+                    && time_is_up(turn.allowance)
                 {
                     return Ok(ControlFlow::Break(()));
                 }
