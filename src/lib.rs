@@ -90,6 +90,8 @@ mod protocol;
 mod puts;
 #[cfg(feature = "http")]
 mod query;
+#[cfg(feature = "remote-write")]
+mod remote_write;
 mod retention;
 mod server;
 mod session;

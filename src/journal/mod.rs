@@ -28,13 +28,19 @@
 
 mod channel;
 mod checkpoint;
-mod file_system;
+pub mod file_system;
 mod files;
+#[cfg(feature = "remote-write")]
+pub mod follower;
 pub mod frame;
+#[cfg(feature = "remote-write")]
+pub mod position;
 pub mod record;
 mod recovery;
 #[cfg(test)]
 mod simulated;
+#[cfg(feature = "remote-write")]
+pub mod spool;
 #[cfg(test)]
 mod tests;
 mod writer;
