@@ -14,10 +14,16 @@ use crate::config::Config;
 
 /// What the loop asks for.
 pub enum Message {
-    /// Write this frame of records, whose head is not filled in.
-    Frame { number: u64, bytes: Vec<u8> },
+    /// Write this frame of records, so many of them puts, whose head is not filled in.
+    Frame {
+        number: u64,
+        puts: u32,
+        bytes: Vec<u8>,
+    },
     /// Do the next step of a checkpoint.
     Checkpoint(Step),
+    /// Look for files that readers have needed until now.
+    Released,
 }
 
 /// A step of a checkpoint.

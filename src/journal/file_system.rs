@@ -139,6 +139,11 @@ impl Folder {
         }
     }
 
+    /// Where it is, whatever becomes of the working directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes descriptors for files to come, as far as there are any.
     fn spare_descriptors(&mut self) {
         let copies = self

@@ -6,7 +6,7 @@
 //! checkpoint.tmp                 a checkpoint that is not complete, or a journal without its head
 //! ```
 //!
-//! Numbers are hexadecimal, of 16 digits. Other files are left alone.
+//! Numbers are hexadecimal, of 16 digits. Other files are left alone, such as the positions of readers.
 
 use std::io::{self, ErrorKind};
 
@@ -89,11 +89,34 @@ pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<
     Ok(numbers)
 }
 
-/// The names of all files that a complete checkpoint of this number makes unnecessary.
-pub fn before<F: FileSystem>(folder: &mut F, number: u64) -> io::Result<Vec<String>> {
-    let is_old = |name: &str, kind: FileKind| kind.number(name).is_some_and(|old| old < number);
+/// The number of the journal's file with this frame, if it can be in any, and those of the files after it,
+/// ascending.
+pub fn holding<F: FileSystem>(folder: &mut F, frame: u64) -> io::Result<Vec<u64>> {
+    let mut numbers = numbers(folder, FileKind::Journal)?;
+    let later = numbers.partition_point(|&first| first <= frame);
+    numbers.drain(..later.saturating_sub(1));
+    Ok(numbers)
+}
+
+/// The names of all files that a complete checkpoint of this number makes unnecessary, but for those of
+/// the journal that readers need, which is from frame `needed` on.
+pub fn before<F: FileSystem>(
+    folder: &mut F,
+    number: u64,
+    needed: Option<u64>,
+) -> io::Result<Vec<String>> {
     let mut names = folder.list()?;
-    names.retain(|name| is_old(name, FileKind::Journal) || is_old(name, FileKind::Checkpoint));
+    let journals = names
+        .iter()
+        .filter_map(|name| FileKind::Journal.number(name));
+    // The file with this frame is the last one that does not begin after it.
+    let with_needed = needed.map(|needed| journals.filter(|&first| first <= needed).max());
+    let kept = with_needed.map_or(number, |first| first.unwrap_or(0).min(number));
+    let is_old =
+        |name: &str, kind: FileKind, first| kind.number(name).is_some_and(|old| old < first);
+    names.retain(|name| {
+        is_old(name, FileKind::Journal, kept) || is_old(name, FileKind::Checkpoint, number)
+    });
     Ok(names)
 }
 

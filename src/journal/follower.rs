@@ -1,86 +1,266 @@
-//! Reads what was put from the files of the journal, while it is being written.
+//! A reader of the journal: what it reads, stores to be done, and still needs.
 
 use std::io;
 
+use super::cursor::{Cursor, Marks};
+pub use super::cursor::{Followed, ReadPut};
 use super::file_system::FileSystem;
-use super::position::Position;
+use super::files;
+use super::frame::FileKind;
+use super::position::{Position, PositionFile};
 use super::spool::Spool;
 
-/// Reads the puts of a journal in their order, from a position on.
+/// Counted at once, before it is asked whether to stop.
+const COUNTED_AT_ONCE: usize = 1 << 14;
+
+/// Reads the puts of a journal in their order, from a position on, and stores how far they are done.
 pub struct Follower<F: FileSystem> {
     folder: F,
     spool: Spool,
-    position: Position,
+    /// Its number among the readers of the spool.
+    number: usize,
+    cursor: Cursor<F>,
+    /// Where the puts are that were handed out last.
+    marks: Marks,
+    /// How many of these are done.
+    done_puts: usize,
+    /// Up to here, all is done.
+    done: Position,
+    stored: PositionFile<F>,
+    /// Number of the file in which that was stored last.
+    stored_in: u64,
+    unsent: Option<Counted>,
+    unread: Option<Counted>,
+    /// The checkpoint of which all files that it needs are within the limit.
+    within_limit: Option<u64>,
 }
 
-/// A put, as a follower reads it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReadPut {
-    /// The number of its series among those of the [`Follower`], from 0 on.
-    pub series: u32,
-    pub timestamp: i64,
-    pub value: f64,
-}
-
-/// What a follower has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// All puts up to the frame that was asked for are read.
-    UpToDate,
-    /// As many puts as were wanted are read.
-    Full,
-    /// The file is read to its end. The next call goes on with the next file, and its series have other
-    /// numbers.
-    EndOfFile,
+/// What was counted once.
+struct Counted {
+    count: u64,
+    /// What the spool had counted by then.
+    before: u64,
 }
 
 impl<F: FileSystem> Follower<F> {
-    /// Follows a journal from this position on.
-    pub fn new(folder: F, spool: Spool, position: Position) -> Follower<F> {
+    /// Follows a journal as reader `number` of a spool, from the position on that `stored` holds.
+    pub fn new(
+        folder: F,
+        spool: Spool,
+        number: usize,
+        stored: PositionFile<F>,
+        position: Position,
+    ) -> Follower<F> {
         Follower {
             folder,
             spool,
-            position,
+            number,
+            cursor: Cursor::new(position),
+            marks: Marks::default(),
+            done_puts: 0,
+            done: position,
+            stored,
+            stored_in: 0,
+            unsent: None,
+            unread: None,
+            within_limit: None,
         }
     }
 
-    /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`.
+    /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`. After
+    /// [`UpToDate`](Followed::UpToDate), the [next frame](Self::next_frame) is past `newest`.
+    ///
+    /// The numbers of series stay as they are until the next call.
     ///
     /// Linear in the puts, and after the start or in another file also in those of the file before them.
     ///
     /// # Errors
     ///
-    /// Those of the file system: the next call goes on where this one ended.
+    /// Those of the file system: the next call goes on where this one ended. Puts may have been handed out.
     pub fn read(
         &mut self,
         newest: u64,
         most: usize,
-        take: &mut dyn FnMut(ReadPut),
+        take: &mut impl FnMut(ReadPut),
     ) -> io::Result<Followed> {
-        let _ = (newest, most, take, &mut self.folder, &self.spool);
-        todo!()
+        self.marks.clear();
+        self.done_puts = 0;
+        let file = self.cursor.file_number();
+        let (cursor, marks) = (&mut self.cursor, &mut self.marks);
+        let followed = cursor.read(&mut self.folder, newest, most, marks, take);
+        if cursor.file_number() != file {
+            self.unread = None;
+        }
+        followed
     }
 
-    /// The position after the last put that was handed out.
-    pub fn position(&self) -> Position {
-        self.position
+    /// Number of the frame with the next put to be handed out.
+    pub fn next_frame(&self) -> u64 {
+        self.cursor.next().frame
     }
 
-    /// The key of a series of the file that is being read.
+    /// Number of the frame with the first put that is not done.
+    pub fn unsent_frame(&self) -> u64 {
+        self.done.frame
+    }
+
+    /// How many puts were under way at the end of the process before: the first request is to have exactly
+    /// so many, if it is not 0.
+    pub fn under_way(&self) -> usize {
+        self.done.under_way as usize
+    }
+
+    /// The series of the file that is being read.
     pub fn key(&self, series: u32) -> &str {
-        let _ = series;
-        todo!()
+        self.cursor.series().key(series)
     }
 
     /// How many series the file that is being read has so far. Their numbers are smaller.
     pub fn series_count(&self) -> usize {
-        todo!()
+        self.cursor.series().count()
+    }
+
+    /// Stores that of the puts which the last [`read`](Self::read) has handed out the first `done` are
+    /// not needed any more, and that so many after these are under way.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system. What is done is not needed all the same.
+    pub fn store_position(&mut self, done: usize, under_way: usize) -> io::Result<()> {
+        if let Some(unsent) = &mut self.unsent {
+            let newly_done = done.saturating_sub(self.done_puts) as u64;
+            unsent.count = unsent.count.saturating_sub(newly_done);
+        }
+        self.done_puts = done;
+        let position = self.marks.position_after(done);
+        self.store(Position {
+            under_way: under_way as u32,
+            ..position.unwrap_or(self.cursor.next())
+        })
+    }
+
+    fn store(&mut self, position: Position) -> io::Result<()> {
+        self.spool.need_from(self.number, position.frame);
+        let (file, folder) = (self.cursor.file_number(), &mut self.folder);
+        if position == self.done && file == self.stored_in {
+            return Ok(());
+        }
+        self.done = position;
+        if file == self.stored_in {
+            return self.stored.store(folder, position);
+        }
+        // So that no loss of power brings back a position in a file that is removed by then.
+        self.stored.store_synced(folder, position)?;
+        self.stored_in = file;
+        Ok(())
+    }
+
+    /// Puts and bytes of the journal that are written and not done; 0 and 0 if all are.
+    ///
+    /// The first call reads all these puts to count them. Later ones are cheap: there are a few calls to
+    /// the file system for each file.
+    pub fn lag(&mut self) -> (u64, u64) {
+        let written = self.spool.written();
+        if self.done.frame > written.newest {
+            self.unsent = Some(Counted {
+                count: 0,
+                before: written.points,
+            });
+            return (0, 0);
+        }
+        if self.unsent.is_none() {
+            let (mut ahead, folder) = (Cursor::new(self.done), &mut self.folder);
+            let puts = count(&mut ahead, folder, &self.spool, written.newest);
+            self.unsent = Some(Counted {
+                count: puts.unwrap_or(0), // a figure that is wrong until all is sent
+                before: written.points,
+            });
+        }
+        if self.unread.is_none() {
+            let frame = match self.cursor.file_number() {
+                0 => self.cursor.next().frame,
+                file => file,
+            };
+            let bytes = kept_bytes(&mut self.folder, frame, u64::MAX);
+            self.unread = Some(Counted {
+                count: bytes.unwrap_or(0), // a figure that is wrong until the next file
+                before: written.bytes,
+            });
+        }
+        let now = |counted: &Option<Counted>, written: u64| {
+            let counted = counted.as_ref();
+            counted.map_or(0, |counted| counted.count + written - counted.before)
+        };
+        let bytes = now(&self.unread, written.bytes).saturating_sub(self.cursor.offset());
+        (now(&self.unsent, written.points), bytes)
     }
 
     /// Gives up the oldest file that is not needed but for its puts, if all such files together have more bytes
-    /// than this. Returns how many puts were left out.
+    /// than this. Returns how many puts were left out that were not done; then the next call of `read` goes on
+    /// after that file, and what was handed out and is not done is not to be sent.
+    ///
+    /// Cheap, as long as there is no new checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system: nothing is given up.
     pub fn keep_within(&mut self, limit_bytes: u64) -> io::Result<u64> {
-        let _ = limit_bytes;
-        todo!()
+        let checkpoint = self.spool.checkpoint();
+        if self.within_limit == Some(checkpoint) {
+            return Ok(0);
+        }
+        if kept_bytes(&mut self.folder, self.done.frame, checkpoint)? <= limit_bytes {
+            self.within_limit = Some(checkpoint);
+            return Ok(0);
+        }
+        let journals = files::holding(&mut self.folder, self.done.frame)?;
+        let end = journals
+            .get(1)
+            .map_or(checkpoint, |&next| next.min(checkpoint));
+        let mut ahead = Cursor::new(self.done);
+        let puts = count(&mut ahead, &mut self.folder, &self.spool, end - 1)?;
+        if ahead.next().frame < end {
+            // The readers are to stop.
+            return Ok(0);
+        }
+        self.cursor = ahead;
+        self.marks.clear();
+        (self.done_puts, self.unread) = (0, None);
+        if let Some(unsent) = &mut self.unsent {
+            unsent.count = unsent.count.saturating_sub(puts);
+        }
+        if let Err(error) = self.store(self.cursor.next()) {
+            log::debug!("cannot store that points are left out: {error}");
+        }
+        Ok(puts)
     }
+}
+
+/// Counts the puts of frames up to `newest` that can be read, and goes past them. If the readers are to
+/// stop, it does so too.
+fn count<F: FileSystem>(
+    cursor: &mut Cursor<F>,
+    folder: &mut F,
+    spool: &Spool,
+    newest: u64,
+) -> io::Result<u64> {
+    let (mut puts, mut marks) = (0, Marks::default());
+    let take = &mut |_| puts += 1;
+    while !spool.is_stopped()
+        && cursor.read(folder, newest, COUNTED_AT_ONCE, &mut marks, take)? != Followed::UpToDate
+    {
+        marks.clear();
+    }
+    Ok(puts)
+}
+
+/// Bytes of the files of the journal from that with this frame on, before that of number `end`.
+fn kept_bytes<F: FileSystem>(folder: &mut F, frame: u64, end: u64) -> io::Result<u64> {
+    let mut bytes = 0;
+    for number in files::holding(folder, frame)? {
+        if number < end {
+            bytes += folder.size(&FileKind::Journal.name(number))?;
+        }
+    }
+    Ok(bytes)
 }

@@ -24,7 +24,7 @@
 
 use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use super::file_system::{FileSystem, retried};
 
@@ -162,8 +162,7 @@ impl From<io::Error> for FrameError {
 /// Reads the frames of one file in order.
 ///
 /// It holds two frames and a little more at most, and never more than the file does.
-pub struct FrameReader<'fs, F: FileSystem> {
-    file_system: &'fs mut F,
+pub struct FrameReader<F: FileSystem> {
     name: String,
     file: F::File,
     kind: FileKind,
@@ -173,6 +172,8 @@ pub struct FrameReader<'fs, F: FileSystem> {
     /// A part of the file, of which `bytes[unread..]` are not read yet.
     bytes: Vec<u8>,
     unread: usize,
+    /// Where in `bytes` the payload of the frame is that was read last.
+    payload: Range<usize>,
     /// Offset of `bytes[0]`.
     offset: u64,
 }
@@ -203,21 +204,20 @@ impl Head {
     }
 }
 
-impl<'fs, F: FileSystem> FrameReader<'fs, F> {
+impl<F: FileSystem> FrameReader<F> {
     /// Opens a file of this kind and number.
     ///
     /// # Errors
     ///
     /// Those of the file system: nothing is read yet.
     pub fn open(
-        file_system: &'fs mut F,
+        folder: &mut F,
         name: &str,
         kind: FileKind,
         number: u64,
-    ) -> io::Result<FrameReader<'fs, F>> {
-        let file = retried(|| file_system.open(name))?;
+    ) -> io::Result<FrameReader<F>> {
+        let file = retried(|| folder.open(name))?;
         Ok(FrameReader {
-            file_system,
             name: name.to_owned(),
             file,
             kind,
@@ -225,6 +225,7 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
             next: None,
             bytes: Vec::new(),
             unread: 0,
+            payload: 0..0,
             offset: 0,
         })
     }
@@ -234,36 +235,48 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
         self.offset + self.unread as u64
     }
 
-    /// The number and the payload of the next frame, or `None` at the end of the file.
+    /// Number of the file.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The payload that [`next`](Self::next) returned last, until it is called again.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload.clone()]
+    }
+
+    /// The number and the payload of the next frame, or `None` at the end of the file. `folder` is the one
+    /// that the file was opened in.
     ///
     /// # Errors
     ///
     /// See [`FrameError`]. After [`Damaged`](FrameError::Damaged), the next call goes on with the
     /// frame past the damage. After [`Torn`](FrameError::Torn), the file is at its end.
-    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, FrameError> {
+    pub fn next(&mut self, folder: &mut F) -> Result<Option<(u64, &[u8])>, FrameError> {
+        self.payload = 0..0;
         let next = match self.next {
             Some(next) => next,
-            None => self.read_file_head()?,
+            None => self.read_file_head(folder)?,
         };
-        if self.fill(1)? == 0 {
+        if self.fill(folder, 1)? == 0 {
             return Ok(None);
         }
-        let Some(head) = self.whole_frame(0, next..=next)? else {
-            return Err(self.find_end_of_damage(next)?);
+        let Some(head) = self.whole_frame(folder, 0, next..=next)? else {
+            return Err(self.find_end_of_damage(folder, next)?);
         };
-        let payload = self.unread + FRAME_HEAD_BYTES..self.unread + head.frame_bytes();
-        self.unread = payload.end;
+        self.payload = self.unread + FRAME_HEAD_BYTES..self.unread + head.frame_bytes();
+        self.unread = self.payload.end;
         self.next = Some(next.wrapping_add(1));
-        Ok(Some((next, &self.bytes[payload])))
+        Ok(Some((next, &self.bytes[self.payload.clone()])))
     }
 
     /// Checks the head of the file, and returns the number of the first frame.
-    fn read_file_head(&mut self) -> Result<u64, FrameError> {
+    fn read_file_head(&mut self, folder: &mut F) -> Result<u64, FrameError> {
         let first = match self.kind {
             FileKind::Journal => self.number,
             FileKind::Checkpoint => 0,
         };
-        let length = self.fill(FILE_HEAD_BYTES)?.min(FILE_HEAD_BYTES);
+        let length = self.fill(folder, FILE_HEAD_BYTES)?.min(FILE_HEAD_BYTES);
         let head = &self.bytes[..length];
         let expected = file_head(self.kind, self.number);
         if head == expected {
@@ -286,7 +299,7 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
         let is_ours = head.iter().all(|&byte| byte == 0)
             || magic.starts_with(&head[..length.min(magic.len())]);
         self.next = Some(first);
-        match self.find_end_of_damage(first)? {
+        match self.find_end_of_damage(folder, first)? {
             FrameError::Torn { .. } if !is_ours => Err(FrameError::WrongKind),
             error => Err(error),
         }
@@ -294,19 +307,19 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
 
     /// Finds the next whole frame after bytes that are none, among which number `lost` should be,
     /// and goes there.
-    fn find_end_of_damage(&mut self, lost: u64) -> Result<FrameError, FrameError> {
+    fn find_end_of_damage(&mut self, folder: &mut F, lost: u64) -> Result<FrameError, FrameError> {
         let offset = self.offset();
-        if let Some(head) = self.head(0)?
+        if let Some(head) = self.head(folder, 0)?
             && (head.number == lost && head.payload_bytes <= FRAME_MAX_BYTES)
             && let following = lost.saturating_add(1)
             && self
-                .whole_frame(head.frame_bytes(), following..=following)?
+                .whole_frame(folder, head.frame_bytes(), following..=following)?
                 .is_some()
         {
             // The length is right, and what looks like a frame in the payload is none.
             self.unread += head.frame_bytes();
         }
-        let Some(found) = self.find_frame(offset, lost)? else {
+        let Some(found) = self.find_frame(folder, offset, lost)? else {
             return Ok(FrameError::Torn { offset });
         };
         let end = self.offset();
@@ -314,12 +327,12 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
         // The first frames past the damage may have been made before it was synced.
         while newest.synced <= lost {
             self.unread += newest.frame_bytes();
-            match self.find_frame(offset, newest.number)? {
+            match self.find_frame(folder, offset, newest.number)? {
                 Some(found) => newest = found,
                 None => break,
             }
         }
-        self.go_back_to(end)?;
+        self.go_back_to(folder, end)?;
         self.next = Some(found.number);
         Ok(FrameError::Damaged {
             offset,
@@ -332,10 +345,15 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
     /// where number `least` is missing at the earliest, there are no more frames than have room.
     ///
     /// Linear in the bytes up to there, unless most of them look like the heads of long frames.
-    fn find_frame(&mut self, start: u64, least: u64) -> Result<Option<Head>, FrameError> {
-        while self.fill(FRAME_HEAD_BYTES)? >= FRAME_HEAD_BYTES {
+    fn find_frame(
+        &mut self,
+        folder: &mut F,
+        start: u64,
+        least: u64,
+    ) -> Result<Option<Head>, FrameError> {
+        while self.fill(folder, FRAME_HEAD_BYTES)? >= FRAME_HEAD_BYTES {
             let room = (self.offset() - start) / FRAME_HEAD_BYTES as u64;
-            let found = self.whole_frame(0, least..=least.saturating_add(room))?;
+            let found = self.whole_frame(folder, 0, least..=least.saturating_add(room))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -349,57 +367,58 @@ impl<'fs, F: FileSystem> FrameReader<'fs, F> {
     /// it is whole.
     fn whole_frame(
         &mut self,
+        folder: &mut F,
         ahead: usize,
         numbers: RangeInclusive<u64>,
     ) -> Result<Option<Head>, FrameError> {
         let head = self
-            .head(ahead)?
+            .head(folder, ahead)?
             .filter(|head| numbers.contains(&head.number) && head.payload_bytes <= FRAME_MAX_BYTES);
         let Some(head) = head else {
             return Ok(None);
         };
-        self.fill(ahead + head.frame_bytes())?;
+        self.fill(folder, ahead + head.frame_bytes())?;
         let frame = &self.bytes[self.unread + ahead..];
         let summed = frame.get(CHECKSUM_BYTES..head.frame_bytes());
         let is_whole = summed.is_some_and(|summed| crc32c::crc32c(summed) == head.checksum);
         Ok(is_whole.then_some(head))
     }
 
-    fn head(&mut self, ahead: usize) -> io::Result<Option<Head>> {
-        self.fill(ahead + FRAME_HEAD_BYTES)?;
+    fn head(&mut self, folder: &mut F, ahead: usize) -> io::Result<Option<Head>> {
+        self.fill(folder, ahead + FRAME_HEAD_BYTES)?;
         let bytes = self.bytes[self.unread..].get(ahead..);
         Ok(bytes.and_then(|bytes| bytes.first_chunk()).map(Head::read))
     }
 
     /// Reads until so many bytes are unread, or all, and returns how many are.
     #[inline]
-    fn fill(&mut self, bytes: usize) -> io::Result<usize> {
+    fn fill(&mut self, folder: &mut F, bytes: usize) -> io::Result<usize> {
         while self.bytes.len() - self.unread < bytes {
-            if self.read_more()? == 0 {
+            if self.read_more(folder)? == 0 {
                 break;
             }
         }
         Ok(self.bytes.len() - self.unread)
     }
 
-    fn read_more(&mut self) -> io::Result<usize> {
+    fn read_more(&mut self, folder: &mut F) -> io::Result<usize> {
         self.bytes.drain(..self.unread);
         self.offset += self.unread as u64;
         self.unread = 0;
         let length = self.bytes.len();
         self.bytes.resize(length + READ_BYTES, 0);
         let room = &mut self.bytes[length..];
-        let read = retried(|| self.file_system.read(&mut self.file, room));
+        let read = retried(|| folder.read(&mut self.file, room));
         self.bytes.truncate(length + *read.as_ref().unwrap_or(&0));
         read
     }
 
     /// Reads the file once more up to this offset.
-    fn go_back_to(&mut self, offset: u64) -> io::Result<()> {
-        self.file = retried(|| self.file_system.open(&self.name))?;
+    fn go_back_to(&mut self, folder: &mut F, offset: u64) -> io::Result<()> {
+        self.file = retried(|| folder.open(&self.name))?;
         self.bytes.clear();
         (self.unread, self.offset) = (0, 0);
-        while self.offset() < offset && self.fill(1)? > 0 {
+        while self.offset() < offset && self.fill(folder, 1)? > 0 {
             let left = offset - self.offset();
             let unread = self.bytes.len() - self.unread;
             self.unread += left.min(unread as u64) as usize;
@@ -459,7 +478,7 @@ mod tests {
             FrameReader::open(disk, "file", FileKind::Journal, NUMBER).expect("no fault");
         let mut all = Vec::new();
         loop {
-            all.push(match reader.next() {
+            all.push(match reader.next(disk) {
                 Ok(None) => return all,
                 Ok(Some((number, payload))) => Read::Frame(number, payload.to_vec()),
                 Err(FrameError::Torn { offset }) => Read::Torn(offset),
@@ -700,8 +719,11 @@ mod tests {
             disk.set_content("file", &file);
             let reader = FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER);
             let mut reader = reader.expect("no fault");
-            assert!(reader.next().is_ok());
-            assert!(matches!(reader.next(), Err(FrameError::Torn { .. })));
+            assert!(reader.next(&mut disk).is_ok());
+            assert!(matches!(
+                reader.next(&mut disk),
+                Err(FrameError::Torn { .. })
+            ));
             assert!(reader.bytes.capacity() < 1 << 20);
         }
     }

@@ -28,18 +28,21 @@
 
 mod channel;
 mod checkpoint;
+#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // nobody reads a journal then
+mod cursor;
 pub mod file_system;
 mod files;
-#[cfg(feature = "remote-write")]
+#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
-#[cfg(feature = "remote-write")]
-pub mod position;
+#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
+mod position;
+mod readers;
 pub mod record;
 mod recovery;
 #[cfg(test)]
-mod simulated;
-#[cfg(feature = "remote-write")]
+pub mod simulated;
+#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod spool;
 #[cfg(test)]
 mod tests;
@@ -56,7 +59,10 @@ use std::time::Duration;
 use self::channel::{Channel, Checkpoint, Message, Progress, Step};
 use self::checkpoint::Pieces;
 use self::file_system::{FileSystem, Folder};
+use self::follower::Follower;
+use self::readers::Readers;
 use self::record::PutRecord;
+use self::spool::Spool;
 use self::writer::Writer;
 use crate::config::Config;
 use crate::counters::Published;
@@ -90,9 +96,14 @@ pub struct Opened<F: FileSystem = Folder> {
     writer: Writer<F>,
     /// [`Config::unjournaled_limit_bytes`].
     limit_bytes: u64,
+    /// Its readers, and what they share with the writer.
+    readers: Option<(Spool, Vec<Follower<F>>)>,
 }
 
 /// Takes a folder into use, and reads all points from it. `on_event` is told how far it has come.
+///
+/// `readers` are the names of the files with the positions of those who read the journal. One that has
+/// none begins with the next frame.
 ///
 /// # Errors
 ///
@@ -100,6 +111,7 @@ pub struct Opened<F: FileSystem = Folder> {
 pub fn open(
     path: &Path,
     config: &Config,
+    readers: &[String],
     on_event: &mut dyn FnMut(Event),
 ) -> Result<(Store, Opened), Error> {
     let error = |source| Error::Data {
@@ -107,11 +119,17 @@ pub fn open(
         source,
     };
     let mut folder = Folder::open(path).map_err(error)?;
-    let found = recovery::recover_telling(&mut folder, config.salvage, on_event);
+    let folder_path = folder.path().to_owned();
+    let mut readers = Readers::load(&mut folder, readers).map_err(error)?;
+    let needed = readers.needed();
+    let found = recovery::recover_telling(&mut folder, config.salvage, needed, on_event);
     let mut found = found.map_err(error)?;
+    readers.begin(&mut folder, found.next).map_err(error)?;
     let limit_bytes = config.journal_limit_bytes as u64;
-    let writer = Writer::new(folder, config.sync, limit_bytes, &mut found).map_err(error)?;
+    let writer = Writer::new(folder, config.sync, limit_bytes, &mut found);
+    let mut writer = writer.map_err(error)?;
     let opened = Opened {
+        readers: readers.follow(&mut writer, || Folder::unlocked(&folder_path)),
         writer,
         limit_bytes: config.unjournaled_limit_bytes as u64,
     };
@@ -125,6 +143,13 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 }
 
 impl<F: FileSystem> Opened<F> {
+    /// Takes the readers, in the order of their names, each of which is to have a thread of its own, and what
+    /// they share with the journal thread. `None` if there are none.
+    #[cfg(feature = "remote-write")]
+    pub fn take_readers(&mut self) -> Option<(Spool, Vec<Follower<F>>)> {
+        self.readers.take()
+    }
+
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
     /// publishes there what it counts.
     ///
@@ -197,9 +222,15 @@ impl Commit for Journal {
         // before its checkpoint is complete.
         while !puts.is_empty() && (puts.has_puts() || !is_failing) {
             self.submitted += 1;
-            let (number, bytes) = (self.submitted, puts.take());
+            let (number, count) = (self.submitted, puts.puts_of_next());
+            let bytes = puts.take();
             self.submitted_bytes += bytes.len() as u64;
-            if let Some(buffer) = self.channel.send(Message::Frame { number, bytes }) {
+            let frame = Message::Frame {
+                number,
+                puts: count,
+                bytes,
+            };
+            if let Some(buffer) = self.channel.send(frame) {
                 puts.reuse(buffer);
             }
         }

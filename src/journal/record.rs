@@ -66,8 +66,8 @@ const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
 const FRAME_FULL_BYTES: usize = 1 << 20;
 
 /// What a record is coded against: those before it in its frame.
-#[derive(Debug, Default)]
-struct Before {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Before {
     place: u32,
     timestamp: i64,
     form: u8,
@@ -81,12 +81,12 @@ pub struct PutRecord {
     frame: Vec<u8>,
     /// Bytes of it before its first record.
     start: usize,
-    /// The frames before it.
-    full: VecDeque<Vec<u8>>,
+    /// How many puts it has.
+    puts: u32,
+    /// The frames before it, and how many puts each has.
+    full: VecDeque<(Vec<u8>, u32)>,
     /// A buffer for the next one.
     buffer: Vec<u8>,
-    /// Not only removals.
-    has_puts: bool,
     before: Before,
     /// The decimals to try first, those of an earlier value.
     decimals: u8,
@@ -121,7 +121,7 @@ impl PutRecord {
     /// Begins the file whose first frame has this number. Removals that were not taken are
     /// forgotten. `None` if there are puts that were not taken: they are for the file before.
     pub fn begin_file(&mut self, number: u64) -> Option<NewFile> {
-        if self.has_puts {
+        if self.has_puts() {
             return None;
         }
         self.full.clear();
@@ -140,7 +140,7 @@ impl PutRecord {
             Placed::NotKept => return,
         };
         self.make_room();
-        self.has_puts = true;
+        self.puts += 1;
         let (form, value) = match digits_of(put.value, self.decimals) {
             Some(digits) => (self.decimals, self.difference_to(digits)),
             None => self.in_other_form(put.value),
@@ -243,7 +243,8 @@ impl PutRecord {
     #[cold]
     fn begin_next(&mut self) {
         let next = mem::take(&mut self.buffer);
-        self.full.push_back(mem::replace(&mut self.frame, next));
+        let full = mem::replace(&mut self.frame, next);
+        self.full.push_back((full, mem::take(&mut self.puts)));
         self.begin_frame();
     }
 
@@ -260,9 +261,13 @@ impl PutRecord {
     pub fn take(&mut self) -> Vec<u8> {
         if self.full.is_empty() {
             self.begin_next();
-            self.has_puts = false;
         }
-        self.full.pop_front().unwrap_or_default()
+        self.full.pop_front().unwrap_or_default().0
+    }
+
+    /// How many puts there are in the frame that is [taken](Self::take) next.
+    pub fn puts_of_next(&self) -> u32 {
+        self.full.front().map_or(self.puts, |&(_, puts)| puts)
     }
 
     /// Takes a buffer for the next frame.
@@ -277,7 +282,7 @@ impl PutRecord {
 
     /// Whether there are puts. If not, nobody waits for what becomes of the records.
     pub fn has_puts(&self) -> bool {
-        self.has_puts
+        self.puts > 0 || self.full.iter().any(|&(_, puts)| puts > 0)
     }
 }
 
@@ -306,7 +311,8 @@ impl fmt::Display for WrongRecord {
     }
 }
 
-/// Where the series of a file of the journal are in the store that it is replayed to.
+/// Where the series of a file of the journal are: in the store that it is replayed to, or among those that a
+/// follower has found in it.
 #[derive(Debug, Default)]
 pub struct Places {
     /// By the high and the low half of the place in the file.
@@ -316,7 +322,7 @@ pub struct Places {
 }
 
 /// The place of a series that is not declared.
-const UNKNOWN: u32 = u32::MAX;
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// The place of a series that was declared, and has lost all points.
 const GONE: u32 = UNKNOWN - 1;
@@ -330,11 +336,18 @@ impl Places {
         }
     }
 
+    /// Where the series of this place is; [`UNKNOWN`] if it is not declared.
     #[inline]
-    fn get(&self, place: u32) -> u32 {
+    pub fn get(&self, place: u32) -> u32 {
         let page = self.pages.get((place >> 16) as usize);
         let found = page.and_then(|page| page.get(place as usize & 0xffff));
         found.copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Notes a declaration.
+    pub fn declare(&mut self, record: &Record, to: u32) {
+        self.epoch = self.epoch.wrapping_add(u64::from(record.is_reused));
+        self.set(record.place, to);
     }
 
     fn set(&mut self, place: u32, to: u32) {
@@ -358,13 +371,9 @@ impl Places {
 /// If there is anything but records, or a series that is not declared. All other records, up to the
 /// first bytes that are none, are replayed.
 pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<usize, WrongRecord> {
-    let mut rest = payload;
-    let Some(epoch) = read_varint(&mut rest) else {
+    let Some(mut reader) = Reader::begin(payload, places) else {
         return Err(WrongRecord { offset: 0, puts: 0 });
     };
-    places.go_on(epoch);
-    let before = Before::default();
-    let mut reader = Reader { rest, before };
     let mut replay = Replay {
         places,
         store,
@@ -427,8 +436,6 @@ impl Replay<'_> {
     #[cold]
     fn change_series(&mut self, record: &Record, mut place: u32) {
         self.put_held();
-        let epoch = &mut self.places.epoch;
-        *epoch = epoch.wrapping_add(u64::from(record.is_reused));
         if let Some(key) = record.key {
             let known = self.store.place_of(key);
             place = known.map_or(GONE, |place| place as u32);
@@ -451,31 +458,39 @@ impl Replay<'_> {
                 place = at;
             }
         }
-        self.places.set(record.place, place);
+        self.places.declare(record, place);
     }
 }
 
-/// Takes records off the front of a payload.
-struct Reader<'payload> {
-    rest: &'payload [u8],
-    before: Before,
+/// Takes records off the front of a payload. Made of the same two fields once more, it goes on.
+pub struct Reader<'payload> {
+    pub rest: &'payload [u8],
+    pub before: Before,
 }
 
-struct Record<'payload> {
-    place: u32,
+pub struct Record<'payload> {
+    pub place: u32,
     /// If the series is declared.
-    key: Option<&'payload str>,
+    pub key: Option<&'payload str>,
     is_new: bool,
-    is_reused: bool,
-    timestamp: i64,
+    pub is_reused: bool,
+    pub timestamp: i64,
     /// What is put; `None` if points up to the timestamp are gone.
-    value: Option<f64>,
+    pub value: Option<f64>,
 }
 
 impl<'payload> Reader<'payload> {
+    /// A reader of a whole payload, in whose file `places` are declared; `None` if it holds no epoch.
+    pub fn begin(payload: &'payload [u8], places: &mut Places) -> Option<Reader<'payload>> {
+        let mut rest = payload;
+        places.go_on(read_varint(&mut rest)?);
+        let before = Before::default();
+        Some(Reader { rest, before })
+    }
+
     /// The next record, or `None` where there is none.
     #[inline]
-    fn next(&mut self) -> Option<Record<'payload>> {
+    pub fn next(&mut self) -> Option<Record<'payload>> {
         let rest = &mut self.rest;
         let &tag = rest.split_off_first()?;
         let place_code = tag >> 4 & 3;

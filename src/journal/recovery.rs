@@ -28,7 +28,9 @@ pub struct Recovered {
     pub journal_bytes: u64,
     /// How many files it has.
     pub journal_files: usize,
-    /// Bytes of the checkpoint before it.
+    /// Number of the checkpoint before it; 0 if there is none.
+    pub checkpoint: u64,
+    /// Its bytes.
     pub checkpoint_bytes: u64,
     /// Why puts cannot be stored: the disk is full.
     pub failure: Option<io::Error>,
@@ -36,8 +38,8 @@ pub struct Recovered {
 
 /// Reads the newest checkpoint of a folder and the journal after it. Files of the journal that were not
 /// ended are written once more, and ended. If it is to salvage what can be read of damaged files,
-/// copies of these are kept, and a checkpoint takes the place of all files. `on_event` is told now and
-/// then how far it has come.
+/// copies of these are kept, and a checkpoint takes the place of all files but those that readers need, from
+/// frame `needed` on. `on_event` is told now and then how far it has come.
 ///
 /// Where the power failed, frames that were not synced may be missing at the end: they and those after
 /// them were not promised to survive, and are left out.
@@ -48,6 +50,7 @@ pub struct Recovered {
 pub fn recover_telling<F: FileSystem>(
     folder: &mut F,
     salvages: bool,
+    needed: Option<u64>,
     on_event: &mut dyn FnMut(Event),
 ) -> io::Result<Recovered> {
     let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
@@ -80,6 +83,7 @@ pub fn recover_telling<F: FileSystem>(
         next: loading.next,
         journal_bytes: loading.bytes - checkpoint_bytes,
         journal_files: journals.len(),
+        checkpoint: checkpoint.unwrap_or(0),
         checkpoint_bytes,
         failure: None,
         store: Store::new(),
@@ -89,7 +93,8 @@ pub fn recover_telling<F: FileSystem>(
         let newest = journals.last().copied().max(checkpoint);
         recovered.next = recovered.next.max(newest.map_or(0, |newest| newest + 1));
         (recovered.journal_bytes, recovered.journal_files) = (0, 0);
-        loading.salvage(folder, recovered.next)?;
+        recovered.checkpoint = recovered.next;
+        loading.salvage(folder, recovered.next, needed)?;
     }
     let unended = mem::take(&mut loading.unended);
     recovered.store = loading.finish().map_err(|error| {
@@ -106,7 +111,7 @@ pub fn recover_telling<F: FileSystem>(
 /// The same, and nobody is told.
 #[cfg(test)]
 pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
-    recover_telling(folder, salvages, &mut |_| {})
+    recover_telling(folder, salvages, None, &mut |_| {})
 }
 
 /// A file of the journal that was not ended, since the process was.
@@ -241,7 +246,7 @@ impl Loading<'_> {
         let mut image = ImageReader::default();
         let damage = loop {
             let offset = reader.offset();
-            let what = match reader.next() {
+            let what = match reader.next(folder) {
                 Ok(None) if self.newest.is_some() => break None,
                 Ok(None) => format!("at byte {offset}: it is incomplete"),
                 Ok(Some(_)) if self.newest.is_some() => {
@@ -281,7 +286,7 @@ impl Loading<'_> {
         let mut places = Places::default();
         loop {
             let offset = reader.offset();
-            match reader.next() {
+            match reader.next(folder) {
                 Ok(None) => break,
                 Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, payload))) => {
@@ -352,7 +357,12 @@ impl Loading<'_> {
     }
 
     /// Writes what was read as a checkpoint, and gives other names to the files that are damaged.
-    fn salvage<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
+    fn salvage<F: FileSystem>(
+        &mut self,
+        folder: &mut F,
+        number: u64,
+        needed: Option<u64>,
+    ) -> io::Result<()> {
         for file in mem::take(&mut self.damaged) {
             let kept = kept_name(&file);
             copy(folder, &file, &kept, u64::MAX, &[])?;
@@ -365,7 +375,7 @@ impl Loading<'_> {
             let points = self.points;
             log::warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
-        for name in files::before(folder, number)? {
+        for name in files::before(folder, number, needed)? {
             folder.remove(&name)?;
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! What the journal thread and those who read its files tell each other.
 
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use super::channel::{Channel, Message};
 
 /// Shared by the journal thread and the readers of its files, each of which has a number from 0 on.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +18,38 @@ struct Shared {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     written: Written,
+    /// Number of the checkpoint that was written last: no start needs the files before it.
+    checkpoint: u64,
     /// For each reader, the number of the first frame that it still needs.
     needed: Vec<u64>,
+    /// The journal thread, and the number of a frame: when readers need none before it, the thread has a
+    /// file to remove, and is told so.
+    release: Option<(Channel, u64)>,
+    /// How many readers wait.
+    waiting: usize,
     is_stopped: bool,
+}
+
+impl State {
+    fn needed(&self) -> Option<u64> {
+        self.needed.iter().min().copied()
+    }
+
+    /// The channel on which to tell that a file is released, if it is.
+    fn take_released(&mut self) -> Option<Channel> {
+        let needed = self.needed();
+        let release = self.release.take_if(|&mut (_, at)| needed >= Some(at));
+        release.map(|(channel, _)| channel)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
 }
 
 /// How far the journal is written.
@@ -28,8 +57,10 @@ struct State {
 pub struct Written {
     /// Number of the newest frame that is in a file and may be answered.
     pub newest: u64,
-    /// How many points were put in the frames since the start.
+    /// How many puts there are in the frames since the start.
     pub points: u64,
+    /// How many bytes these frames have.
+    pub bytes: u64,
 }
 
 impl Spool {
@@ -48,12 +79,39 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that frames up to this number are written, with so many points more.
-    pub fn add_written(&self, newest: u64, points: u64) {
-        let state = &mut self.lock();
-        state.written.newest = newest;
-        state.written.points += points;
-        self.shared.changed.notify_all();
+    /// Says that frames up to this number are written, with so many puts and bytes more.
+    pub fn add_written(&self, newest: u64, points: u64, bytes: u64) {
+        let is_awaited = {
+            let state = &mut self.lock();
+            state.written.newest = newest;
+            state.written.points += points;
+            state.written.bytes += bytes;
+            state.waiting > 0
+        };
+        // To wake somebody is a system call, even if nobody waits.
+        if is_awaited {
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Says that there is a checkpoint of this number.
+    pub fn set_checkpoint(&self, number: u64) {
+        self.lock().checkpoint = number;
+    }
+
+    /// Number of the newest checkpoint.
+    pub fn checkpoint(&self) -> u64 {
+        self.lock().checkpoint
+    }
+
+    /// Has the journal thread told, once, when readers need no frame before this one.
+    pub fn tell_released(&self, channel: &Channel, at: Option<u64>) {
+        let released = {
+            let state = &mut self.lock();
+            state.release = at.map(|at| (channel.clone(), at));
+            state.take_released()
+        };
+        tell(released);
     }
 
     /// How far the journal is written.
@@ -63,20 +121,26 @@ impl Spool {
 
     /// Number of the first frame that a reader still needs; `None` without readers.
     pub fn needed(&self) -> Option<u64> {
-        self.lock().needed.iter().min().copied()
+        self.lock().needed()
     }
 
     /// Says that a reader needs no frame before this one.
     pub fn need_from(&self, reader: usize, frame: u64) {
-        if let Some(needed) = self.lock().needed.get_mut(reader) {
-            *needed = frame;
-        }
+        let released = {
+            let state = &mut self.lock();
+            if let Some(needed) = state.needed.get_mut(reader) {
+                *needed = frame;
+            }
+            state.take_released()
+        };
+        tell(released);
     }
 
     /// Waits until a frame after number `seen` is written, or until this time, if there is one. False if
     /// the readers are to stop.
     pub fn wait(&self, seen: u64, until: Option<Instant>) -> bool {
         let mut state = self.lock();
+        state.waiting += 1;
         while !state.is_stopped && state.written.newest <= seen {
             let changed = &self.shared.changed;
             let Some(until) = until else {
@@ -90,6 +154,7 @@ impl Spool {
             let waited = changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.waiting -= 1;
         !state.is_stopped
     }
 
@@ -102,5 +167,12 @@ impl Spool {
     /// Whether readers are to stop.
     pub fn is_stopped(&self) -> bool {
         self.lock().is_stopped
+    }
+}
+
+/// Tells the journal thread that a file is released.
+fn tell(released: Option<Channel>) {
+    if let Some(channel) = released {
+        drop(channel.send(Message::Released)); // a buffer for frames, which is not needed here
     }
 }

@@ -634,7 +634,7 @@ fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
                 let again = recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
                 let case = format!("{name}, {is_alone}, {call}");
                 assert_eq!(points(&found.store), points(&again.store), "{case}");
-                for name in files::before(&mut copy.clone(), again.next).expect("files") {
+                for name in files::before(&mut copy.clone(), again.next, None).expect("files") {
                     copy.clone().remove(&name).expect("a file");
                 }
                 let left = copy.clone().list().expect("files");

@@ -22,6 +22,7 @@ use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FileKind};
 use super::recovery::Recovered;
+use super::spool::Spool;
 use crate::config::{Config, SyncPolicy};
 use crate::counters::{Published, Tally};
 
@@ -42,10 +43,18 @@ pub struct Writer<F: FileSystem> {
     journal_bytes: u64,
     /// How many files of it a start has found.
     journal_files: usize,
-    /// Bytes of the last checkpoint.
+    /// Number of the last checkpoint; 0 if there is none.
+    checkpoint: u64,
+    /// Its bytes.
     checkpoint_bytes: u64,
+    /// It was written by this process, so that its name is on the medium for sure.
+    is_checkpoint_synced: bool,
     /// Names of files that it made unnecessary.
     obsolete: Vec<String>,
+    /// Bytes of such files that stay until a checkpoint is synced.
+    obsolete_bytes: u64,
+    /// Those who read the files.
+    spool: Option<Spool>,
     /// When a part of these is to be removed.
     remove_at: Option<Instant>,
     /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
@@ -115,8 +124,12 @@ impl<F: FileSystem> Writer<F> {
             limit_bytes,
             journal_bytes: found.journal_bytes,
             journal_files: found.journal_files,
+            checkpoint: found.checkpoint,
             checkpoint_bytes: found.checkpoint_bytes,
+            is_checkpoint_synced: false,
             obsolete: Vec::new(),
+            obsolete_bytes: 0,
+            spool: None,
             remove_at: None,
             steps: 0,
             pause_until: None,
@@ -142,6 +155,15 @@ impl<F: FileSystem> Writer<F> {
     /// Publishes there what it counts, and has counted.
     pub fn publish_to(&mut self, published: &Arc<Published>) {
         self.tally.publish_to(published);
+    }
+
+    /// Tells readers from now on how far it has come, and keeps the files that they need.
+    pub fn serve(&mut self, spool: Spool, now: Instant) {
+        let settled = self.channel.progress(false).settled;
+        spool.add_written(settled, 0, 0);
+        spool.set_checkpoint(self.checkpoint);
+        self.spool = Some(spool);
+        self.find_obsolete(now);
     }
 
     fn publish(&mut self) {
@@ -200,11 +222,17 @@ impl<F: FileSystem> Writer<F> {
     pub fn work(&mut self, messages: &mut Vec<Message>, now: Instant) {
         for message in messages.drain(..) {
             match message {
-                Message::Frame { number, bytes } => {
+                Message::Frame {
+                    number,
+                    puts,
+                    bytes,
+                } => {
                     let journal = self.journal.as_ref();
                     let synced = journal.map_or(0, |journal| journal.synced + 1);
                     self.frames.add(number, synced, bytes);
+                    self.frames.puts += u64::from(puts);
                 }
+                Message::Released => self.find_obsolete(now),
                 Message::Checkpoint(step) => {
                     self.write_frames(now);
                     if let Err(error) = self.take_step(step, now) {
@@ -232,9 +260,13 @@ impl<F: FileSystem> Writer<F> {
             return;
         };
         let mut bytes = mem::take(&mut self.frames.bytes);
+        let puts = mem::take(&mut self.frames.puts);
         let is_stored = self.append(&bytes, *numbers.end(), now)
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.publish();
+        if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
+            spool.add_written(*numbers.end(), puts, bytes.len() as u64);
+        }
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
             progress.settled_bytes += bytes.len() as u64;
@@ -378,12 +410,42 @@ impl<F: FileSystem> Writer<F> {
         }
         self.has_warned = false;
         self.journal_files = 0;
-        self.obsolete = files::before(&mut self.folder, partial.number).unwrap_or_else(|error| {
-            log::debug!("cannot find old files, the next checkpoint will: {error}");
-            Vec::new()
-        });
-        self.remove_at = Some(now);
+        self.checkpoint = partial.number;
+        self.is_checkpoint_synced = true;
+        if let Some(spool) = &self.spool {
+            spool.set_checkpoint(partial.number);
+        }
+        self.find_obsolete(now);
         Ok(())
+    }
+
+    /// Finds the files that the last checkpoint makes unnecessary, and no reader needs.
+    fn find_obsolete(&mut self, now: Instant) {
+        self.remove_at = Some(now);
+        self.obsolete_bytes = 0;
+        match self.obsolete_files() {
+            Ok(names) if self.is_checkpoint_synced => self.obsolete = names,
+            // If the process before could not sync the folder, this checkpoint may be lost, whatever is
+            // synced later. Another one is due when these files are long.
+            Ok(names) => {
+                let sizes = names.iter().map(|name| self.folder.size(name).unwrap_or(0));
+                self.obsolete_bytes = sizes.sum();
+            }
+            Err(error) => log::debug!("cannot find old files, the next checkpoint will: {error}"),
+        }
+    }
+
+    fn obsolete_files(&mut self) -> io::Result<Vec<String>> {
+        if let Some(spool) = &self.spool {
+            let needed = spool.needed();
+            let journals = files::numbers(&mut self.folder, FileKind::Journal)?;
+            let mut following = journals.into_iter().filter(|&first| Some(first) > needed);
+            // The file before that is released then, if it is older than the checkpoint.
+            let following = following.next().filter(|&first| first <= self.checkpoint);
+            spool.tell_released(&self.channel, following);
+            return files::before(&mut self.folder, self.checkpoint, needed);
+        }
+        files::before(&mut self.folder, self.checkpoint, None)
     }
 
     /// Removes so many bytes of a file that is not needed any more. Little by little, since a file
@@ -434,7 +496,7 @@ impl<F: FileSystem> Writer<F> {
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.failure.is_some();
         let is_due = is_failing
-            || self.journal_bytes > limit_bytes
+            || self.journal_bytes + self.obsolete_bytes > limit_bytes
             || self.journal_files > Config::JOURNAL_FILES_MAX;
         let checkpoint = match self.partial {
             Some(_) => Checkpoint::Running,
@@ -507,6 +569,8 @@ const BUFFERS: usize = 4;
 struct Frames {
     bytes: Vec<u8>,
     numbers: Option<RangeInclusive<u64>>,
+    /// How many puts they hold.
+    puts: u64,
     /// Buffers that they were in.
     buffers: Vec<Vec<u8>>,
 }

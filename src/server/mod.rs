@@ -141,7 +141,7 @@ impl Server {
         let (store, journal) = match &config.data {
             Some(path) if store.series_count() == 0 => {
                 let mut not_ready = NotReady::bind(&config)?;
-                let (store, opened) = journal::open(path, &config, &mut |event| {
+                let (store, opened) = journal::open(path, &config, &[], &mut |event| {
                     (hooks.on_event)(event);
                     not_ready.answer();
                 })?;

@@ -1,0 +1,364 @@
+//! A place in the files of a journal, from which puts are read in order.
+//!
+//! Frames up to the newest that [is written](super::spool::Written) are whole in the files, and nothing past them
+//! is read. Where frames are missing, since they were refused, damaged or removed, it is logged, and the
+//! next one is read.
+
+use std::io;
+use std::mem;
+
+use super::file_system::FileSystem;
+use super::files;
+use super::frame::{FileKind, FrameError, FrameReader};
+use super::position::Position;
+use super::record::{Before, Places, Reader, Record, UNKNOWN};
+
+/// A put, as it is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReadPut {
+    /// The number of its series among those of its file, from 0 on.
+    pub series: u32,
+    pub timestamp: i64,
+    pub value: f64,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// All puts up to the frame that was asked for are read.
+    UpToDate,
+    /// As many puts as were wanted are read.
+    Full,
+    /// The file is read to its end. The next call goes on with the next file, and its series have other
+    /// numbers.
+    EndOfFile,
+}
+
+/// A place in the files of a journal.
+pub struct Cursor<F: FileSystem> {
+    /// The position of the next put.
+    next: Position,
+    /// The file that is read, if it is open.
+    file: Option<FrameReader<F>>,
+    /// Its number, or that of the file that was read last; 0 before.
+    file_number: u64,
+    series: Series,
+    /// Of the frame that is read in part: where its next record is in its payload, and what that is coded
+    /// against.
+    record: Option<(usize, Before)>,
+    /// Frames were missing, and none was read since.
+    is_in_gap: bool,
+    /// Puts of this file were left out, and that was logged.
+    has_left_out: bool,
+}
+
+/// The series that a file has declared so far, by their numbers.
+#[derive(Default)]
+pub struct Series {
+    places: Places,
+    /// Their keys, one after the other,
+    keys: String,
+    /// and where each ends.
+    ends: Vec<usize>,
+}
+
+/// Where the puts are that were read: for each frame, and after puts that were left out.
+#[derive(Default)]
+pub struct Marks {
+    /// From the put of this number on, they follow each other from this position on. Ascending.
+    marks: Vec<(usize, Position)>,
+}
+
+impl Marks {
+    pub fn clear(&mut self) {
+        self.marks.clear();
+    }
+
+    fn push(&mut self, put: usize, position: Position) {
+        self.marks.pop_if(|&mut (last, _)| last == put);
+        self.marks.push((put, position));
+    }
+
+    /// The position after the first `puts` that were read; `None` if nothing was.
+    pub fn position_after(&self, puts: usize) -> Option<Position> {
+        let known = self.marks.partition_point(|&(put, _)| put <= puts);
+        let &(put, position) = self.marks[..known].last()?;
+        Some(Position {
+            puts: position.puts + (puts - put) as u32,
+            ..position
+        })
+    }
+}
+
+impl<F: FileSystem> Cursor<F> {
+    /// The place before the put at this position.
+    pub fn new(next: Position) -> Cursor<F> {
+        Cursor {
+            next: Position {
+                under_way: 0,
+                ..next
+            },
+            file: None,
+            file_number: 0,
+            series: Series::default(),
+            record: None,
+            is_in_gap: false,
+            has_left_out: false,
+        }
+    }
+
+    /// The position of the next put.
+    pub fn next(&self) -> Position {
+        self.next
+    }
+
+    /// Number of the file that is read, or was read last; 0 before.
+    pub fn file_number(&self) -> u64 {
+        self.file_number
+    }
+
+    /// How many bytes of it are read.
+    pub fn offset(&self) -> u64 {
+        self.file.as_ref().map_or(0, FrameReader::offset)
+    }
+
+    /// The series of that file.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`, and notes in
+    /// `marks` where they are. After [`UpToDate`](Followed::UpToDate), the next frame is past `newest`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system: the next call goes on where this one ended, with other numbers of series.
+    pub fn read(
+        &mut self,
+        folder: &mut F,
+        newest: u64,
+        most: usize,
+        marks: &mut Marks,
+        take: &mut impl FnMut(ReadPut),
+    ) -> io::Result<Followed> {
+        let mut taken = 0;
+        marks.push(taken, self.next);
+        while self.next.frame <= newest {
+            if self.record.is_none() {
+                let end = self.begin_frame(folder, newest)?;
+                marks.push(taken, self.next);
+                match end {
+                    None => continue,
+                    Some(end) => return Ok(end),
+                }
+            }
+            self.take_puts(most, &mut taken, marks, take);
+            if taken == most {
+                return Ok(Followed::Full);
+            }
+        }
+        Ok(Followed::UpToDate)
+    }
+
+    /// Goes to the next frame, which may be past `newest`. Returns how the call ends if there is none.
+    fn begin_frame(&mut self, folder: &mut F, newest: u64) -> io::Result<Option<Followed>> {
+        while self.next.frame <= newest {
+            let Some(file) = &mut self.file else {
+                if self.open(folder, newest)? {
+                    continue;
+                }
+                self.skip_to(newest + 1);
+                return Ok(Some(Followed::UpToDate));
+            };
+            match file.next(folder) {
+                Ok(None | Some((_, []))) | Err(FrameError::Torn { .. }) => {
+                    return self.end_file(folder, newest).map(Some);
+                }
+                Ok(Some((number, _))) => {
+                    self.begin_records(number);
+                    if number >= self.next.frame {
+                        return Ok(None);
+                    }
+                }
+                // Which frames are missing is known with the next one.
+                Err(FrameError::Damaged { .. }) => {}
+                Err(FrameError::Io(error)) => {
+                    self.file = None;
+                    return Err(error);
+                }
+                Err(wrong) => {
+                    let name = FileKind::Journal.name(self.file_number);
+                    log::warn!("{name}: {wrong}: it is not sent");
+                    return self.end_file(folder, newest).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the file with the next frame, or else the one after it. False if that has no frames yet.
+    fn open(&mut self, folder: &mut F, newest: u64) -> io::Result<bool> {
+        let from_next = files::holding(folder, self.next.frame)?;
+        let Some(&number) = from_next.first().filter(|&&number| number <= newest) else {
+            return Ok(false);
+        };
+        let name = FileKind::Journal.name(number);
+        self.file = Some(FrameReader::open(folder, &name, FileKind::Journal, number)?);
+        self.file_number = number;
+        self.series = Series::default();
+        self.has_left_out = false;
+        Ok(true)
+    }
+
+    /// Goes to the next file, if it has frames.
+    fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<Followed> {
+        let numbers = files::numbers(folder, FileKind::Journal)?;
+        let mut later = numbers
+            .into_iter()
+            .filter(|&number| number > self.file_number);
+        let Some(number) = later.next().filter(|&number| number <= newest) else {
+            self.skip_to(newest + 1);
+            return Ok(Followed::UpToDate);
+        };
+        self.skip_to(number);
+        self.file = None;
+        Ok(Followed::EndOfFile)
+    }
+
+    /// Goes to this frame, unless it is past it.
+    fn skip_to(&mut self, frame: u64) {
+        let first = self.next.frame;
+        if first >= frame {
+            return;
+        }
+        self.next = Position::before(frame);
+        if !mem::replace(&mut self.is_in_gap, true) {
+            let (count, last) = (frame - first, frame - 1);
+            log::warn!(
+                "{count} frames of the journal cannot be read and are not sent, {first} to {last}: \
+                 they were refused, or are damaged or removed"
+            );
+        }
+    }
+
+    /// Goes to the first put of a frame that is not before the position. If all are, its declarations are
+    /// read.
+    fn begin_records(&mut self, frame: u64) {
+        self.skip_to(frame);
+        let Some(file) = &self.file else { return };
+        let payload = file.payload();
+        let Some(mut records) = Reader::begin(payload, &mut self.series.places) else {
+            return self.end_frame(frame, true);
+        };
+        let puts_before = match frame == self.next.frame {
+            true => self.next.puts,
+            false => u32::MAX,
+        };
+        for _ in 0..puts_before {
+            if self.series.next_put(&mut records).is_none() {
+                break;
+            }
+        }
+        if frame == self.next.frame {
+            self.is_in_gap = false;
+            self.record = Some((payload.len() - records.rest.len(), records.before));
+        }
+    }
+
+    /// Hands over puts of a frame until `most` are `taken`, or the frame ends.
+    #[inline]
+    fn take_puts(
+        &mut self,
+        most: usize,
+        taken: &mut usize,
+        marks: &mut Marks,
+        take: &mut impl FnMut(ReadPut),
+    ) {
+        let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
+            return;
+        };
+        let payload = file.payload();
+        let mut records = Reader {
+            rest: &payload[offset..],
+            before,
+        };
+        let mut left_out = 0;
+        while *taken < most {
+            let Some(put) = self.series.next_put(&mut records) else {
+                let is_wrong = !records.rest.is_empty() || left_out > 0;
+                self.end_frame(self.next.frame, is_wrong);
+                return marks.push(*taken, self.next);
+            };
+            self.next.puts += 1;
+            if put.series == UNKNOWN {
+                left_out += 1;
+                marks.push(*taken, self.next);
+                continue;
+            }
+            take(put);
+            *taken += 1;
+        }
+        self.record = Some((payload.len() - records.rest.len(), records.before));
+    }
+
+    /// Goes to the frame after this one. Some of it `is_wrong`: bytes that are no records, or puts to
+    /// series that lost frames have declared.
+    fn end_frame(&mut self, frame: u64, is_wrong: bool) {
+        self.record = None;
+        if frame >= self.next.frame {
+            self.next = Position::before(frame + 1);
+        }
+        if is_wrong && !mem::replace(&mut self.has_left_out, true) {
+            let name = FileKind::Journal.name(self.file_number);
+            log::warn!("{name}: puts from frame {frame} on cannot be read, and are not sent");
+        }
+    }
+}
+
+impl Series {
+    /// The key of a series.
+    pub fn key(&self, series: u32) -> &str {
+        let series = series as usize;
+        let start = match series {
+            0 => 0,
+            _ => self.ends[series - 1],
+        };
+        &self.keys[start..self.ends[series]]
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The next put; `None` where there is no further record. Its series is [`UNKNOWN`] if it is not declared.
+    #[inline]
+    fn next_put(&mut self, records: &mut Reader) -> Option<ReadPut> {
+        while !records.rest.is_empty() {
+            let record = records.next()?;
+            let series = match record.key {
+                None => self.places.get(record.place),
+                Some(key) => self.declare(&record, key),
+            };
+            if let Some(value) = record.value {
+                let timestamp = record.timestamp;
+                return Some(ReadPut {
+                    series,
+                    timestamp,
+                    value,
+                });
+            }
+        }
+        None
+    }
+
+    /// Gives a series that is declared the next number.
+    #[cold]
+    fn declare(&mut self, record: &Record, key: &str) -> u32 {
+        let number = u32::try_from(self.ends.len()).unwrap_or(UNKNOWN);
+        self.keys.push_str(key);
+        self.ends.push(self.keys.len());
+        self.places.declare(record, number);
+        number
+    }
+}
