@@ -3,18 +3,57 @@
 use std::ops::Range;
 
 use super::labels::Labels;
+use super::snappy::Compressor;
+use crate::store::write_varint;
+
+/// First bytes of the fields of `prometheus.WriteRequest`: their number, and 1 for eight bytes, 2 for a
+/// length and as many bytes, 0 for a varint (<https://protobuf.dev/programming-guides/encoding/>).
+mod field {
+    pub const SERIES: u8 = 1 << 3 | 2;
+    pub const LABEL: u8 = 1 << 3 | 2;
+    pub const NAME: u8 = 1 << 3 | 2;
+    pub const VALUE_OF_LABEL: u8 = 2 << 3 | 2;
+    pub const SAMPLE: u8 = 2 << 3 | 2;
+    pub const VALUE: u8 = 1 << 3 | 1;
+    pub const TIMESTAMP: u8 = 2 << 3;
+}
 
 /// Points in the order of their puts.
+///
+/// It takes 24 bytes a point, 4 for each series number, and what it needs to encode, which is kept for
+/// the next time: two more requests, uncompressed and compressed, 64 KB, and 16 bytes a series of the
+/// request.
 #[derive(Debug, Default)]
 pub struct Batch {
     points: Vec<BatchPoint>,
+    /// The series of the request.
+    groups: Vec<Group>,
+    /// By series number, its place in `groups` if it is there, else any number. So nothing must be
+    /// cleared (Briggs and Torczon, "An Efficient Representation for Sparse Sets", 1993).
+    places: Vec<u32>,
+    labels: Vec<u8>,
+    request: Vec<u8>,
+    compressor: Compressor,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct BatchPoint {
     series: u32,
+    /// The next point of its series in the request, if it is not the last one.
+    next: u32,
     timestamp_ms: i64,
-    value: f64,
+    /// Not a double, which some processors do not hand on unchanged.
+    value_bits: u64,
+}
+
+/// The points of a series in a request.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    series: u32,
+    first: u32,
+    last: u32,
+    /// What they take in the request.
+    sample_bytes: u32,
 }
 
 impl Batch {
@@ -22,8 +61,9 @@ impl Batch {
     pub fn push(&mut self, series: u32, timestamp_ms: i64, value: f64) {
         self.points.push(BatchPoint {
             series,
+            next: 0,
             timestamp_ms,
-            value,
+            value_bits: value.to_bits(),
         });
     }
 
@@ -38,7 +78,12 @@ impl Batch {
     }
 
     /// Writes the points of this range as a compressed `prometheus.WriteRequest`, in place of what
-    /// `body` holds: each series once, with its points in their order. `key` says what the key of a series is.
+    /// `body` holds: each series once, with its points in their order. `key` says what the key of a
+    /// series is. Linear in the points, and in the keys of their series.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not within the batch.
     pub fn encode<'key>(
         &mut self,
         points: Range<usize>,
@@ -46,7 +91,306 @@ impl Batch {
         key: &dyn Fn(u32) -> &'key str,
         body: &mut Vec<u8>,
     ) {
-        let _ = (points, labels, key, body);
-        todo!()
+        self.group(points);
+        self.request.clear();
+        for group in &self.groups {
+            self.labels.clear();
+            labels.for_each(key(group.series), &mut |name, value| {
+                write_label(&mut self.labels, name, value);
+            });
+            self.request.push(field::SERIES);
+            let bytes = self.labels.len() as u64 + u64::from(group.sample_bytes);
+            write_varint(&mut self.request, bytes);
+            self.request.extend_from_slice(&self.labels);
+            write_samples(&mut self.request, &self.points, *group);
+        }
+        self.compressor.compress(&self.request, body);
+    }
+
+    /// Finds the points of each series.
+    fn group(&mut self, points: Range<usize>) {
+        self.groups.clear();
+        for number in points {
+            let point = self.points[number];
+            let series = point.series as usize;
+            if self.places.len() <= series {
+                self.places.resize(series + 1, 0);
+            }
+            let place = &mut self.places[series];
+            let bytes = 2 + sample_bytes(point.timestamp_ms);
+            match self.groups.get_mut(*place as usize) {
+                Some(group) if group.series == point.series => {
+                    self.points[group.last as usize].next = number as u32;
+                    group.last = number as u32;
+                    group.sample_bytes += bytes;
+                }
+                _ => {
+                    *place = self.groups.len() as u32;
+                    self.groups.push(Group {
+                        series: point.series,
+                        first: number as u32,
+                        last: number as u32,
+                        sample_bytes: bytes,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Writes a label of any length.
+fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    let bytes = 2 + varint_bytes(name.len() as u64) + varint_bytes(value.len() as u64);
+    out.push(field::LABEL);
+    write_varint(out, u64::from(bytes) + (name.len() + value.len()) as u64);
+    for (field, text) in [(field::NAME, name), (field::VALUE_OF_LABEL, value)] {
+        out.push(field);
+        write_varint(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Writes the points of a series.
+fn write_samples(out: &mut Vec<u8>, points: &[BatchPoint], group: Group) {
+    let mut number = group.first;
+    loop {
+        let point = points[number as usize];
+        let bytes = sample_bytes(point.timestamp_ms) as u8;
+        out.extend_from_slice(&[field::SAMPLE, bytes, field::VALUE]);
+        out.extend_from_slice(&point.value_bits.to_le_bytes());
+        out.push(field::TIMESTAMP);
+        write_varint(out, point.timestamp_ms as u64);
+        if number == group.last {
+            break;
+        }
+        number = point.next;
+    }
+}
+
+/// The length of a sample without its first two bytes.
+fn sample_bytes(timestamp_ms: i64) -> u32 {
+    // Negative numbers take ten bytes, as their two's complement.
+    10 + varint_bytes(timestamp_ms as u64)
+}
+
+fn varint_bytes(number: u64) -> u32 {
+    number.checked_ilog2().unwrap_or_default() / 7 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// A series as it arrives: labels, and points as timestamps and bits.
+    type Series = (Vec<(String, String)>, Vec<(i64, u64)>);
+
+    /// A field: its number, and what it holds.
+    enum Field<'a> {
+        Number(u64),
+        Double(u64),
+        Bytes(&'a [u8]),
+    }
+
+    fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
+        bytes.split_off(..count).expect("as many bytes")
+    }
+
+    fn read_varint(bytes: &mut &[u8]) -> u64 {
+        let mut number = 0u128;
+        for place in 0..10 {
+            let byte = take(bytes, 1)[0];
+            number |= u128::from(byte & 0x7f) << (7 * place);
+            if byte < 0x80 {
+                return number.try_into().expect("64 bits");
+            }
+        }
+        panic!("a varint of more than ten bytes");
+    }
+
+    /// The fields of a message, as any reader of protobuf takes it apart.
+    fn fields(mut message: &[u8]) -> Vec<(u64, Field<'_>)> {
+        let mut fields = Vec::new();
+        while !message.is_empty() {
+            let tag = read_varint(&mut message);
+            let field = match tag & 7 {
+                0 => Field::Number(read_varint(&mut message)),
+                1 => Field::Double(u64::from_le_bytes(
+                    take(&mut message, 8).try_into().expect("8"),
+                )),
+                2 => {
+                    let length = read_varint(&mut message) as usize;
+                    Field::Bytes(take(&mut message, length))
+                }
+                kind => panic!("wire type {kind}"),
+            };
+            fields.push((tag >> 3, field));
+        }
+        fields
+    }
+
+    fn text(field: &Field) -> String {
+        let Field::Bytes(bytes) = field else {
+            panic!("no text");
+        };
+        String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    }
+
+    fn read_series(message: &[u8]) -> Series {
+        let (mut labels, mut points) = Series::default();
+        for (number, field) in fields(message) {
+            let Field::Bytes(message) = field else {
+                panic!("no message");
+            };
+            match (number, &fields(message)[..]) {
+                (1, [(1, name), (2, value)]) => labels.push((text(name), text(value))),
+                (2, [(1, Field::Double(bits)), (2, Field::Number(timestamp))]) => {
+                    points.push((*timestamp as i64, *bits));
+                }
+                _ => panic!("field {number} of a series"),
+            }
+        }
+        (labels, points)
+    }
+
+    fn read_request(body: &[u8]) -> Vec<Series> {
+        let message = snap::raw::Decoder::new()
+            .decompress_vec(body)
+            .expect("a block");
+        let series = |(number, field): (u64, Field)| match field {
+            Field::Bytes(message) if number == 1 => read_series(message),
+            _ => panic!("field {number} of a request"),
+        };
+        fields(&message).into_iter().map(series).collect()
+    }
+
+    /// What is to arrive: series by their first points.
+    fn expected(points: &[(u32, i64, f64)], labels: &Labels, keys: &[String]) -> Vec<Series> {
+        let mut numbers: Vec<u32> = Vec::new();
+        for (series, ..) in points {
+            if !numbers.contains(series) {
+                numbers.push(*series);
+            }
+        }
+        let series = |wanted: u32| {
+            let mut found = Vec::new();
+            labels.for_each(&keys[wanted as usize], &mut |name, value| {
+                found.push((name.to_string(), value.to_string()));
+            });
+            let own = points.iter().filter(|(series, ..)| *series == wanted);
+            (
+                found,
+                own.map(|point| (point.1, point.2.to_bits())).collect(),
+            )
+        };
+        numbers.into_iter().map(series).collect()
+    }
+
+    fn any_timestamp() -> impl Strategy<Value = i64> {
+        let edges = vec![
+            i64::MIN,
+            i64::MAX,
+            -1,
+            0,
+            1,
+            127,
+            128,
+            (1 << 42) - 1,
+            1 << 42,
+        ];
+        prop_oneof![
+            any::<i64>(),
+            prop::sample::select(edges),
+            1_700_000_000_000..1_800_000_000_000i64,
+        ]
+    }
+
+    fn any_value() -> impl Strategy<Value = f64> {
+        // Among the NaNs that which Prometheus takes for the end of a series, and its neighbours.
+        let nan = [
+            0x7ff0_0000_0000_0001,
+            0x7ff0_0000_0000_0002,
+            0x7ff8_0000_0000_0001,
+            u64::MAX,
+        ];
+        let plain = [
+            0.0,
+            -0.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MIN_POSITIVE / 2.0,
+        ];
+        let edges = nan
+            .map(f64::from_bits)
+            .into_iter()
+            .chain(plain)
+            .collect::<Vec<f64>>();
+        prop_oneof![
+            any::<u64>().prop_map(f64::from_bits),
+            prop::sample::select(edges),
+            (0..10_000).prop_map(|hundredths| f64::from(hundredths) / 100.0),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_pushed_arrives(
+            batches in vec(vec((0u32..12, any_timestamp(), any_value()), 1..60), 1..4),
+            parts in vec((0usize..60, 0usize..60), 1..4),
+            keys in vec("[ab.;=ä]{1,200}", 12),
+        ) {
+            let common = [("site".to_string(), "here".to_string())];
+            let labels = Labels::new(&common).expect("labels");
+            let (mut batch, mut body) = (Batch::default(), Vec::new());
+            for points in batches {
+                batch.clear();
+                for &(series, timestamp, value) in &points {
+                    batch.push(series, timestamp, value);
+                }
+                prop_assert_eq!(batch.len(), points.len());
+                for (start, count) in parts.iter().copied().chain([(0, points.len())]) {
+                    let start = start % points.len();
+                    let range = start..(start + count).min(points.len());
+                    batch.encode(range.clone(), &labels, &|series| &keys[series as usize], &mut body);
+                    prop_assert_eq!(read_request(&body), expected(&points[range], &labels, &keys));
+                }
+            }
+        }
+
+        #[test]
+        fn a_number_has_as_many_bytes_as_are_written(number: u64, shift in 0..64) {
+            let mut out = Vec::new();
+            write_varint(&mut out, number >> shift);
+            prop_assert_eq!(out.len(), varint_bytes(number >> shift) as usize);
+        }
+    }
+
+    #[test]
+    fn nothing_is_an_empty_request() {
+        let (mut batch, mut body) = (Batch::default(), vec![7]);
+        batch.encode(0..0, &Labels::default(), &|_| "", &mut body);
+        assert_eq!(body, [0]);
+    }
+
+    /// So many bytes that lengths take three bytes.
+    #[test]
+    fn long_series_with_long_keys_arrive() {
+        let key = "k".repeat(64 << 10);
+        let (mut batch, mut body) = (Batch::default(), Vec::new());
+        let points: Vec<_> = (0..20_000)
+            .map(|at| (at % 2, i64::from(at), f64::from(at)))
+            .collect();
+        for &(series, timestamp, value) in &points {
+            batch.push(series, timestamp, value);
+        }
+        let (labels, keys) = (Labels::default(), [key.clone(), key + "2"]);
+        batch.encode(
+            0..points.len(),
+            &labels,
+            &|series| &keys[series as usize],
+            &mut body,
+        );
+        assert!(read_request(&body) == expected(&points, &labels, &keys));
     }
 }

@@ -1,9 +1,20 @@
 //! The labels of a series: from its key, and those that all series get.
+//!
+//! A key is a name and tags after semicolons, `name;tag=value;tag=value`. The name becomes the label
+//! `__name__`, each tag a label. What Prometheus does not allow in a name becomes `_`. Where the key
+//! cannot be told from these labels, the label `key` has it as it is.
+
+use std::borrow::Cow;
+
+/// The label of the name.
+const NAME: &str = "__name__";
+
+/// The label of the exact key, where it is needed.
+const KEY: &str = "key";
 
 /// Labels that all series get, as names and values.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
-    /// By name, ascending.
     common: Vec<(String, String)>,
 }
 
@@ -14,15 +25,223 @@ impl Labels {
     ///
     /// What is wrong with one of them, in words for an operator.
     pub fn new(common: &[(String, String)]) -> Result<Labels, String> {
+        for (number, (name, value)) in common.iter().enumerate() {
+            let is_same = |(other, _): &(String, String)| other == name;
+            let wrong = if matches!(allowed(name, false), Cow::Owned(_)) {
+                "a name has letters, digits and _, and no digit first"
+            } else if name.starts_with("__") || name == KEY {
+                "key, and names that begin with __, are taken"
+            } else if common[..number].iter().any(is_same) {
+                "it is there twice"
+            } else if value.is_empty() {
+                "it has no value"
+            } else {
+                continue;
+            };
+            return Err(format!("label {name:?}: {wrong}"));
+        }
         Ok(Labels {
             common: common.to_vec(),
         })
     }
 
     /// Hands the labels of the series with this key to `take`, as names and values, in the order of
-    /// their names, each name once. Two keys never have the same labels.
+    /// the bytes of their names, each name once. Two keys never have the same labels.
+    ///
+    /// A tag without a value makes no label. Of two tags of one name the first counts; a tag counts more
+    /// than a label that all series get, `key` and `__name__` more than a tag. The label `key` is there
+    /// unless the key is the name and the tags, by ascending names, that these labels say.
     pub fn for_each(&self, key: &str, take: &mut dyn FnMut(&str, &str)) {
-        let _ = (key, &self.common, take);
-        todo!()
+        let mut parts = key.split(';');
+        let name = allowed(parts.next().unwrap_or_default(), true);
+        let mut is_exact = is_unchanged(&name);
+        // Of two with one name, the first counts.
+        let mut labels = vec![(Cow::Borrowed(NAME), &*name), (Cow::Borrowed(KEY), key)];
+        for part in parts {
+            let (tag, value) = part.split_once('=').unwrap_or((part, ""));
+            let tag = allowed(tag, false);
+            is_exact &= is_unchanged(&tag) && !value.is_empty() && self.is_free(&tag);
+            // The first tag comes after no other.
+            is_exact &= labels.len() == 2 || labels.last().is_some_and(|last| last.0 < tag);
+            if !value.is_empty() {
+                labels.push((tag, value));
+            }
+        }
+        if is_exact {
+            labels.remove(1);
+        }
+        let common = self.common.iter();
+        labels.extend(common.map(|(name, value)| (Cow::Borrowed(&**name), &**value)));
+        labels.sort_by(|one, other| one.0.cmp(&other.0));
+        labels.dedup_by(|later, earlier| later.0 == earlier.0);
+        for (name, value) in labels {
+            take(&name, value);
+        }
+    }
+
+    /// Whether a tag may have this name without being taken for another label.
+    fn is_free(&self, tag: &str) -> bool {
+        tag != NAME && tag != KEY && self.common.iter().all(|(name, _)| name != tag)
+    }
+}
+
+/// The text as Prometheus allows it for a name: other characters as `_`, and a `_` before a digit that
+/// comes first, or instead of nothing. Colons are for metrics alone.
+fn allowed(text: &str, is_metric: bool) -> Cow<'_, str> {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && is_metric);
+    let begins_well = text.starts_with(|first: char| !first.is_ascii_digit());
+    if begins_well && text.bytes().all(is_allowed) {
+        return text.into();
+    }
+    let mut changed = String::with_capacity(1 + text.len());
+    if !begins_well {
+        changed.push('_');
+    }
+    for c in text.chars() {
+        let is_allowed = u8::try_from(c).is_ok_and(is_allowed);
+        changed.push(if is_allowed { c } else { '_' });
+    }
+    changed.into()
+}
+
+fn is_unchanged(text: &Cow<str>) -> bool {
+    matches!(text, Cow::Borrowed(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn labels_of(common: &[(&str, &str)], key: &str) -> Vec<(String, String)> {
+        let owned = |&(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        let common: Vec<_> = common.iter().map(owned).collect();
+        let mut found = Vec::new();
+        let labels = Labels::new(&common).expect("labels");
+        labels.for_each(key, &mut |name, value| {
+            found.push((name.to_string(), value.to_string()));
+        });
+        found
+    }
+
+    /// As Prometheus writes them, with the labels by name.
+    #[test]
+    fn keys_become_labels() {
+        for (key, expected) in [
+            ("palm.cpu", "__name__=palm_cpu key=palm.cpu"),
+            ("palm_cpu", "__name__=palm_cpu"),
+            ("job:rate:5m", "__name__=job:rate:5m"),
+            ("cpu;core=0;host=a.b", "__name__=cpu core=0 host=a.b"),
+            ("cpu;Z=1;a=2", "Z=1 __name__=cpu a=2"),
+            ("cpu;zone=ä=;€", "__name__=cpu key=cpu;zone=ä=;€ zone=ä="),
+            ("cpu;zone=ä=", "__name__=cpu zone=ä="),
+            ("cpu;b=1;a=2", "__name__=cpu a=2 b=1 key=cpu;b=1;a=2"),
+            ("cpu;a=1;a=2", "__name__=cpu a=1 key=cpu;a=1;a=2"),
+            ("cpu;a.b=1;a:b=2", "__name__=cpu a_b=1 key=cpu;a.b=1;a:b=2"),
+            ("cpu;a=", "__name__=cpu key=cpu;a="),
+            ("cpu;=a", "_=a __name__=cpu key=cpu;=a"),
+            ("cpu;", "__name__=cpu key=cpu;"),
+            (";a=1", "__name__=_ a=1 key=;a=1"),
+            ("", "__name__=_ key="),
+            ("9lives", "__name__=_9lives key=9lives"),
+            ("cpu;9=1", "_9=1 __name__=cpu key=cpu;9=1"),
+            ("größe€", "__name__=gr__e_ key=größe€"),
+            ("cpu;key=a", "__name__=cpu key=cpu;key=a"),
+            ("cpu;__name__=a", "__name__=cpu key=cpu;__name__=a"),
+        ] {
+            let labels = labels_of(&[], key);
+            let pair = |(name, value): &(String, String)| format!("{name}={value}");
+            let text: Vec<String> = labels.iter().map(pair).collect();
+            assert_eq!(text.join(" "), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn tags_count_more_than_common_labels() {
+        let common = [("site", "here"), ("Zone", "1")];
+        let pairs = |pairs: &[(&str, &str)]| {
+            let owned = |&(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+            pairs.iter().map(owned).collect::<Vec<_>>()
+        };
+        let expected = [("Zone", "1"), ("__name__", "cpu"), ("site", "here")];
+        assert_eq!(labels_of(&common, "cpu"), pairs(&expected));
+        let key = "cpu;site=there";
+        let expected = [
+            ("Zone", "1"),
+            ("__name__", "cpu"),
+            ("key", key),
+            ("site", "there"),
+        ];
+        assert_eq!(labels_of(&common, key), pairs(&expected));
+    }
+
+    #[test]
+    fn common_labels_are_checked() {
+        for (labels, wrong) in [
+            (&[("a", "1"), ("_b9", "ä \"")][..], None),
+            (&[("a b", "1")], Some("a name has")),
+            (&[("a:b", "1")], Some("a name has")),
+            (&[("9a", "1")], Some("a name has")),
+            (&[("ä", "1")], Some("a name has")),
+            (&[("", "1")], Some("a name has")),
+            (&[("__name__", "1")], Some("are taken")),
+            (&[("__a", "1")], Some("are taken")),
+            (&[("key", "1")], Some("are taken")),
+            (&[("a", "")], Some("no value")),
+            (&[("a", "1"), ("b", "1"), ("a", "2")], Some("twice")),
+        ] {
+            let owned = |&(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+            let made = Labels::new(&labels.iter().map(owned).collect::<Vec<_>>());
+            match wrong {
+                None => assert!(made.is_ok(), "{labels:?}"),
+                Some(wrong) => assert!(made.expect_err("wrong").contains(wrong), "{labels:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn long_keys_take_linear_time() {
+        let tag = |number: u64| format!(";t{}=1", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let key: String = std::iter::once("cpu".into())
+            .chain((0..5_000).map(tag))
+            .collect();
+        assert_eq!(labels_of(&[], &key).len(), 2 + 5_000);
+    }
+
+    /// Of few letters, so that parts are often the same.
+    const KEY_PATTERN: &str = "([ab:;=.0_ä\u{0}\u{1f980}]|key|__name__|a=b){0,12}";
+
+    proptest! {
+        /// The key is told from the labels alone, so no two have the same.
+        #[test]
+        fn keys_come_back(
+            key in prop_oneof![KEY_PATTERN, "[ab](;[ab_A]{1,2}=[ab;]{1,2}){0,4}", ".{0,40}"],
+            common in vec("[ab]", 0..3),
+        ) {
+            let mut common: Vec<(&str, &str)> = common.iter().map(|name| (&**name, "b")).collect();
+            common.sort();
+            common.dedup();
+            let labels = labels_of(&common, &key);
+            let is_ascending = labels.is_sorted_by(|one, other| one.0.as_bytes() < other.0.as_bytes());
+            prop_assert!(is_ascending, "{:?}", labels);
+            for (name, value) in &labels {
+                let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+                prop_assert!(name.starts_with(is_letter) && !name.contains(|c: char| !is_letter(c) && !c.is_ascii_digit()));
+                prop_assert!(!value.is_empty() || (key.is_empty() && name == KEY));
+            }
+            let value_of = |wanted: &str| labels.iter().find(|(name, _)| name == wanted).map(|label| &*label.1);
+            let name = value_of(NAME).expect("a name");
+            prop_assert!(!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()));
+            prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+            let told = match value_of(KEY) {
+                Some(key) => key.to_string(),
+                None => labels.iter()
+                    .filter(|(label, _)| label != NAME && !common.contains(&(&**label, "b")))
+                    .fold(name.to_string(), |told, (name, value)| format!("{told};{name}={value}")),
+            };
+            prop_assert_eq!(told, key);
+        }
     }
 }

@@ -16,4 +16,5 @@ pub mod headers;
 pub mod labels;
 pub mod retry;
 pub mod sender;
+mod snappy;
 pub mod url;
