@@ -9,9 +9,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{Allowance, Environment, Executor, Line, LineBuffer, Room, Turn};
+use metricd::internals::{
+    Allowance, Batch, Environment, Executor, Labels, Line, LineBuffer, Room, Turn,
+};
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
 use metricd::{Counts, Key, Put, Run, Store};
+
+#[path = "support/series.rs"]
+mod series;
 
 const SERIES: usize = 100;
 
@@ -246,7 +251,52 @@ fn execute(criterion: &mut Criterion) {
     });
 }
 
+/// 10,000 points as a request of remote write: of 1,000 series in step, and of as many as there are points.
+fn encode(criterion: &mut Criterion) {
+    const BATCH_POINTS: usize = 10_000;
+    for series_count in [1_000, BATCH_POINTS] {
+        let keys: Vec<String> = (0..series_count).map(series::key).collect();
+        let mut walks: Vec<_> = (0..series_count)
+            .map(|number| series::walk(number, 50, 0))
+            .collect();
+        let (labels, mut batch, mut body) = (Labels::default(), Batch::default(), Vec::new());
+        for place in 0..BATCH_POINTS {
+            let number = place % series_count;
+            let point = walks[number].next().expect("points without end");
+            batch.push(number as u32, point.timestamp * 1_000, point.value);
+        }
+        let key = |number: u32| &*keys[number as usize];
+        batch.encode(0..BATCH_POINTS, &labels, &key, &mut body);
+        check_request(&body, &keys, BATCH_POINTS);
+        let bytes = body.len();
+        let title = format!("encode: 10,000 points of {series_count} series");
+        println!(
+            "{title}: {:.2} bytes a point",
+            bytes as f64 / BATCH_POINTS as f64
+        );
+        time(criterion, &title, BATCH_POINTS, bytes, || {
+            batch.encode(0..BATCH_POINTS, &labels, &key, &mut body);
+            body.len()
+        });
+    }
+}
+
+/// Checks that each key is in the request once, and as many samples as there are points.
+fn check_request(body: &[u8], keys: &[String], points: usize) {
+    let request = snap::raw::Decoder::new().decompress_vec(body);
+    let request = request.expect("a block that snappy reads");
+    let count = |text: &[u8]| memchr::memmem::find_iter(&request, text).count();
+    // Of a value that happens to hold these bytes there is none.
+    assert_eq!(count(b"\x12\x10\x09"), points);
+    assert_eq!(count(b"\x0a\x03key\x12\x12"), keys.len());
+    assert!(
+        keys.iter()
+            .step_by(97)
+            .all(|key| count(key.as_bytes()) == 1)
+    );
+}
+
 criterion_group!(
-    benches, split, parse, numbers, put, seal, decode, reply, execute
+    benches, split, parse, numbers, put, seal, decode, reply, execute, encode
 );
 criterion_main!(benches);
