@@ -1,9 +1,15 @@
 //! Dates of the Gregorian calendar.
 
+use std::ops::RangeInclusive;
+
+/// The years that a date may be in: those of Graphite, and of four digits.
+pub const YEARS: RangeInclusive<i64> = 1..=9999;
+
 /// The months, by three letters each.
 pub const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 /// The days of a week, by three letters each, from the one of 1 January 1970 on.
+#[cfg(feature = "http")]
 pub const WEEKDAYS: &str = "ThuFriSatSunMonTueWed";
 
 /// Seconds of a day.
@@ -25,8 +31,25 @@ pub fn date_of(time: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// Days since 1970 of a date, if there is one in [`YEARS`]: not for the 30th of February.
+///
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+pub fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !YEARS.contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years begin in March here, so that the 29th of February is the last day of one.
+    let (of_march, month_of_march) = (year - i64::from(month <= 2), (month + 9) % 12);
+    let (era, year_of_era) = (of_march.div_euclid(400), of_march.rem_euclid(400));
+    let day_of_year = (153 * month_of_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    (date_of(days * DAY) == (year, month, day)).then_some(days)
+}
+
 /// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`. Years have four digits: those
 /// past the last that has are written as this one, and those before the year 0 as that.
+#[cfg(feature = "http")]
 pub fn push_time(out: &mut Vec<u8>, time: i64, mark: u8) {
     let (year, month, day) = date_of(time);
     let second = time.rem_euclid(DAY);
@@ -49,6 +72,7 @@ pub fn push_time(out: &mut Vec<u8>, time: i64, mark: u8) {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "http")]
     #[test]
     fn times_have_four_digits_of_the_year() {
         for (time, expected) in [

@@ -450,6 +450,22 @@ impl Config {
     }
 }
 
+/// What senders of remote write keep to.
+#[cfg(feature = "remote-write")]
+impl Config {
+    /// The most that the first pause before another attempt takes: a receiver that only restarts a connection is
+    /// back at once.
+    pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+    /// The most that a pause grows to, so that a receiver which is back after hours is noticed soon. Of a thousand
+    /// senders that wait for it, some sixty a second ask whether it is.
+    pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
+
+    /// The most that `Retry-After` is obeyed: a clock that is wrong, or a receiver that means harm, must
+    /// not stop a sender for days.
+    pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {

@@ -72,7 +72,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "remote-write"))]
 mod calendar;
 mod config;
 mod counters;
@@ -81,7 +81,7 @@ mod error;
 mod execute;
 #[cfg(feature = "graphite")]
 mod graphite;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "remote-write"))]
 mod http;
 mod journal;
 mod key;

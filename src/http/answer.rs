@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use super::date::HttpDate;
+use super::failure::Failure;
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
@@ -49,23 +50,6 @@ pub trait Pieces {
 impl fmt::Debug for dyn Pieces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pieces")
-    }
-}
-
-/// Why there is no answer, or not all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Status code, 400 or above.
-    pub status: u16,
-    /// What is wrong, in a sentence for whoever asked.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure of this status, for this reason.
-    pub fn new(status: u16, message: impl Into<String>) -> Failure {
-        let message = message.into();
-        Failure { status, message }
     }
 }
 

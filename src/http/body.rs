@@ -1,16 +1,7 @@
-//! The body of a request: what a length or chunks frame.
+//! A body: what a length or chunks frame.
 
-use super::answer::Failure;
-use super::request::hex_digit;
-
-/// Where the body of a request ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// After so many bytes.
-    Length(u64),
-    /// After the last chunk, and the trailers.
-    Chunked,
-}
+use super::failure::Failure;
+use super::framing::Framing;
 
 /// Collects a body as it comes.
 #[derive(Debug)]
@@ -87,6 +78,7 @@ impl BodyReader {
     }
 
     /// Bytes that are allocated.
+    #[cfg(feature = "http")]
     pub fn allocated_bytes(&self) -> usize {
         self.body.capacity()
     }
@@ -131,7 +123,7 @@ impl BodyReader {
     /// taken but in extensions and the values of trailers.
     fn after(&mut self, byte: u8) -> Result<State, Failure> {
         let is_text = byte == b'\t' || byte >= b' ' && byte != 0x7f;
-        let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token = is_of_token(byte);
         let next = match (self.state, byte) {
             (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
             (State::Size { digits: 1.., size }, b';') => State::Extension { size },
@@ -180,4 +172,15 @@ fn malformed() -> Failure {
 
 fn too_long(limit: usize) -> Failure {
     Failure::new(413, format!("the body is longer than {limit} bytes"))
+}
+
+/// Whether the name of a header may have this byte: RFC 9110, section 5.6.2.
+pub fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The value of a hexadecimal digit.
+pub fn hex_digit(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
 }

@@ -1,13 +1,18 @@
-//! The time of an answer.
+//! Times as HTTP has them.
 
+#[cfg(feature = "http")]
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of};
+#[cfg(feature = "http")]
+use crate::calendar::WEEKDAYS;
+use crate::calendar::{DAY, MONTHS, date_of, day_of_date};
 
 /// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+#[cfg(feature = "http")]
 pub struct HttpDate(pub SystemTime);
 
+#[cfg(feature = "http")]
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A clock that is set before 1970 is wrong anyway.
@@ -26,11 +31,58 @@ impl fmt::Display for HttpDate {
     }
 }
 
+/// Reads a time in any of the three forms that a recipient must take (RFC 9110, section 5.6.7), to the
+/// second. The name of the day of the week is not looked at. A year of two digits is the last one
+/// with these digits that is at most fifty years after `now`. A time before 1970 is that of 1970.
+#[cfg(feature = "remote-write")]
+pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
+    let mut words = [""; 6];
+    let mut count = 0;
+    for word in text.split([' ', '-']).filter(|word| !word.is_empty()) {
+        *words.get_mut(count)? = word;
+        count += 1;
+    }
+    let (day, month, year, clock) = match (words, count) {
+        // Sun, 06 Nov 1994 08:49:37 GMT, or Sunday, 06-Nov-94 08:49:37 GMT
+        ([_, day, month, year, clock, "GMT"], 6) => (day, month, year, clock),
+        // Sun Nov  6 08:49:37 1994
+        ([_, month, day, clock, year, _], 5) => (day, month, year, clock),
+        _ => return None,
+    };
+    let is_month = |name: &[u8]| name == month.as_bytes();
+    let month = MONTHS.as_bytes().chunks(3).position(is_month)? as i64 + 1;
+    let year = match (number(year)?, year.len()) {
+        (year, 4) => year,
+        (of_century, 2) => {
+            let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let newest = date_of(i64::try_from(since.as_secs()).ok()?).0 + 50;
+            newest - (newest - of_century).rem_euclid(100)
+        }
+        _ => return None,
+    };
+    let mut clock = clock.split(':').map(number);
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    // A minute may have a leap second.
+    if clock.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let time = day_of_date(year, month, number(day)?)? * DAY + hour * 3_600 + minute * 60 + second;
+    let since = Duration::from_secs(u64::try_from(time).unwrap_or(0));
+    UNIX_EPOCH.checked_add(since)
+}
+
+/// A number of up to four digits.
+#[cfg(feature = "remote-write")]
+fn number(digits: &str) -> Option<i64> {
+    let is_number = digits.len() <= 4 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
+    #[cfg(feature = "http")]
     #[test]
     fn dates_are_those_of_the_calendar() {
         for (seconds, expected) in [
@@ -44,6 +96,60 @@ mod tests {
         ] {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(HttpDate(time).to_string(), expected);
+        }
+    }
+
+    #[cfg(feature = "remote-write")]
+    #[test]
+    fn dates_are_read_in_all_three_forms() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let now = at(1_795_299_350); // 2026
+        for (text, expected) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
+            ("Sun Nov  6 08:49:37 1994", Some(784_111_777)),
+            ("Sun Nov 16 08:49:37 1994", Some(784_975_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", Some(0)),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", Some(951_782_400)),
+            ("Sat, 31 Dec 2016 23:59:60 GMT", Some(1_483_228_800)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
+            // Fifty years ahead, and one more.
+            ("Wednesday, 01-Jan-76 00:00:00 GMT", Some(3_345_062_400)),
+            ("Saturday, 01-Jan-77 00:00:00 GMT", Some(220_924_800)),
+            ("", None),
+            ("-", None),
+            ("Sun, 06 Nov 1994 08:49:37", None),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT GMT", None),
+            ("Sun, 06 nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 ov1 1994 08:49:37 GMT", None),
+            ("Sun, 31 Feb 1994 08:49:37 GMT", None),
+            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 11994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 0000 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 24:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:60:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:61 GMT", None),
+            ("Sun, 06 Nov 1994 08:49 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37:00 GMT", None),
+            ("Sun, 06 Nov 1994 +8:49:37 GMT", None),
+            ("Sun, \u{664}6 Nov 1994 08:49:37 GMT", None),
+        ] {
+            assert_eq!(parse_date(text, now), expected.map(at), "{text}");
+        }
+    }
+
+    #[cfg(all(feature = "http", feature = "remote-write"))]
+    #[test]
+    fn what_is_written_is_read() {
+        for seconds in (0..253_402_300_799).step_by(86_399 * 7_919) {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(
+                parse_date(&HttpDate(time).to_string(), UNIX_EPOCH),
+                Some(time)
+            );
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The head of a request: what is asked for, and where its body ends.
 
-use std::str;
-
 use httparse::{Error, Header, Status};
 
-use super::answer::{Failure, Manner};
-use super::body::Framing;
+use super::answer::Manner;
+use super::failure::Failure;
+use super::framing::{Framing, bad, framing, is_persistent, only};
 use super::request::{Method, Parameters, Request, decode};
 
 /// What the head of a request says.
@@ -94,7 +93,13 @@ impl Head {
                 path: decode(path.as_bytes(), false)?,
                 parameters,
             },
-            framing: framing(headers, method, is_modern)?,
+            framing: match framing(headers, is_modern)? {
+                Some(framing) => framing,
+                None if method == Method::Post => {
+                    return Err(Failure::new(411, "Content-Length is missing"));
+                }
+                None => Framing::Length(0),
+            },
             // A client of HTTP/1.0 does not know what that is.
             expects_continue: expects_continue(only(headers, "Expect")?)? && is_modern,
             has_form: content_type.is_none_or(is_form),
@@ -105,10 +110,6 @@ impl Head {
             },
         })
     }
-}
-
-fn bad(message: impl Into<String>) -> Failure {
-    Failure::new(400, message)
 }
 
 /// Why the parser does not take a head.
@@ -147,31 +148,6 @@ fn method_of(name: &str) -> Result<Method, Failure> {
     }
 }
 
-/// All values of a header.
-fn all<'head>(
-    headers: &'head [Header],
-    name: &'head str,
-) -> impl Iterator<Item = &'head [u8]> + use<'head> {
-    let named = headers
-        .iter()
-        .filter(|header| header.name.eq_ignore_ascii_case(name));
-    named.map(|header| header.value)
-}
-
-/// The value of a header that must not be there twice.
-fn only<'head>(
-    headers: &'head [Header],
-    name: &'static str,
-) -> Result<Option<&'head [u8]>, Failure> {
-    let mut found = None;
-    for value in all(headers, name) {
-        if found.replace(value).is_some() {
-            return Err(bad(format!("{name} is there twice")));
-        }
-    }
-    Ok(found)
-}
-
 /// RFC 9112, section 3.2: exactly one, which may be empty. What it says is of no use to a server
 /// that has one site.
 fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
@@ -182,48 +158,6 @@ fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
         None if is_needed => Err(bad("Host is missing")),
         None => Ok(()),
     }
-}
-
-/// RFC 9112, section 6.3. Whatever two readers could take for different lengths is refused.
-fn framing(headers: &[Header], method: Method, is_modern: bool) -> Result<Framing, Failure> {
-    let length = only(headers, "Content-Length")?;
-    match (only(headers, "Transfer-Encoding")?, length) {
-        (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
-        (Some(_), None) if !is_modern => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
-        (Some(codings), None) => chunked(codings),
-        (None, Some(digits)) => length_of(digits),
-        (None, None) if method == Method::Post => {
-            Err(Failure::new(411, "Content-Length is missing"))
-        }
-        (None, None) => Ok(Framing::Length(0)),
-    }
-}
-
-/// Chunks are the one coding that is offered, and without them the end of a body is unknown.
-fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
-    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-    let mut codings = codings.rsplit(|&byte| byte == b',');
-    if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
-        return Err(bad(
-            "chunked is not the last Transfer-Encoding, and only the last",
-        ));
-    }
-    if codings.next().is_some() {
-        return Err(Failure::new(
-            501,
-            "chunked is the only Transfer-Encoding that is offered",
-        ));
-    }
-    Ok(Framing::Chunked)
-}
-
-fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
-    let is_number = digits.iter().all(u8::is_ascii_digit);
-    let number = str::from_utf8(digits).ok().filter(|_| is_number);
-    let length = number.and_then(|number| number.parse().ok());
-    length
-        .map(Framing::Length)
-        .ok_or_else(|| bad("Content-Length is no number of bytes"))
 }
 
 fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
@@ -245,17 +179,6 @@ fn is_form(content_type: &[u8]) -> bool {
         .unwrap_or_default();
     name.trim_ascii()
         .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-}
-
-/// RFC 9112, section 9.3.
-fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
-    let has = |option: &[u8]| {
-        all(headers, "Connection").any(|options| {
-            let mut options = options.split(|&byte| byte == b',');
-            options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
-        })
-    };
-    !has(b"close") && (is_modern || has(b"keep-alive"))
 }
 
 /// The path and the query of a target, which is a path or a whole URL: RFC 9112, section 3.2.

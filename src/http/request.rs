@@ -1,6 +1,7 @@
 //! A request, as far as whoever answers it needs to know.
 
-use super::answer::Failure;
+use super::body::hex_digit;
+use super::failure::Failure;
 
 /// A request whose head and body are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +97,4 @@ pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
     }
     String::from_utf8(decoded)
         .map_err(|_| Failure::new(400, "the path or a parameter is not UTF-8"))
-}
-
-/// The value of a hexadecimal digit.
-pub fn hex_digit(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }

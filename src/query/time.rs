@@ -1,13 +1,8 @@
 //! When: Graphite's times, and the calendar, in UTC.
 
-use std::ops::RangeInclusive;
-
 use super::interval;
 use super::number::integer;
-use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of};
-
-/// The years that a time may be in, which are those of Graphite.
-const YEARS: RangeInclusive<i64> = 1..=9999;
+use crate::calendar::{DAY, MONTHS, WEEKDAYS, YEARS, date_of, day_of_date};
 
 /// Reads what graphite-web 1.1.8 reads (`graphite/render/attime.py`), in seconds since 1970: a number
 /// of seconds since 1970, or a reference (`now`, `today`, `noon yesterday`, `12:30_20261121`,
@@ -129,22 +124,6 @@ fn day_of(text: &str, today: i64) -> Option<i64> {
     // The last one, or today.
     let weekday = named(WEEKDAYS)? as i64;
     Some(today - (today - weekday).rem_euclid(7))
-}
-
-/// Days since 1970 of a date, if there is one in [`YEARS`].
-///
-/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
-fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !YEARS.contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Years begin in March here, so that the 29th of February is the last day of one.
-    let (of_march, month_of_march) = (year - i64::from(month <= 2), (month + 9) % 12);
-    let (era, year_of_era) = (of_march.div_euclid(400), of_march.rem_euclid(400));
-    let day_of_year = (153 * month_of_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    (date_of(days * DAY) == (year, month, day)).then_some(days)
 }
 
 #[cfg(test)]

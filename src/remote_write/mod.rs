@@ -17,4 +17,7 @@ pub mod labels;
 pub mod retry;
 pub mod sender;
 mod snappy;
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod url;

@@ -2,34 +2,158 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::config::Config;
+use crate::http::parse_date;
+
 /// Pauses that grow, each of a length by chance, so that many senders that failed at one moment do not
 /// come back at one moment.
+///
+/// "Full jitter" of Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause is
+/// anything up to a limit that doubles with each failure, from [`Config::RETRY_FIRST`] to
+/// [`Config::RETRY_MAX`]. It costs the receiver the least attempts of those that are compared there.
 #[derive(Debug)]
 pub struct Backoff {
     failures: u32,
+    chance: u64,
 }
 
 impl Backoff {
-    /// The pauses of one sender, by chance from this seed.
+    /// The pauses of one sender, by chance from this seed, which should differ from those of others.
     pub fn new(seed: u64) -> Backoff {
-        let _ = seed;
-        Backoff { failures: 0 }
+        Backoff {
+            failures: 0,
+            chance: seed,
+        }
     }
 
-    /// The pause after one more failure; no shorter than what the receiver asks for.
+    /// The pause after one more failure.
+    ///
+    /// What the receiver asks for, up to [`Config::RETRY_AFTER_MAX`], is waited in full. What chance adds to it
+    /// is then limited by as long again, too, so that those who were told the same time do not all come then.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
-        self.failures += 1;
-        retry_after.unwrap_or_default()
+        let asked = retry_after.unwrap_or_default().min(Config::RETRY_AFTER_MAX);
+        let grown = Config::RETRY_FIRST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        asked + self.up_to(grown.max(asked).min(Config::RETRY_MAX))
     }
 
     /// Forgets the failures.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+
+    /// Some time below a limit, all equally likely.
+    fn up_to(&mut self, limit: Duration) -> Duration {
+        let scaled = u128::from(self.random()) * limit.as_nanos() >> 64;
+        // It is below the limit, which is some seconds.
+        Duration::from_nanos(scaled as u64)
+    }
+
+    /// 64 bits by chance: SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators",
+    /// OOPSLA 2014).
+    fn random(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.chance ^ self.chance >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
 }
 
-/// How long the value of a `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
+/// How long the value of a `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3). A date that
+/// is over asks for no time.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let _ = (value, now);
-    None
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than can be counted are the most that can.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = parse_date(value, now)?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The shortest and the longest of many pauses after so many failures before it.
+    fn range(failures: usize, retry_after: Option<Duration>) -> (Duration, Duration) {
+        let pauses = (0..2_000).map(|seed| {
+            let mut backoff = Backoff::new(seed);
+            (0..failures).for_each(|_| drop(backoff.next(None)));
+            backoff.next(retry_after)
+        });
+        let pauses: Vec<Duration> = pauses.collect();
+        (*pauses.iter().min().unwrap(), *pauses.iter().max().unwrap())
+    }
+
+    #[test]
+    fn pauses_are_spread_over_a_time_that_doubles() {
+        for (failures, asked_ms, from_ms, to_ms) in [
+            (0, None, 0, 500),
+            (1, None, 0, 1_000),
+            (5, None, 0, 16_000),
+            (6, None, 0, 30_000),
+            (100_000, None, 0, 30_000),
+            (0, Some(0), 0, 500),
+            (0, Some(100), 100, 600),
+            (0, Some(10_000), 10_000, 20_000),
+            (6, Some(10_000), 10_000, 40_000),
+            (0, Some(60_000), 60_000, 90_000),
+            (9, Some(3_600_000), 3_600_000, 3_630_000),
+            (9, Some(u64::MAX), 3_600_000, 3_630_000),
+        ] {
+            if failures > 1_000 {
+                let mut backoff = Backoff::new(1);
+                backoff.failures = u32::MAX;
+                assert!(backoff.next(None) < Config::RETRY_MAX);
+                continue;
+            }
+            let (shortest, longest) = range(failures, asked_ms.map(Duration::from_millis));
+            let (from, to) = (from_ms * MS, to_ms * MS);
+            // Of 2,000, some are in the first and in the last hundredth.
+            let margin = (to - from) / 100;
+            assert!(from <= shortest && shortest < from + margin, "{shortest:?}");
+            assert!(to - margin < longest && longest < to, "{longest:?}");
+        }
+    }
+
+    #[test]
+    fn failures_are_forgotten() {
+        let mut backoff = Backoff::new(7);
+        (0..20).for_each(|_| drop(backoff.next(None)));
+        backoff.reset();
+        assert!(backoff.next(None) < Config::RETRY_FIRST);
+    }
+
+    /// The first numbers from the seed 1234567, as Rosetta Code has them for other languages.
+    #[test]
+    fn chance_is_that_of_the_paper() {
+        let mut backoff = Backoff::new(1_234_567);
+        assert_eq!(backoff.random(), 6_457_827_717_110_365_317);
+        assert_eq!(backoff.random(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:50:00 GMT", Some(23)),
+            ("Sunday, 06-Nov-94 08:50:00 GMT", Some(23)),
+            ("Sun Nov  6 08:50:00 1994", Some(23)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(value, now), expected, "{value}");
+        }
+    }
 }

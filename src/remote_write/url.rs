@@ -1,6 +1,8 @@
 //! Where a receiver is.
 
-/// The parts of `http://HOST[:PORT][/PATH]`.
+use std::net::Ipv6Addr;
+
+/// The parts of `http://HOST[:PORT][/PATH][?QUERY]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub is_secure: bool,
@@ -14,12 +16,197 @@ pub struct Url {
 }
 
 impl Url {
-    /// Reads a URL.
+    /// Reads a URL. What is encoded in its path stays so.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words for an operator.
+    /// What is wrong with it, in words for an operator. They do not repeat it, since it may hold a password.
     pub fn parse(text: &str) -> Result<Url, String> {
-        Err(format!("{text}: not yet"))
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(
+                "a URL has no blanks, control characters or letters beyond ASCII: write them as %20".to_owned(),
+            );
+        }
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("a URL begins with http:// or https://")?;
+        let is_secure = scheme.eq_ignore_ascii_case("https");
+        if !is_secure && !scheme.eq_ignore_ascii_case("http") {
+            return Err("a URL begins with http:// or https://".to_owned());
+        }
+        if is_secure && cfg!(not(feature = "tls")) {
+            return Err("https needs a metricd built with --features tls".to_owned());
+        }
+        if rest.contains('#') {
+            return Err(
+                "a # is never sent: leave it out with what follows, or write it as %23".to_owned(),
+            );
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err("a user and a password stand in a file, as an Authorization line: see --remote-write-header-file".to_owned());
+        }
+        let (host, port) = split_port(authority)?;
+        let usual = if is_secure { 443 } else { 80 };
+        let port = port.map_or(Ok(usual), port_of)?;
+        let shown_port = if port == usual {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
+        Ok(Url {
+            is_secure,
+            host: bare_host(host)?.to_owned(),
+            port,
+            authority: format!("{host}{shown_port}"),
+            target: if target.starts_with('/') {
+                target.to_owned()
+            } else {
+                format!("/{target}")
+            },
+        })
+    }
+}
+
+/// Splits `HOST[:PORT]`. The colons of an IPv6 address stand in brackets.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), String> {
+    let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    match authority[host_end..].find(':') {
+        Some(colon) => {
+            let (host, port) = authority.split_at(host_end + colon);
+            Ok((host, Some(&port[1..])))
+        }
+        None => Ok((authority, None)),
+    }
+}
+
+fn port_of(digits: &str) -> Result<u16, String> {
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let port = digits.parse().ok().filter(|&port| is_number && port > 0);
+    port.ok_or_else(|| {
+        "a port is a number from 1 to 65535; an IPv6 address stands in brackets".to_owned()
+    })
+}
+
+/// A host without brackets, if it is one.
+fn bare_host(host: &str) -> Result<&str, String> {
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    if let Some(address) = bracketed {
+        return match address.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(address),
+            Err(_) => Err("what stands in brackets is no IPv6 address".to_owned()),
+        };
+    }
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match host {
+        "" => Err("the host is missing".to_owned()),
+        _ if host.bytes().all(is_of_name) => Ok(host),
+        _ => Err("a host is a name, an IPv4 address, or an IPv6 address in brackets".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_parts() {
+        for (text, host, port, authority, target) in [
+            ("http://h", "h", 80, "h", "/"),
+            ("http://h:80/", "h", 80, "h", "/"),
+            (
+                "HTTP://h:8428/api/v1/write",
+                "h",
+                8428,
+                "h:8428",
+                "/api/v1/write",
+            ),
+            ("http://a-b_c.d:1?x=1", "a-b_c.d", 1, "a-b_c.d:1", "/?x=1"),
+            (
+                "http://1.2.3.4:65535/%20%zz?a=%26&b=@:?",
+                "1.2.3.4",
+                65535,
+                "1.2.3.4:65535",
+                "/%20%zz?a=%26&b=@:?",
+            ),
+            ("http://[::1]/a//b", "::1", 80, "[::1]", "/a//b"),
+            (
+                "http://[fe80::A]:9/]:7",
+                "fe80::A",
+                9,
+                "[fe80::A]:9",
+                "/]:7",
+            ),
+            ("http://h/a://b", "h", 80, "h", "/a://b"),
+        ] {
+            let expected = Url {
+                is_secure: false,
+                host: host.to_owned(),
+                port,
+                authority: authority.to_owned(),
+                target: target.to_owned(),
+            };
+            assert_eq!(Url::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "begins with http://"),
+            ("h:8428", "begins with http://"),
+            ("//h", "begins with http://"),
+            ("ftp://h", "begins with http://"),
+            ("http:/h", "begins with http://"),
+            ("http://", "host is missing"),
+            ("http:///write", "host is missing"),
+            ("http://:80/", "host is missing"),
+            ("http://?x", "host is missing"),
+            ("http://h:/", "a port is"),
+            ("http://h:0/", "a port is"),
+            ("http://h:65536/", "a port is"),
+            ("http://h:+80/", "a port is"),
+            ("http://h:80x/", "a port is"),
+            ("http://h:1:2/", "a port is"),
+            ("http://::1/", "a port is"),
+            ("http://[::1]x/", "a host is"),
+            ("http://[::1/", "a port is"),
+            ("http://[h]/", "no IPv6 address"),
+            ("http://[]/", "no IPv6 address"),
+            ("http://[fe80::1%25eth0]/", "no IPv6 address"),
+            ("http://h%20/", "a host is"),
+            ("http://h\\x/", "a host is"),
+            ("http://h/#x", "a #"),
+            ("http://h#x", "a #"),
+            ("http://me:secret@h/", "--remote-write-header-file"),
+            ("http://me@h/", "--remote-write-header-file"),
+            ("http://h/a b", "no blanks"),
+            (" http://h/", "no blanks"),
+            ("http://h/\n", "no blanks"),
+            ("http://h/\u{7f}", "no blanks"),
+            ("http://h/ä", "no blanks"),
+        ] {
+            let refusal = Url::parse(text).expect_err(text);
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+            assert!(!refusal.contains("secret"));
+        }
+    }
+
+    #[test]
+    fn https_needs_the_feature() {
+        let parsed = Url::parse("https://h:443/write");
+        if cfg!(feature = "tls") {
+            let url = parsed.expect("https");
+            assert!(url.is_secure);
+            assert_eq!((url.port, &*url.authority), (443, "h"));
+        } else {
+            assert_eq!(
+                parsed,
+                Err("https needs a metricd built with --features tls".to_owned())
+            );
+        }
     }
 }

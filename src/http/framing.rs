@@ -1,0 +1,97 @@
+//! What a head says of the end of the body, and of the connection. It is the same in requests and answers.
+
+use std::str;
+
+use httparse::Header;
+
+use super::failure::Failure;
+
+/// Where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk, and the trailers.
+    Chunked,
+}
+
+/// Where the body ends, if the head says so: RFC 9112, section 6.3. Whatever two readers could take for
+/// different lengths is refused.
+pub fn framing(headers: &[Header], is_modern: bool) -> Result<Option<Framing>, Failure> {
+    let length = only(headers, "Content-Length")?;
+    match (only(headers, "Transfer-Encoding")?, length) {
+        (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
+        (Some(_), None) if !is_modern => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        (Some(codings), None) => chunked(codings).map(Some),
+        (None, Some(digits)) => length_of(digits).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Chunks are the one coding that is offered, and without them the end of a body is unknown.
+fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let mut codings = codings.rsplit(|&byte| byte == b',');
+    if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
+        return Err(bad(
+            "chunked is not the last Transfer-Encoding, and only the last",
+        ));
+    }
+    if codings.next().is_some() {
+        return Err(Failure::new(
+            501,
+            "chunked is the only Transfer-Encoding that is offered",
+        ));
+    }
+    Ok(Framing::Chunked)
+}
+
+fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    let number = str::from_utf8(digits).ok().filter(|_| is_number);
+    let length = number.and_then(|number| number.parse().ok());
+    length
+        .map(Framing::Length)
+        .ok_or_else(|| bad("Content-Length is no number of bytes"))
+}
+
+/// Whether another request may follow: RFC 9112, section 9.3.
+pub fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
+    let has = |option: &[u8]| {
+        all(headers, "Connection").any(|options| {
+            let mut options = options.split(|&byte| byte == b',');
+            options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+        })
+    };
+    !has(b"close") && (is_modern || has(b"keep-alive"))
+}
+
+/// All values of a header.
+fn all<'head>(
+    headers: &'head [Header],
+    name: &'head str,
+) -> impl Iterator<Item = &'head [u8]> + use<'head> {
+    let named = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name));
+    named.map(|header| header.value)
+}
+
+/// The value of a header that must not be there twice.
+pub fn only<'head>(
+    headers: &'head [Header],
+    name: &'static str,
+) -> Result<Option<&'head [u8]>, Failure> {
+    let mut found = None;
+    for value in all(headers, name) {
+        if found.replace(value).is_some() {
+            return Err(bad(format!("{name} is there twice")));
+        }
+    }
+    Ok(found)
+}
+
+/// What is wrong with a head.
+pub fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(400, message)
+}

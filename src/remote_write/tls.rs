@@ -1,0 +1,62 @@
+//! What makes a connection that of `https://`.
+
+use std::fmt::Display;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::socket::{Socket, Stream};
+
+/// Encrypts what goes over a socket, after the receiver has proved to be this host. The certificates that the
+/// system trusts are read each time, so that none of them takes memory, and changes are seen.
+///
+/// # Errors
+///
+/// If the system trusts none, the receiver does not prove it, or the deadline of the socket is over.
+pub fn encrypt(
+    mut socket: Socket,
+    host: &str,
+) -> io::Result<StreamOwned<ClientConnection, Socket>> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reason = found.errors.first().map(ToString::to_string);
+        let reason = reason.unwrap_or_else(|| "there is none".to_owned());
+        return Err(failed(format!("no certificate is trusted: {reason}")));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(failed)?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(failed)?;
+    while connection.is_handshaking() {
+        let error = match connection.complete_io(&mut socket) {
+            Ok(_) => continue,
+            Err(error) => error,
+        };
+        return Err(io::Error::new(error.kind(), format!("TLS failed: {error}")));
+    }
+    Ok(StreamOwned::new(connection, socket))
+}
+
+fn failed(error: impl Display) -> io::Error {
+    io::Error::other(format!("TLS failed: {error}"))
+}
+
+impl Stream for StreamOwned<ClientConnection, Socket> {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.sock.set_deadline(deadline);
+    }
+
+    fn is_idle(&self) -> bool {
+        // It does not want to read if something that was read is left.
+        self.conn.wants_read() && self.sock.is_idle()
+    }
+}
