@@ -2,6 +2,7 @@ use super::*;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use proptest::prelude::*;
@@ -19,6 +20,8 @@ enum Step {
     Forever(&'static [u8]),
     /// Sends a byte each millisecond until the client has had enough.
     Trickle,
+    /// Waits until the test says so.
+    Wait,
     /// Closes at once; what was not read is lost.
     Reset,
     /// Sends no more, and waits until the client closes.
@@ -35,6 +38,7 @@ fn send(text: impl AsRef<[u8]>) -> Step {
 struct Receiver {
     address: std::net::SocketAddr,
     is_over: Arc<AtomicBool>,
+    go: mpsc::Sender<()>,
     /// The requests of each connection.
     thread: JoinHandle<Vec<Vec<Vec<u8>>>>,
 }
@@ -46,9 +50,11 @@ impl Receiver {
     fn start(scripts: Vec<Vec<Step>>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
+        let (go, gone) = mpsc::channel();
         Receiver {
             address: listener.local_addr().unwrap(),
             is_over: is_over.clone(),
+            go,
             thread: thread::spawn(move || {
                 let mut requests = Vec::new();
                 for script in scripts {
@@ -56,7 +62,7 @@ impl Receiver {
                     if is_over.load(Ordering::SeqCst) {
                         break;
                     }
-                    requests.push(play(stream, &script));
+                    requests.push(play(stream, &script, &gone));
                 }
                 requests
             }),
@@ -76,7 +82,7 @@ impl Receiver {
     }
 }
 
-fn play(mut stream: TcpStream, script: &[Step]) -> Vec<Vec<u8>> {
+fn play(mut stream: TcpStream, script: &[Step], go: &mpsc::Receiver<()>) -> Vec<Vec<u8>> {
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream.set_write_timeout(Some(LONG)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -101,6 +107,7 @@ fn play(mut stream: TcpStream, script: &[Step]) -> Vec<Vec<u8>> {
                 };
                 while stream.write_all(b"x").is_ok() && !is_over(stream.read(&mut [0])) {}
             }
+            Wait => go.recv_timeout(LONG).unwrap(),
             Reset => {
                 let socket = socket2::SockRef::from(&stream);
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
@@ -475,11 +482,14 @@ fn a_connection_that_was_closed_meanwhile_is_replaced_once() {
     // It ends while nothing is under way, …
     let fresh = vec![Request, send(OK), Hold];
     for end in [vec![], vec![Reset], vec![send("HTTP/1.1 408 Late\r\n\r\n")]] {
-        let receiver =
-            Receiver::start(vec![[vec![Request, send(OK)], end].concat(), fresh.clone()]);
+        let receiver = Receiver::start(vec![
+            [vec![Request, send(OK), Wait], end].concat(),
+            fresh.clone(),
+        ]);
         let mut client = receiver.client(LONG);
         assert_eq!(told(&client.post(b"x")), "200 ok");
-        let kept = client.kept.as_mut().unwrap();
+        receiver.go.send(()).unwrap();
+        let kept = client.kept.as_ref().unwrap();
         while kept.stream.is_idle() {
             thread::yield_now();
         }
