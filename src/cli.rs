@@ -42,7 +42,7 @@ enum Kind {
 use Kind::{Bytes, Flag, Limit, Number, Other, Time};
 
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
-const OPTIONS: [(&str, Kind); 24] = [
+const OPTIONS: [(&str, Kind); 28] = [
     (
         "listen",
         Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
@@ -135,6 +135,36 @@ const OPTIONS: [(&str, Kind); 24] = [
     ),
     ("salvage", Flag(|config| &mut config.salvage)),
     (
+        "remote-write",
+        Other("http://HOST[:PORT]/PATH", |settings, text| {
+            let urls = text.to_str()?.split(',').map(String::from);
+            settings.config.remote_write.urls.extend(urls);
+            Some(())
+        }),
+    ),
+    (
+        "remote-write-label",
+        Other("NAME=VALUE", |settings, text| {
+            for label in text.to_str()?.split(',') {
+                let (name, value) = label.split_once('=')?;
+                let label = (name.into(), value.into());
+                settings.config.remote_write.labels.push(label);
+            }
+            Some(())
+        }),
+    ),
+    (
+        "remote-write-header-file",
+        Other("a file", |settings, path| {
+            settings.config.remote_write.header_file = Some(Path::new(path).into());
+            (!path.is_empty()).then_some(())
+        }),
+    ),
+    (
+        "remote-write-spool",
+        Bytes(|config| &mut config.remote_write.spool_bytes),
+    ),
+    (
         "connection-limit",
         Number(|config| &mut config.connection_limit),
     ),
@@ -170,9 +200,13 @@ const OPTIONS: [(&str, Kind); 24] = [
 ];
 
 /// Options that mean nothing without another one.
-const NEEDS: [(&str, &str); 3] = [
+const NEEDS: [(&str, &str); 7] = [
     ("sync", "data"),
     ("salvage", "data"),
+    ("remote-write", "data"),
+    ("remote-write-label", "remote-write"),
+    ("remote-write-header-file", "remote-write"),
+    ("remote-write-spool", "remote-write"),
     ("when-full", "memory-limit"),
 ];
 
@@ -200,6 +234,13 @@ On disk:
   --data DIR              keep points in this folder, not in memory alone
   --sync WHEN             force them to disk: always, never or TIME apart [1s]
   --salvage               start without what is damaged in the folder
+
+Handed on, by Prometheus remote write:
+  --remote-write URL      send all points there: http://HOST[:PORT]/PATH; up to
+                          8, by commas or more options; needs --data
+  --remote-write-label NAME=VALUE    add this label to every series
+  --remote-write-header-file FILE    header lines, such as Authorization: ...
+  --remote-write-spool BYTES         journal kept for an absent receiver [1G]
 
 Clients:
   --connection-limit N    connections served at once; others wait [10000]
@@ -347,7 +388,7 @@ impl Settings {
     /// the error has that of the field.
     pub fn message(&self, error: &Error) -> String {
         let message = error.to_string();
-        let Error::Config { field, .. } = error else {
+        let (Error::Config { field, .. } | Error::Setting { field, .. }) = error else {
             return message;
         };
         let option = field

@@ -124,6 +124,57 @@ impl TimestampUnit {
     }
 }
 
+/// Where every point that is put is handed on to, by Prometheus Remote-Write 1.0.
+///
+/// Points are read from the journal, so a folder is needed: [`Config::data`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg(feature = "remote-write")]
+pub struct RemoteWrite {
+    /// The receivers, `http://HOST[:PORT][/PATH]`, at most 8, each once. Each gets all points, at its
+    /// own pace. Default: none.
+    pub urls: Vec<String>,
+
+    /// Labels that are added to every series, as names and values. Names are those that Prometheus
+    /// allows, other than `key` and those that begin with two underscores. Default: none.
+    pub labels: Vec<(String, String)>,
+
+    /// A file of lines that go into the head of each request, such as `Authorization: Bearer …`. Nobody
+    /// but its owner may read or change it. It is read again when it has changed. Default: none.
+    pub header_file: Option<PathBuf>,
+
+    /// Bytes of the journal that are kept for receivers only, beside those that a start would replay.
+    /// Past it the oldest points are left out. Default: 1 GiB.
+    pub spool_bytes: usize,
+
+    /// Points that are sent in one request at the most, 1 to 1,000,000. Default: 10,000.
+    pub request_points: usize,
+
+    /// Bytes that a request may have before it is compressed, unless it is one point. Default: 1 MiB.
+    pub request_bytes: usize,
+
+    /// How long a point may wait for others, so that they are sent together. Default: 1 s.
+    pub interval: Duration,
+
+    /// How long a request may take before it is given up and sent again, at least 10 ms. Default: 30 s.
+    pub timeout: Duration,
+}
+
+#[cfg(feature = "remote-write")]
+impl Default for RemoteWrite {
+    fn default() -> RemoteWrite {
+        RemoteWrite {
+            urls: Vec::new(),
+            labels: Vec::new(),
+            header_file: None,
+            spool_bytes: 1 << 30,
+            request_points: 10_000,
+            request_bytes: 1 << 20,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
 /// What a [`Server`](crate::Server) is bound from.
 ///
 /// Each field has a default that suits a small machine; a program changes what it must and
@@ -181,6 +232,10 @@ pub struct Config {
     /// Bytes of what is put that may wait to be written to the journal, at least 1. Past it, puts are
     /// not executed until some of it is written. Default: 8 MiB.
     pub unjournaled_limit_bytes: usize,
+
+    /// Where every point that is put is handed on to. Default: nowhere.
+    #[cfg(feature = "remote-write")]
+    pub remote_write: RemoteWrite,
 
     /// Connections served at once, at least 1. Further clients wait in the system's accept
     /// queue until one closes. Default: 10,000, which bounds what clients that stall can hold.
@@ -358,6 +413,15 @@ impl Config {
     /// meanwhile.
     pub(crate) const REMOVED_AT_ONCE_BYTES: u64 = 2 << 20;
 
+    /// The most receivers, each of which has a thread.
+    #[cfg(feature = "remote-write")]
+    pub(crate) const RECEIVERS_MAX: usize = 8;
+
+    /// So many requests in a row that a receiver refuses, and what is left of their points is left out
+    /// together: it would most likely refuse them one by one, too.
+    #[cfg(feature = "remote-write")]
+    pub(crate) const REFUSALS_MAX: u32 = 64;
+
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 
@@ -403,12 +467,14 @@ impl Config {
         let long = |time: Option<Duration>| time.map_or(any, ms);
         // A line is kept until it is whole, and so is its key.
         let line_most = self.memory_limit_bytes.unwrap_or(any) / Self::LINE_SHARE;
+        #[cfg(feature = "remote-write")]
+        self.remote_write.check(self.data.is_some())?;
         let (line, read, write) = (
             (1, Self::BUFFER_MAX_BYTES.min(line_most)),
             (1, Self::READ_BUFFER_MAX_BYTES),
             (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
         );
-        for (field, value, (least, most)) in [
+        check_ranges(&[
             ("listen", self.listen.len() + handed_in, (1, 1_024)),
             ("sync", sync_ms, (1, any)),
             (
@@ -436,17 +502,49 @@ impl Config {
             ("turn_reply_bytes", self.turn_reply_bytes, (1, any)),
             ("unsent_limit_bytes", self.unsent_limit_bytes, (4_096, any)),
             ("housework_notes", self.housework_notes, (1, any)),
-        ] {
-            if !(least..=most).contains(&value) {
-                return Err(Error::Config {
-                    field,
-                    value,
-                    least,
-                    most,
-                });
-            }
+        ])
+    }
+}
+
+/// Says which field is out of its range: its name, its value, and the least and the most that it takes.
+fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), Error> {
+    for &(field, value, (least, most)) in fields {
+        if !(least..=most).contains(&value) {
+            return Err(Error::Config {
+                field,
+                value,
+                least,
+                most,
+            });
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+#[cfg(feature = "remote-write")]
+impl RemoteWrite {
+    fn check(&self, has_folder: bool) -> Result<(), Error> {
+        if !self.urls.is_empty() && !has_folder {
+            return Err(Error::Setting {
+                field: "remote_write",
+                message: "it needs a folder for points: data".into(),
+            });
+        }
+        let any = usize::MAX;
+        let ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(any);
+        // Times that are added to others.
+        let hour_ms = 3_600_000;
+        check_ranges(&[
+            ("remote_write", self.urls.len(), (0, Config::RECEIVERS_MAX)),
+            (
+                "remote_write_request_points",
+                self.request_points,
+                (1, 1_000_000),
+            ),
+            ("remote_write_request_bytes", self.request_bytes, (1, any)),
+            ("remote_write_interval", ms(self.interval), (0, hour_ms)),
+            ("remote_write_timeout", ms(self.timeout), (10, hour_ms)),
+        ])
     }
 }
 
@@ -480,6 +578,8 @@ impl Default for Config {
             timestamp_unit: TimestampUnit::default(),
             journal_limit_bytes: 64 << 20,
             unjournaled_limit_bytes: 8 << 20,
+            #[cfg(feature = "remote-write")]
+            remote_write: RemoteWrite::default(),
             connection_limit: 10_000,
             line_limit_bytes: 64 << 10,
             read_buffer_bytes: 64 << 10,

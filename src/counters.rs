@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+#[cfg(feature = "remote-write")]
+use crate::remote_write::Receiver;
+
 /// What a count says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg(feature = "http")]
@@ -54,7 +57,7 @@ macro_rules! counts {
             }
 
             /// Each count is counted by one thread, and is 0 in the others.
-            fn add_to(&self, counts: &mut Counts) {
+            pub(crate) fn add_to(&self, counts: &mut Counts) {
                 $(counts.$field += self.$field.load(Relaxed);)+
             }
         }
@@ -135,6 +138,26 @@ counts! {
     journal_checkpoint_timestamp_seconds: Now,
     /// Bytes of the last checkpoint.
     journal_checkpoint_bytes: Now,
+    /// Points that receivers have taken, by remote write.
+    remote_sent_points: Total,
+    /// Bytes of the requests that they were sent in, compressed.
+    remote_sent_bytes: Total,
+    /// Points that were sent again after a failure, each time.
+    remote_retried_points: Total,
+    /// Points that receivers refused, and that are left out.
+    remote_rejected_points: Total,
+    /// Points that were left out, since the spool was full or their timestamps do not fit.
+    remote_dropped_points: Total,
+    /// Requests that failed, and were sent again.
+    remote_failures: Total,
+    /// When a request failed last or was refused, in seconds since 1970; 0 if none was.
+    remote_last_error_timestamp_seconds: Now,
+    /// Points that are still to be sent.
+    remote_lag_points: Now,
+    /// Bytes of the journal that they are in.
+    remote_lag_bytes: Now,
+    /// Seconds since the oldest of them was written, or since the start.
+    remote_lag_seconds: Now,
     /// Turns of the event loop.
     loop_turns: Total,
     /// Microseconds that the longest turn of the event loop took.
@@ -184,6 +207,8 @@ fn raise(longest: &mut u64, took: Duration) {
 pub struct Counters {
     pub(crate) event_loop: Arc<Published>,
     pub(crate) journal: Arc<Published>,
+    #[cfg(feature = "remote-write")]
+    pub(crate) receivers: Vec<Arc<Receiver>>,
 }
 
 impl Counters {
@@ -192,6 +217,10 @@ impl Counters {
         let mut counts = Counts::default();
         self.event_loop.add_to(&mut counts);
         self.journal.add_to(&mut counts);
+        #[cfg(feature = "remote-write")]
+        for receiver in &self.receivers {
+            receiver.add_to(&mut counts);
+        }
         counts
     }
 }
@@ -257,6 +286,7 @@ mod tests {
                 "graphite",
                 "store",
                 "journal",
+                "remote",
                 "loop"
             ]
         );

@@ -21,6 +21,20 @@ pub enum Error {
         /// The most that is allowed.
         most: usize,
     },
+    /// A field of the [`Config`](crate::Config) is set to what it does not take.
+    Setting {
+        /// The name of the field.
+        field: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file of headers for remote write cannot be used.
+    HeaderFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// An address to listen on is malformed, or its host name cannot be resolved.
     Resolve {
         /// The address as it was given.
@@ -72,12 +86,17 @@ impl fmt::Display for Error {
             } => {
                 match *field {
                     "listen" => write!(f, "{field} has {value} addresses")?,
+                    "remote_write" => write!(f, "{field} has {value} receivers")?,
                     _ => write!(f, "{field} is {value}")?,
                 }
                 match *most {
                     usize::MAX => write!(f, ": it takes at least {least}"),
                     _ => write!(f, ": it takes {least} to {most}"),
                 }
+            }
+            Error::Setting { field, message } => write!(f, "{field}: {message}"),
+            Error::HeaderFile { path, source } => {
+                write!(f, "cannot use the headers in {}: {source}", path.display())
             }
             Error::Resolve { address, source } => {
                 write!(f, "cannot resolve {address}: {source}")
@@ -97,8 +116,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Config { .. } | Error::FilledStore => None,
-            Error::Resolve { source, .. }
+            Error::Config { .. } | Error::Setting { .. } | Error::FilledStore => None,
+            Error::HeaderFile { source, .. }
+            | Error::Resolve { source, .. }
             | Error::Listen { source, .. }
             | Error::Data { source, .. }
             | Error::System { source, .. } => Some(source),

@@ -100,6 +100,8 @@ mod turn;
 #[cfg(feature = "http")]
 mod web;
 
+#[cfg(feature = "remote-write")]
+pub use config::RemoteWrite;
 pub use config::{Config, Listen, Protocol, SyncPolicy, TimestampUnit, WhenFull};
 pub use counters::{Counters, Counts};
 pub use error::Error;

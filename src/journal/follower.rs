@@ -94,6 +94,11 @@ impl<F: FileSystem> Follower<F> {
         followed
     }
 
+    /// What it shares with the journal thread.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
     /// Number of the frame with the next put to be handed out.
     pub fn next_frame(&self) -> u64 {
         self.cursor.next().frame

@@ -54,7 +54,7 @@ use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::channel::{Channel, Checkpoint, Message, Progress, Step};
 use self::checkpoint::Pieces;
@@ -89,6 +89,8 @@ pub struct Journal {
     piece_bytes: usize,
     /// The last checkpoint was begun, or is not needed.
     is_finished: bool,
+    /// What its readers share, if it has any.
+    spool: Option<Spool>,
 }
 
 /// A folder that was read at the start, and that puts are to be written to.
@@ -96,8 +98,9 @@ pub struct Opened<F: FileSystem = Folder> {
     writer: Writer<F>,
     /// [`Config::unjournaled_limit_bytes`].
     limit_bytes: u64,
-    /// Its readers, and what they share with the writer.
-    readers: Option<(Spool, Vec<Follower<F>>)>,
+    /// What its readers share with the writer, if there are any.
+    spool: Option<Spool>,
+    followers: Vec<Follower<F>>,
 }
 
 /// Takes a folder into use, and reads all points from it. `on_event` is told how far it has come.
@@ -128,8 +131,12 @@ pub fn open(
     let limit_bytes = config.journal_limit_bytes as u64;
     let writer = Writer::new(folder, config.sync, limit_bytes, &mut found);
     let mut writer = writer.map_err(error)?;
+    let (spool, followers) = readers
+        .follow(&mut writer, || Folder::unlocked(&folder_path))
+        .unzip();
     let opened = Opened {
-        readers: readers.follow(&mut writer, || Folder::unlocked(&folder_path)),
+        spool,
+        followers: followers.unwrap_or_default(),
         writer,
         limit_bytes: config.unjournaled_limit_bytes as u64,
     };
@@ -143,11 +150,10 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 }
 
 impl<F: FileSystem> Opened<F> {
-    /// Takes the readers, in the order of their names, each of which is to have a thread of its own, and what
-    /// they share with the journal thread. `None` if there are none.
+    /// Takes the readers, in the order of their names, each of which is to have a thread of its own.
     #[cfg(feature = "remote-write")]
-    pub fn take_readers(&mut self) -> Option<(Spool, Vec<Follower<F>>)> {
-        self.readers.take()
+    pub fn take_followers(&mut self) -> Vec<Follower<F>> {
+        mem::take(&mut self.followers)
     }
 
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
@@ -164,10 +170,13 @@ impl<F: FileSystem> Opened<F> {
         self.writer.publish_to(published);
         let channel = self.writer.channel();
         channel.set_wake(wake);
+        let writer = self.writer;
         thread::Builder::new()
             .name("metricd-journal".into())
-            .spawn(move || self.writer.run())?;
-        Ok(Journal::new(channel, self.limit_bytes))
+            .spawn(move || writer.run())?;
+        let mut journal = Journal::new(channel, self.limit_bytes);
+        journal.spool = self.spool;
+        Ok(journal)
     }
 }
 
@@ -184,6 +193,7 @@ impl Journal {
             pieces: None,
             piece_bytes: Config::CHECKPOINT_PIECE_BYTES,
             is_finished: false,
+            spool: None,
         }
     }
 
@@ -290,6 +300,9 @@ impl Commit for Journal {
         let Some(puts) = puts else { return false };
         self.submit(puts);
         self.channel.hurry();
+        if let Some(spool) = &self.spool {
+            spool.stop();
+        }
         let Progress {
             journal_bytes,
             is_failing,
@@ -306,8 +319,17 @@ impl Commit for Journal {
     }
 
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {
+        let began = Instant::now();
         self.channel.close();
         let end = self.channel.wait_for_end(wait);
+        if let Some(spool) = &self.spool {
+            spool.stop();
+            if !spool.wait_for_end(wait.saturating_sub(began.elapsed())) {
+                log::warn!(
+                    "a receiver has not answered in time, and gets the same points once more"
+                );
+            }
+        }
         end.map_err(Error::system("write the journal"))
     }
 }
@@ -315,5 +337,8 @@ impl Commit for Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.channel.close();
+        if let Some(spool) = &self.spool {
+            spool.stop();
+        }
     }
 }

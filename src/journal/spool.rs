@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Message};
 
@@ -28,9 +28,11 @@ struct State {
     /// The journal thread, and the number of a frame: when readers need none before it, the thread has a
     /// file to remove, and is told so.
     release: Option<(Channel, u64)>,
-    /// How many readers wait.
-    waiting: usize,
+    /// A reader waits for a frame after this number.
+    awaited: Option<u64>,
     is_stopped: bool,
+    /// How many readers have not ended.
+    running: usize,
 }
 
 impl State {
@@ -81,15 +83,15 @@ impl Spool {
 
     /// Says that frames up to this number are written, with so many puts and bytes more.
     pub fn add_written(&self, newest: u64, points: u64, bytes: u64) {
-        let is_awaited = {
+        let awaited = {
             let state = &mut self.lock();
             state.written.newest = newest;
             state.written.points += points;
             state.written.bytes += bytes;
-            state.waiting > 0
+            state.awaited.take_if(|seen| newest > *seen)
         };
         // To wake somebody is a system call, even if nobody waits.
-        if is_awaited {
+        if awaited.is_some() {
             self.shared.changed.notify_all();
         }
     }
@@ -140,8 +142,8 @@ impl Spool {
     /// the readers are to stop.
     pub fn wait(&self, seen: u64, until: Option<Instant>) -> bool {
         let mut state = self.lock();
-        state.waiting += 1;
         while !state.is_stopped && state.written.newest <= seen {
+            state.awaited = Some(state.awaited.map_or(seen, |other| other.min(seen)));
             let changed = &self.shared.changed;
             let Some(until) = until else {
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +156,6 @@ impl Spool {
             let waited = changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.waiting -= 1;
         !state.is_stopped
     }
 
@@ -162,6 +163,28 @@ impl Spool {
     pub fn stop(&self) {
         self.lock().is_stopped = true;
         self.shared.changed.notify_all();
+    }
+
+    /// Says that a reader has begun, or that it has ended.
+    pub fn add_running(&self, is_running: bool) {
+        let running = &mut self.lock().running;
+        *running = if is_running {
+            *running + 1
+        } else {
+            running.saturating_sub(1)
+        };
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until all readers have ended, for at most `wait`. Says whether they have.
+    pub fn wait_for_end(&self, wait: Duration) -> bool {
+        let runs = |state: &mut State| state.running > 0;
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(self.lock(), wait, runs);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.running == 0
     }
 
     /// Whether readers are to stop.

@@ -67,9 +67,24 @@ impl Batch {
         });
     }
 
-    /// How many points there are.
+    /// Appends a put that is not to be sent.
+    pub fn push_unsent(&mut self) {
+        self.push(UNSENT, 0, 0.0);
+    }
+
+    /// How many points there are, with those that are not to be sent.
     pub fn len(&self) -> usize {
         self.points.len()
+    }
+
+    /// How many of these are to be sent.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not within the batch.
+    pub fn count(&self, points: Range<usize>) -> usize {
+        let points = self.points[points].iter();
+        points.filter(|point| point.series != UNSENT).count()
     }
 
     /// Forgets all points.
@@ -77,9 +92,10 @@ impl Batch {
         self.points.clear();
     }
 
-    /// Writes the points of this range as a compressed `prometheus.WriteRequest`, in place of what
+    /// Writes the first points of this range as a compressed `prometheus.WriteRequest`, in place of what
     /// `body` holds: each series once, with its points in their order. `key` says what the key of a
-    /// series is. Linear in the points, and in the keys of their series.
+    /// series is. Returns how many points of the range these are: as many as have room in about `most_bytes`
+    /// before they are compressed, and at least one. Linear in the points, and in the keys of their series.
     ///
     /// # Panics
     ///
@@ -87,11 +103,13 @@ impl Batch {
     pub fn encode<'key>(
         &mut self,
         points: Range<usize>,
+        most_bytes: usize,
         labels: &Labels,
         key: &dyn Fn(u32) -> &'key str,
         body: &mut Vec<u8>,
-    ) {
-        self.group(points);
+    ) -> usize {
+        let start = points.start;
+        let end = self.group(points, most_bytes, key);
         self.request.clear();
         for group in &self.groups {
             self.labels.clear();
@@ -105,19 +123,33 @@ impl Batch {
             write_samples(&mut self.request, &self.points, *group);
         }
         self.compressor.compress(&self.request, body);
+        end - start
     }
 
-    /// Finds the points of each series.
-    fn group(&mut self, points: Range<usize>) {
+    /// Finds the points of each series, of as many points as have room, and returns where these end.
+    fn group<'key>(
+        &mut self,
+        points: Range<usize>,
+        most_bytes: usize,
+        key: &dyn Fn(u32) -> &'key str,
+    ) -> usize {
         self.groups.clear();
-        for number in points {
+        let mut room = most_bytes;
+        for number in points.clone() {
+            if room == 0 {
+                return number;
+            }
             let point = self.points[number];
+            if point.series == UNSENT {
+                continue;
+            }
             let series = point.series as usize;
             if self.places.len() <= series {
                 self.places.resize(series + 1, 0);
             }
             let place = &mut self.places[series];
             let bytes = 2 + sample_bytes(point.timestamp_ms);
+            room = room.saturating_sub(bytes as usize);
             match self.groups.get_mut(*place as usize) {
                 Some(group) if group.series == point.series => {
                     self.points[group.last as usize].next = number as u32;
@@ -125,6 +157,8 @@ impl Batch {
                     group.sample_bytes += bytes;
                 }
                 _ => {
+                    // The key is there once or twice.
+                    room = room.saturating_sub(2 * key(point.series).len());
                     *place = self.groups.len() as u32;
                     self.groups.push(Group {
                         series: point.series,
@@ -135,8 +169,12 @@ impl Batch {
                 }
             }
         }
+        points.end
     }
 }
+
+/// The series of points that are not to be sent.
+const UNSENT: u32 = u32::MAX;
 
 /// Writes a label of any length.
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -1,5 +1,6 @@
 //! One connection to a receiver, over which requests go out and answers come in.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,8 +20,14 @@ pub struct Response {
     pub text: String,
 }
 
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it answers {}: {}", self.status, self.text)
+    }
+}
+
 /// Sends bodies somewhere.
-pub trait Transport {
+pub trait Transport: Send + 'static {
     /// Sends the body of a request, and returns when the answer to it is complete, or cannot be.
     ///
     /// # Errors

@@ -1,1 +1,353 @@
 //! What is sent next, and what follows from the answer.
+//!
+//! Puts are gathered for a while, then all that are written by then are sent, request by request. What a
+//! receiver cannot take now is sent again after a pause. What it will never take is left out: some
+//! receivers refuse a whole request for one point in it, so a request that is refused is sent again in
+//! halves, until that point is alone.
+//!
+//! Nothing here sleeps or reads a clock.
+
+use std::io;
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::ages::Ages;
+use super::batch::Batch;
+use super::client::{Response, Transport};
+use super::labels::Labels;
+use super::receiver::Receiver;
+use super::retry::Backoff;
+use crate::config::{Config, RemoteWrite, TimestampUnit};
+use crate::counters::Tally;
+use crate::journal::file_system::FileSystem;
+use crate::journal::follower::Follower;
+use crate::server::rarely::Rarely;
+
+/// Sends what is put to one receiver.
+pub struct Sender<F: FileSystem, T: Transport> {
+    follower: Follower<F>,
+    transport: T,
+    receiver: Arc<Receiver>,
+    labels: Labels,
+    unit: TimestampUnit,
+    config: RemoteWrite,
+    /// What was read last, …
+    batch: Batch,
+    /// … how many points of it are done, …
+    done: usize,
+    /// … and how many are in the request that is under way: none, if there is no request.
+    under_way: usize,
+    /// The body of that request.
+    body: Vec<u8>,
+    /// The most points of the next one.
+    most: usize,
+    /// How many requests in a row were refused, of this batch.
+    refusals: u32,
+    /// Frames up to this number are to be sent at once.
+    send_to: u64,
+    /// When the puts after them have waited long enough for others.
+    gather_until: Option<Instant>,
+    pause_until: Option<Instant>,
+    backoff: Backoff,
+    is_failing: bool,
+    log_interval: Duration,
+    failed_log: Rarely,
+    refused_log: Rarely,
+    dropped_log: Rarely,
+    ages: Ages,
+    tally: Tally,
+}
+
+/// When a sender is to take its next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At once.
+    Now,
+    /// At this time.
+    At(Instant),
+    /// When a frame after this number is written.
+    Written(u64),
+}
+
+/// What a request has come to.
+enum Outcome {
+    Taken,
+    /// It is to be sent again, at the earliest after this time.
+    Failed(String, Option<Duration>),
+    /// It is not to be sent again as it is.
+    Refused(Response),
+}
+
+impl<F: FileSystem, T: Transport> Sender<F, T> {
+    /// A sender of what `follower` reads. `seed` makes its pauses different from those of others.
+    pub fn new(
+        follower: Follower<F>,
+        transport: T,
+        receiver: Arc<Receiver>,
+        labels: Labels,
+        config: &Config,
+        seed: u64,
+    ) -> Sender<F, T> {
+        let mut tally = Tally::default();
+        tally.publish_to(&receiver.counts);
+        let most = match follower.under_way() {
+            0 => config.remote_write.request_points,
+            under_way => under_way,
+        };
+        Sender {
+            // What is there at the start has waited long enough.
+            send_to: follower.spool().written().newest,
+            follower,
+            transport,
+            receiver,
+            labels,
+            unit: config.timestamp_unit,
+            config: config.remote_write.clone(),
+            batch: Batch::default(),
+            done: 0,
+            under_way: 0,
+            body: Vec::new(),
+            most,
+            refusals: 0,
+            gather_until: None,
+            pause_until: None,
+            backoff: Backoff::new(seed),
+            is_failing: false,
+            log_interval: config.full_log_interval,
+            failed_log: Rarely::default(),
+            refused_log: Rarely::default(),
+            ages: Ages::default(),
+            dropped_log: Rarely::default(),
+            tally,
+        }
+    }
+
+    /// Takes a step: reads, or sends one request. Returns when the next one is to be taken.
+    pub fn step(&mut self, now: Instant) -> Next {
+        let next = self.try_step(now).unwrap_or_else(|error| {
+            self.fail(&format!("cannot read the journal: {error}"), None, now)
+        });
+        self.publish(now);
+        next
+    }
+
+    fn try_step(&mut self, now: Instant) -> io::Result<Next> {
+        self.keep_within_spool(now)?;
+        if let Some(until) = self.pause_until.filter(|until| *until > now) {
+            return Ok(Next::At(until));
+        }
+        if self.done == self.batch.len()
+            && let Some(next) = self.fill(now)?
+        {
+            return Ok(next);
+        }
+        self.send(now)
+    }
+
+    /// Leaves out the oldest puts if too much is kept for this receiver.
+    fn keep_within_spool(&mut self, now: Instant) -> io::Result<()> {
+        let dropped = self.follower.keep_within(self.config.spool_bytes as u64)?;
+        if dropped == 0 {
+            return Ok(());
+        }
+        self.tally.counts.remote_dropped_points += dropped;
+        self.forget_batch();
+        if self.dropped_log.is_due(now, self.log_interval) {
+            let name = &self.receiver.name;
+            log::warn!(
+                "{name}: {dropped} points are left out, the oldest: --remote-write-spool is full"
+            );
+        }
+        Ok(())
+    }
+
+    fn forget_batch(&mut self) {
+        self.batch.clear();
+        self.body.clear();
+        (self.done, self.under_way, self.refusals) = (0, 0, 0);
+    }
+
+    /// Reads the next batch. Returns what to wait for if there is none to be sent.
+    fn fill(&mut self, now: Instant) -> io::Result<Option<Next>> {
+        self.forget_batch();
+        let next_frame = self.follower.next_frame();
+        if next_frame > self.send_to {
+            let written = self.follower.spool().written().newest;
+            if written < next_frame {
+                self.store_position(0);
+                self.gather_until = None;
+                return Ok(Some(Next::Written(next_frame - 1)));
+            }
+            let until = self.gather_until.get_or_insert(now + self.config.interval);
+            if *until > now {
+                return Ok(Some(Next::At(*until)));
+            }
+            self.gather_until = None;
+            self.send_to = written;
+        }
+        let (batch, unit) = (&mut self.batch, self.unit);
+        let mut unfit = 0;
+        self.follower.read(
+            self.send_to,
+            self.config.request_points,
+            &mut |put| match milliseconds(put.timestamp, unit) {
+                Some(timestamp_ms) => batch.push(put.series, timestamp_ms, put.value),
+                None => {
+                    unfit += 1;
+                    batch.push_unsent();
+                }
+            },
+        )?;
+        self.tally.counts.remote_dropped_points += unfit;
+        Ok((self.batch.len() == 0).then_some(Next::Now))
+    }
+
+    /// Sends the next part of the batch, or the same once more if it has failed.
+    fn send(&mut self, now: Instant) -> io::Result<Next> {
+        if self.under_way == 0 {
+            self.begin_request();
+        } else {
+            self.tally.counts.remote_retried_points += self.request_points();
+        }
+        Ok(match self.post() {
+            Outcome::Taken => self.taken(),
+            Outcome::Failed(why, retry_after) => self.fail(&why, retry_after, now),
+            Outcome::Refused(response) => self.refused(&response, now),
+        })
+    }
+
+    fn begin_request(&mut self) {
+        let follower = &self.follower;
+        let end = self.batch.len().min(self.done + self.most);
+        self.under_way = self.batch.encode(
+            self.done..end,
+            self.config.request_bytes,
+            &self.labels,
+            &|series| follower.key(series),
+            &mut self.body,
+        );
+        self.store_position(self.under_way);
+    }
+
+    /// Stores how far all is done. If that fails, more is sent again after a start.
+    fn store_position(&mut self, under_way: usize) {
+        if let Err(error) = self.follower.store_position(self.done, under_way) {
+            let name = &self.receiver.name;
+            log::debug!("{name}: cannot store how far points are sent: {error}");
+        }
+    }
+
+    /// The points of the request that is under way.
+    fn request(&self) -> Range<usize> {
+        self.done..self.done + self.under_way
+    }
+
+    /// How many they are, without those that cannot be sent.
+    fn request_points(&self) -> u64 {
+        self.batch.count(self.request()) as u64
+    }
+
+    fn post(&mut self) -> Outcome {
+        if self.request_points() == 0 {
+            return Outcome::Taken;
+        }
+        match self.transport.post(&self.body) {
+            Ok(Response {
+                status: 200..=299, ..
+            }) => Outcome::Taken,
+            Ok(response) if response.status != 429 && response.status / 100 == 4 => {
+                Outcome::Refused(response)
+            }
+            Ok(response) => {
+                let hint = match response.status / 100 {
+                    3 => " (redirects are not followed: change the URL)",
+                    _ => "",
+                };
+                Outcome::Failed(format!("{response}{hint}"), response.retry_after)
+            }
+            Err(error) => Outcome::Failed(error.to_string(), None),
+        }
+    }
+
+    fn taken(&mut self) -> Next {
+        self.tally.counts.remote_sent_points += self.request_points();
+        self.tally.counts.remote_sent_bytes += self.body.len() as u64;
+        if mem::take(&mut self.is_failing) {
+            log::debug!("{}: takes points again", self.receiver.name);
+        }
+        self.backoff.reset();
+        self.refusals = 0;
+        self.most = (2 * self.most).min(self.config.request_points);
+        self.end_request()
+    }
+
+    fn end_request(&mut self) -> Next {
+        self.done += mem::take(&mut self.under_way);
+        self.body.clear();
+        Next::Now
+    }
+
+    fn fail(&mut self, why: &str, retry_after: Option<Duration>, now: Instant) -> Next {
+        self.receiver.set_last_error(why);
+        self.tally.counts.remote_failures += 1;
+        if !mem::replace(&mut self.is_failing, true)
+            && self.failed_log.is_due(now, self.log_interval)
+        {
+            let name = &self.receiver.name;
+            log::warn!("{name}: {why}; points wait in the journal and are sent again");
+        }
+        let until = now + self.backoff.next(retry_after);
+        self.pause_until = Some(until);
+        Next::At(until)
+    }
+
+    fn refused(&mut self, response: &Response, now: Instant) -> Next {
+        self.refusals += 1;
+        let has_halves = matches!(response.status, 400 | 413 | 422) && self.under_way > 1;
+        if has_halves && self.refusals < Config::REFUSALS_MAX {
+            self.most = self.under_way / 2;
+            self.under_way = 0;
+            return Next::Now;
+        }
+        if self.refusals >= Config::REFUSALS_MAX {
+            self.most = self.config.request_points;
+        }
+        let points = self.request_points();
+        self.tally.counts.remote_rejected_points += points;
+        self.receiver.set_last_error(&response.to_string());
+        if self.refused_log.is_due(now, self.log_interval) {
+            let name = &self.receiver.name;
+            log::warn!("{name}: refuses points, which are left out: {response}");
+        }
+        self.backoff.reset();
+        self.end_request()
+    }
+
+    /// Ends, and stores how far it has come.
+    pub fn close(mut self) {
+        self.under_way = 0;
+        self.store_position(0);
+        self.tally.publish();
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let (points, bytes) = self.follower.lag();
+        self.ages.note(self.follower.spool().written().newest, now);
+        let age = self.ages.of(self.follower.unsent_frame(), now);
+        let counts = &mut self.tally.counts;
+        counts.remote_lag_points = points;
+        counts.remote_lag_bytes = bytes;
+        counts.remote_lag_seconds = age.as_secs();
+        self.tally.publish();
+    }
+}
+
+/// A timestamp in milliseconds, rounded down; `None` if that has no room.
+fn milliseconds(timestamp: i64, unit: TimestampUnit) -> Option<i64> {
+    match unit.per_second() {
+        1 => timestamp.checked_mul(1_000),
+        per_second => Some(timestamp.div_euclid(per_second / 1_000)),
+    }
+}

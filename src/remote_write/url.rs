@@ -1,5 +1,6 @@
 //! Where a receiver is.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 
 /// The parts of `http://HOST[:PORT][/PATH][?QUERY]`.
@@ -13,6 +14,15 @@ pub struct Url {
     pub authority: String,
     /// Path and query, as in the head of a request. It begins with `/`.
     pub target: String,
+}
+
+/// Without the query, which may hold secrets.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let (path, _) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        write!(f, "{scheme}://{}{path}", self.authority)
+    }
 }
 
 impl Url {

@@ -696,6 +696,12 @@ impl EventLoop {
         for line in self.server.counters.read().to_string().lines() {
             log::info!("{line}");
         }
+        #[cfg(feature = "remote-write")]
+        for receiver in &self.server.counters.receivers {
+            if let Some(line) = receiver.last_error_line() {
+                log::info!("{line}");
+            }
+        }
     }
 
     /// Stops accepting, and closes each connection after one more read, when what was read is

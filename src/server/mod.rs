@@ -8,7 +8,7 @@ mod hooks;
 mod line_buffer;
 mod listener;
 mod not_ready;
-mod rarely;
+pub mod rarely;
 mod ready_queue;
 mod socket_file;
 mod stop;
@@ -37,6 +37,8 @@ use crate::config::{Config, Protocol};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::journal;
+#[cfg(feature = "remote-write")]
+use crate::remote_write::Receivers;
 use crate::store::Store;
 
 /// Token of the listening sockets; those of connections are their keys in the slab.
@@ -82,6 +84,9 @@ pub struct Server {
     store: Store,
     /// Where what is put is to be kept.
     journal: Option<journal::Opened>,
+    /// Where it is to be handed on to.
+    #[cfg(feature = "remote-write")]
+    receivers: Receivers,
 }
 
 impl Server {
@@ -137,11 +142,17 @@ impl Server {
     ) -> Result<Server, Error> {
         config.check(hooks.listeners.len())?;
         config.fit_to_memory_limit();
+        #[cfg(feature = "remote-write")]
+        let receivers = Receivers::new(&config)?;
         let mut bound = Vec::new();
         let (store, journal) = match &config.data {
             Some(path) if store.series_count() == 0 => {
                 let mut not_ready = NotReady::bind(&config)?;
-                let (store, opened) = journal::open(path, &config, &[], &mut |event| {
+                #[cfg(feature = "remote-write")]
+                let readers = receivers.positions();
+                #[cfg(not(feature = "remote-write"))]
+                let readers = &[];
+                let (store, opened) = journal::open(path, &config, readers, &mut |event| {
                     (hooks.on_event)(event);
                     not_ready.answer();
                 })?;
@@ -169,10 +180,16 @@ impl Server {
             stop_handle,
             stop_requests,
             report_requests,
-            counters: Counters::default(),
+            counters: Counters {
+                #[cfg(feature = "remote-write")]
+                receivers: receivers.seen(),
+                ..Counters::default()
+            },
             hooks,
             store,
             journal,
+            #[cfg(feature = "remote-write")]
+            receivers,
         })
     }
 
@@ -207,7 +224,8 @@ impl Server {
     ///
     /// If the system refuses to wait for events.
     pub fn run(mut self) -> Result<Store, Error> {
-        let Some(opened) = self.journal.take() else {
+        #[cfg_attr(not(feature = "remote-write"), expect(unused_mut))]
+        let Some(mut opened) = self.journal.take() else {
             return EventLoop::new(self, Box::new(InMemory), Instant::now).run();
         };
         let waker = Waker::new(self.poll.registry(), COMMITTED);
@@ -216,6 +234,12 @@ impl Server {
             // Fails only if there are so many wakes that one more would change nothing.
             let _redundant = waker.wake();
         };
+        #[cfg(feature = "remote-write")]
+        {
+            let receivers = mem::take(&mut self.receivers);
+            let started = receivers.start(opened.take_followers(), &self.config);
+            started.map_err(Error::system("start a thread"))?;
+        }
         let journal = opened.start(wake, &self.counters.journal);
         let journal = journal.map_err(Error::system("start a thread"))?;
         EventLoop::new(self, Box::new(journal), Instant::now).run()

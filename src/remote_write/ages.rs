@@ -1,0 +1,74 @@
+//! How long ago frames were written.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// So many frames are noted at the most; those in between count as old as the next one that is.
+const NOTES: usize = 64;
+
+/// When some of the frames of a journal were written, or were seen first.
+#[derive(Debug, Default)]
+pub struct Ages {
+    /// The number of a frame and the time, both ascending.
+    notes: VecDeque<(u64, Instant)>,
+}
+
+impl Ages {
+    /// Notes that frames up to `newest` are written now, if that was not noted.
+    pub fn note(&mut self, newest: u64, now: Instant) {
+        if self.notes.back().is_some_and(|&(noted, _)| noted >= newest) {
+            return;
+        }
+        if self.notes.len() == NOTES {
+            // Every other one goes, so that those that are left cover the same time.
+            let mut index = 0;
+            self.notes.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+        }
+        self.notes.push_back((newest, now));
+    }
+
+    /// How long ago a frame was written, as far as it was noted; zero if it is not written yet. Frames before
+    /// it are forgotten.
+    pub fn of(&mut self, frame: u64, now: Instant) -> Duration {
+        while self.notes.front().is_some_and(|&(noted, _)| noted < frame) {
+            self.notes.pop_front();
+        }
+        let written = self.notes.front();
+        written.map_or(Duration::ZERO, |&(_, at)| now.saturating_duration_since(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_is_that_of_the_first_note_that_covers_the_frame() {
+        let (mut ages, start) = (Ages::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (newest, seconds) in [(10, 0), (10, 3), (20, 5), (30, 9)] {
+            ages.note(newest, at(seconds));
+        }
+        for (frame, seconds) in [(1, 12), (10, 12), (11, 7), (20, 7), (30, 3), (31, 0)] {
+            assert_eq!(ages.of(frame, at(12)).as_secs(), seconds, "{frame}");
+        }
+        ages.note(31, at(20));
+        assert_eq!(ages.of(31, at(21)).as_secs(), 1);
+    }
+
+    #[test]
+    fn few_notes_are_kept_and_they_cover_all_the_time() {
+        let (mut ages, start) = (Ages::default(), Instant::now());
+        for second in 0..10_000 {
+            ages.note(second + 1, start + Duration::from_secs(second));
+        }
+        assert!(ages.notes.len() <= NOTES);
+        assert_eq!(
+            ages.of(1, start + Duration::from_secs(10_000)).as_secs(),
+            10_000
+        );
+    }
+}
