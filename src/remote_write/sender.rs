@@ -171,7 +171,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
 
     /// Reads the next batch. Returns what to wait for if there is none to be sent.
     fn fill(&mut self, now: Instant) -> io::Result<Option<Next>> {
-        self.forget_batch();
         let next_frame = self.follower.next_frame();
         if next_frame > self.send_to {
             let written = self.follower.spool().written().newest;
@@ -187,6 +186,8 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             self.gather_until = None;
             self.send_to = written;
         }
+        self.store_position(0);
+        self.forget_batch();
         let (batch, unit) = (&mut self.batch, self.unit);
         let mut unfit = 0;
         self.follower.read(
