@@ -5,9 +5,14 @@
 #![allow(dead_code)]
 
 pub mod http;
+#[cfg(feature = "remote-write")]
+pub mod json;
 // Reads from /proc what a process uses.
 #[cfg(all(feature = "daemon", target_os = "linux"))]
 pub mod process;
+// Processes, too.
+#[cfg(all(feature = "daemon", feature = "remote-write", target_os = "linux"))]
+pub mod receivers;
 
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,0 +1,257 @@
+//! VictoriaMetrics and Prometheus as receivers of remote write.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::http::get;
+use super::json::Json;
+use super::process::Process;
+use super::{DEADLINE, skip_without, temporary_path};
+
+/// Of each series, by its labels as `name{label="value",…}`, the bits of the values by their milliseconds.
+pub type Points = BTreeMap<String, BTreeMap<i64, u64>>;
+
+/// A folder for one test, which is removed with this.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = temporary_path(&format!("{}-{number}", env!("CARGO_CRATE_NAME")));
+        fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is in the folder for temporary files.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// An address on which nobody listens. Nobody else takes it soon, as a rule.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    VictoriaMetrics,
+    Prometheus,
+}
+
+impl Kind {
+    fn program(self) -> &'static str {
+        match self {
+            Kind::VictoriaMetrics => "victoria-metrics",
+            Kind::Prometheus => "prometheus",
+        }
+    }
+
+    fn command(self, address: SocketAddr, folder: &Path) -> Command {
+        let mut command = Command::new(self.program());
+        let data = folder.join("data");
+        let data = data.display();
+        match self {
+            Kind::VictoriaMetrics => command.args([
+                format!("-httpListenAddr={address}"),
+                format!("-storageDataPath={data}"),
+                "-retentionPeriod=100y".into(),
+                "-memory.allowedBytes=64MB".into(),
+            ]),
+            Kind::Prometheus => {
+                let config = folder.join("prometheus.yml");
+                fs::write(&config, "scrape_configs: []\n").expect("is written");
+                command.args([
+                    format!("--config.file={}", config.display()),
+                    format!("--storage.tsdb.path={data}"),
+                    format!("--web.listen-address={address}"),
+                    "--web.enable-remote-write-receiver".into(),
+                ])
+            }
+        };
+        command
+    }
+}
+
+/// A receiver, which keeps its address and its folder when it is started again.
+pub struct Receiver {
+    pub kind: Kind,
+    pub address: SocketAddr,
+    folder: Folder,
+    process: Option<Process>,
+}
+
+impl Receiver {
+    /// One that does not run yet; `None` if it is not installed.
+    pub fn new(kind: Kind) -> Option<Receiver> {
+        let mut version = Command::new(kind.program());
+        version.arg("--version");
+        let version = version.stdout(Stdio::null()).stderr(Stdio::null());
+        if version.status().is_err() {
+            skip_without(kind.program());
+            return None;
+        }
+        Some(Receiver {
+            kind,
+            address: free_address(),
+            folder: Folder::new(),
+            process: None,
+        })
+    }
+
+    /// One that takes points.
+    pub fn start(kind: Kind) -> Option<Receiver> {
+        let mut receiver = Receiver::new(kind)?;
+        receiver.begin();
+        receiver.wait_until_it_serves();
+        Some(receiver)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/api/v1/write", self.address)
+    }
+
+    /// Starts it, and does not wait.
+    pub fn begin(&mut self) {
+        let mut command = self.kind.command(self.address, &self.folder.0);
+        self.process = Some(Process::spawn(&mut command));
+    }
+
+    #[track_caller]
+    pub fn wait_until_it_serves(&self) {
+        let path = match self.kind {
+            Kind::VictoriaMetrics => "/health",
+            Kind::Prometheus => "/-/ready",
+        };
+        self.wait_for(path, |body| {
+            body.starts_with("OK") || body.contains("is Ready")
+        });
+    }
+
+    /// Asks for a path until the answer is as wanted.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, is_wanted: impl Fn(&str) -> bool) {
+        let start = Instant::now();
+        loop {
+            let is_up = TcpStream::connect(self.address).is_ok();
+            let answer = is_up.then(|| get(self.address, path));
+            if answer.as_ref().is_some_and(|answer| is_wanted(&answer.body)) {
+                return;
+            }
+            assert!(start.elapsed() < 2 * DEADLINE, "{path}: {answer:?}");
+            // It tells nobody when it is so far.
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it at any moment, in the hardest way after which it still has all that it has acknowledged.
+    ///
+    /// Prometheus has written a request to its log when it answers, and takes `kill -9`. VictoriaMetrics keeps
+    /// what came in the last seconds in memory, and loses it so; SIGTERM has it written.
+    pub fn end(&mut self) {
+        let process = self.process.take().expect("runs");
+        match self.kind {
+            Kind::VictoriaMetrics => process.stop(),
+            Kind::Prometheus => process.kill(),
+        };
+    }
+
+    /// Has it keep what it has acknowledged so far, even if [`kill`](Self::kill) is next.
+    pub fn keep(&self) {
+        if self.kind == Kind::VictoriaMetrics {
+            // What is in memory is written to disk before it is part of a snapshot.
+            for path in ["/snapshot/create", "/snapshot/delete_all"] {
+                self.wait_for(path, |body| body.contains("\"ok\""));
+            }
+        }
+    }
+
+    /// Ends it by `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.take().expect("runs").kill();
+    }
+
+    /// Has it stand still, or go on.
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("runs").signal(signal);
+    }
+
+    /// The points of all series that this selector means, those of the hour before the end (in seconds) at least.
+    #[track_caller]
+    pub fn points(&self, selector: &str, end: i64) -> Points {
+        let selector = encoded(selector);
+        match self.kind {
+            Kind::VictoriaMetrics => {
+                get(self.address, "/internal/force_flush");
+                let path = format!("/api/v1/export?start=0&match%5B%5D={selector}");
+                let answer = get(self.address, &path);
+                assert_eq!(answer.status, 200, "{answer:?}");
+                answer.body.lines().map(Json::read).map(exported).collect()
+            }
+            Kind::Prometheus => {
+                let path = format!("/api/v1/query?query={selector}%5B1h%5D&time={end}");
+                let answer = get(self.address, &path);
+                assert_eq!(answer.status, 200, "{answer:?}");
+                let answer = Json::read(&answer.body);
+                let series = answer.get("data").get("result").items();
+                series.iter().map(queried).collect()
+            }
+        }
+    }
+}
+
+/// All that is not surely harmless in a query, by its code.
+fn encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).into(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// A line of an export of VictoriaMetrics.
+fn exported(line: Json) -> (String, BTreeMap<i64, u64>) {
+    let (values, times) = (line.get("values").items(), line.get("timestamps").items());
+    let times = times.iter().map(|time| time.text().parse().expect("a time"));
+    let bits = values.iter().map(|value| value.number().to_bits());
+    (labels(&line), times.zip(bits).collect())
+}
+
+/// A series of a result of Prometheus: pairs of seconds and a value as text.
+fn queried(series: &Json) -> (String, BTreeMap<i64, u64>) {
+    let points = series.get("values").items().iter().map(|point| {
+        let [time, value] = point.items() else {
+            panic!("{point:?} is no point");
+        };
+        let time = (time.number() * 1e3).round() as i64;
+        (time, value.number().to_bits())
+    });
+    (labels(series), points.collect())
+}
+
+fn labels(series: &Json) -> String {
+    let mut labels: Vec<_> = series.get("metric").entries().iter().collect();
+    labels.sort_by_key(|(name, _)| name);
+    let name = series.get("metric").get("__name__").text();
+    let others = labels.iter().filter(|(name, _)| name != "__name__");
+    let others: Vec<String> = others
+        .map(|(name, value)| format!("{name}={:?}", value.text()))
+        .collect();
+    format!("{name}{{{}}}", others.join(","))
+}
