@@ -15,23 +15,25 @@ use std::io::{ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
-use support::http::get;
-use support::process::{Daemon, METRICD, Process, listening_line};
-use support::receivers::{Folder, Kind, Points, Receiver, free_address};
+use support::process::{Daemon, METRICD, Process};
+use support::receivers::{Folder, Kind, Points, Receiver};
 use support::{Client, DEADLINE, OK, again, assert_same};
 
-const UNIX_EPOCH_TO_MILLISECONDS: &[&str] = &["--timestamp-unit", "ms"];
-
-/// A server that hands on what is put, with the lines that it logs before it listens.
-fn start(folder: &Path, url: &str, options: &[&str]) -> (Daemon, Vec<String>) {
+/// A server that keeps its points in this folder and, if there is a URL, hands them on.
+#[track_caller]
+fn start(folder: &Path, urls: &[&str], options: &[&str]) -> Daemon {
     let mut command = Command::new(METRICD);
-    command.args(["--listen", "127.0.0.1:0", "--remote-write", url]);
-    command.arg("--data").arg(folder).args(options);
+    command.args(["--listen", "127.0.0.1:0", "--data"]);
+    command.arg(folder).args(options);
+    for url in urls {
+        command.args(["--remote-write", url]);
+    }
     let process = Process::spawn(&mut command);
     let mut said = Vec::new();
     loop {
@@ -40,7 +42,7 @@ fn start(folder: &Path, url: &str, options: &[&str]) -> (Daemon, Vec<String>) {
         };
         if let Some((_, address)) = line.rsplit_once("listening on ") {
             let address = address.parse().expect("an address");
-            return (Daemon { process, address }, said);
+            return Daemon { process, address };
         }
         said.push(line);
     }
@@ -56,6 +58,17 @@ fn put(daemon: &Daemon, points: &str) {
     assert_same(&replies, &OK.repeat(points.lines().count()));
 }
 
+/// What was put, as a receiver shows it.
+fn expected<'a>(points: impl IntoIterator<Item = (&'a str, i64, &'a str)>) -> Points {
+    let mut expected = Points::new();
+    for (labels, milliseconds, value) in points {
+        let value: f64 = value.parse().expect("a value");
+        let series = expected.entry(labels.into()).or_default();
+        series.insert(milliseconds, value.to_bits());
+    }
+    expected
+}
+
 fn unix_seconds() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("after 1970").as_secs() as i64
@@ -66,15 +79,17 @@ fn unix_seconds() -> i64 {
 /// Points arrive in the order of their puts, so it has all others that it will ever have.
 #[track_caller]
 fn all_received(daemon: &Daemon, receiver: &Receiver, last: i64, end: i64) -> Points {
-    put(daemon, &format!("the_last 1 {last}"));
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("the_last_{}", ASKED.fetch_add(1, Ordering::Relaxed));
+    put(daemon, &format!("{name} 1 {last}"));
     let start = Instant::now();
-    while receiver.points("the_last", end).is_empty() {
+    while receiver.points(&name, end).is_empty() {
         assert!(start.elapsed() < 3 * DEADLINE, "not all is received");
         // It tells nobody when it has received something.
         thread::sleep(Duration::from_millis(50));
     }
     let mut points = receiver.points("{__name__!=\"\"}", end);
-    points.retain(|labels, _| !labels.starts_with("the_last{"));
+    points.retain(|labels, _| !labels.starts_with("the_last_"));
     points
 }
 
@@ -264,7 +279,7 @@ fn check_kills(kind: Kind) {
     let options = ["--timestamp-unit", "ms", "--sync", "never"];
     let mut kills = 0;
     while kills < least {
-        let (daemon, _) = start(&folder.join("data"), &receiver.url(), &options);
+        let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
         load(&mut writers, daemon.address, |acknowledged| {
             for _ in 0..random.below(3) {
                 wait_for_puts(&acknowledged, random.below(2_000));
@@ -283,6 +298,8 @@ fn check_kills(kind: Kind) {
                 return;
             }
             // Both at once. What stands still learns of no answer any more.
+            receiver.wait_until_it_serves();
+            wait_for_puts(&acknowledged, 1_000 + random.below(2_000));
             daemon.process.signal(Signal::STOP);
             receiver.keep();
             receiver.kill();
@@ -292,7 +309,7 @@ fn check_kills(kind: Kind) {
         });
     }
     receiver.wait_until_it_serves();
-    let (daemon, _) = start(&folder.join("data"), &receiver.url(), &options);
+    let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
     let last = writers.iter().map(|writer| writer.time(writer.sent)).max();
     let last = last.expect("clients");
     let mut points = all_received(&daemon, &receiver, last, last / 1_000 + 1);
@@ -313,4 +330,306 @@ fn every_point_reaches_victoria_metrics_though_both_are_killed() {
 #[test]
 fn every_point_reaches_prometheus_though_both_are_killed() {
     check_kills(Kind::Prometheus);
+}
+
+#[test]
+fn prometheus_receives_values_and_times_as_they_are() {
+    let times = [
+        (
+            "s",
+            &[(-2, -2_000), (0, 0), (1, 1_000), (i64::MAX, 0), (2, 2_000)][..],
+        ),
+        (
+            "ms",
+            &[
+                (-3_000, -3_000),
+                (-1_500, -1_500),
+                (-1, -1),
+                (0, 0),
+                (1, 1),
+                (1_999, 1_999),
+            ],
+        ),
+        (
+            "us",
+            &[
+                (-1_500_001, -1_501),
+                (-1, -1),
+                (0, 0),
+                (1_999, 1),
+                (2_000, 2),
+            ],
+        ),
+    ];
+    let values = [
+        "nan",
+        "inf",
+        "-inf",
+        "-0.0",
+        "5e-324",
+        "1.7976931348623157e308",
+        "-2.2250738585072014e-308",
+        "0.1",
+        "3.141592653589793",
+        "123456789012345680.0",
+        "1e23",
+    ];
+    for (unit, times) in times {
+        let Some(receiver) = Receiver::start(Kind::Prometheus) else {
+            return;
+        };
+        let folder = Folder::new();
+        let daemon = start(
+            &folder.join("data"),
+            &[&receiver.url()],
+            &["--timestamp-unit", unit],
+        );
+        let mut points = Vec::new();
+        let mut lines = String::new();
+        for (time, milliseconds) in times {
+            for (place, value) in values.iter().enumerate() {
+                writeln!(lines, "value_{place} {value} {time}").expect("has room");
+                // One cannot be told in milliseconds, and is left out.
+                if *time < i64::MAX {
+                    points.push((format!("value_{place}{{}}"), *milliseconds, *value));
+                }
+            }
+        }
+        put(&daemon, &lines);
+        let received = all_received(&daemon, &receiver, times.last().expect("a time").0, 3);
+        let points = points
+            .iter()
+            .map(|(labels, time, value)| (&labels[..], *time, *value));
+        assert_eq!(received, expected(points), "{unit}");
+        daemon.process.stop();
+    }
+}
+
+#[test]
+fn names_can_be_told_apart() {
+    let names = [
+        ("plain", "plain{}"),
+        ("a:b_9", "a:b_9{}"),
+        ("palm.cpu", "palm_cpu{key=\"palm.cpu\"}"),
+        ("palm_cpu", "palm_cpu{}"),
+        ("palm-cpu", "palm_cpu{key=\"palm-cpu\"}"),
+        ("9lives", "_9lives{key=\"9lives\"}"),
+        ("größe", "gr__e{key=\"größe\"}"),
+        ("*", "_{key=\"*\"}"),
+        ("a\"b\\c", "a_b_c{key=\"a\\\"b\\\\c\"}"),
+        ("cpu;core=0;host=a.b", "cpu{core=\"0\",host=\"a.b\"}"),
+        (
+            "cpu;host=a.b;core=0",
+            "cpu{core=\"0\",host=\"a.b\",key=\"cpu;host=a.b;core=0\"}",
+        ),
+        ("cpu;host=ä€😀", "cpu{host=\"ä€😀\"}"),
+        ("cpu;key=a", "cpu{key=\"cpu;key=a\"}"),
+        ("cpu;__name__=a", "cpu{key=\"cpu;__name__=a\"}"),
+        ("cpu;a=1;a=2", "cpu{a=\"1\",key=\"cpu;a=1;a=2\"}"),
+        ("cpu;a=", "cpu{key=\"cpu;a=\"}"),
+        ("cpu;", "cpu{key=\"cpu;\"}"),
+        ("cpu", "cpu{}"),
+    ];
+    for kind in [Kind::VictoriaMetrics, Kind::Prometheus] {
+        let Some(receiver) = Receiver::start(kind) else {
+            continue;
+        };
+        let folder = Folder::new();
+        let daemon = start(&folder.join("data"), &[&receiver.url()], &[]);
+        let now = unix_seconds();
+        let mut lines = String::new();
+        for (key, _) in names {
+            writeln!(lines, "{key} 23.75 {now}").expect("has room");
+        }
+        put(&daemon, &lines);
+        let received = all_received(&daemon, &receiver, now, now + 1);
+        let points = names.map(|(_, labels)| (labels, now * 1_000, "23.75"));
+        assert_eq!(received, expected(points), "{kind:?}");
+        daemon.process.stop();
+    }
+}
+
+#[test]
+fn receivers_that_are_away_get_all_later_each_by_itself() {
+    let kinds = [Kind::VictoriaMetrics, Kind::Prometheus];
+    let [Some(mut victoria), Some(mut prometheus)] = kinds.map(Receiver::new) else {
+        return;
+    };
+    let folder = Folder::new();
+    let urls = [victoria.url(), prometheus.url()];
+    let daemon = start(&folder.join("data"), &[&urls[0], &urls[1]], &[]);
+    let now = unix_seconds();
+    put(&daemon, &format!("palm_cpu 23.75 {now}"));
+    // It serves as ever.
+    let reply = format!("ok\npalm_cpu 23.75 {now}\n\n");
+    daemon
+        .connect()
+        .exchange(b"get palm_cpu\n", reply.as_bytes());
+    for receiver in [&mut victoria, &mut prometheus] {
+        receiver.begin();
+        receiver.wait_until_it_serves();
+        let received = all_received(&daemon, receiver, now, now + 1);
+        assert_eq!(received, expected([("palm_cpu{}", now * 1_000, "23.75")]));
+    }
+    daemon.process.stop();
+}
+
+#[test]
+fn an_unknown_host_is_a_warning() {
+    let folder = Folder::new();
+    let daemon = start(&folder.join("data"), &["http://unknown.invalid/write"], &[]);
+    let mut client = daemon.connect();
+    client.exchange(
+        b"put palm.cpu 23.75 1\nget palm.cpu\n",
+        b"ok\n\nok\npalm.cpu 23.75 1\n\n",
+    );
+    let warns = |line: String| line.contains("WARN") && line.contains("unknown.invalid");
+    while !warns(daemon.process.log_line().expect("it warns")) {}
+    let begin = Instant::now();
+    daemon.process.stop();
+    assert!(
+        begin.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn sigterm_does_not_wait_for_an_answer_for_ever() {
+    let Some(mut receiver) = Receiver::new(Kind::VictoriaMetrics) else {
+        return;
+    };
+    let folder = Folder::new();
+    let silent = TcpListener::bind(receiver.address).expect("the port is free still");
+    let options = ["--stop-timeout", "1"];
+    let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
+    let now = unix_seconds();
+    put(&daemon, &format!("palm_cpu 23.75 {now}"));
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = silent.accept().expect("a connection");
+        let count = stream.read(&mut [0; 1 << 10]).expect("a request");
+        sender.send((stream, silent, count)).ok();
+    });
+    let request = requests.recv_timeout(DEADLINE).expect("a request");
+    let begin = Instant::now();
+    daemon.process.stop();
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+    drop(request);
+    receiver.begin();
+    receiver.wait_until_it_serves();
+    let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
+    let received = all_received(&daemon, &receiver, now, now + 1);
+    assert_eq!(received, expected([("palm_cpu{}", now * 1_000, "23.75")]));
+    daemon.process.stop();
+}
+
+/// Prometheus refuses a whole request for one point that it has already, unless it is the newest of its series.
+#[test]
+fn points_that_prometheus_has_already_cost_no_others() {
+    let Some(mut receiver) = Receiver::start(Kind::Prometheus) else {
+        return;
+    };
+    let folder = Folder::new();
+    let data = folder.join("data");
+    let options = ["--timestamp-unit", "ms"];
+    let first = (unix_seconds() - 60) * 1_000;
+    let lines = |series: i64, range: std::ops::Range<i64>| -> String {
+        range
+            .map(|number| format!("of_{} {number} {}\n", number % series, first + number))
+            .collect()
+    };
+    let daemon = start(&data, &[&receiver.url()], &options);
+    put(&daemon, &lines(1, 0..1));
+    receiver.wait_for(
+        &format!("/api/v1/query?query=of_0&time={}", unix_seconds()),
+        |body| body.contains("\"0\"]"),
+    );
+    let is_position = |name: &str| {
+        !["journal", "checkpoint", "lock"]
+            .iter()
+            .any(|other| name.starts_with(other))
+    };
+    let positions: Vec<_> = fs::read_dir(&data)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| is_position(&path.file_name().expect("a name").to_string_lossy()))
+        .map(|path| (fs::read(&path).expect("is read"), path))
+        .collect();
+    assert!(!positions.is_empty());
+    put(&daemon, &lines(1, 1..1_000));
+    receiver.wait_for(
+        &format!("/api/v1/query?query=of_0&time={}", unix_seconds()),
+        |body| body.contains("\"999\"]"),
+    );
+    receiver.end();
+    put(&daemon, &lines(3, 1_000..6_000));
+    daemon.process.kill();
+    for (bytes, path) in positions {
+        fs::write(path, bytes).expect("is written");
+    }
+    receiver.begin();
+    receiver.wait_until_it_serves();
+    let daemon = start(&data, &[&receiver.url()], &options);
+    let received = all_received(&daemon, &receiver, first + 6_000, first / 1_000 + 61);
+    let received: usize = received.values().map(BTreeMap::len).sum();
+    assert_eq!(received, 6_000);
+    daemon.process.stop();
+}
+
+/// As the README says it.
+#[test]
+fn history_is_moved_over_by_putting_it_once_more() {
+    let Some(receiver) = Receiver::start(Kind::VictoriaMetrics) else {
+        return;
+    };
+    let folder = Folder::new();
+    let data = folder.join("data");
+    let daemon = start(&data, &[], &[]);
+    let now = unix_seconds();
+    let keys = [
+        ("palm.cpu", "palm_cpu{key=\"palm.cpu\"}"),
+        ("größe;a=1", "gr__e{a=\"1\",key=\"größe;a=1\"}"),
+    ];
+    let (mut lines, mut points) = (String::new(), Vec::new());
+    for number in 0..10_000 {
+        let (key, labels) = keys[number % 2];
+        let (value, time) = (format!("{:?}", number as f64 / 100.0), now - number as i64);
+        writeln!(lines, "{key} {value} {time}").expect("has room");
+        points.push((labels, time * 1_000, value));
+    }
+    let points = || {
+        points
+            .iter()
+            .map(|(labels, time, value)| (*labels, *time, &value[..]))
+    };
+    put(&daemon, &lines);
+    daemon.process.stop();
+
+    let daemon = start(&data, &[&receiver.url()], &[]);
+    put(&daemon, &format!("new 1 {now}"));
+    let new = || [("new{}", now * 1_000, "1")];
+    assert_eq!(
+        all_received(&daemon, &receiver, now, now + 1),
+        expected(new())
+    );
+    let nc = format!("nc -N {} {}", daemon.address.ip(), daemon.address.port());
+    let resend = format!(
+        "printf 'get *\\n' | {nc} | awk 'NF == 3 {{ print \"put\", $0 }}' | {nc} > /dev/null"
+    );
+    let shell = Command::new("sh")
+        .args(["-c", &resend])
+        .output()
+        .expect("a shell");
+    assert!(
+        shell.status.success() && shell.stderr.is_empty(),
+        "{shell:?}"
+    );
+    let received = all_received(&daemon, &receiver, now, now + 1);
+    assert_eq!(received, expected(points().chain(new())));
+    daemon.process.stop();
 }

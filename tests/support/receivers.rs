@@ -151,7 +151,10 @@ impl Receiver {
         loop {
             let is_up = TcpStream::connect(self.address).is_ok();
             let answer = is_up.then(|| get(self.address, path));
-            if answer.as_ref().is_some_and(|answer| is_wanted(&answer.body)) {
+            if answer
+                .as_ref()
+                .is_some_and(|answer| is_wanted(&answer.body))
+            {
                 return;
             }
             assert!(start.elapsed() < 2 * DEADLINE, "{path}: {answer:?}");
@@ -167,9 +170,16 @@ impl Receiver {
     pub fn end(&mut self) {
         let process = self.process.take().expect("runs");
         match self.kind {
-            Kind::VictoriaMetrics => process.stop(),
-            Kind::Prometheus => process.kill(),
-        };
+            Kind::VictoriaMetrics => {
+                process.signal(Signal::TERM);
+                let end = process.end();
+                // The signal kills it in its first moments, when it has acknowledged nothing.
+                assert!(matches!(end.code, Some(0) | None), "{end:?}");
+            }
+            Kind::Prometheus => {
+                process.kill();
+            }
+        }
     }
 
     /// Has it keep what it has acknowledged so far, even if [`kill`](Self::kill) is next.
@@ -228,7 +238,9 @@ fn encoded(text: &str) -> String {
 /// A line of an export of VictoriaMetrics.
 fn exported(line: Json) -> (String, BTreeMap<i64, u64>) {
     let (values, times) = (line.get("values").items(), line.get("timestamps").items());
-    let times = times.iter().map(|time| time.text().parse().expect("a time"));
+    let times = times
+        .iter()
+        .map(|time| time.text().parse().expect("a time"));
     let bits = values.iter().map(|value| value.number().to_bits());
     (labels(&line), times.zip(bits).collect())
 }
