@@ -69,6 +69,33 @@ fn expected<'a>(points: impl IntoIterator<Item = (&'a str, i64, &'a str)>) -> Po
     expected
 }
 
+/// Fails unless these points are received, and no others; shows some that differ.
+#[track_caller]
+fn assert_received(received: &Points, expected: &Points) {
+    for (one, other, what) in [
+        (expected, received, "missing"),
+        (received, expected, "wrong"),
+    ] {
+        let places = one.iter().flat_map(|(labels, points)| {
+            points
+                .iter()
+                .map(move |(time, bits)| (labels, *time, f64::from_bits(*bits), bits))
+        });
+        let differing = places.filter(|(labels, time, _, bits)| {
+            other.get(*labels).and_then(|points| points.get(time)) != Some(*bits)
+        });
+        let differing: Vec<_> = differing
+            .map(|(labels, time, value, _)| (labels, time, value))
+            .collect();
+        assert!(
+            differing.is_empty(),
+            "{} are {what}: {:?} …",
+            differing.len(),
+            &differing[..differing.len().min(5)]
+        );
+    }
+}
+
 fn unix_seconds() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("after 1970").as_secs() as i64
@@ -400,7 +427,7 @@ fn prometheus_receives_values_and_times_as_they_are() {
         let points = points
             .iter()
             .map(|(labels, time, value)| (&labels[..], *time, *value));
-        assert_eq!(received, expected(points), "{unit}");
+        assert_received(&received, &expected(points));
         daemon.process.stop();
     }
 }
@@ -444,7 +471,7 @@ fn names_can_be_told_apart() {
         put(&daemon, &lines);
         let received = all_received(&daemon, &receiver, now, now + 1);
         let points = names.map(|(_, labels)| (labels, now * 1_000, "23.75"));
-        assert_eq!(received, expected(points), "{kind:?}");
+        assert_received(&received, &expected(points));
         daemon.process.stop();
     }
 }
@@ -469,7 +496,7 @@ fn receivers_that_are_away_get_all_later_each_by_itself() {
         receiver.begin();
         receiver.wait_until_it_serves();
         let received = all_received(&daemon, receiver, now, now + 1);
-        assert_eq!(received, expected([("palm_cpu{}", now * 1_000, "23.75")]));
+        assert_received(&received, &expected([("palm_cpu{}", now * 1_000, "23.75")]));
     }
     daemon.process.stop();
 }
@@ -524,7 +551,7 @@ fn sigterm_does_not_wait_for_an_answer_for_ever() {
     receiver.wait_until_it_serves();
     let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
     let received = all_received(&daemon, &receiver, now, now + 1);
-    assert_eq!(received, expected([("palm_cpu{}", now * 1_000, "23.75")]));
+    assert_received(&received, &expected([("palm_cpu{}", now * 1_000, "23.75")]));
     daemon.process.stop();
 }
 
@@ -613,10 +640,8 @@ fn history_is_moved_over_by_putting_it_once_more() {
     let daemon = start(&data, &[&receiver.url()], &[]);
     put(&daemon, &format!("new 1 {now}"));
     let new = || [("new{}", now * 1_000, "1")];
-    assert_eq!(
-        all_received(&daemon, &receiver, now, now + 1),
-        expected(new())
-    );
+    let received = all_received(&daemon, &receiver, now, now + 1);
+    assert_received(&received, &expected(new()));
     let nc = format!("nc -N {} {}", daemon.address.ip(), daemon.address.port());
     let resend = format!(
         "printf 'get *\\n' | {nc} | awk 'NF == 3 {{ print \"put\", $0 }}' | {nc} > /dev/null"
@@ -630,6 +655,6 @@ fn history_is_moved_over_by_putting_it_once_more() {
         "{shell:?}"
     );
     let received = all_received(&daemon, &receiver, now, now + 1);
-    assert_eq!(received, expected(points().chain(new())));
+    assert_received(&received, &expected(points().chain(new())));
     daemon.process.stop();
 }
