@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use metricd::Point;
 use support::client::Client;
+use support::latency::p99_of_puts;
 use support::process::Process;
 use support::series::{FIRST_TIMESTAMP, SECONDS_BETWEEN_POINTS, key, walk};
 use support::table::{figure, median};
@@ -37,8 +38,6 @@ const PUTS_TIME: Duration = Duration::from_secs(5);
 
 /// A server that sends nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-const PUT_INTERVAL: Duration = Duration::from_millis(1);
 
 const CLIENTS: usize = 8;
 
@@ -435,36 +434,14 @@ fn load(stop: &AtomicBool, ask: impl Fn() -> Result<()> + Sync) -> Result<()> {
 }
 
 /// The milliseconds in which 99 of 100 puts are answered, each by itself, while a load lasts.
-///
-/// Time in which the server or the one who puts was ready to run and had no core is taken off: the clients
-/// of the load are on the same cores.
 fn put_p99(server: &Server, under: impl FnOnce(&AtomicBool) -> Result<()> + Send) -> Result<f64> {
-    let mut stream = server.process.connect()?;
     let stop = AtomicBool::new(false);
-    let waiting = || -> Result<f64> {
-        let own = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-        let own: f64 = own.split(' ').nth(1).context("no run delay")?.parse()?;
-        Ok(server.process.cpu()?.waiting + own / 1e9)
-    };
-    let mut waits = Vec::new();
     thread::scope(|scope| {
         let load = scope.spawn(|| under(&stop));
         let begin = Instant::now();
-        let mut timestamp = FIRST_TIMESTAMP;
-        while begin.elapsed() < PUTS_TIME {
-            timestamp += 1;
-            let (put, delayed) = (Instant::now(), waiting()?);
-            stream.write_all(format!("put beside 0.5 {timestamp}\n").as_bytes())?;
-            let mut reply = [0; 4];
-            stream.read_exact(&mut reply)?;
-            ensure!(&reply == b"ok\n\n", "a put is not answered ok");
-            let wait = put.elapsed().as_secs_f64() - (waiting()? - delayed);
-            waits.push(wait.max(0.0) * 1e3);
-            thread::sleep(PUT_INTERVAL);
-        }
+        let p99 = p99_of_puts(&server.process, || begin.elapsed() >= PUTS_TIME);
         stop.store(true, Ordering::Relaxed);
-        load.join().ok().context("the load panicked")?
-    })?;
-    waits.sort_by(f64::total_cmp);
-    Ok(waits[waits.len() * 99 / 100])
+        load.join().ok().context("the load panicked")??;
+        p99
+    })
 }

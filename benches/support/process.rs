@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use procfs_core::process::{Schedstat, SmapsRollup, Stat};
 use procfs_core::{CpuInfo, FromRead, Meminfo};
+use rustix::process::{Pid, Signal, kill_process};
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -121,6 +122,12 @@ impl Process {
         Cpu::of(self.child.id())
     }
 
+    /// Has the server stand still, or go on.
+    pub fn hold(&self, is_held: bool) -> Result<()> {
+        let signal = if is_held { Signal::STOP } else { Signal::CONT };
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     pub fn memory_at_rest(&self) -> Result<Memory> {
         let begin = Instant::now();
         let look = || anyhow::Ok((Memory::of(self.child.id())?, self.cpu()?.running));
@@ -202,7 +209,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn of(process_id: u32) -> Result<Memory> {
+    pub fn of(process_id: u32) -> Result<Memory> {
         let rollup = SmapsRollup::from_file(format!("/proc/{process_id}/smaps_rollup"))?;
         let map = rollup.memory_map_rollup.0.first().context("no memory")?;
         let all = &map.extension.map;

@@ -1,0 +1,342 @@
+//! Remote write: how fast points go on to another engine, what that takes, and whom it holds up.
+//!
+//!     cargo bench --bench remote -- [--herd | --catch-up | --beside] [--small]
+//!
+//! `--catch-up`: the server has taken points of 1,000 series in step while a receiver stood still, and now
+//! sends them, to one that throws all away and to VictoriaMetrics. `--beside`: the same through vmagent, and
+//! Prometheus in agent mode. `--herd`: many senders and one receiver, simulated. `METRICD_POINTS` says how
+//! many points, 10,000,000 if nothing does; `--small` takes 200,000. What is not installed is left out.
+//!
+//! Processor time is that of threads and processes, from `/proc`. All share the cores of the machine, so rates
+//! are of sender and receiver together.
+
+mod herd;
+mod others;
+mod sink;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the other benches look at more")]
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use procfs_core::{FromRead, process::Schedstat};
+use sink::Sink;
+use support::client::Client;
+use support::latency::p99_of_puts;
+use support::process::{Memory, Process, machine};
+use support::series::{Points, key, walk};
+use support::table::{figure, table};
+
+const SERIES: usize = 1_000;
+const IDLE_TIME: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(300);
+const THREAD: &str = "metricd-remote-0";
+
+fn main() -> Result<()> {
+    let mut only = None;
+    let mut is_small = false;
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            // What cargo itself passes to every bench.
+            "--bench" => {}
+            "--small" => is_small = true,
+            "--herd" | "--catch-up" | "--beside" => only = Some(argument),
+            _ => bail!("{argument}? Options: --herd | --catch-up | --beside, --small"),
+        }
+    }
+    let points = match env::var("METRICD_POINTS") {
+        Ok(points) => points.parse().context("METRICD_POINTS")?,
+        Err(_) if is_small => 200_000,
+        Err(_) => 10_000_000,
+    };
+    let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
+    println!("{}\n", machine()?);
+    if is_wanted("--herd") {
+        herd::run()?;
+    }
+    if is_wanted("--catch-up") {
+        catch_up(points)?;
+    }
+    if is_wanted("--beside") {
+        others::run(points)?;
+    }
+    Ok(())
+}
+
+/// A folder that is removed with this.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Result<Folder> {
+        let name = format!("metricd-remote-{}-{name}", std::process::id());
+        let folder = Folder(env::temp_dir().join(name));
+        fs::create_dir(&folder.0)?;
+        Ok(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A file that stays in the system's folder for such is no reason to fail.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// The body of an answer.
+fn get(address: SocketAddr, target: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    // Nothing is sent in chunks to clients of that version.
+    stream.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("no whole answer")?;
+    Ok(body.into())
+}
+
+/// The value of a series of `/metrics`, given with its labels.
+fn metric(address: SocketAddr, series: &str) -> Result<f64> {
+    let metrics = get(address, "/metrics")?;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("no {series}"))?.parse()?)
+}
+
+/// Points of all series in step, in pieces of so many lines as there are series.
+fn feed(points: usize, prefix: &str, mut send: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut series: Vec<(String, Points)> = (0..SERIES)
+        .map(|number| (key(number), walk(number, 20, 0)))
+        .collect();
+    let mut lines = String::new();
+    for _ in 0..points / SERIES {
+        lines.clear();
+        for (key, points) in &mut series {
+            let point = points.next().context("points without end")?;
+            writeln!(lines, "{prefix}{key} {} {}", point.value, point.timestamp)?;
+        }
+        send(lines.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A server with these options that has taken the points, and where it speaks HTTP.
+fn server_with(folder: &Folder, points: usize, options: &[&str]) -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
+    command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]);
+    let process = Process::start(command.arg(&folder.0).args(options), &[])?;
+    let http = process.announced()?.parse()?;
+    let mut client = Client::connect(&process)?;
+    let replies = b"ok\n\n".repeat(SERIES);
+    feed(points, "put ", |lines| client.expect(lines, &replies))?;
+    Ok((process, http))
+}
+
+/// VictoriaMetrics, in a folder of its own.
+struct VictoriaMetrics {
+    process: Process,
+    _folder: Folder,
+}
+
+impl VictoriaMetrics {
+    /// None if it is not installed.
+    fn start() -> Result<Option<VictoriaMetrics>> {
+        let (address, folder) = (free_address()?, Folder::new("victoria-metrics")?);
+        let mut command = Command::new("victoria-metrics");
+        command.arg(format!("-httpListenAddr={address}"));
+        command.arg(format!("-storageDataPath={}", folder.0.display()));
+        command.arg("-retentionPeriod=100y");
+        if Command::new("victoria-metrics")
+            .arg("-version")
+            .output()
+            .is_err()
+        {
+            println!("victoria-metrics is not installed");
+            return Ok(None);
+        }
+        let process = Process::start(&mut command, &[address])?;
+        let _folder = folder;
+        Ok(Some(VictoriaMetrics { process, _folder }))
+    }
+
+    fn rows(&self) -> Result<f64> {
+        let series = "vm_rows_inserted_total{type=\"promremotewrite\"}";
+        metric(self.process.address, series)
+    }
+
+    /// Compares one series with what was put.
+    fn check(&self, points: usize, label: &str) -> Result<()> {
+        get(self.process.address, "/internal/force_flush")?;
+        let key = key(SERIES / 2);
+        let target = format!("/api/v1/export?start=0&match%5B%5D=%7B{label}%3D%22{key}%22%7D");
+        let export = get(self.process.address, &target)?;
+        let list = |name: &str| -> Result<Vec<f64>> {
+            let list = export
+                .split_once(&format!("\"{name}\":["))
+                .context("no list")?
+                .1;
+            let list = list.split(']').next().unwrap_or_default().split(',');
+            list.map(|number| Ok(number.parse()?)).collect()
+        };
+        let (values, times) = (list("values")?, list("timestamps")?);
+        let expected = walk(SERIES / 2, 20, 0).take(points / SERIES);
+        let found = times
+            .iter()
+            .map(|time| time / 1e3)
+            .zip(values.iter().copied());
+        let expected = expected.map(|point| (point.timestamp as f64, point.value));
+        ensure!(
+            found.eq(expected),
+            "a series is received otherwise than put"
+        );
+        Ok(())
+    }
+}
+
+/// Where points go.
+enum Receiver {
+    Sink(Sink),
+    VictoriaMetrics(VictoriaMetrics),
+}
+
+impl Receiver {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Receiver::Sink(sink) => sink.address,
+            Receiver::VictoriaMetrics(victoria) => victoria.process.address,
+        }
+    }
+
+    /// Has it stand still, or go on.
+    fn hold(&self, is_held: bool) -> Result<()> {
+        match self {
+            Receiver::Sink(sink) => sink.hold(is_held),
+            Receiver::VictoriaMetrics(victoria) => victoria.process.hold(is_held)?,
+        }
+        Ok(())
+    }
+}
+
+/// Seconds of processor time of the sending thread.
+fn sender_seconds(process: &Process) -> Result<f64> {
+    for task in fs::read_dir(format!("/proc/{}/task", process.child.id()))? {
+        let task = task?.path();
+        if fs::read_to_string(task.join("comm"))?.trim() == THREAD {
+            return Ok(Schedstat::from_file(task.join("schedstat"))?.sum_exec_runtime as f64 / 1e9);
+        }
+    }
+    bail!("no thread {THREAD}")
+}
+
+fn megabytes(bytes: f64) -> String {
+    figure(bytes / 1e6)
+}
+
+fn catch_up(points: usize) -> Result<()> {
+    println!(
+        "Catching up with {} points of {SERIES} series:\n",
+        figure(points as f64)
+    );
+    let folder = Folder::new("without")?;
+    let (process, _) = server_with(&folder, points, &[])?;
+    let without = process.memory_at_rest()?.resident;
+    drop(process);
+    let mut rows = vec![caught_up(
+        "one that throws all away",
+        Receiver::Sink(Sink::start(SERIES)?),
+        points,
+        without,
+    )?];
+    if let Some(victoria) = VictoriaMetrics::start()? {
+        rows.push(caught_up(
+            "VictoriaMetrics",
+            Receiver::VictoriaMetrics(victoria),
+            points,
+            without,
+        )?);
+    }
+    let head = "to|points/s|µs of the sending thread, a point|µs of the whole server, put included|bytes, a point|MB more than without|p99 of a put, idle: ms|meanwhile, more: ms";
+    println!("{}", table(head, rows));
+    println!(
+        "It must be: 0.5M points/s to VictoriaMetrics (aim 1.5M), 0.25 µs of the thread (0.12), 10 bytes (5), 4 MB more (2), 1 ms more (0.2).\n"
+    );
+    Ok(())
+}
+
+/// Holds a receiver, puts, and lets it go.
+fn caught_up(name: &str, receiver: Receiver, points: usize, without: f64) -> Result<Vec<String>> {
+    let folder = Folder::new("data")?;
+    let url = format!("http://{}/api/v1/write", receiver.address());
+    receiver.hold(true)?;
+    let (process, http) = server_with(&folder, points, &["--remote-write", &url])?;
+    let idle = Instant::now();
+    let idle_p99 = p99_of_puts(&process, || idle.elapsed() > IDLE_TIME)?;
+    let sender_before = sender_seconds(&process)?;
+    let begin = Instant::now();
+    receiver.hold(false)?;
+    let is_over = AtomicBool::new(false);
+    let (p99, most) = thread::scope(|scope| {
+        let puts = scope.spawn(|| p99_of_puts(&process, || is_over.load(Ordering::Relaxed)));
+        let most = watch(&process, || {
+            Ok(metric(http, "metricd_remote_sent_points_total")? >= points as f64)
+        });
+        is_over.store(true, Ordering::Relaxed);
+        let p99 = puts.join().ok().context("the client panicked")??;
+        anyhow::Ok((p99, most?))
+    })?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let sender = sender_seconds(&process)? - sender_before;
+    let sent = metric(http, "metricd_remote_sent_points_total")?;
+    let bytes = match &receiver {
+        Receiver::Sink(sink) => sink.received().0,
+        Receiver::VictoriaMetrics(victoria) => {
+            let (cpu, memory) = (
+                victoria.process.cpu()?.running,
+                Memory::of(victoria.process.child.id())?,
+            );
+            victoria.check(points, "key")?;
+            println!(
+                "VictoriaMetrics itself: {} µs a point, {} MB\n",
+                figure(cpu * 1e6 / sent),
+                megabytes(memory.resident)
+            );
+            metric(http, "metricd_remote_sent_bytes_total")?
+        }
+    };
+    Ok(vec![
+        name.into(),
+        figure(points as f64 / seconds),
+        figure(sender * 1e6 / points as f64),
+        figure(process.cpu()?.running * 1e6 / sent),
+        figure(bytes / sent),
+        megabytes(most - without),
+        figure(idle_p99),
+        figure(p99 - idle_p99),
+    ])
+}
+
+/// Waits until it is so; returns the most memory that was resident meanwhile.
+fn watch(process: &Process, mut is_so: impl FnMut() -> Result<bool>) -> Result<f64> {
+    let (begin, mut most) = (Instant::now(), 0.0);
+    while !is_so()? {
+        ensure!(
+            begin.elapsed() < PATIENCE,
+            "not in {PATIENCE:?}; {}",
+            process.log()
+        );
+        most = f64::max(most, Memory::of(process.child.id())?.resident);
+        thread::sleep(POLL_INTERVAL);
+    }
+    Ok(most)
+}
