@@ -251,32 +251,27 @@ fn execute(criterion: &mut Criterion) {
     });
 }
 
-/// 10,000 points as a request of remote write: of 1,000 series in step, and of as many as there are points.
+/// Points of 1,000 series in step as a request of remote write: many, and as few as one of each.
 fn encode(criterion: &mut Criterion) {
-    const BATCH_POINTS: usize = 10_000;
-    for series_count in [1_000, BATCH_POINTS] {
-        let keys: Vec<String> = (0..series_count).map(series::key).collect();
-        let mut walks: Vec<_> = (0..series_count)
-            .map(|number| series::walk(number, 50, 0))
-            .collect();
+    const SERIES: usize = 1_000;
+    let keys: Vec<String> = (0..SERIES).map(series::key).collect();
+    let key = |number: u32| &*keys[number as usize];
+    for points in [10 * SERIES, SERIES] {
+        let walk = |number| series::walk(number, 50, 0);
+        let mut walks: Vec<_> = (0..SERIES).map(walk).collect();
         let (labels, mut batch, mut body) = (Labels::default(), Batch::default(), Vec::new());
-        for place in 0..BATCH_POINTS {
-            let number = place % series_count;
+        for place in 0..points {
+            let number = place % SERIES;
             let point = walks[number].next().expect("points without end");
             batch.push(number as u32, point.timestamp * 1_000, point.value);
         }
-        let key = |number: u32| &*keys[number as usize];
-        batch.encode(0..BATCH_POINTS, &labels, &key, &mut body);
-        check_request(&body, &keys, BATCH_POINTS);
-        let bytes = body.len();
-        let title = format!("encode: 10,000 points of {series_count} series");
-        println!(
-            "{title}: {:.2} bytes a point",
-            bytes as f64 / BATCH_POINTS as f64
-        );
-        time(criterion, &title, BATCH_POINTS, bytes, || {
-            batch.encode(0..BATCH_POINTS, &labels, &key, &mut body);
-            body.len()
+        batch.encode(0..points, usize::MAX, &labels, &key, &mut body);
+        check_request(&body, &keys, points);
+        let bytes_a_point = body.len() as f64 / points as f64;
+        let title = format!("encode: {points} points");
+        println!("{title}: {bytes_a_point:.2} bytes a point");
+        time(criterion, &title, points, points, || {
+            batch.encode(0..points, usize::MAX, &labels, &key, &mut body)
         });
     }
 }

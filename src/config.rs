@@ -149,7 +149,7 @@ pub struct RemoteWrite {
     /// Points that are sent in one request at the most, 1 to 1,000,000. Default: 10,000.
     pub request_points: usize,
 
-    /// Bytes that a request may have before it is compressed, unless it is one point. Default: 1 MiB.
+    /// Bytes that a request may have before it is compressed, unless it is one point. Default: 512 KiB.
     pub request_bytes: usize,
 
     /// How long a point may wait for others, so that they are sent together. Default: 1 s.
@@ -168,7 +168,7 @@ impl Default for RemoteWrite {
             header_file: None,
             spool_bytes: 1 << 30,
             request_points: 10_000,
-            request_bytes: 1 << 20,
+            request_bytes: 512 << 10,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(30),
         }

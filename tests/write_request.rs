@@ -91,7 +91,8 @@ fn edge_values_arrive() {
         batch.push(series, timestamp, f64::from_bits(bits));
     }
     let key = |series| KEYS[series as usize];
-    batch.encode(0..batch.len(), &labels, &key, &mut body);
+    let taken = batch.encode(0..batch.len(), usize::MAX, &labels, &key, &mut body);
+    assert_eq!(taken, POINTS.len());
     if let Some(text) = decode(&body) {
         assert_eq!(text, EXPECTED);
     }
@@ -110,7 +111,14 @@ fn many_points_arrive() {
         batch.push(place % SERIES, i64::from(place) * 1_000_003, value(place));
     }
     let key = |series: u32| &*keys[series as usize];
-    batch.encode(0..batch.len(), &Labels::default(), &key, &mut body);
+    let taken = batch.encode(
+        0..batch.len(),
+        usize::MAX,
+        &Labels::default(),
+        &key,
+        &mut body,
+    );
+    assert_eq!(taken, 20_000);
     let Some(text) = decode(&body) else { return };
     let mut lines = text.lines();
     for series in 0..SERIES {

@@ -18,11 +18,18 @@ mod field {
     pub const TIMESTAMP: u8 = 2 << 3;
 }
 
+/// The series of points that are not to be sent.
+const UNSENT: u32 = u32::MAX;
+
+/// What the labels of a key take: about twice its bytes, as labels and as it is, and some for each label.
+fn label_bytes(key: &str) -> usize {
+    2 * key.len() + 32
+}
+
 /// Points in the order of their puts.
 ///
 /// It takes 24 bytes a point, 4 for each series number, and what it needs to encode, which is kept for
-/// the next time: two more requests, uncompressed and compressed, 64 KB, and 16 bytes a series of the
-/// request.
+/// the next time: the request before it is compressed, 64 KB, and 16 bytes a series of the request.
 #[derive(Debug, Default)]
 pub struct Batch {
     points: Vec<BatchPoint>,
@@ -87,15 +94,22 @@ impl Batch {
         points.filter(|point| point.series != UNSENT).count()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
     /// Forgets all points.
     pub fn clear(&mut self) {
         self.points.clear();
     }
 
-    /// Writes the first points of this range as a compressed `prometheus.WriteRequest`, in place of what
+    /// Writes the points of this range as a compressed `prometheus.WriteRequest`, in place of what
     /// `body` holds: each series once, with its points in their order. `key` says what the key of a
-    /// series is. Returns how many points of the range these are: as many as have room in about `most_bytes`
-    /// before they are compressed, and at least one. Linear in the points, and in the keys of their series.
+    /// series is. Linear in the points, and in the keys of their series.
+    ///
+    /// Returns how many points it took from the beginning of the range: all that fit in a request of about
+    /// `most_bytes` before it is compressed, and at least one, if there are any.
     ///
     /// # Panics
     ///
@@ -108,8 +122,7 @@ impl Batch {
         key: &dyn Fn(u32) -> &'key str,
         body: &mut Vec<u8>,
     ) -> usize {
-        let start = points.start;
-        let end = self.group(points, most_bytes, key);
+        let taken = self.group(points, most_bytes, key);
         self.request.clear();
         for group in &self.groups {
             self.labels.clear();
@@ -123,10 +136,10 @@ impl Batch {
             write_samples(&mut self.request, &self.points, *group);
         }
         self.compressor.compress(&self.request, body);
-        end - start
+        taken
     }
 
-    /// Finds the points of each series, of as many points as have room, and returns where these end.
+    /// Finds the points of each series. Returns how many points of the range fit in a request.
     fn group<'key>(
         &mut self,
         points: Range<usize>,
@@ -134,11 +147,8 @@ impl Batch {
         key: &dyn Fn(u32) -> &'key str,
     ) -> usize {
         self.groups.clear();
-        let mut room = most_bytes;
+        let mut request_bytes = 0;
         for number in points.clone() {
-            if room == 0 {
-                return number;
-            }
             let point = self.points[number];
             if point.series == UNSENT {
                 continue;
@@ -148,33 +158,34 @@ impl Batch {
                 self.places.resize(series + 1, 0);
             }
             let place = &mut self.places[series];
-            let bytes = 2 + sample_bytes(point.timestamp_ms);
-            room = room.saturating_sub(bytes as usize);
-            match self.groups.get_mut(*place as usize) {
-                Some(group) if group.series == point.series => {
-                    self.points[group.last as usize].next = number as u32;
-                    group.last = number as u32;
-                    group.sample_bytes += bytes;
-                }
-                _ => {
-                    // The key is there once or twice.
-                    room = room.saturating_sub(2 * key(point.series).len());
-                    *place = self.groups.len() as u32;
-                    self.groups.push(Group {
-                        series: point.series,
-                        first: number as u32,
-                        last: number as u32,
-                        sample_bytes: bytes,
-                    });
-                }
+            let group = self.groups.get_mut(*place as usize);
+            let group = group.filter(|group| group.series == point.series);
+            let sample_bytes = 2 + sample_bytes(point.timestamp_ms);
+            request_bytes += sample_bytes as usize;
+            if group.is_none() {
+                request_bytes += label_bytes(key(point.series));
+            }
+            if request_bytes > most_bytes && number > points.start {
+                return number - points.start;
+            }
+            let number = number as u32;
+            if let Some(group) = group {
+                self.points[group.last as usize].next = number;
+                group.last = number;
+                group.sample_bytes += sample_bytes;
+            } else {
+                *place = self.groups.len() as u32;
+                self.groups.push(Group {
+                    series: point.series,
+                    first: number,
+                    last: number,
+                    sample_bytes,
+                });
             }
         }
-        points.end
+        points.len()
     }
 }
-
-/// The series of points that are not to be sent.
-const UNSENT: u32 = u32::MAX;
 
 /// Writes a label of any length.
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -220,6 +231,8 @@ mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
+
+    const MOST_BYTES: usize = 512 << 10;
 
     /// A series as it arrives: labels, and points as timestamps and bits.
     type Series = (Vec<(String, String)>, Vec<(i64, u64)>);
@@ -390,7 +403,8 @@ mod tests {
                 for (start, count) in parts.iter().copied().chain([(0, points.len())]) {
                     let start = start % points.len();
                     let range = start..(start + count).min(points.len());
-                    batch.encode(range.clone(), &labels, &|series| &keys[series as usize], &mut body);
+                    let taken = batch.encode(range.clone(), MOST_BYTES, &labels, &|series| &keys[series as usize], &mut body);
+                    prop_assert_eq!(taken, range.len());
                     prop_assert_eq!(read_request(&body), expected(&points[range], &labels, &keys));
                 }
             }
@@ -407,28 +421,42 @@ mod tests {
     #[test]
     fn nothing_is_an_empty_request() {
         let (mut batch, mut body) = (Batch::default(), vec![7]);
-        batch.encode(0..0, &Labels::default(), &|_| "", &mut body);
-        assert_eq!(body, [0]);
+        let taken = batch.encode(0..0, MOST_BYTES, &Labels::default(), &|_| "", &mut body);
+        assert_eq!((taken, &body[..]), (0, &[0][..]));
     }
 
-    /// So many bytes that lengths take three bytes.
+    /// Long keys and many points: each request is as long as it may be, and all points arrive.
     #[test]
-    fn long_series_with_long_keys_arrive() {
-        let key = "k".repeat(64 << 10);
-        let (mut batch, mut body) = (Batch::default(), Vec::new());
-        let points: Vec<_> = (0..20_000)
-            .map(|at| (at % 2, i64::from(at), f64::from(at)))
-            .collect();
-        for &(series, timestamp, value) in &points {
-            batch.push(series, timestamp, value);
+    fn long_requests_are_divided() {
+        let labels = Labels::default();
+        for (key_bytes, series_count, count) in [
+            (64 << 10, 2, 2_000),
+            (1 << 20, 3, 5),
+            (2_000, 400, 1_000),
+            (4, 1, 60_000),
+        ] {
+            let keys = (0..series_count).map(|number| format!("{number};").repeat(key_bytes / 4));
+            let keys: Vec<String> = keys.collect();
+            let point = |at: u32| (at % series_count, i64::from(at), f64::from(at));
+            let points: Vec<_> = (0..count).map(point).collect();
+            let (mut batch, mut body) = (Batch::default(), Vec::new());
+            for &(series, timestamp, value) in &points {
+                batch.push(series, timestamp, value);
+            }
+            let (key, mut start) = (|series: u32| &*keys[series as usize], 0);
+            while start < points.len() {
+                let taken = batch.encode(start..points.len(), MOST_BYTES, &labels, &key, &mut body);
+                let part = &points[start..start + taken];
+                assert!(
+                    read_request(&body) == expected(part, &labels, &keys),
+                    "{key_bytes}"
+                );
+                let bytes = batch.request.len();
+                assert!(taken == 1 || bytes < MOST_BYTES / 2 * 3, "{bytes} bytes");
+                let is_last = start + taken == points.len();
+                assert!(is_last || bytes > MOST_BYTES / 2, "{bytes} bytes");
+                start += taken;
+            }
         }
-        let (labels, keys) = (Labels::default(), [key.clone(), key + "2"]);
-        batch.encode(
-            0..points.len(),
-            &labels,
-            &|series| &keys[series as usize],
-            &mut body,
-        );
-        assert!(read_request(&body) == expected(&points, &labels, &keys));
     }
 }

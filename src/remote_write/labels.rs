@@ -12,6 +12,10 @@ const NAME: &str = "__name__";
 /// The label of the exact key, where it is needed.
 const KEY: &str = "key";
 
+/// The most tags of a key that become labels: more than receivers take, which is 30 at VictoriaMetrics and
+/// Mimir if nothing else is set.
+const TAGS_MAX: usize = 64;
+
 /// Labels that all series get, as names and values.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
@@ -27,7 +31,7 @@ impl Labels {
     pub fn new(common: &[(String, String)]) -> Result<Labels, String> {
         for (number, (name, value)) in common.iter().enumerate() {
             let is_same = |(other, _): &(String, String)| other == name;
-            let wrong = if matches!(allowed(name, false), Cow::Owned(_)) {
+            let wrong = if allowed(name, false) != *name {
                 "a name has letters, digits and _, and no digit first"
             } else if name.starts_with("__") || name == KEY {
                 "key, and names that begin with __, are taken"
@@ -48,32 +52,35 @@ impl Labels {
     /// Hands the labels of the series with this key to `take`, as names and values, in the order of
     /// the bytes of their names, each name once. Two keys never have the same labels.
     ///
-    /// A tag without a value makes no label. Of two tags of one name the first counts; a tag counts more
-    /// than a label that all series get, `key` and `__name__` more than a tag. The label `key` is there
-    /// unless the key is the name and the tags, by ascending names, that these labels say.
+    /// A tag without a value makes no label, nor do those after the first [`TAGS_MAX`]. Of two tags of
+    /// one name the first counts; a tag counts more than a label that all series get, `__name__` and
+    /// `key` more than a tag. The label `key` is there unless the key is exactly the name and the tags,
+    /// by ascending names, that the other labels say.
     pub fn for_each(&self, key: &str, take: &mut dyn FnMut(&str, &str)) {
         let mut parts = key.split(';');
-        let name = allowed(parts.next().unwrap_or_default(), true);
-        let mut is_exact = is_unchanged(&name);
-        // Of two with one name, the first counts.
-        let mut labels = vec![(Cow::Borrowed(NAME), &*name), (Cow::Borrowed(KEY), key)];
+        let whole_name = parts.next().unwrap_or_default();
+        let name = allowed(whole_name, true);
+        let mut is_exact = name == whole_name;
+        // Room for most.
+        let mut labels = Vec::with_capacity(8);
+        labels.push((Cow::Borrowed(NAME), &*name));
+        let mut previous = "";
         for part in parts {
             let (tag, value) = part.split_once('=').unwrap_or((part, ""));
-            let tag = allowed(tag, false);
-            is_exact &= is_unchanged(&tag) && !value.is_empty() && self.is_free(&tag);
-            // The first tag comes after no other.
-            is_exact &= labels.len() == 2 || labels.last().is_some_and(|last| last.0 < tag);
-            if !value.is_empty() {
-                labels.push((tag, value));
+            let name = allowed(tag, false);
+            let is_label = !value.is_empty() && name != KEY && labels.len() <= TAGS_MAX;
+            is_exact &= is_label && name == tag && previous < tag && self.is_free(tag);
+            previous = tag;
+            if is_label {
+                insert(&mut labels, name, value);
             }
         }
-        if is_exact {
-            labels.remove(1);
+        if !is_exact {
+            insert(&mut labels, KEY.into(), key);
         }
-        let common = self.common.iter();
-        labels.extend(common.map(|(name, value)| (Cow::Borrowed(&**name), &**value)));
-        labels.sort_by(|one, other| one.0.cmp(&other.0));
-        labels.dedup_by(|later, earlier| later.0 == earlier.0);
+        for (name, value) in &self.common {
+            insert(&mut labels, name.into(), value);
+        }
         for (name, value) in labels {
             take(&name, value);
         }
@@ -81,7 +88,14 @@ impl Labels {
 
     /// Whether a tag may have this name without being taken for another label.
     fn is_free(&self, tag: &str) -> bool {
-        tag != NAME && tag != KEY && self.common.iter().all(|(name, _)| name != tag)
+        tag != NAME && self.common.iter().all(|(name, _)| name != tag)
+    }
+}
+
+/// Adds a label in its place, unless its name is there.
+fn insert<'a>(labels: &mut Vec<(Cow<'a, str>, &'a str)>, name: Cow<'a, str>, value: &'a str) {
+    if let Err(place) = labels.binary_search_by(|label| label.0.cmp(&name)) {
+        labels.insert(place, (name, value));
     }
 }
 
@@ -103,10 +117,6 @@ fn allowed(text: &str, is_metric: bool) -> Cow<'_, str> {
         changed.push(if is_allowed { c } else { '_' });
     }
     changed.into()
-}
-
-fn is_unchanged(text: &Cow<str>) -> bool {
-    matches!(text, Cow::Borrowed(_))
 }
 
 #[cfg(test)]
@@ -202,12 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn long_keys_take_linear_time() {
-        let tag = |number: u64| format!(";t{}=1", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let key: String = std::iter::once("cpu".into())
-            .chain((0..5_000).map(tag))
-            .collect();
-        assert_eq!(labels_of(&[], &key).len(), 2 + 5_000);
+    fn tags_become_labels_up_to_a_limit() {
+        let key_of = |count: usize| {
+            let tag = |number| format!(";t{number:05}=1");
+            std::iter::once("cpu".into())
+                .chain((0..count).map(tag))
+                .collect::<String>()
+        };
+        assert_eq!(labels_of(&[], &key_of(TAGS_MAX)).len(), 1 + TAGS_MAX);
+        for count in [TAGS_MAX + 1, TAGS_MAX + 2, 8_000] {
+            let labels = labels_of(&[], &key_of(count));
+            assert_eq!(labels.len(), 2 + TAGS_MAX);
+            assert_eq!(labels[1], (KEY.to_string(), key_of(count)));
+        }
     }
 
     /// Of few letters, so that parts are often the same.

@@ -202,7 +202,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             },
         )?;
         self.tally.counts.remote_dropped_points += unfit;
-        Ok((self.batch.len() == 0).then_some(Next::Now))
+        Ok(self.batch.is_empty().then_some(Next::Now))
     }
 
     /// Sends the next part of the batch, or the same once more if it has failed.

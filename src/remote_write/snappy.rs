@@ -14,9 +14,6 @@ const LOOKED_UP_BYTES: usize = 6;
 /// Copies reach so far back, as those of other compressors do.
 const DISTANCE_MAX: usize = u16::MAX as usize;
 
-/// The most bytes that one copy takes.
-const COPY_MAX: usize = 64;
-
 /// Compresses one block after the other.
 #[derive(Debug, Default)]
 pub struct Compressor {
@@ -113,14 +110,14 @@ fn write_literal(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Copies of at least four bytes in all.
 fn write_copy(out: &mut Vec<u8>, distance: usize, mut length: usize) {
     while length > 0 {
-        // No fewer than four may be left: shorter copies take as much as literals.
+        // At most 64, but so that at least four are left: so many may take two bytes.
         let count = match length {
-            ..=COPY_MAX => length,
-            ..68 => COPY_MAX - 4,
-            _ => COPY_MAX,
+            ..=64 => length,
+            65..=67 => 60,
+            _ => 64,
         };
         let [low, high, ..] = distance.to_le_bytes();
-        if (4..12).contains(&count) && distance < 1 << 11 {
+        if count < 12 && distance < 1 << 11 {
             out.extend_from_slice(&[(high << 5) | ((count - 4) << 2) as u8 | 1, low]);
         } else {
             out.extend_from_slice(&[((count - 1) << 2) as u8 | 2, low, high]);
