@@ -36,21 +36,21 @@ impl fmt::Display for HttpDate {
 /// with these digits that is at most fifty years after `now`. A time before 1970 is that of 1970.
 #[cfg(feature = "remote-write")]
 pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
-    let mut words = [""; 6];
+    let mut words = [&b""[..]; 6];
     let mut count = 0;
-    for word in text.split([' ', '-']).filter(|word| !word.is_empty()) {
+    let parts = text.as_bytes().split(|byte| b" -".contains(byte));
+    for word in parts.filter(|word| !word.is_empty()) {
         *words.get_mut(count)? = word;
         count += 1;
     }
     let (day, month, year, clock) = match (words, count) {
         // Sun, 06 Nov 1994 08:49:37 GMT, or Sunday, 06-Nov-94 08:49:37 GMT
-        ([_, day, month, year, clock, "GMT"], 6) => (day, month, year, clock),
+        ([_, day, month, year, clock, b"GMT"], 6) => (day, month, year, clock),
         // Sun Nov  6 08:49:37 1994
         ([_, month, day, clock, year, _], 5) => (day, month, year, clock),
         _ => return None,
     };
-    let is_month = |name: &[u8]| name == month.as_bytes();
-    let month = MONTHS.as_bytes().chunks(3).position(is_month)? as i64 + 1;
+    let month = MONTHS.as_bytes().chunks(3).position(|name| name == month)? as i64 + 1;
     let year = match (number(year)?, year.len()) {
         (year, 4) => year,
         (of_century, 2) => {
@@ -60,7 +60,7 @@ pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
         }
         _ => return None,
     };
-    let mut clock = clock.split(':').map(number);
+    let mut clock = clock.split(|&byte| byte == b':').map(number);
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     // A minute may have a leap second.
     if clock.next().is_some() || hour > 23 || minute > 59 || second > 60 {
@@ -71,11 +71,12 @@ pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// A number of up to four digits.
+/// A number of one to four digits.
 #[cfg(feature = "remote-write")]
-fn number(digits: &str) -> Option<i64> {
-    let is_number = digits.len() <= 4 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+fn number(digits: &[u8]) -> Option<i64> {
+    let is_number = (1..=4).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    let value = |number, &digit: &u8| 10 * number + i64::from(digit & 0xf);
+    is_number.then(|| digits.iter().fold(0, value))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One connection to a receiver, over which requests go out and answers come in.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::headers::HeaderFile;
@@ -41,7 +41,6 @@ pub trait Transport: Send + 'static {
 /// The status decides what becomes of a request. If the body after it is cut, malformed, too long or late, this
 /// is no error; the connection is closed. So a receiver that stores what it gets, and errs later, is
 /// not sent the same for ever.
-#[derive(Debug)]
 pub struct Client {
     url: Url,
     headers: Option<HeaderFile>,
@@ -50,7 +49,6 @@ pub struct Client {
     kept: Option<Connection>,
 }
 
-#[derive(Debug)]
 struct Connection {
     stream: Box<dyn Stream>,
     /// What was read, and belongs to nothing that was taken from it.
@@ -172,9 +170,8 @@ impl Connection {
     }
 
     fn send(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        self.stream.write_all(head)?;
-        self.stream.write_all(body)?;
-        self.stream.flush()
+        self.stream.send(head)?;
+        self.stream.send(body)
     }
 
     fn answer(&mut self) -> io::Result<Answer> {
@@ -269,7 +266,7 @@ impl Connection {
 
     fn read_on(&mut self) -> io::Result<usize> {
         let mut bytes = [0; READ_BYTES];
-        let length = self.stream.read(&mut bytes)?;
+        let length = self.stream.receive(&mut bytes)?;
         self.input.extend_from_slice(&bytes[..length]);
         Ok(length)
     }

@@ -1,6 +1,5 @@
 //! A connection whose calls all end by a deadline.
 
-use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -9,17 +8,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// What requests go out over: a socket, or what is encrypted over one. Its calls wait, but not past the deadline:
-/// then they fail with [`ErrorKind::TimedOut`]. What has come by then can still be read.
-pub trait Stream: Read + Write + Send + Debug {
+/// then they fail with [`ErrorKind::TimedOut`]. What has come by then can still be received.
+///
+/// The traits of the standard library are not part of it, since each of their methods would be compiled.
+pub trait Stream: Send {
     /// Sets when the calls that follow end.
     fn set_deadline(&mut self, deadline: Instant);
 
-    /// Whether the connection is still open, as far as is known here, and nothing has come that was not read.
+    /// Whether the connection is still open, as far as is known here, and nothing has come that was not
+    /// received.
     fn is_idle(&self) -> bool;
+
+    /// Sends all these bytes.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts what comes next into the buffer, and returns how many bytes it is: none if nothing will come.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// A connected socket of TCP.
-#[derive(Debug)]
 pub struct Socket {
     /// It never waits by itself: the system's own limits begin again with each byte.
     stream: TcpStream,
@@ -93,6 +100,14 @@ impl Stream for Socket {
     fn is_idle(&self) -> bool {
         let peeked = self.stream.peek(&mut [0]);
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
     }
 }
 

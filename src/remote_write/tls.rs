@@ -1,7 +1,7 @@
 //! What makes a connection that of `https://`.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,5 +58,14 @@ impl Stream for StreamOwned<ClientConnection, Socket> {
     fn is_idle(&self) -> bool {
         // It does not want to read if something that was read is left.
         self.conn.wants_read() && self.sock.is_idle()
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.flush()
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
     }
 }

@@ -31,33 +31,31 @@ impl Url {
     /// # Errors
     ///
     /// What is wrong with it, in words for an operator. They do not repeat it, since it may hold a password.
-    pub fn parse(text: &str) -> Result<Url, String> {
+    pub fn parse(text: &str) -> Result<Url, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(
-                "a URL has no blanks, control characters or letters beyond ASCII: write them as %20".to_owned(),
+                "a URL has no blanks, control characters or letters beyond ASCII: write them as %20",
             );
         }
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or("a URL begins with http:// or https://")?;
-        let is_secure = scheme.eq_ignore_ascii_case("https");
-        if !is_secure && !scheme.eq_ignore_ascii_case("http") {
-            return Err("a URL begins with http:// or https://".to_owned());
-        }
+        let (is_secure, rest) = match (after(text, "http://"), after(text, "https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err("a URL begins with http:// or https://"),
+        };
         if is_secure && cfg!(not(feature = "tls")) {
-            return Err("https needs a metricd built with --features tls".to_owned());
+            return Err("https needs a metricd built with --features tls");
         }
-        if rest.contains('#') {
+        if find(rest, b"#").is_some() {
+            return Err("a # is never sent: leave it out with what follows, or write it as %23");
+        }
+        let end = find(rest, b"/?").unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if find(authority, b"@").is_some() {
             return Err(
-                "a # is never sent: leave it out with what follows, or write it as %23".to_owned(),
+                "a user and a password stand in a file, as an Authorization line: see --remote-write-header-file",
             );
         }
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        if authority.contains('@') {
-            return Err("a user and a password stand in a file, as an Authorization line: see --remote-write-header-file".to_owned());
-        }
-        let (host, port) = split_port(authority)?;
+        let (host, port) = split_port(authority);
         let usual = if is_secure { 443 } else { 80 };
         let port = port.map_or(Ok(usual), port_of)?;
         let shown_port = if port == usual {
@@ -79,42 +77,51 @@ impl Url {
     }
 }
 
+/// What comes after a scheme, in any case.
+fn after<'text>(text: &'text str, scheme: &str) -> Option<&'text str> {
+    let (begin, rest) = text.split_at_checked(scheme.len())?;
+    begin.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// The place of the first of these bytes.
+fn find(text: &str, bytes: &[u8]) -> Option<usize> {
+    text.bytes().position(|byte| bytes.contains(&byte))
+}
+
 /// Splits `HOST[:PORT]`. The colons of an IPv6 address stand in brackets.
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), String> {
-    let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-    match authority[host_end..].find(':') {
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let host_end = find(authority, b"]").unwrap_or(0);
+    match find(&authority[host_end..], b":") {
         Some(colon) => {
             let (host, port) = authority.split_at(host_end + colon);
-            Ok((host, Some(&port[1..])))
+            (host, Some(&port[1..]))
         }
-        None => Ok((authority, None)),
+        None => (authority, None),
     }
 }
 
-fn port_of(digits: &str) -> Result<u16, String> {
+fn port_of(digits: &str) -> Result<u16, &'static str> {
     let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
     let port = digits.parse().ok().filter(|&port| is_number && port > 0);
-    port.ok_or_else(|| {
-        "a port is a number from 1 to 65535; an IPv6 address stands in brackets".to_owned()
-    })
+    port.ok_or("a port is a number from 1 to 65535; an IPv6 address stands in brackets")
 }
 
 /// A host without brackets, if it is one.
-fn bare_host(host: &str) -> Result<&str, String> {
+fn bare_host(host: &str) -> Result<&str, &'static str> {
     let bracketed = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     if let Some(address) = bracketed {
         return match address.parse::<Ipv6Addr>() {
             Ok(_) => Ok(address),
-            Err(_) => Err("what stands in brackets is no IPv6 address".to_owned()),
+            Err(_) => Err("what stands in brackets is no IPv6 address"),
         };
     }
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     match host {
-        "" => Err("the host is missing".to_owned()),
+        "" => Err("the host is missing"),
         _ if host.bytes().all(is_of_name) => Ok(host),
-        _ => Err("a host is a name, an IPv4 address, or an IPv6 address in brackets".to_owned()),
+        _ => Err("a host is a name, an IPv4 address, or an IPv6 address in brackets"),
     }
 }
 
@@ -215,7 +222,7 @@ mod tests {
         } else {
             assert_eq!(
                 parsed,
-                Err("https needs a metricd built with --features tls".to_owned())
+                Err("https needs a metricd built with --features tls")
             );
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -577,11 +578,20 @@ fn connecting_takes_no_longer_than_the_time_of_the_request() {
 }
 
 /// A connection in memory: what is read comes in these pieces, then it ends.
-#[derive(Debug)]
 struct Pieces(Vec<Vec<u8>>);
 
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Stream for Pieces {
+    fn set_deadline(&mut self, _: Instant) {}
+
+    fn is_idle(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(piece) = self.0.first_mut() else {
             return Ok(0);
         };
@@ -592,24 +602,6 @@ impl Read for Pieces {
             self.0.remove(0);
         }
         Ok(length)
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for Pieces {
-    fn set_deadline(&mut self, _: Instant) {}
-
-    fn is_idle(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
