@@ -61,20 +61,24 @@ impl Receivers {
     ///
     /// If a URL or a label is wrong, or the file of headers cannot be used.
     pub fn new(config: &Config) -> Result<Receivers, Error> {
-        let wrong = |field| move |message| Error::Setting { field, message };
+        let wrong = |field, message: &str| Error::Setting {
+            field,
+            message: message.into(),
+        };
         let config = &config.remote_write;
         let (mut clients, mut positions) = (Vec::new(), Vec::new());
         for text in &config.urls {
-            let url = Url::parse(text).map_err(wrong("remote_write"))?;
+            let url = Url::parse(text).map_err(|message| wrong("remote_write", message))?;
             let receiver = Arc::new(Receiver::new(url.to_string()));
             let position = position_name(&url);
             if positions.contains(&position) {
-                return Err(wrong("remote_write")(format!("{url} is there twice")));
+                return Err(wrong("remote_write", &format!("{url} is there twice")));
             }
             positions.push(position);
             clients.push((url, receiver));
         }
-        let labels = Labels::new(&config.labels).map_err(wrong("remote_write_label"))?;
+        let labels = Labels::new(&config.labels);
+        let labels = labels.map_err(|message| wrong("remote_write_label", &message))?;
         let headers = match &config.header_file {
             Some(path) => Some(HeaderFile::open(path).map_err(|source| Error::HeaderFile {
                 path: path.clone(),
