@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::mem;
 
 use anyhow::{Result, ensure};
 use metricd::internals::Backoff;
@@ -45,6 +46,8 @@ struct Sender {
     failures: i32,
     /// Points up to this time are received.
     sent_until: f64,
+    /// Whether it has caught up after the return.
+    is_done: bool,
     /// When the request that is under way has an answer, and what that is.
     request: Option<(bool, f64)>,
 }
@@ -61,7 +64,7 @@ impl Sender {
 
 /// What is seen after the receiver's return.
 struct Seen {
-    /// The most requests that arrive in a second.
+    /// The most requests that arrive in a second of the first minute.
     peak: f64,
     /// Requests that nobody waited for the answer to.
     in_vain: u64,
@@ -74,6 +77,7 @@ fn simulate(manner: &Manner) -> Seen {
         backoff: Backoff::new(seed),
         failures: 0,
         sent_until: 0.0,
+        is_done: false,
         request: None,
     };
     let mut senders: Vec<Sender> = (0..SENDERS as u64).map(sender).collect();
@@ -81,7 +85,7 @@ fn simulate(manner: &Manner) -> Seen {
     let start = |sender| Reverse(((sender as u64) * 1_000_000, sender));
     let mut next: BinaryHeap<Reverse<(u64, usize)>> = (0..SENDERS).map(start).collect();
     let (mut free, mut in_vain, mut behind) = (0.0, 0, SENDERS);
-    let mut arrivals = vec![0u32; (END - BACK) as usize + 1];
+    let mut arrivals = [0u32; 60];
     while let Some(Reverse((now, number))) = next.pop() {
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
         if now > END {
@@ -89,13 +93,17 @@ fn simulate(manner: &Manner) -> Seen {
         }
         let wait = match sender.request.take() {
             Some((true, until)) => {
-                let was_behind = sender.sent_until < BACK;
+                let pending = (now - until) * RATE;
+                // At its return all have more than a request can take.
+                if now >= BACK
+                    && pending < REQUEST_POINTS
+                    && !mem::replace(&mut sender.is_done, true)
+                {
+                    behind -= 1;
+                }
                 sender.sent_until = until;
                 sender.failures = 0;
                 sender.backoff.reset();
-                let pending = (now - until) * RATE;
-                // Whoever has points of before its return has not caught up.
-                behind -= usize::from(was_behind && until >= BACK);
                 if behind == 0 {
                     let peak = arrivals.iter().max().copied().unwrap_or(0);
                     let peak = f64::from(peak);
@@ -115,8 +123,10 @@ fn simulate(manner: &Manner) -> Seen {
             Some((false, _)) => sender.pause(manner),
             None if (AWAY..BACK).contains(&now) => sender.pause(manner),
             None => {
-                if now >= BACK {
-                    arrivals[(now - BACK) as usize] += 1;
+                if now >= BACK
+                    && let Some(arrivals) = arrivals.get_mut((now - BACK) as usize)
+                {
+                    *arrivals += 1;
                 }
                 let points = ((now - sender.sent_until) * RATE).min(manner.request_points);
                 let is_slow = (SLOW..AWAY).contains(&now);
@@ -161,8 +171,9 @@ pub fn run() -> Result<()> {
     ];
     let seen: Vec<Seen> = manners.iter().map(simulate).collect();
     let requests = CAPACITY / REQUEST_POINTS;
-    let backlog = RATE * SENDERS as f64 * (BACK - AWAY);
-    let shortest = backlog / (CAPACITY - RATE * SENDERS as f64);
+    let rate = RATE * SENDERS as f64;
+    let backlog = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
+    let shortest = backlog / (CAPACITY - rate);
     let rows = manners.iter().zip(&seen).map(|(manner, seen)| {
         let hours = |seconds: f64| format!("{:.2} h", seconds / 3_600.0);
         vec![

@@ -286,14 +286,16 @@ fn caught_up(name: &str, receiver: Receiver, points: usize, without: f64) -> Res
     let begin = Instant::now();
     receiver.hold(false)?;
     let is_over = AtomicBool::new(false);
+    let id = process.child.id();
     let (p99, most) = thread::scope(|scope| {
-        let puts = scope.spawn(|| p99_of_puts(&process, || is_over.load(Ordering::Relaxed)));
-        let most = watch(&process, || {
-            Ok(metric(http, "metricd_remote_sent_points_total")? >= points as f64)
+        let watch = scope.spawn(|| {
+            let sent = || metric(http, "metricd_remote_sent_points_total");
+            let most = watch(id, || Ok(sent()? >= points as f64));
+            is_over.store(true, Ordering::Relaxed);
+            most
         });
-        is_over.store(true, Ordering::Relaxed);
-        let p99 = puts.join().ok().context("the client panicked")??;
-        anyhow::Ok((p99, most?))
+        let p99 = p99_of_puts(&process, || is_over.load(Ordering::Relaxed));
+        anyhow::Ok((p99?, watch.join().ok().context("it panicked")??))
     })?;
     let seconds = begin.elapsed().as_secs_f64();
     let sender = sender_seconds(&process)? - sender_before;
@@ -326,16 +328,12 @@ fn caught_up(name: &str, receiver: Receiver, points: usize, without: f64) -> Res
     ])
 }
 
-/// Waits until it is so; returns the most memory that was resident meanwhile.
-fn watch(process: &Process, mut is_so: impl FnMut() -> Result<bool>) -> Result<f64> {
+/// Waits until it is so; returns the most memory that was resident in a process meanwhile.
+fn watch(process_id: u32, mut is_so: impl FnMut() -> Result<bool>) -> Result<f64> {
     let (begin, mut most) = (Instant::now(), 0.0);
     while !is_so()? {
-        ensure!(
-            begin.elapsed() < PATIENCE,
-            "not in {PATIENCE:?}; {}",
-            process.log()
-        );
-        most = f64::max(most, Memory::of(process.child.id())?.resident);
+        ensure!(begin.elapsed() < PATIENCE, "not in {PATIENCE:?}");
+        most = f64::max(most, Memory::of(process_id)?.resident);
         thread::sleep(POLL_INTERVAL);
     }
     Ok(most)

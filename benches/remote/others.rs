@@ -57,12 +57,12 @@ fn vmagent(points: usize) -> Result<Option<Vec<String>>> {
     victoria.process.hold(true)?;
     let mut stream = TcpStream::connect(graphite)?;
     feed(points, "", |lines| Ok(stream.write_all(lines)?))?;
-    let taken = "vm_rows_inserted_total{type=\"graphite\"}";
+    let taken = "vmagent_rows_inserted_total{type=\"graphite\"}";
     let points = (points / SERIES * SERIES) as f64;
-    let filling = watch(&process, || Ok(metric(http, taken)? >= points))?;
+    let filling = watch(process.child.id(), || Ok(metric(http, taken)? >= points))?;
     let begin = Instant::now();
     victoria.process.hold(false)?;
-    let sending = watch(&process, || Ok(victoria.rows()? >= points))?;
+    let sending = watch(process.child.id(), || Ok(victoria.rows()? >= points))?;
     let seconds = begin.elapsed().as_secs_f64();
     victoria.check(points as usize, "__name__")?;
     let bytes = metric(http, "vmagent_remotewrite_conn_bytes_written_total")?;
@@ -98,7 +98,8 @@ fn prometheus() -> Result<Option<Vec<String>>> {
         Ok((Process::start(&mut command, &[address])?, folder))
     };
     let (process, folder) = start(String::new())?;
-    let rest = process.memory_at_rest()?.resident;
+    thread::sleep(SCRAPE_TIME);
+    let rest = Memory::of(process.child.id())?.resident;
     drop((process, folder));
     let target = sink.address;
     let scrapes = format!(
