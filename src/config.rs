@@ -417,11 +417,6 @@ impl Config {
     #[cfg(feature = "remote-write")]
     pub(crate) const RECEIVERS_MAX: usize = 8;
 
-    /// So many requests in a row that a receiver refuses, and what is left of their points is left out
-    /// together: it would most likely refuse them one by one, too.
-    #[cfg(feature = "remote-write")]
-    pub(crate) const REFUSALS_MAX: u32 = 64;
-
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 

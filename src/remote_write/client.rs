@@ -20,6 +20,16 @@ pub struct Response {
     pub text: String,
 }
 
+impl Response {
+    /// Whether it refuses a request for its length, or for some of its points, so that parts of it may be
+    /// taken. Prometheus, Mimir and Cortex speak of samples that are out of order, duplicate, too old or out
+    /// of bounds; Thanos has a status for that.
+    pub fn is_about_a_part(&self) -> bool {
+        let is_about_points = self.text.contains("sample") || self.text.contains("out of bounds");
+        matches!(self.status, 409 | 413) || self.status == 400 && is_about_points
+    }
+}
+
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "it answers {}: {}", self.status, self.text)

@@ -1,9 +1,9 @@
 //! What is sent next, and what follows from the answer.
 //!
 //! Puts are gathered for a while, then all that are written by then are sent, request by request. What a
-//! receiver cannot take now is sent again after a pause. What it will never take is left out: some
-//! receivers refuse a whole request for one point in it, so a request that is refused is sent again in
-//! halves, until that point is alone.
+//! receiver cannot take now is sent again after a pause. What it will never take is left out. Prometheus
+//! refuses a whole request for one point that it cannot take, such as one that it has already: what is refused for
+//! that is sent again in halves, until the point is alone.
 //!
 //! Nothing here sleeps or reads a clock.
 
@@ -43,8 +43,6 @@ pub struct Sender<F: FileSystem, T: Transport> {
     body: Vec<u8>,
     /// The most points of the next one.
     most: usize,
-    /// How many requests in a row were refused, of this batch.
-    refusals: u32,
     /// Frames up to this number are to be sent at once.
     send_to: u64,
     /// When the puts after them have waited long enough for others.
@@ -110,7 +108,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             under_way: 0,
             body: Vec::new(),
             most,
-            refusals: 0,
             gather_until: None,
             pause_until: None,
             backoff: Backoff::new(seed),
@@ -166,7 +163,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn forget_batch(&mut self) {
         self.batch.clear();
         self.body.clear();
-        (self.done, self.under_way, self.refusals) = (0, 0, 0);
+        (self.done, self.under_way) = (0, 0);
     }
 
     /// Reads the next batch. Returns what to wait for if there is none to be sent.
@@ -279,7 +276,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             log::debug!("{}: takes points again", self.receiver.name);
         }
         self.backoff.reset();
-        self.refusals = 0;
         self.most = (2 * self.most).min(self.config.request_points);
         self.end_request()
     }
@@ -305,18 +301,12 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     }
 
     fn refused(&mut self, response: &Response, now: Instant) -> Next {
-        self.refusals += 1;
-        let has_halves = matches!(response.status, 400 | 413 | 422) && self.under_way > 1;
-        if has_halves && self.refusals < Config::REFUSALS_MAX {
+        if response.is_about_a_part() && self.under_way > 1 {
             self.most = self.under_way / 2;
             self.under_way = 0;
             return Next::Now;
         }
-        if self.refusals >= Config::REFUSALS_MAX {
-            self.most = self.config.request_points;
-        }
-        let points = self.request_points();
-        self.tally.counts.remote_rejected_points += points;
+        self.tally.counts.remote_rejected_points += self.request_points();
         self.receiver.set_last_error(&response.to_string());
         if self.refused_log.is_due(now, self.log_interval) {
             let name = &self.receiver.name;
