@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_native_certs::{CertificateResult, load_native_certs};
 
 use super::socket::{Socket, Stream};
 
@@ -17,15 +18,20 @@ use super::socket::{Socket, Stream};
 /// # Errors
 ///
 /// If the system trusts none, the receiver does not prove it, or the deadline of the socket is over.
-pub fn encrypt(
+pub fn encrypt(socket: Socket, host: &str) -> io::Result<StreamOwned<ClientConnection, Socket>> {
+    encrypt_trusting(load_native_certs(), socket, host)
+}
+
+/// The same, if these certificates are trusted.
+pub fn encrypt_trusting(
+    trusted: CertificateResult,
     mut socket: Socket,
     host: &str,
 ) -> io::Result<StreamOwned<ClientConnection, Socket>> {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+    roots.add_parsable_certificates(trusted.certs);
     if roots.is_empty() {
-        let reason = found.errors.first().map(ToString::to_string);
+        let reason = trusted.errors.first().map(ToString::to_string);
         let reason = reason.unwrap_or_else(|| "there is none".to_owned());
         return Err(failed(format!("no certificate is trusted: {reason}")));
     }

@@ -577,6 +577,142 @@ fn connecting_takes_no_longer_than_the_time_of_the_request() {
     assert!(began.elapsed() < short * 30);
 }
 
+/// A server of TLS, whose input is what it sends.
+#[cfg(feature = "tls")]
+struct TlsServer {
+    process: std::process::Child,
+    address: std::net::SocketAddr,
+    certificate: std::path::PathBuf,
+}
+
+#[cfg(feature = "tls")]
+impl TlsServer {
+    /// `None` if `openssl` is not installed.
+    fn start() -> Option<TlsServer> {
+        use std::io::BufRead;
+        use std::process::{Command, Stdio, id};
+        let certificate = std::env::temp_dir().join(format!("metricd-tls-{}.pem", id()));
+        let made = Command::new("openssl")
+            .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=metricd".split(' '))
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .arg("-keyout")
+            .arg(&certificate)
+            .arg("-out")
+            .arg(certificate.with_extension("crt"))
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.ok()?.success());
+        let mut process = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-key"])
+            .arg(&certificate)
+            .arg("-cert")
+            .arg(certificate.with_extension("crt"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = io::BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = lines.find_map(|line| Some(line.unwrap().strip_prefix("ACCEPT ")?.to_owned()));
+        let address = line.unwrap().parse().unwrap();
+        // It waits for those who read what it prints.
+        thread::spawn(|| lines.for_each(drop));
+        Some(TlsServer {
+            process,
+            address,
+            certificate,
+        })
+    }
+
+    /// Connects to it under this name, trusting it.
+    fn connect(&self, name: &str) -> io::Result<Connection> {
+        let certificate = self.certificate.with_extension("crt");
+        let trusted = rustls_native_certs::load_certs_from_paths(Some(&certificate), None);
+        let stream = crate::remote_write::tls::encrypt_trusting(trusted, self.socket(), name)?;
+        Ok(Connection::new(stream))
+    }
+
+    fn socket(&self) -> Socket {
+        Socket::connect("127.0.0.1", self.address.port(), Instant::now() + LONG).unwrap()
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        // Fails only if it has ended.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        for extension in ["pem", "crt"] {
+            drop(std::fs::remove_file(
+                self.certificate.with_extension(extension),
+            ));
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn receivers_of_https_prove_who_they_are() {
+    let Some(mut server) = TlsServer::start() else {
+        eprintln!("skipped: openssl is not installed");
+        return;
+    };
+    for name in ["localhost", "127.0.0.1"] {
+        let mut connection = server.connect(name).unwrap();
+        for _ in 0..2 {
+            assert!(connection.stream.is_idle());
+            server
+                .process
+                .stdin
+                .as_mut()
+                .unwrap()
+                .write_all(OK.as_bytes())
+                .unwrap();
+            let answer = connection
+                .exchange(b"POST / HTTP/1.1\r\n\r\n", &[b'x'; 100_000])
+                .unwrap();
+            assert_eq!(told(&Ok(answer.response)), "200 ok");
+            assert!(!answer.is_last);
+        }
+    }
+    let refusal = server
+        .connect("example.com")
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refusal.starts_with("TLS failed: invalid peer certificate"),
+        "{refusal}"
+    );
+    // Nobody whom the system trusts says that it is this one.
+    let refusal = crate::remote_write::tls::encrypt(server.socket(), "localhost").map(drop);
+    let refusal = refusal.unwrap_err().to_string();
+    assert!(refusal.starts_with("TLS failed: "), "{refusal}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_receiver_of_https_that_says_nothing_or_something_else_is_given_up() {
+    let encrypt = |script, timeout| {
+        let receiver = Receiver::start(vec![script]);
+        let url = format!("https://{}/", receiver.address);
+        let mut client = Client::new(Url::parse(&url).unwrap(), None, timeout);
+        let error = client.post(b"x").unwrap_err().to_string();
+        drop(client);
+        receiver.requests();
+        error
+    };
+    let error = encrypt(vec![Hold], Duration::from_millis(100));
+    assert!(
+        error.ends_with("timed out") || error.contains("no certificate is trusted"),
+        "{error}"
+    );
+    let error = encrypt(vec![send("HTTP/1.1 400 Bad Request\r\n\r\n"), Hold], LONG);
+    assert!(error.starts_with("TLS failed: "), "{error}");
+}
+
 /// A connection in memory: what is read comes in these pieces, then it ends.
 struct Pieces(Vec<Vec<u8>>);
 
