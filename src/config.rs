@@ -546,16 +546,16 @@ impl RemoteWrite {
 /// What senders of remote write keep to.
 #[cfg(feature = "remote-write")]
 impl Config {
-    /// The most that the first pause before another attempt takes: a receiver that only restarts a connection is
-    /// back at once.
+    /// The longest that the first pause before another attempt may be: most failures are over at once, such
+    /// as a receiver that is started again.
     pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);
 
-    /// The most that a pause grows to, so that a receiver which is back after hours is noticed soon. Of a thousand
-    /// senders that wait for it, some sixty a second ask whether it is.
+    /// The longest that pauses grow to, so that a receiver which comes back is noticed soon. A thousand
+    /// senders that wait for it send 70 requests a second.
     pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
 
-    /// The most that `Retry-After` is obeyed: a clock that is wrong, or a receiver that means harm, must
-    /// not stop a sender for days.
+    /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not
+    /// stop a sender for days.
     pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 }
 

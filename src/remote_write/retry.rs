@@ -44,7 +44,7 @@ impl Backoff {
 
     /// Some time below a limit, all equally likely.
     fn up_to(&mut self, limit: Duration) -> Duration {
-        let scaled = u128::from(self.random()) * limit.as_nanos() >> 64;
+        let scaled = (u128::from(self.random()) * limit.as_nanos()) >> 64;
         // It is below the limit, which is some seconds.
         Duration::from_nanos(scaled as u64)
     }
@@ -77,11 +77,17 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn fail(backoff: &mut Backoff, times: usize) {
+        for _ in 0..times {
+            assert!(backoff.next(None) < Config::RETRY_MAX);
+        }
+    }
+
     /// The shortest and the longest of many pauses after so many failures before it.
     fn range(failures: usize, retry_after: Option<Duration>) -> (Duration, Duration) {
         let pauses = (0..2_000).map(|seed| {
             let mut backoff = Backoff::new(seed);
-            (0..failures).for_each(|_| drop(backoff.next(None)));
+            fail(&mut backoff, failures);
             backoff.next(retry_after)
         });
         let pauses: Vec<Duration> = pauses.collect();
@@ -122,7 +128,7 @@ mod tests {
     #[test]
     fn failures_are_forgotten() {
         let mut backoff = Backoff::new(7);
-        (0..20).for_each(|_| drop(backoff.next(None)));
+        fail(&mut backoff, 20);
         backoff.reset();
         assert!(backoff.next(None) < Config::RETRY_FIRST);
     }
