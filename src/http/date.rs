@@ -2,11 +2,15 @@
 
 #[cfg(feature = "http")]
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+#[cfg(feature = "remote-write")]
+use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[cfg(feature = "http")]
 use crate::calendar::WEEKDAYS;
-use crate::calendar::{DAY, MONTHS, date_of, day_of_date};
+#[cfg(feature = "remote-write")]
+use crate::calendar::day_of_date;
+use crate::calendar::{DAY, MONTHS, date_of};
 
 /// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 #[cfg(feature = "http")]
@@ -82,6 +86,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[cfg(feature = "http")]
     #[test]
