@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
@@ -555,9 +556,42 @@ fn sigterm_does_not_wait_for_an_answer_for_ever() {
     daemon.process.stop();
 }
 
-/// Prometheus refuses a whole request for one point that it has already, unless it is the newest of its series.
+/// Points of three series, each of which has ascending timestamps.
+fn numbered(numbers: Range<i64>, first_millisecond: i64) -> String {
+    let line = |number| {
+        format!(
+            "of_{} {number} {}\n",
+            number % 3,
+            first_millisecond + number
+        )
+    };
+    numbers.map(line).collect()
+}
+
+/// Waits until Prometheus has the point of this number.
+#[track_caller]
+fn wait_for_number(receiver: &Receiver, number: i64) {
+    let query = format!(
+        "/api/v1/query?query=of_{}&time={}",
+        number % 3,
+        unix_seconds()
+    );
+    let value = format!("\"{number}\"]");
+    receiver.wait_for(&query, |body| body.contains(&value));
+}
+
+#[track_caller]
+fn check_numbered(daemon: &Daemon, receiver: &Receiver, count: i64, first_millisecond: i64) {
+    let last = first_millisecond + count;
+    let points = all_received(daemon, receiver, last, first_millisecond / 1_000 + 61);
+    let received: usize = points.values().map(BTreeMap::len).sum();
+    assert_eq!(received, count as usize);
+}
+
+/// Prometheus refuses a whole request for one point that it has already, unless that is the newest of its series.
+/// Here it has many: how far they were sent was stored, and lost as the power failed.
 #[test]
-fn points_that_prometheus_has_already_cost_no_others() {
+fn points_that_are_sent_once_more_cost_no_others() {
     let Some(mut receiver) = Receiver::start(Kind::Prometheus) else {
         return;
     };
@@ -565,46 +599,94 @@ fn points_that_prometheus_has_already_cost_no_others() {
     let data = folder.join("data");
     let options = ["--timestamp-unit", "ms"];
     let first = (unix_seconds() - 60) * 1_000;
-    let lines = |series: i64, range: std::ops::Range<i64>| -> String {
-        range
-            .map(|number| format!("of_{} {number} {}\n", number % series, first + number))
-            .collect()
-    };
     let daemon = start(&data, &[&receiver.url()], &options);
-    put(&daemon, &lines(1, 0..1));
-    receiver.wait_for(
-        &format!("/api/v1/query?query=of_0&time={}", unix_seconds()),
-        |body| body.contains("\"0\"]"),
-    );
-    let is_position = |name: &str| {
-        !["journal", "checkpoint", "lock"]
-            .iter()
-            .any(|other| name.starts_with(other))
+    put(&daemon, &numbered(0..1, first));
+    wait_for_number(&receiver, 0);
+    let paths = fs::read_dir(&data).expect("a folder");
+    let paths = paths.map(|entry| entry.expect("an entry").path());
+    let is_position = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("sent-"))
     };
-    let positions: Vec<_> = fs::read_dir(&data)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| is_position(&path.file_name().expect("a name").to_string_lossy()))
-        .map(|path| (fs::read(&path).expect("is read"), path))
-        .collect();
-    assert!(!positions.is_empty());
-    put(&daemon, &lines(1, 1..1_000));
-    receiver.wait_for(
-        &format!("/api/v1/query?query=of_0&time={}", unix_seconds()),
-        |body| body.contains("\"999\"]"),
-    );
+    let position = paths.filter(is_position).next().expect("a position");
+    let before = fs::read(&position).expect("is read");
+    put(&daemon, &numbered(1..1_000, first));
+    wait_for_number(&receiver, 999);
     receiver.end();
-    put(&daemon, &lines(3, 1_000..6_000));
+    put(&daemon, &numbered(1_000..6_000, first));
     daemon.process.kill();
-    for (bytes, path) in positions {
-        fs::write(path, bytes).expect("is written");
-    }
+    fs::write(position, before).expect("is written");
     receiver.begin();
     receiver.wait_until_it_serves();
     let daemon = start(&data, &[&receiver.url()], &options);
-    let received = all_received(&daemon, &receiver, first + 6_000, first / 1_000 + 61);
-    let received: usize = received.values().map(BTreeMap::len).sum();
-    assert_eq!(received, 6_000);
+    check_numbered(&daemon, &receiver, 6_000, first);
+    daemon.process.stop();
+}
+
+/// Takes one request, hands it on, and keeps the answer until it is dropped.
+fn keep_an_answer(listener: TcpListener, to: SocketAddr) -> impl Sized {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let (mut request, mut room) = (Vec::new(), [0; 1 << 16]);
+    let length = loop {
+        let count = stream.read(&mut room).expect("a request");
+        request.extend_from_slice(&room[..count]);
+        let Some(end) = request.windows(4).position(|end| end == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        break end
+            + 4
+            + length
+                .expect("a length")
+                .parse::<usize>()
+                .expect("a number");
+    };
+    while request.len() < length {
+        let count = stream.read(&mut room).expect("a body");
+        request.extend_from_slice(&room[..count]);
+    }
+    let mut client = Client::connect(to);
+    client.send(&request);
+    let answer = client.read_once();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 204 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    (listener, stream)
+}
+
+#[test]
+fn an_answer_that_never_arrives_costs_no_point() {
+    let Some(mut receiver) = Receiver::start(Kind::Prometheus) else {
+        return;
+    };
+    let folder = Folder::new();
+    let data = folder.join("data");
+    let options = ["--timestamp-unit", "ms"];
+    let first = (unix_seconds() - 60) * 1_000;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let url = format!("http://{address}/api/v1/write");
+    let daemon = start(&data, &[&url], &options);
+    put(&daemon, &numbered(0..3_000, first));
+    let to = receiver.address;
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || sender.send(keep_an_answer(listener, to)).ok());
+    let request = requests.recv_timeout(DEADLINE).expect("a request");
+    put(&daemon, &numbered(3_000..6_000, first));
+    daemon.process.kill();
+    drop(request);
+    // From now on, answers arrive.
+    receiver.end();
+    receiver.address = address;
+    receiver.begin();
+    receiver.wait_until_it_serves();
+    let daemon = start(&data, &[&url], &options);
+    check_numbered(&daemon, &receiver, 6_000, first);
     daemon.process.stop();
 }
 
