@@ -167,7 +167,7 @@ impl BodyReader {
 }
 
 fn malformed() -> Failure {
-    Failure::new(400, "a chunk of the body is malformed")
+    Failure::bad_request("a chunk of the body is malformed")
 }
 
 fn too_long(limit: usize) -> Failure {

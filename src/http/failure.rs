@@ -15,4 +15,9 @@ impl Failure {
         let message = message.into();
         Failure { status, message }
     }
+
+    /// What is asked for is wrong, for this reason.
+    pub fn bad_request(message: impl Into<String>) -> Failure {
+        Failure::new(400, message)
+    }
 }

@@ -93,5 +93,5 @@ pub fn only<'head>(
 
 /// What is wrong with a head.
 pub fn bad(message: impl Into<String>) -> Failure {
-    Failure::new(400, message)
+    Failure::bad_request(message)
 }

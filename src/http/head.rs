@@ -49,7 +49,9 @@ pub fn find_end(head: &[u8]) -> Result<End, Failure> {
     } else if head.ends_with(b"\r\n") {
         Ok(End::Line)
     } else {
-        Err(bad("a line of the head does not end in CR LF"))
+        Err(Failure::bad_request(
+            "a line of the head does not end in CR LF",
+        ))
     }
 }
 
@@ -64,13 +66,17 @@ impl Head {
         let mut parsed = httparse::Request::new(&mut headers);
         match parsed.parse(bytes) {
             Ok(Status::Complete(length)) if length == bytes.len() => {}
-            Ok(_) => return Err(bad("the head does not end where it should")),
+            Ok(_) => {
+                return Err(Failure::bad_request(
+                    "the head does not end where it should",
+                ));
+            }
             Err(error) => return Err(refusal(error, bytes)),
         }
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
-            return Err(bad("the request line is not whole"));
+            return Err(Failure::bad_request("the request line is not whole"));
         };
         Head::from_parts(method_of(method)?, target, minor, parsed.headers)
     }
@@ -154,8 +160,10 @@ fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
     let is_of_host = |byte: &u8| byte.is_ascii_graphic() && !b"/\\?#@\"<>^`{|}".contains(byte);
     match host {
         Some(host) if host.iter().all(is_of_host) => Ok(()),
-        Some(_) => Err(bad("Host has a character that it must not have")),
-        None if is_needed => Err(bad("Host is missing")),
+        Some(_) => Err(Failure::bad_request(
+            "Host has a character that it must not have",
+        )),
+        None if is_needed => Err(Failure::bad_request("Host is missing")),
         None => Ok(()),
     }
 }
@@ -197,6 +205,6 @@ fn split_target(target: &str) -> Result<(&str, &str), Failure> {
     match path {
         "" if begin > 7 => Ok(("/", query)),
         _ if path.starts_with('/') && begin != 7 => Ok((path, query)),
-        _ => Err(bad("the target is not a path")),
+        _ => Err(Failure::bad_request("the target is not a path")),
     }
 }

@@ -59,7 +59,7 @@ impl Parameters {
         {
             if self.0.len() == PARAMETERS_MAX {
                 let message = format!("there are more than {PARAMETERS_MAX} parameters");
-                return Err(Failure::new(400, message));
+                return Err(Failure::bad_request(message));
             }
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
             let value = pair.get(name.len() + 1..).unwrap_or_default();
@@ -96,5 +96,5 @@ pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
         };
     }
     String::from_utf8(decoded)
-        .map_err(|_| Failure::new(400, "the path or a parameter is not UTF-8"))
+        .map_err(|_| Failure::bad_request("the path or a parameter is not UTF-8"))
 }

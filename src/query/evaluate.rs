@@ -4,13 +4,13 @@
 use std::ops::ControlFlow;
 use std::{mem, vec};
 
+use super::Failure;
 use super::arguments::Arguments;
 use super::functions::{Context, Function, Gather, Operation, common_step};
 use super::series::Series;
 use super::source::{Cursor, Source, time_is_up};
 use super::target::{Call, Expression};
 use super::window::Window;
-use crate::http::Failure;
 use crate::turn::Turn;
 
 /// The next series of a stream, or `None` after the last. A break says that the time is up.
@@ -213,7 +213,7 @@ impl Called {
             Operation::All(all) => {
                 let lists = mem::take(&mut self.lists);
                 let before = kept_bytes(lists.iter().flatten());
-                let made = all(lists, &self.context(room_bytes)).map_err(failure)?;
+                let made = all(lists, &self.context(room_bytes))?;
                 source.held.replace(before, kept_bytes(made.iter()))?;
                 made
             }
@@ -236,9 +236,7 @@ impl Called {
     /// Changes a series, and says whether it is kept.
     fn pass(&self, series: &mut Series, source: &Source) -> Result<bool, Failure> {
         match self.function.operation {
-            Operation::Each(each) => {
-                each(series, &self.context(source.held.room_bytes())).map_err(failure)
-            }
+            Operation::Each(each) => Ok(each(series, &self.context(source.held.room_bytes()))?),
             _ => Ok(true),
         }
     }
@@ -255,12 +253,4 @@ impl Called {
 
 fn kept_bytes<'list>(list: impl Iterator<Item = &'list Series>) -> usize {
     list.map(Series::kept_bytes).sum()
-}
-
-/// What a function says that cannot do what it is asked for.
-fn failure(message: String) -> Failure {
-    Failure {
-        status: 400,
-        message,
-    }
 }

@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 
 use foldhash::fast::RandomState;
 
+use super::Failure;
 use super::json::push_string;
 use super::pattern::{Budget, Effort, Pattern, next_node};
-use crate::http::{Failure, Pieces};
+use crate::http::{self, Pieces};
 use crate::turn::Turn;
 
 /// What a name that is found takes beside its text: its place in the set, and what an allocator adds.
@@ -132,13 +133,9 @@ struct Search {
 
 impl Search {
     fn parse(text: &str, budget: &mut Budget) -> Result<Search, Failure> {
-        let pattern = Pattern::parse(text, budget).map_err(|message| Failure {
-            status: 400,
-            message,
-        })?;
         Ok(Search {
             text: text.into(),
-            pattern,
+            pattern: Pattern::parse(text, budget)?,
             used_up: String::new(),
         })
     }
@@ -319,7 +316,7 @@ impl Find {
 }
 
 impl Pieces for Find {
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, http::Failure> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes;
         if !self.is_writing {
             if self.walk(turn)?.is_break() {
@@ -419,10 +416,9 @@ impl FoundSet {
         }
         if self.bytes > self.limit_bytes {
             let limit = self.limit_bytes;
-            return Err(Failure {
-                status: 413,
-                message: format!("the names that are found take more than {limit} bytes"),
-            });
+            return Err(Failure::TooMuch(format!(
+                "the names that are found take more than {limit} bytes"
+            )));
         }
         Ok(is_new)
     }
@@ -506,10 +502,7 @@ impl Listing {
         let words: Vec<String> = words.split_whitespace().map(String::from).collect();
         let for_each_byte = words.iter().map(String::len).sum::<usize>();
         if for_each_byte > WORDS_MAX_BYTES {
-            return Err(Failure {
-                status: 400,
-                message: format!("the words take more than {WORDS_MAX_BYTES} bytes"),
-            });
+            return Err(format!("the words take more than {WORDS_MAX_BYTES} bytes").into());
         }
         let fixed = words.len();
         let effort = Effort {
@@ -527,7 +520,7 @@ impl Listing {
 }
 
 impl Pieces for Listing {
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, http::Failure> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes;
         let (begin, end): (&[u8], &[u8]) = match self.is_detailed {
             true => (br#"{"metrics": ["#, b"]}"),

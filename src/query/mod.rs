@@ -3,6 +3,7 @@
 pub mod aggregation;
 pub mod arguments;
 mod evaluate;
+mod failure;
 pub mod find;
 mod format;
 pub mod functions;
@@ -19,4 +20,5 @@ pub mod target;
 mod time;
 pub mod window;
 
+pub use self::failure::Failure;
 pub use self::render::render;

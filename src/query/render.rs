@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::UNIX_EPOCH;
 use std::vec;
 
+use super::Failure;
 use super::aggregation::Aggregation;
 use super::evaluate::{Stream, fits};
 use super::format::{Format, Writer};
@@ -13,7 +14,7 @@ use super::source::{Held, Source, time_is_up};
 use super::target::{self, Expression};
 use super::window::Window;
 use super::{steps, time};
-use crate::http::{Answer, Body, Failure, Parameters, Pieces};
+use crate::http::{self, Parameters, Pieces};
 use crate::turn::Turn;
 
 /// Pieces of series that are written, or series that are read, between two looks at the clock: some
@@ -44,12 +45,15 @@ struct Render {
 
 /// Answers a query. `target` comes as often as there are targets; `from` and `until` are times; a series
 /// has at most `maxDataPoints` points; `format` is `json`, which is also the default, `csv` or `raw`; with
-/// `noNullPoints` JSON has no points without a value.
+/// `noNullPoints` JSON has no points without a value. Returns the media type of the answer, and the answer.
 ///
 /// # Errors
 ///
 /// If the parameters are wrong: the message names which.
-pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failure> {
+pub fn render(
+    parameters: &Parameters,
+    turn: &mut Turn,
+) -> Result<(&'static str, impl Pieces + use<>), Failure> {
     let format = format_of(parameters)?;
     let window = window_of(parameters, now(turn))?;
     let held = Held::new(turn.environment.query_limit_bytes);
@@ -65,8 +69,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         .all(brackets)
         .filter(|text| !text.trim().is_empty())
     {
-        let parsed = target::parse(text, &mut budget);
-        let mut target = parsed.map_err(|bad| bad_request(bad.message))?;
+        let mut target = target::parse(text, &mut budget)?;
         source.take_paths(&mut target, turn.store)?;
         targets.push(target);
     }
@@ -83,18 +86,7 @@ pub fn render(parameters: &Parameters, turn: &mut Turn) -> Result<Answer, Failur
         targets: targets.into_iter(),
         writer: Writer::new(format),
     };
-    Ok(Answer {
-        status: 200,
-        headers: vec![("Content-Type", format.content_type().into())],
-        body: Body::Pieces(Box::new(render)),
-    })
-}
-
-fn bad_request(message: String) -> Failure {
-    Failure {
-        status: 400,
-        message,
-    }
+    Ok((format.content_type(), render))
 }
 
 /// Seconds since 1970.
@@ -105,30 +97,29 @@ fn now(turn: &Turn) -> i64 {
     }
 }
 
-fn format_of(parameters: &Parameters) -> Result<Format, Failure> {
+fn format_of(parameters: &Parameters) -> Result<Format, String> {
     match parameters.get("format") {
         None | Some("json") => Ok(Format::Json {
             null_points: parameters.get("noNullPoints").is_none(),
         }),
         Some("csv") => Ok(Format::Csv),
         Some("raw") => Ok(Format::Raw),
-        Some(other) => Err(bad_request(format!(
-            "format is json, csv or raw, and not {other:?}"
-        ))),
+        Some(other) => Err(format!("format is json, csv or raw, and not {other:?}")),
     }
 }
 
 /// The range of time of a query: a day up to now, unless it says else.
-fn window_of(parameters: &Parameters, now: i64) -> Result<Window, Failure> {
+fn window_of(parameters: &Parameters, now: i64) -> Result<Window, String> {
     let [from, until] = [("from", "-24h"), ("until", "now")].map(|(name, default)| {
         let text = parameters.get(name).unwrap_or(default);
         let read = time::parse(text, now);
-        read.map_err(|message| bad_request(format!("{name}: {message}")))
+        read.map_err(|message| format!("{name}: {message}"))
     });
     let (from, until) = (from?, until?);
     if from >= until {
-        let message = format!("from is {from}, which is not before until, {until}");
-        return Err(bad_request(message));
+        return Err(format!(
+            "from is {from}, which is not before until, {until}"
+        ));
     }
     Ok(Window {
         from,
@@ -141,7 +132,7 @@ fn window_of(parameters: &Parameters, now: i64) -> Result<Window, Failure> {
 impl Render {
     /// Chooses the step of the query: the shortest of the ladder that is no shorter than `least` seconds
     /// and gives no series more steps than it may have. Whether the targets fit it is to be seen.
-    fn choose_step(&mut self, least: i64) -> Result<(), Failure> {
+    fn choose_step(&mut self, least: i64) -> Result<(), String> {
         let length = self.window.until - self.window.from;
         // Then the results are made shorter, as Graphite does with all.
         let targets = self.targets.as_slice();
@@ -157,8 +148,7 @@ impl Render {
             return Ok(());
         }
         let most = Window::STEPS_MAX;
-        let message = format!("a function needs series of more than {most} steps");
-        Err(bad_request(message))
+        Err(format!("a function needs series of more than {most} steps"))
     }
 
     /// Does what comes next: looks for series, evaluates the next one, or writes a piece of it. A break says
@@ -203,7 +193,7 @@ impl Render {
 }
 
 impl Pieces for Render {
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, http::Failure> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes.min(PIECE_BYTES);
         let mut steps = 0u32;
         while turn.replies.len() < full_at {
@@ -293,18 +283,15 @@ mod tests {
         query: &[(&str, &str)],
         reply_bytes: usize,
         mut between: impl FnMut(&mut Store),
-    ) -> Result<String, Failure> {
+    ) -> Result<String, http::Failure> {
         let pairs = query
             .iter()
             .map(|&(name, value)| (name.into(), value.into()));
         let parameters: Parameters = pairs.collect();
         let mut out = Vec::new();
-        let answer = with_turn(store, environment, &mut out, reply_bytes, |turn| {
+        let (_, mut pieces) = with_turn(store, environment, &mut out, reply_bytes, |turn| {
             render(&parameters, turn)
         })?;
-        let Body::Pieces(mut pieces) = answer.body else {
-            panic!("{answer:?} is not in pieces");
-        };
         let mut piece = Vec::new();
         while with_turn(store, environment, &mut piece, reply_bytes, |turn| {
             pieces.append(turn)
@@ -319,7 +306,7 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
-    fn answer(store: &mut Store, query: &[(&str, &str)]) -> Result<String, Failure> {
+    fn answer(store: &mut Store, query: &[(&str, &str)]) -> Result<String, http::Failure> {
         let environment = environment(TimestampUnit::Seconds);
         answer_in_pieces(store, &environment, query, ALL_AT_ONCE, |_| {})
     }
@@ -765,12 +752,9 @@ mod tests {
             .map(|&(name, value)| (name.into(), value.into()))
             .collect();
         let (environment, mut out) = (environment(TimestampUnit::Seconds), Vec::new());
-        let answer = with_turn(store, &environment, &mut out, 1, |turn| {
+        let (_, mut pieces) = with_turn(store, &environment, &mut out, 1, |turn| {
             render(&parameters, turn).unwrap()
         });
-        let Body::Pieces(mut pieces) = answer.body else {
-            panic!("{answer:?} is not in pieces");
-        };
         let (mut looks, mut kept_bytes) = (1, pieces.kept_bytes());
         while with_turn(store, &environment, &mut out, ALL_AT_ONCE - 1, |turn| {
             pieces.append(turn).unwrap()

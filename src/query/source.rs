@@ -7,6 +7,7 @@ use std::mem;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use super::Failure;
 use super::evaluate::Next;
 use super::pattern::{Effort, Pattern};
 use super::series::Series;
@@ -14,8 +15,7 @@ use super::steps::{Steps, common_interval, interval_of, range_of};
 use super::target::{Call, Expression};
 use super::window::Window;
 use crate::config::TimestampUnit;
-use crate::http::Failure;
-use crate::store::{Run, Snapshot, SnapshotError, Store};
+use crate::store::{Run, Snapshot, Store};
 use crate::turn::{Allowance, Turn};
 
 /// The most paths of a query: each key is compared with all of them.
@@ -112,20 +112,7 @@ impl Held {
              points of each",
             self.limit
         );
-        // As Prometheus answers a query that would load too many samples.
-        Err(Failure {
-            status: 422,
-            message,
-        })
-    }
-}
-
-impl From<SnapshotError> for Failure {
-    fn from(error: SnapshotError) -> Failure {
-        Failure {
-            status: 503,
-            message: error.to_string(),
-        }
+        Err(Failure::TooMuch(message))
     }
 }
 
@@ -166,11 +153,7 @@ impl Source {
             }
         };
         if self.paths.len() == PATHS_MAX {
-            let message = format!("a query has at most {PATHS_MAX} paths");
-            return Err(Failure {
-                status: 400,
-                message,
-            });
+            return Err(format!("a query has at most {PATHS_MAX} paths").into());
         }
         let is_key = !text.contains(['*', '?', '[', '{', '\\']);
         let position = match is_key {

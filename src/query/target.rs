@@ -48,13 +48,6 @@ pub struct Call {
     depth: usize,
 }
 
-/// Why a target is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadTarget {
-    /// What is wrong, and where, for whoever asked.
-    pub message: String,
-}
-
 /// The most bytes of a target.
 pub const TARGET_BYTES_MAX: usize = 64 << 10;
 
@@ -68,12 +61,11 @@ pub const DEPTH_MAX: usize = 64;
 ///
 /// # Errors
 ///
-/// If it is too long or takes more than is left of the budget, cannot be read, calls what is no function, or gives arguments that the function
-/// does not take. The message names what it is, and where.
-pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, BadTarget> {
+/// If it is too long or takes more than is left of the budget, cannot be read, calls what is no
+/// function, or gives arguments that the function does not take. The message names what it is, and where.
+pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
     if text.len() > TARGET_BYTES_MAX {
-        let message = format!("a target is longer than {TARGET_BYTES_MAX} bytes");
-        return Err(BadTarget { message });
+        return Err(format!("a target is longer than {TARGET_BYTES_MAX} bytes"));
     }
     let mut parser = Parser::new(text, budget);
     let parsed = parser.expression(0).and_then(|expression| {
@@ -83,9 +75,7 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, BadTarget> {
             Some(_) => parser.expected("the end or '|'"),
         }
     });
-    parsed.map_err(|wrong| BadTarget {
-        message: wrong.message(text),
-    })
+    parsed.map_err(|wrong| wrong.message(text))
 }
 
 /// The path from which a series was made first, as far as its name tells: `a.b` of `scale(a.b,2)`.
@@ -421,7 +411,7 @@ mod tests {
     fn read(text: &str) -> String {
         match parse(text, &mut Budget::default()) {
             Ok(expression) => shown(&expression),
-            Err(BadTarget { message }) => message,
+            Err(message) => message,
         }
     }
 
@@ -537,8 +527,7 @@ mod tests {
             ),
         ] {
             parse(&fits, &mut Budget::default()).expect("it fits");
-            let BadTarget { message } =
-                parse(&is_too_much, &mut Budget::default()).expect_err("it does not fit");
+            let message = parse(&is_too_much, &mut Budget::default()).expect_err("it does not fit");
             assert!(message.contains(limit), "{message}");
         }
     }
@@ -563,7 +552,7 @@ mod tests {
         fn no_text_makes_it_panic(text in ".*", pieces in "([a-c.*{},()|=' \"\\\\é0-9-]|sum\\(|scale\\(|true|none|inf){0,40}") {
             for text in [text, pieces] {
                 first_path(&text);
-                if let Err(BadTarget { message }) = parse(&text, &mut Budget::default()) {
+                if let Err(message) = parse(&text, &mut Budget::default()) {
                     prop_assert!(message.contains(" of target '"), "{}", message);
                 }
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::query::find::{Find, Listing, Shape};
 use crate::query::functions::describe;
-use crate::query::render;
+use crate::query::{self, render};
 use crate::server::Admission;
 use crate::turn::Turn;
 
@@ -49,13 +49,12 @@ const ROUTES: &[Route] = &[
     query("/metrics/find", find),
     query("/metrics/expand", expand),
     query("/metrics/index.json", |_, turn| {
-        Ok(json_pieces(Listing::all(turn)))
+        Ok(pieces(JSON, Listing::all(turn)))
     }),
     query("/metrics/search", search),
     query("/render", |request, turn| {
-        let mut answer = render(&request.parameters, turn)?;
-        answer.headers.push(NO_CACHE);
-        Ok(answer)
+        let (content_type, series) = render(&request.parameters, turn)?;
+        Ok(pieces(content_type, series))
     }),
     query("/functions", |_, _| Ok(json(describe::all().into_bytes()))),
     query("/functions/*", function),
@@ -112,9 +111,10 @@ pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
 /// looked at.
 fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let pattern = request.parameters.get("query");
-    let pattern = pattern.ok_or_else(|| bad("Missing required parameter 'query'"))?;
+    let pattern =
+        pattern.ok_or_else(|| Failure::bad_request("Missing required parameter 'query'"))?;
     if pattern.is_empty() {
-        return Err(bad("Required parameter 'query' is empty"));
+        return Err(Failure::bad_request("Required parameter 'query' is empty"));
     }
     let with_wildcard = flag(request, "wildcards")?;
     let leaves_only = flag(request, "leavesOnly")?;
@@ -128,14 +128,10 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
             }
             Shape::Completer { with_wildcard }
         }
-        Some(_) => return Err(bad("Invalid value for 'format' parameter")),
+        Some(_) => return Err(Failure::bad_request("Invalid value for 'format' parameter")),
     };
-    Ok(json_pieces(Find::new(
-        [&*pattern],
-        shape,
-        leaves_only,
-        turn,
-    )?))
+    let found = Find::new([&*pattern], shape, leaves_only, turn)?;
+    Ok(pieces(JSON, found))
 }
 
 /// Whole names for which patterns stand, as of graphite-web's `expand_view`.
@@ -144,24 +140,25 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let leaves_only = flag(request, "leavesOnly")?;
     let shape = Shape::Expand { by_pattern };
     let patterns = request.parameters.all("query");
-    Ok(json_pieces(Find::new(patterns, shape, leaves_only, turn)?))
+    let found = Find::new(patterns, shape, leaves_only, turn)?;
+    Ok(pieces(JSON, found))
 }
 
 /// Series in whose names words occur: what the page asks for.
 fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let words = request.parameters.get("query").unwrap_or_default();
     let most = number(request, "max_results", SEARCH_RESULTS)?.min(SEARCH_RESULTS_MAX);
-    let most = usize::try_from(most).map_err(|_| bad("Invalid int value for param max_results"))?;
-    Ok(json_pieces(Listing::search(words, most, turn)?))
+    let most = usize::try_from(most)
+        .map_err(|_| Failure::bad_request("Invalid int value for param max_results"))?;
+    Ok(pieces(JSON, Listing::search(words, most, turn)?))
 }
 
 /// A function, by the last part of the path.
 fn function(request: &Request, _: &mut Turn) -> Result<Answer, Failure> {
     let name = request.path.trim_end_matches('/').rsplit('/').next();
-    let described = name.and_then(describe::one).ok_or_else(|| Failure {
-        status: 404,
-        message: "there is no such function".into(),
-    });
+    let described = name
+        .and_then(describe::one)
+        .ok_or_else(|| Failure::new(404, "there is no such function"));
     described.map(|described| json(described.into_bytes()))
 }
 
@@ -183,26 +180,28 @@ fn flag(request: &Request, name: &str) -> Result<bool, Failure> {
 fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
     match request.parameters.get(name) {
         None => Ok(default),
-        Some(value) => value
-            .trim()
-            .parse()
-            .map_err(|_| bad(format!("Invalid int value {value:?} for param {name}"))),
+        Some(value) => value.trim().parse().map_err(|_| {
+            Failure::bad_request(format!("Invalid int value {value:?} for param {name}"))
+        }),
     }
 }
 
-fn bad(message: impl Into<String>) -> Failure {
-    Failure {
-        status: 400,
-        message: message.into(),
+impl From<query::Failure> for Failure {
+    fn from(failure: query::Failure) -> Failure {
+        match failure {
+            query::Failure::Wrong(message) => Failure::bad_request(message),
+            // As Prometheus answers a query that would load too many samples.
+            query::Failure::TooMuch(message) => Failure::new(422, message),
+            query::Failure::CutOff(error) => Failure::new(503, error.to_string()),
+        }
     }
 }
 
 fn text(status: u16, line: &str) -> Answer {
-    Answer::from(Failure {
-        status,
-        message: line.into(),
-    })
+    Answer::from(Failure::new(status, line))
 }
+
+const JSON: &str = "application/json";
 
 /// It may be another thing a moment later.
 const NO_CACHE: (&str, Cow<str>) = ("Cache-Control", Cow::Borrowed("no-cache"));
@@ -215,15 +214,15 @@ fn fresh(content_type: &'static str) -> Vec<(&'static str, Cow<'static, str>)> {
 fn json(body: impl Into<Cow<'static, [u8]>>) -> Answer {
     Answer {
         status: 200,
-        headers: fresh("application/json"),
+        headers: fresh(JSON),
         body: Body::Whole(body.into()),
     }
 }
 
-fn json_pieces(pieces: impl Pieces + 'static) -> Answer {
+fn pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Answer {
     Answer {
         status: 200,
-        headers: fresh("application/json"),
+        headers: fresh(content_type),
         body: Body::Pieces(Box::new(pieces)),
     }
 }

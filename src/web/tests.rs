@@ -284,7 +284,7 @@ fn what_is_found_is_limited() {
         store.put(&format!("{number}{}", "a".repeat(60_000)), 1, 1.0);
     }
     let (status, body) = get(&mut store, "/metrics/find?query=*");
-    assert_eq!(status, 413, "{body}");
+    assert_eq!(status, 422, "{body}");
     assert_eq!(get(&mut store, "/metrics/find?query=12*").0, 200);
     assert_eq!(get(&mut store, "/metrics/index.json").0, 200);
     // All patterns of a request together.

@@ -195,7 +195,7 @@ fn targets_are_evaluated_as_graphite_does() {
         count += 1;
         let ours = match target::parse(target, &mut Budget::default()) {
             Ok(expression) => world.evaluate(&expression, &world.window),
-            Err(bad) => Err(bad.message),
+            Err(message) => Err(message),
         };
         let theirs: Vec<&str> = theirs.split('\t').collect();
         let different = match (&ours, &theirs[..]) {

@@ -109,10 +109,7 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
             kept_bytes,
         }))
     };
-    let failure = Failure {
-        status: 503,
-        message: "no more".into(),
-    };
+    let failure = Failure::new(503, "no more");
     let body = match request.path.as_str() {
         "/pieces" => pieces(&["one", "", "two, which is longer", "", "3"], Ok(())),
         "/piece" => pieces(&["one"], Ok(())),
