@@ -51,8 +51,11 @@ impl Walk {
     }
 
     /// Gives keys to `look` until it breaks or the turn's time is up, which is a break, or all were
-    /// given. The key by which it breaks is given again. Keys that take too great an effort are left
-    /// out.
+    /// given. The key by which it breaks is given again.
+    ///
+    /// # Errors
+    ///
+    /// If a key takes too great an effort, or `look` fails.
     fn go_on(
         &mut self,
         turn: &mut Turn,
@@ -65,12 +68,12 @@ impl Walk {
             }
             // Those that are hidden count too.
             let key = key.unwrap_or_default();
-            let is_left_out = key.is_empty() || self.effort.is_too_great(key.len());
-            if !is_left_out && look(key, turn.replies)?.is_break() {
+            let effort = self.effort.of(key.len())?;
+            if !key.is_empty() && look(key, turn.replies)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             self.next = position + 1;
-            left = (left.0 - 1, left.1.saturating_sub(self.effort.of(key.len())));
+            left = (left.0 - 1, left.1.saturating_sub(effort));
             if left.0 == 0 || left.1 == 0 {
                 left = (Effort::KEYS_PER_LOOK, Effort::PER_LOOK);
                 turn.allowance.look_at_clock();
@@ -470,7 +473,8 @@ impl FoundSet {
 #[derive(Debug)]
 pub struct Listing {
     walk: Walk,
-    /// Those are listed in which all of these occur, letters of ASCII in either case.
+    /// Those are listed in which all of these occur, letters of ASCII in either case. They are in lower
+    /// case here.
     words: Vec<String>,
     /// How many more are listed at most.
     left: usize,
@@ -499,15 +503,14 @@ impl Listing {
     ///
     /// If a word is too long.
     pub fn search(words: &str, most: usize, turn: &Turn) -> Result<Listing, Failure> {
-        let words: Vec<String> = words.split_whitespace().map(String::from).collect();
-        let for_each_byte = words.iter().map(String::len).sum::<usize>();
-        if for_each_byte > WORDS_MAX_BYTES {
+        let words = words.split_whitespace().map(str::to_ascii_lowercase);
+        let words: Vec<String> = words.collect();
+        if words.iter().map(String::len).sum::<usize>() > WORDS_MAX_BYTES {
             return Err(format!("the words take more than {WORDS_MAX_BYTES} bytes").into());
         }
-        let fixed = words.len();
         let effort = Effort {
-            fixed,
-            for_each_byte,
+            fixed: words.len(),
+            for_each_byte: words.len(),
         };
         Ok(Listing {
             walk: Walk::new(turn, effort),
@@ -533,7 +536,7 @@ impl Pieces for Listing {
             if self.left == 0 || out.len() >= full_at {
                 return Ok(ControlFlow::Break(()));
             }
-            if self.words.iter().all(|word| contains(key, word)) {
+            if has_all(key, &self.words) {
                 out.extend_from_slice(if mem::take(&mut self.is_first) {
                     b""
                 } else {
@@ -570,11 +573,14 @@ impl Pieces for Listing {
     }
 }
 
-/// Whether a word occurs in a text, letters of ASCII in either case. Takes time by the product of their
-/// lengths.
-fn contains(text: &str, word: &str) -> bool {
-    let mut windows = text.as_bytes().windows(word.len());
-    windows.any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+/// Whether words in lower case occur in a key, whose letters of ASCII may be in either case. Takes time by
+/// the length of the key for each.
+fn has_all(key: &str, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let key = key.to_ascii_lowercase();
+    words.iter().all(|word| key.contains(word))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::collections::BinaryHeap;
 
 use memchr::memchr2;
 
+use super::Failure;
+
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
 const MOST_NODES: usize = 63;
 
@@ -48,9 +50,6 @@ impl Budget {
 /// of the others, and `{a,b}` for either text, which may have wildcards and braces. A node `**` stands
 /// for any nodes or none; at the end of a pattern for one at least. A bracket or brace without its
 /// other half stands for itself. Backslashes are left out.
-///
-/// A key is not among those that it stands for if the [`Effort`] to compare them is too great, which no
-/// names have that a file could have.
 #[derive(Debug, Default)]
 pub struct Pattern {
     nodes: Vec<Node>,
@@ -76,17 +75,24 @@ impl Effort {
     /// So much effort may be made between two looks at the clock, if it is reached earlier.
     pub const PER_LOOK: usize = 8 << 10;
 
-    /// The most for one key: a millisecond.
-    const LIMIT: usize = 1 << 18;
+    /// The most for one key: a millisecond or two.
+    const LIMIT: usize = 1 << 20;
 
     /// For a key of so many bytes.
-    pub fn of(self, key_bytes: usize) -> usize {
-        self.fixed + self.for_each_byte * key_bytes
-    }
-
-    /// Whether it is so great for a key of so many bytes that all would wait for it.
-    pub fn is_too_great(self, key_bytes: usize) -> bool {
-        self.of(key_bytes) > Effort::LIMIT
+    ///
+    /// # Errors
+    ///
+    /// If all would wait for it.
+    pub fn of(self, key_bytes: usize) -> Result<usize, Failure> {
+        let effort = self.for_each_byte.saturating_mul(key_bytes);
+        let effort = effort.saturating_add(self.fixed);
+        if effort > Effort::LIMIT {
+            return Err(Failure::TooMuch(format!(
+                "a key of {key_bytes} bytes takes too long to compare: ask for fewer patterns, or for \
+                 simpler ones"
+            )));
+        }
+        Ok(effort)
     }
 
     /// For this and something else.
@@ -147,17 +153,21 @@ impl Pattern {
             }
             nodes.push(Node::parse(node, budget)?);
         }
-        let wildcards = || nodes.iter().flat_map(|node| &node.wildcards);
-        let compared: usize = wildcards().map(|tokens| effort_of(tokens)).sum();
+        let wildcards = nodes.iter().flat_map(|node| &node.wildcards);
+        let compared: usize = wildcards.map(|tokens| effort_of(tokens)).sum();
         if compared > WILDCARDS_LIMIT {
             return Err("a pattern has too many wildcards, or ranges in brackets".into());
         }
-        let searched: usize = wildcards().map(|tokens| effort_of(searched(tokens))).sum();
-        let is_walked_by_several = usize::from(any_nodes != 0) * nodes.len();
+        let searched = nodes.iter().map(Node::searched);
+        let for_each_byte = match any_nodes {
+            // Each node of a key is compared with one of these.
+            0 => searched.max().unwrap_or(0),
+            _ => nodes.len() + searched.sum::<usize>(),
+        };
         Ok(Pattern {
             effort: Effort {
                 fixed: nodes.len() + compared,
-                for_each_byte: 1 + is_walked_by_several + searched,
+                for_each_byte,
             },
             allocated_bytes: nodes.iter().map(Node::allocated_bytes).sum(),
             nodes,
@@ -167,9 +177,6 @@ impl Pattern {
 
     /// Whether it stands for this key.
     pub fn matches(&self, key: &str) -> bool {
-        if self.effort.is_too_great(key.len()) {
-            return false;
-        }
         let mut positions = self.start();
         let mut rest = Some(key);
         while let Some(node) = next_node(&mut rest) {
@@ -192,7 +199,6 @@ impl Pattern {
     }
 
     /// The positions after the next node of a key.
-    ///
     pub fn advance(&self, positions: Positions, node: &str) -> Positions {
         let mut left = positions.0;
         let mut after = 0;
@@ -272,6 +278,15 @@ impl Node {
         let is_text = |text: &String| (**text).cmp(node);
         self.texts.binary_search_by(is_text).is_ok()
             || self.wildcards.iter().any(|tokens| is_match(tokens, node))
+    }
+
+    /// How many characters each character of a node is compared with at the most.
+    fn searched(&self) -> usize {
+        let after_any = self.wildcards.iter().map(|tokens| {
+            let any = tokens.iter().position(|token| *token == Token::Any);
+            effort_of(&tokens[any.map_or(tokens.len(), |any| any + 1)..])
+        });
+        after_any.sum()
     }
 
     /// Bytes that it takes, with what an allocator adds.
@@ -367,12 +382,6 @@ impl Token {
             }
         }
     }
-}
-
-/// Those that are looked for at each character of a text: what comes after the first `*`.
-fn searched(tokens: &[Token]) -> &[Token] {
-    let any = tokens.iter().position(|token| *token == Token::Any);
-    &tokens[any.map_or(tokens.len(), |any| any + 1)..]
 }
 
 /// How many characters a character is compared with that is compared with each of them.
@@ -581,13 +590,21 @@ mod tests {
             &format!("{}*", "a".repeat(4_000)),
             &"a".repeat(64_000)
         ));
-        let [fits, does_not] = [3, 4].map(|letters| format!("*{}", "a".repeat(letters)));
-        assert!(matches(&fits, &"a".repeat(65_000)) && !matches(&does_not, &"a".repeat(65_000)));
+        // Of nodes that are compared one by one, the longest counts; after `**`, all.
+        for (searched, nodes) in [("*a.*{}.*a", 0), ("**.*{}", 2), ("*", 0)] {
+            for (letters, fits) in [(16 - nodes, true), (17 - nodes, false)] {
+                let pattern = searched.replace("{}", &"a".repeat(letters));
+                let parsed = Pattern::parse(&pattern, &mut Budget::default()).expect("a pattern");
+                let is_taken = parsed.effort().of(65_000).is_ok();
+                assert_eq!(is_taken, fits || searched == "*", "{pattern}");
+            }
+        }
         assert!(!matches(
             &"*a".repeat(2_000),
             &("a".repeat(1_999) + &"b".repeat(60_000))
         ));
     }
+
     #[test]
     fn ranges_are_an_effort() {
         for (ranges, fits) in [(1, true), (WILDCARDS_LIMIT - 2, true), (60_000, false)] {
@@ -595,7 +612,7 @@ mod tests {
             let parsed = Pattern::parse(&pattern, &mut Budget::default());
             assert_eq!(parsed.is_ok(), fits, "{ranges}");
             if let Ok(parsed) = parsed {
-                assert!(parsed.effort().for_each_byte > ranges);
+                assert!(parsed.effort().for_each_byte >= ranges);
                 assert!(parsed.allocated_bytes() >= ranges * size_of::<(char, char)>());
             }
         }

@@ -201,10 +201,8 @@ impl Source {
             while let Some(keys) = self.snapshot.next_keys(turn.store, Effort::KEYS_PER_LOOK)? {
                 let mut left = Effort::PER_LOOK;
                 for (position, key) in keys {
-                    if !effort.is_too_great(key.len()) {
-                        add_key(key, position, &mut paths, &mut self.held)?;
-                    }
-                    left = left.saturating_sub(effort.of(key.len()));
+                    left = left.saturating_sub(effort.of(key.len())?);
+                    add_key(key, position, &mut paths, &mut self.held)?;
                     if left == 0 {
                         break;
                     }

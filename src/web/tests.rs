@@ -113,6 +113,11 @@ fn store_of<'key>(keys: impl IntoIterator<Item = &'key str>) -> Store {
     store
 }
 
+/// Seconds since 1970.
+fn now() -> i64 {
+    Environment::default().now()
+}
+
 /// Requests, and what the views of graphite-web 1.1.8 answered.
 const TABLE: &str = include_str!("../../tests/graphite/finds.tsv");
 
@@ -297,20 +302,37 @@ fn what_is_found_is_limited() {
 }
 
 #[test]
-fn what_takes_long_is_interrupted_and_what_takes_too_long_left_out() {
+fn what_takes_long_is_interrupted_and_what_takes_too_long_refused() {
     let long_key = |length: usize| format!("{}{length}", "a".repeat(length));
-    let keys: Vec<String> = (2_000..2_010).chain([60_000]).map(long_key).collect();
+    let keys: Vec<String> = (8_000..8_010).map(long_key).collect();
     let mut store = store_of(keys.iter().map(String::as_str));
-    let wildcards = format!("*{}*", "a".repeat(100));
-    for target in [
-        format!("/metrics/expand?query={wildcards}"),
-        format!("/metrics/search?query={}", "a".repeat(100)),
-    ] {
+    let expand = format!("/metrics/expand?query=*{}*", "a".repeat(100));
+    let search = format!("/metrics/search?query={}+A", "A".repeat(200));
+    for (target, status) in [(expand, 422), (search, 200)] {
         let answered = ask(&mut store, Method::Get, &target, 1 << 20, Duration::ZERO);
         assert!(answered.pieces > 10, "{} pieces", answered.pieces);
-        let [is_found, is_left_out] =
-            [2_009, 60_000].map(|length| answered.body.contains(&long_key(length)));
-        assert!(is_found && !is_left_out);
+        assert!(keys.iter().all(|key| answered.body.contains(key)));
+        store.put(&long_key(60_000), 1, 1.0);
+        let (answered, body) = get(&mut store, &target);
+        assert_eq!(answered, status, "{body}");
+        assert!(body.contains(&long_key(60_000)) || body.contains("a key of 60005 bytes"));
+        store.remove(&long_key(60_000));
+    }
+}
+
+#[test]
+fn all_patterns_of_a_request_are_compared_or_it_is_refused() {
+    for (path, name) in [("/metrics/expand", "query"), ("/render", "target")] {
+        let patterns = (0..1_000).map(|number| format!("{name}=**.x{number}"));
+        let target = format!("{path}?{}", patterns.collect::<Vec<_>>().join("&"));
+        for (length, status) in [(50, 200), (522, 200), (523, 422)] {
+            let key = format!("{}.x999", "a".repeat(length - 5));
+            let mut store = store_of([&*key]);
+            store.put(&key, now(), 1.0);
+            let (answered, body) = get(&mut store, &target);
+            assert_eq!(answered, status, "{path} {length}");
+            assert_eq!(body.contains(&key), status == 200, "{path} {length} {body}");
+        }
     }
 }
 
