@@ -2,27 +2,37 @@
 //!
 //! The other listeners open when all points are there.
 
-use std::io::{self, Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 
 use super::acceptor::listen_on;
 use super::listener::{Listener, Socket};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
 
-/// Clients that wait for an answer; the oldest goes when there are more.
+/// Clients that wait for an answer, or have not closed after it; the oldest goes when there are more.
 const CLIENTS: usize = 64;
 
-/// What each of them is answered.
+/// What each of them is answered: the head, …
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 11\r\nRetry-After: 1\r\n\
-    Connection: close\r\n\r\nrecovering\n";
+    Connection: close\r\n\r\n";
+
+/// … and the body, unless the request begins so.
+const BODY: &[u8] = b"recovering\n";
+const HEAD_REQUEST: [u8; 5] = *b"HEAD ";
 
 /// The listeners for HTTP, and those who have come.
 pub struct NotReady {
     /// For each of [`Config::listen`], what listens there: nothing yet, unless HTTP is spoken there.
     listeners: Vec<Vec<Listener>>,
     /// In the order in which they came.
-    clients: Vec<Socket>,
+    clients: Vec<Client>,
+}
+
+struct Client {
+    socket: Socket,
+    is_answered: bool,
 }
 
 impl NotReady {
@@ -41,15 +51,18 @@ impl NotReady {
         Ok(not_ready)
     }
 
-    /// Answers those from whom a request has come. To be called now and then.
+    /// Answers those from whom a request has begun to come. To be called now and then.
     pub fn answer(&mut self) {
         for listener in self.listeners.iter().flatten() {
             let accepted = (0..CLIENTS).map_while(|_| listener.accept().ok());
-            self.clients.extend(accepted);
+            self.clients.extend(accepted.map(|socket| Client {
+                socket,
+                is_answered: false,
+            }));
         }
+        self.clients.retain_mut(Client::serve);
         let excess = self.clients.len().saturating_sub(CLIENTS);
         self.clients.drain(..excess);
-        self.clients.retain_mut(is_silent);
     }
 
     /// What listens at each of [`Config::listen`], to be served from now on.
@@ -66,15 +79,27 @@ fn is_http(protocol: Protocol) -> bool {
     }
 }
 
-/// Whether a client has not sent anything yet. If it has, answers it.
-fn is_silent(client: &mut Socket) -> bool {
-    match client.read(&mut [0; 4 << 10]) {
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        Ok(0) => false,
-        Ok(_) => {
-            // Fails if the client is gone. It fits what the system keeps for a new connection.
-            client.write_all(ANSWER).ok();
-            false
+impl Client {
+    /// Answers it when a request begins, and then discards what comes until it closes: a socket that is
+    /// closed while input is unread may lose the answer. False if it is gone.
+    fn serve(&mut self) -> bool {
+        let mut start = [0; HEAD_REQUEST.len()];
+        let read = match self.is_answered {
+            true => self.socket.read(&mut [0; 4 << 10]),
+            false => self.socket.peek(&mut start),
+        };
+        match read {
+            Ok(length) if length == start.len() && !self.is_answered => {
+                let body = if start == HEAD_REQUEST { b"" } else { BODY };
+                self.is_answered = true;
+                // It fits what the system keeps for a new connection.
+                let written = self.socket.write_all(&[ANSWER, body].concat());
+                written
+                    .and_then(|()| self.socket.shutdown(Shutdown::Write))
+                    .is_ok()
+            }
+            Ok(length) => length > 0,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 }
@@ -105,26 +130,39 @@ mod tests {
         let silent: Vec<TcpStream> = (0..CLIENTS)
             .map(|_| TcpStream::connect(address).expect("connects"))
             .collect();
-        let mut client = TcpStream::connect(address).expect("connects");
-        client
-            .set_read_timeout(Some(Duration::from_millis(1)))
-            .expect("is set");
-        client
-            .write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
-            .expect("is sent");
-        let mut answered: Vec<u8> = Vec::new();
-        let start = Instant::now();
-        while answered != ANSWER {
-            not_ready.answer();
-            let mut bytes = [0; 1 << 10];
-            let count = client.read(&mut bytes).unwrap_or(0);
-            answered.extend(&bytes[..count]);
-            assert!(start.elapsed() < Duration::from_secs(20), "{answered:?}");
+        let form = format!("POST / HTTP/1.1\r\n\r\n{}", "a".repeat(100_000));
+        for (request, body) in [
+            ("GET /healthz HTTP/1.1\r\n", BODY),
+            ("HEAD /", b""),
+            (&form, BODY),
+        ] {
+            let mut client = TcpStream::connect(address).expect("connects");
+            let timeout = Some(Duration::from_millis(1));
+            client.set_read_timeout(timeout).expect("is set");
+            client.write_all(request.as_bytes()).expect("is sent");
+            let mut answered: Vec<u8> = Vec::new();
+            let start = Instant::now();
+            loop {
+                not_ready.answer();
+                let mut bytes = [0; 1 << 10];
+                match client.read(&mut bytes) {
+                    Ok(0) => break,
+                    Ok(count) => answered.extend(&bytes[..count]),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{request:.20}"),
+                }
+                assert!(start.elapsed() < Duration::from_secs(20), "{answered:?}");
+            }
+            assert_eq!(answered, [ANSWER, body].concat());
         }
-        assert_eq!(not_ready.clients.len(), CLIENTS - 1);
+        let waiting = not_ready.clients.iter();
+        let waiting = waiting.filter(|client| !client.is_answered);
+        assert_eq!(waiting.count(), CLIENTS - 1);
         drop(silent);
-        not_ready.answer();
-        assert_eq!(not_ready.clients.len(), 0);
+        let start = Instant::now();
+        while !not_ready.clients.is_empty() {
+            not_ready.answer();
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
         assert_eq!(not_ready.into_listeners()[1].len(), 1);
     }
 }
