@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
         Some(
             "target=aliasSub(sumSeries(collectd.*.load)%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)&from=1700000000&until=1700000040&format=json&maxDataPoints=1000",
         ),
-        r#"[{"target": "sumSeries(collectd.*.load) A", "tags": {"name": "sumSeries(collectd.*.load) A"}, "datapoints": [[4.0, 1700000010], [6.0, 1700000020], [8.0, 1700000030], [10.0, 1700000040]]}]"#,
+        r#"[{"target": "sumSeries(collectd.*.load) A", "tags": {"name": "sumSeries(collectd.*.load)"}, "datapoints": [[4.0, 1700000010], [6.0, 1700000020], [8.0, 1700000030], [10.0, 1700000040]]}]"#,
     ),
     case(
         "query.go, createGraphiteRequest: a panel where the server asks, or an alert",

@@ -92,7 +92,13 @@ impl Writer {
                 out.extend_from_slice(b"{\"target\": ");
                 push_string(out, &series.name);
                 out.extend_from_slice(b", \"tags\": {");
-                write_json_tags(out, &series.name);
+                let is_aliased = !series.unaliased.is_empty();
+                let name = if is_aliased {
+                    &series.unaliased
+                } else {
+                    &series.name
+                };
+                write_json_tags(out, name);
                 out.extend_from_slice(b"}, \"datapoints\": [");
             }
             Format::Csv => {
@@ -266,7 +272,6 @@ fn write_csv_field(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::aggregation::Aggregation;
 
     /// A text without its percent-encoding.
     fn decoded(text: &str) -> String {
@@ -286,11 +291,10 @@ mod tests {
         let value = |text: &str| text.parse().unwrap_or(f64::NAN);
         Series {
             name: decoded(parts[0]),
-            expression: String::new(),
             start: parts[1].parse().unwrap(),
             step: parts[2].parse().unwrap(),
             values: parts[3].split(',').map(value).collect(),
-            consolidation: Aggregation::Average,
+            ..Series::default()
         }
     }
 

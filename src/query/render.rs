@@ -364,6 +364,35 @@ mod tests {
         );
     }
 
+    /// As in graphite-web 1.1.8, whose `alias…()` set the name and leave the tags.
+    #[test]
+    fn tags_are_those_of_the_series_that_has_an_alias() {
+        let mut store = filled();
+        store.put("c;host=x", NOW, 1.0);
+        for (target, shown, tags) in [
+            ("alias(a.x,'A')", "A", r#""name": "a.x""#),
+            ("aliasByNode(a.x,1)", "x", r#""name": "a.x""#),
+            ("aliasByMetric(a.x)", "x", r#""name": "a.x""#),
+            ("aliasSub(a.x,'a','b')", "b.x", r#""name": "a.x""#),
+            ("alias(alias(a.x,'A'),'B')", "B", r#""name": "a.x""#),
+            (
+                "limit(scale(alias(a.x,'A'),2),1)",
+                "scale(A,2)",
+                r#""name": "a.x""#,
+            ),
+            ("alias(c*,'C')", "C", r#""name": "c", "host": "x""#),
+            (
+                "sum(alias(a.x,'A'))",
+                "sumSeries(a.x)",
+                r#""name": "sumSeries(a.x)""#,
+            ),
+        ] {
+            let answered = answer(&mut store, &[("target", target), ("from", "-10s")]).unwrap();
+            let start = format!(r#"[{{"target": "{shown}", "tags": {{{tags}}}, "#);
+            assert!(answered.starts_with(&start), "{target}: {answered}");
+        }
+    }
+
     #[test]
     fn the_step_fits_the_points_and_what_is_asked_for() {
         let mut store = filled();

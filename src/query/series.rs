@@ -1,6 +1,6 @@
 //! A series as queries see it: values at equal steps.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use super::aggregation::Aggregation;
 
@@ -9,6 +9,8 @@ use super::aggregation::Aggregation;
 pub struct Series {
     /// What is shown. At first the key.
     pub name: String,
+    /// What was shown before it had an alias, which its tags still tell; empty if it has none.
+    pub unaliased: String,
     /// What it was made from, as Graphite writes it (there `pathExpression`), at first the path in the
     /// target: functions that combine series name their result after these.
     pub expression: String,
@@ -32,6 +34,7 @@ impl Default for Series {
     fn default() -> Series {
         Series {
             name: String::new(),
+            unaliased: String::new(),
             expression: String::new(),
             start: 0,
             step: 1,
@@ -56,6 +59,14 @@ impl Series {
         self.expression.clone_from(&self.name);
     }
 
+    /// Gives it an alias.
+    pub fn alias(&mut self, alias: String) {
+        let before = mem::replace(&mut self.name, bounded(alias));
+        if self.unaliased.is_empty() {
+            self.unaliased = before;
+        }
+    }
+
     /// Makes its steps as long as `step`, if this is a multiple of them. The last one may be made of
     /// fewer than the others.
     pub fn consolidate(&mut self, step: i64) {
@@ -76,7 +87,8 @@ impl Series {
     /// Bytes of memory that it takes, or [`KEPT_BYTES_MIN`](Self::KEPT_BYTES_MIN) if that is more.
     pub fn kept_bytes(&self) -> usize {
         let values = self.values.capacity() * size_of::<f64>();
-        let texts = self.name.capacity() + self.expression.capacity();
+        let names = self.name.capacity() + self.unaliased.capacity();
+        let texts = names + self.expression.capacity();
         (size_of::<Series>() + texts + values).max(Series::KEPT_BYTES_MIN)
     }
 }

@@ -304,6 +304,7 @@ impl Source {
                 self.held.replace(steps.bytes(), 0)?;
                 return Ok(ControlFlow::Continue(Some(Series {
                     name: key,
+                    unaliased: String::new(),
                     expression: self.paths[cursor.path].text.clone(),
                     start: cursor.window.start(),
                     step: cursor.window.step,

@@ -7,23 +7,23 @@ use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
 
 pub fn alias(series: &mut Series, context: &Context) -> Outcome {
-    series.name = bounded(context.arguments.text(1).into());
+    series.alias(context.arguments.text(1).into());
     Ok(true)
 }
 
 pub fn by_metric(series: &mut Series, _: &Context) -> Outcome {
-    series.name = metric(&series.name).into();
+    series.alias(metric(&series.name).into());
     Ok(true)
 }
 
 pub fn by_node(series: &mut Series, context: &Context) -> Outcome {
-    series.name = key(&series.name, context.arguments.rest(1));
+    series.alias(key(&series.name, context.arguments.rest(1)));
     Ok(true)
 }
 
 pub fn sub(series: &mut Series, context: &Context) -> Outcome {
     if let Value::Regex(search) = context.arguments.get(1) {
-        series.name = substitute(search, context.arguments.text(2), &series.name)?;
+        series.alias(substitute(search, context.arguments.text(2), &series.name)?);
     }
     Ok(true)
 }
@@ -57,7 +57,7 @@ fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, S
             break;
         }
     }
-    Ok(bounded(replaced + &name[done..]))
+    Ok(replaced + &name[done..])
 }
 
 /// Appends a replacement, with what was found in the place of the groups in it: `\1`, `\g<1>`, `\g<name>`.
