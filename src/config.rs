@@ -420,6 +420,10 @@ impl Config {
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 
+    /// Clients of HTTP that wait while the points are read from disk, or have not closed after their
+    /// answer; the oldest goes when there are more.
+    pub(crate) const NOT_READY_CLIENTS: usize = 64;
+
     /// The part of the limit on memory that connections may take when memory is short.
     pub(crate) fn connections_part_bytes(&self) -> usize {
         self.memory_limit_bytes.unwrap_or(usize::MAX) / Self::MEMORY_SHARE
@@ -557,6 +561,85 @@ impl Config {
     /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not
     /// stop a sender for days.
     pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+}
+
+/// Limits of HTTP.
+#[cfg(feature = "http")]
+impl Config {
+    /// Headers of a request. Browsers send about fifteen.
+    pub(crate) const HEADERS_MAX: usize = 100;
+
+    /// Parameters of a request, as of Django. Each takes more memory than its bytes.
+    pub(crate) const PARAMETERS_MAX: usize = 1_000;
+
+    /// Bytes that an answer may keep however much is kept for others: enough for small ones.
+    pub(crate) const ANSWER_KEPT_BYTES: usize = 16 << 10;
+
+    /// Series that a search for words lists.
+    pub(crate) const SEARCH_RESULTS_MAX: i64 = 10_000;
+}
+
+/// Limits of queries.
+#[cfg(feature = "http")]
+impl Config {
+    /// Bytes of a target.
+    pub(crate) const TARGET_BYTES_MAX: usize = 64 << 10;
+
+    /// Arguments and piped calls of a target, all together.
+    pub(crate) const ARGUMENTS_MAX: usize = 1_024;
+
+    /// Calls around each other.
+    pub(crate) const CALL_DEPTH_MAX: usize = 64;
+
+    /// Paths of a query: each key is compared with all of them.
+    pub(crate) const PATHS_MAX: usize = 1_000;
+
+    /// What the targets or patterns of a request may take to read, each unit some 10 ns, so a
+    /// millisecond: all others wait for it, and what it makes takes memory.
+    pub(crate) const READING_UNITS: usize = 1 << 17;
+
+    /// Characters, wildcards and ranges of all alternatives of a pattern that have wildcards.
+    pub(crate) const WILDCARDS_MAX: usize = 4_096;
+
+    /// Characters that are compared for one key with all patterns of a request, in a millisecond or two.
+    pub(crate) const KEY_EFFORT_MAX: usize = 1 << 20;
+
+    /// Bytes of the words that are searched for.
+    pub(crate) const WORDS_BYTES_MAX: usize = 256;
+
+    /// Steps of a series: half a megabyte of values, which functions take in a millisecond.
+    pub(crate) const STEPS_MAX: i64 = 1 << 16;
+
+    /// Bytes of a name that a function makes: names of names would double with each function around
+    /// them.
+    pub(crate) const NAME_BYTES_MAX: usize = 4_096;
+
+    /// Values of reference series of `transformNull`: they are looked at for each series, in a
+    /// millisecond at most.
+    pub(crate) const REFERENCE_VALUES_MAX: usize = 1 << 18;
+
+    /// Bytes of the series and totals of `asPercent`: they are divided all at once, in a millisecond or
+    /// two.
+    pub(crate) const PERCENT_BYTES_MAX: usize = 4 << 20;
+
+    /// Steps of a compiled regular expression, of which one that takes several ranges counts for each.
+    pub(crate) const REGEX_STEPS_MAX: usize = 512;
+
+    /// Steps of one that are tried at positions of a text, in a millisecond at most.
+    pub(crate) const REGEX_TRIED_MAX: usize = 1 << 17;
+
+    /// Groups of one, and one.
+    pub(crate) const REGEX_GROUPS_MAX: usize = 100;
+
+    /// Groups of one around each other.
+    pub(crate) const REGEX_DEPTH_MAX: usize = 32;
+
+    /// Repetitions in one that are counted.
+    pub(crate) const REGEX_COUNT_MAX: usize = 1_000;
+
+    /// Bytes of an answer that are formed at once, in some 40 µs: others wait while all who ask get
+    /// theirs.
+    pub(crate) const ANSWER_PIECE_BYTES: usize = 32 << 10;
 }
 
 impl Default for Config {

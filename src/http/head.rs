@@ -6,6 +6,7 @@ use super::answer::Manner;
 use super::failure::Failure;
 use super::framing::{Framing, bad, framing, is_persistent, only};
 use super::request::{Method, Parameters, Request, decode};
+use crate::config::Config;
 
 /// What the head of a request says.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +22,6 @@ pub struct Head {
     /// How it is to be answered.
     pub manner: Manner,
 }
-
-/// The most headers of a request. Browsers send about fifteen.
-const HEADERS_MAX: usize = 100;
 
 /// What a head, or the beginning of one, ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ impl Head {
     ///
     /// What is wrong with it, or not offered. Then it is not sure where the request ends.
     pub fn parse(bytes: &[u8]) -> Result<Head, Failure> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut headers = [httparse::EMPTY_HEADER; Config::HEADERS_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
         match parsed.parse(bytes) {
             Ok(Status::Complete(length)) if length == bytes.len() => {}

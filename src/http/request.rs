@@ -2,6 +2,7 @@
 
 use super::body::hex_digit;
 use super::failure::Failure;
+use crate::config::Config;
 
 /// A request whose head and body are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +32,6 @@ pub enum Method {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
-/// The most parameters of a request, as of Django. Each takes more memory than its bytes.
-const PARAMETERS_MAX: usize = 1_000;
-
 impl Parameters {
     /// The last value of this name: as Django does, in which Graphite is written.
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -57,8 +55,9 @@ impl Parameters {
             .split(|&byte| byte == b'&')
             .filter(|pair| !pair.is_empty())
         {
-            if self.0.len() == PARAMETERS_MAX {
-                let message = format!("there are more than {PARAMETERS_MAX} parameters");
+            let most = Config::PARAMETERS_MAX;
+            if self.0.len() == most {
+                let message = format!("there are more than {most} parameters");
                 return Err(Failure::bad_request(message));
             }
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();

@@ -5,8 +5,9 @@ use std::fmt;
 use super::aggregation::Aggregation;
 use super::interval;
 use super::regex::Regex;
-use super::series::{Series, beginning};
+use super::series::beginning;
 use super::target::Expression;
+use crate::config::Config;
 use crate::protocol::{float, integer};
 
 /// A parameter of a function.
@@ -174,7 +175,7 @@ impl Arguments {
     /// its beginning.
     pub fn matches(&self, at: usize, name: &str) -> bool {
         let is_found = |regex: &Regex| {
-            let most = regex.searched_bytes_max().min(Series::NAME_BYTES_MAX);
+            let most = regex.searched_bytes_max().min(Config::NAME_BYTES_MAX);
             regex.is_found(beginning(name, most))
         };
         matches!(self.get(at), Value::Regex(regex) if is_found(regex))

@@ -11,6 +11,7 @@ use super::series::Series;
 use super::source::{Cursor, Source, time_is_up};
 use super::target::{Call, Expression};
 use super::window::Window;
+use crate::config::Config;
 use crate::turn::Turn;
 
 /// The next series of a stream, or `None` after the last. A break says that the time is up.
@@ -66,7 +67,7 @@ fn input_window(call: &Call, window: &Window) -> Option<Window> {
 /// Whether all paths of an expression can be read over this window, or what its functions make of it.
 pub fn fits(expression: &Expression, window: &Window) -> bool {
     let Expression::Call(call) = expression else {
-        return window.steps() <= Window::STEPS_MAX;
+        return window.steps() <= Config::STEPS_MAX;
     };
     let inner = input_window(call, window);
     inner.is_some_and(|inner| call.inputs.iter().all(|input| fits(input, &inner)))

@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use super::Failure;
 use super::json::push_string;
 use super::pattern::{Budget, Effort, Pattern, next_node};
+use crate::config::Config;
 use crate::http::{self, Pieces};
 use crate::turn::Turn;
 
@@ -26,9 +27,6 @@ const RECENT_MAX: usize = 4_096;
 
 /// How many places a name may be remembered at.
 const WAYS: usize = 4;
-
-/// Bytes of the words that are searched for.
-const WORDS_MAX_BYTES: usize = 256;
 
 /// A walk over the keys of all series.
 #[derive(Debug)]
@@ -505,8 +503,9 @@ impl Listing {
     pub fn search(words: &str, most: usize, turn: &Turn) -> Result<Listing, Failure> {
         let words = words.split_whitespace().map(str::to_ascii_lowercase);
         let words: Vec<String> = words.collect();
-        if words.iter().map(String::len).sum::<usize>() > WORDS_MAX_BYTES {
-            return Err(format!("the words take more than {WORDS_MAX_BYTES} bytes").into());
+        let limit = Config::WORDS_BYTES_MAX;
+        if words.iter().map(String::len).sum::<usize>() > limit {
+            return Err(format!("the words take more than {limit} bytes").into());
         }
         let effort = Effort {
             fixed: words.len(),

@@ -6,22 +6,18 @@ use std::collections::BinaryHeap;
 use memchr::memchr2;
 
 use super::Failure;
+use crate::config::Config;
 
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
 const MOST_NODES: usize = 63;
 
-/// Characters, wildcards and ranges of all alternatives of a pattern that have wildcards.
-const WILDCARDS_LIMIT: usize = 4_096;
-
-/// How much more the targets or patterns of a request may take to read, each unit some 10 ns: all others
-/// wait for it, and what it makes takes memory.
+/// How much more the targets or patterns of a request may take to read: see [`Config::READING_UNITS`].
 #[derive(Debug)]
 pub struct Budget(usize);
 
 impl Default for Budget {
-    /// A millisecond.
     fn default() -> Budget {
-        Budget(1 << 17)
+        Budget(Config::READING_UNITS)
     }
 }
 
@@ -59,7 +55,8 @@ pub struct Pattern {
     allocated_bytes: usize,
 }
 
-/// How many characters are compared at the most, to say whether a key is one that is looked for.
+/// How many characters are compared at the most, to say whether a key is one that is looked for. Each
+/// takes one to three nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
     /// Whatever the key is.
@@ -75,9 +72,6 @@ impl Effort {
     /// So much effort may be made between two looks at the clock, if it is reached earlier.
     pub const PER_LOOK: usize = 8 << 10;
 
-    /// The most for one key: a millisecond or two.
-    const LIMIT: usize = 1 << 20;
-
     /// For a key of so many bytes.
     ///
     /// # Errors
@@ -86,7 +80,7 @@ impl Effort {
     pub fn of(self, key_bytes: usize) -> Result<usize, Failure> {
         let effort = self.for_each_byte.saturating_mul(key_bytes);
         let effort = effort.saturating_add(self.fixed);
-        if effort > Effort::LIMIT {
+        if effort > Config::KEY_EFFORT_MAX {
             return Err(Failure::TooMuch(format!(
                 "a key of {key_bytes} bytes takes too long to compare: ask for fewer patterns, or for \
                  simpler ones"
@@ -155,7 +149,7 @@ impl Pattern {
         }
         let wildcards = nodes.iter().flat_map(|node| &node.wildcards);
         let compared: usize = wildcards.map(|tokens| effort_of(tokens)).sum();
-        if compared > WILDCARDS_LIMIT {
+        if compared > Config::WILDCARDS_MAX {
             return Err("a pattern has too many wildcards, or ranges in brackets".into());
         }
         let searched = nodes.iter().map(Node::searched);
@@ -607,7 +601,11 @@ mod tests {
 
     #[test]
     fn ranges_are_an_effort() {
-        for (ranges, fits) in [(1, true), (WILDCARDS_LIMIT - 2, true), (60_000, false)] {
+        for (ranges, fits) in [
+            (1, true),
+            (Config::WILDCARDS_MAX - 2, true),
+            (60_000, false),
+        ] {
             let pattern = format!("a*[{}]", "x".repeat(ranges));
             let parsed = Pattern::parse(&pattern, &mut Budget::default());
             assert_eq!(parsed.is_ok(), fits, "{ranges}");

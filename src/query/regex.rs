@@ -8,22 +8,8 @@
 //! There are no references to groups, no looking ahead or behind, and no flags but `(?i)` at the
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
+use crate::config::Config;
 use std::borrow::Cow;
-
-/// The most steps of a compiled expression, of which one that takes several ranges counts for each.
-const PROGRAM_STEPS_MAX: usize = 512;
-
-/// Steps tried at positions of a text, in a millisecond at most.
-const TRIED_MAX: usize = 1 << 17;
-
-/// The most groups, and one.
-const GROUPS_MAX: usize = 100;
-
-/// The most groups around each other.
-const DEPTH_MAX: usize = 32;
-
-/// The most repetitions that are counted.
-const COUNT_MAX: usize = 1000;
 
 /// Characters from the first to the last.
 type Range = (char, char);
@@ -123,7 +109,7 @@ impl Regex {
 
     /// How many bytes of text may be searched at once, in all searches together.
     pub fn searched_bytes_max(&self) -> usize {
-        TRIED_MAX / size(&self.program, &self.classes)
+        Config::REGEX_TRIED_MAX / size(&self.program, &self.classes)
     }
 
     /// Bytes that it takes, about.
@@ -301,7 +287,7 @@ impl Compiler<'_> {
         let mut branches = vec![self.sequence(depth)?];
         while self.takes("|") {
             branches.push(self.sequence(depth)?);
-            if branches.len() > PROGRAM_STEPS_MAX {
+            if branches.len() > Config::REGEX_STEPS_MAX {
                 return None;
             }
         }
@@ -324,7 +310,7 @@ impl Compiler<'_> {
             let atom = self.atom(depth)?;
             let atom = self.repeated(atom)?;
             total += size(&atom, &self.classes);
-            if total > PROGRAM_STEPS_MAX {
+            if total > Config::REGEX_STEPS_MAX {
                 return None;
             }
             steps.extend(atom);
@@ -357,7 +343,7 @@ impl Compiler<'_> {
     }
 
     fn group(&mut self, depth: usize) -> Option<Vec<Step>> {
-        if depth == DEPTH_MAX || self.names.len() == GROUPS_MAX {
+        if depth == Config::REGEX_DEPTH_MAX || self.names.len() == Config::REGEX_GROUPS_MAX {
             return None;
         }
         let mut number = None;
@@ -407,7 +393,7 @@ impl Compiler<'_> {
             (after, true) => Step::Split(after, 1),
         };
         let count = most.unwrap_or(least).max(1);
-        if count * size(&atom, &self.classes).max(1) > PROGRAM_STEPS_MAX {
+        if count * size(&atom, &self.classes).max(1) > Config::REGEX_STEPS_MAX {
             return None;
         }
         let mut steps = atom.repeat(least);
@@ -435,7 +421,9 @@ impl Compiler<'_> {
             "" => Some(None),
             text if text.bytes().all(|byte| byte.is_ascii_digit()) => Some(Some(
                 text.parse()
-                    .map_or(COUNT_MAX, |count: usize| count.min(COUNT_MAX)),
+                    .map_or(Config::REGEX_COUNT_MAX, |count: usize| {
+                        count.min(Config::REGEX_COUNT_MAX)
+                    }),
             )),
             _ => None,
         };
@@ -454,7 +442,7 @@ impl Compiler<'_> {
     fn class(&mut self) -> Option<Step> {
         let is_negated = self.takes("^");
         let mut ranges = Vec::new();
-        while ranges.len() <= PROGRAM_STEPS_MAX {
+        while ranges.len() <= Config::REGEX_STEPS_MAX {
             let first = match self.next()? {
                 ']' if !ranges.is_empty() => return Some(self.take_of(ranges.into(), is_negated)),
                 '\\' if self.takes("b") => vec![('\x08', '\x08')].into(),
@@ -505,7 +493,7 @@ impl Compiler<'_> {
 
 /// The steps, unless they are too many.
 fn fitting(steps: Vec<Step>, classes: &[Class]) -> Option<Vec<Step>> {
-    (size(&steps, classes) <= PROGRAM_STEPS_MAX).then_some(steps)
+    (size(&steps, classes) <= Config::REGEX_STEPS_MAX).then_some(steps)
 }
 
 /// How many steps there are, where one that takes several ranges counts for each.
@@ -563,17 +551,22 @@ mod tests {
     #[test]
     fn an_expression_of_bounded_size_is_taken() {
         let steps = |count: usize| format!("a{{{count}}}");
-        assert!(Regex::new(&steps(PROGRAM_STEPS_MAX)).is_some());
-        assert!(Regex::new(&steps(PROGRAM_STEPS_MAX + 1)).is_none());
+        assert!(Regex::new(&steps(Config::REGEX_STEPS_MAX)).is_some());
+        assert!(Regex::new(&steps(Config::REGEX_STEPS_MAX + 1)).is_none());
         let groups = |count: usize| "(".repeat(count) + &")".repeat(count);
-        assert!(Regex::new(&groups(DEPTH_MAX)).is_some());
-        assert!(Regex::new(&groups(DEPTH_MAX + 1)).is_none());
-        assert!(Regex::new(&"()".repeat(GROUPS_MAX - 1)).is_some());
-        assert!(Regex::new(&"()".repeat(GROUPS_MAX)).is_none());
+        assert!(Regex::new(&groups(Config::REGEX_DEPTH_MAX)).is_some());
+        assert!(Regex::new(&groups(Config::REGEX_DEPTH_MAX + 1)).is_none());
+        assert!(Regex::new(&"()".repeat(Config::REGEX_GROUPS_MAX - 1)).is_some());
+        assert!(Regex::new(&"()".repeat(Config::REGEX_GROUPS_MAX)).is_none());
         let class = |characters: usize, count| format!("[{}]{{{count}}}", "x".repeat(characters));
-        for (characters, count) in [(PROGRAM_STEPS_MAX, 1), (8, PROGRAM_STEPS_MAX / 8)] {
+        for (characters, count) in [
+            (Config::REGEX_STEPS_MAX, 1),
+            (8, Config::REGEX_STEPS_MAX / 8),
+        ] {
             let regex = Regex::new(&class(characters, count)).expect("it fits");
-            assert!(regex.searched_bytes_max() * PROGRAM_STEPS_MAX <= TRIED_MAX);
+            assert!(
+                regex.searched_bytes_max() * Config::REGEX_STEPS_MAX <= Config::REGEX_TRIED_MAX
+            );
             assert!(Regex::new(&class(characters + 1, count)).is_none());
         }
         assert!(Regex::new(&class(60_000, 500)).is_none());

@@ -14,15 +14,13 @@ use super::source::{Held, Source, time_is_up};
 use super::target::{self, Expression};
 use super::window::Window;
 use super::{steps, time};
+use crate::config::Config;
 use crate::http::{self, Parameters, Pieces};
 use crate::turn::Turn;
 
 /// Pieces of series that are written, or series that are read, between two looks at the clock: some
 /// microseconds.
 const STEPS_PER_LOOK: u32 = 4;
-
-/// The most bytes that are formed at once, in some 40 µs: others wait while all who ask get theirs.
-const PIECE_BYTES: usize = 32 << 10;
 
 /// The answer to a query, as far as it is formed.
 struct Render {
@@ -78,7 +76,7 @@ pub fn render(
     let render = Render {
         source,
         window,
-        most_steps: most_steps.map_or(Window::STEPS_MAX, |most| most.min(Window::STEPS_MAX)),
+        most_steps: most_steps.map_or(Config::STEPS_MAX, |most| most.min(Config::STEPS_MAX)),
         is_found: false,
         fitting: 0,
         found_bytes: 0,
@@ -137,7 +135,7 @@ impl Render {
         // Then the results are made shorter, as Graphite does with all.
         let targets = self.targets.as_slice();
         let most_steps = match targets.iter().any(Expression::counts_steps) {
-            true => Window::STEPS_MAX,
+            true => Config::STEPS_MAX,
             false => self.most_steps,
         };
         // So many steps overlap the range, or one fewer: it may begin and end within one.
@@ -147,7 +145,7 @@ impl Render {
             (self.window.step, self.fitting) = (step, 0);
             return Ok(());
         }
-        let most = Window::STEPS_MAX;
+        let most = Config::STEPS_MAX;
         Err(format!("a function needs series of more than {most} steps"))
     }
 
@@ -194,7 +192,8 @@ impl Render {
 
 impl Pieces for Render {
     fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, http::Failure> {
-        let full_at = turn.replies.len() + turn.allowance.reply_bytes.min(PIECE_BYTES);
+        let full_at =
+            turn.replies.len() + turn.allowance.reply_bytes.min(Config::ANSWER_PIECE_BYTES);
         let mut steps = 0u32;
         while turn.replies.len() < full_at {
             match self.go_on(turn)? {

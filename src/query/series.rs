@@ -3,6 +3,7 @@
 use std::{fmt, mem};
 
 use super::aggregation::Aggregation;
+use crate::config::Config;
 
 /// Values at equal steps.
 #[derive(Clone, PartialEq)]
@@ -45,10 +46,6 @@ impl Default for Series {
 }
 
 impl Series {
-    /// The most bytes of a name that a function makes: names of names would double with each function
-    /// around them.
-    pub const NAME_BYTES_MAX: usize = 4096;
-
     /// What a series counts for at least where many are kept, however few its values: to order so many
     /// that they fill the memory of a query, or to drop them, takes a millisecond or two.
     pub const KEPT_BYTES_MIN: usize = 1 << 9;
@@ -95,7 +92,7 @@ impl Series {
 
 /// `name`, cut to the most bytes that a name may have.
 pub fn bounded(mut name: String) -> String {
-    let length = beginning(&name, Series::NAME_BYTES_MAX).len();
+    let length = beginning(&name, Config::NAME_BYTES_MAX).len();
     if length < name.len() {
         name.truncate(length);
         name.push('…');

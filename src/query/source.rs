@@ -14,12 +14,9 @@ use super::series::Series;
 use super::steps::{Steps, common_interval, interval_of, range_of};
 use super::target::{Call, Expression};
 use super::window::Window;
-use crate::config::TimestampUnit;
+use crate::config::{Config, TimestampUnit};
 use crate::store::{Run, Snapshot, Store};
 use crate::turn::{Allowance, Turn};
-
-/// The most paths of a query: each key is compared with all of them.
-const PATHS_MAX: usize = 1_000;
 
 /// Runs of points that are read between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
@@ -152,8 +149,9 @@ impl Source {
                 return inputs.try_for_each(|input| self.take_paths(input, store));
             }
         };
-        if self.paths.len() == PATHS_MAX {
-            return Err(format!("a query has at most {PATHS_MAX} paths").into());
+        let most = Config::PATHS_MAX;
+        if self.paths.len() == most {
+            return Err(format!("a query has at most {most} paths").into());
         }
         let is_key = !text.contains(['*', '?', '[', '{', '\\']);
         let position = match is_key {

@@ -12,6 +12,7 @@ use super::functions::{self, Function};
 use super::number::integer;
 use super::pattern::{Budget, Pattern};
 use super::series::beginning;
+use crate::config::Config;
 
 /// What a target asks for.
 pub enum Expression {
@@ -48,15 +49,6 @@ pub struct Call {
     depth: usize,
 }
 
-/// The most bytes of a target.
-pub const TARGET_BYTES_MAX: usize = 64 << 10;
-
-/// The most arguments and piped calls of a target, all together.
-pub const ARGUMENTS_MAX: usize = 1024;
-
-/// The most calls around each other.
-pub const DEPTH_MAX: usize = 64;
-
 /// Reads a target, one of those that `budget` is for.
 ///
 /// # Errors
@@ -64,8 +56,9 @@ pub const DEPTH_MAX: usize = 64;
 /// If it is too long or takes more than is left of the budget, cannot be read, calls what is no
 /// function, or gives arguments that the function does not take. The message names what it is, and where.
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
-    if text.len() > TARGET_BYTES_MAX {
-        return Err(format!("a target is longer than {TARGET_BYTES_MAX} bytes"));
+    let most_bytes = Config::TARGET_BYTES_MAX;
+    if text.len() > most_bytes {
+        return Err(format!("a target is longer than {most_bytes} bytes"));
     }
     let mut parser = Parser::new(text, budget);
     let parsed = parser.expression(0).and_then(|expression| {
@@ -224,8 +217,9 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         let wrong = |what| Wrong { at: start, what };
         let unknown = || wrong(format!("unknown function '{name}'"));
         let function = functions::find(name).ok_or_else(unknown)?;
-        let too_deep = || wrong(format!("more than {DEPTH_MAX} nested calls"));
-        if depth >= DEPTH_MAX {
+        let most_depth = Config::CALL_DEPTH_MAX;
+        let too_deep = || wrong(format!("more than {most_depth} nested calls"));
+        if depth >= most_depth {
             return Err(too_deep());
         }
         let piped = piped.map(|piped| (start, None, Given::Series(piped)));
@@ -240,7 +234,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
         self.budget.take(effort).map_err(wrong)?;
         let depth = 1 + inputs.iter().map(Expression::depth).max().unwrap_or(0);
-        if depth > DEPTH_MAX {
+        if depth > most_depth {
             return Err(too_deep());
         }
         Ok(Expression::Call(Call {
@@ -268,8 +262,8 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             self.skip_space();
             let at = self.at;
             self.arguments += 1;
-            if self.arguments > ARGUMENTS_MAX {
-                let what = format!("more than {ARGUMENTS_MAX} arguments");
+            if self.arguments > Config::ARGUMENTS_MAX {
+                let what = format!("more than {} arguments", Config::ARGUMENTS_MAX);
                 return Err(Wrong { at, what });
             }
             let name = self.name_before('=');
@@ -512,17 +506,25 @@ mod tests {
         let piped = |depth: usize| String::from("a") + &"|absolute()".repeat(depth);
         let listed = |count: usize| format!("sum({})", vec!["a"; count].join(","));
         for (fits, is_too_much, limit) in [
-            (nested(DEPTH_MAX), nested(DEPTH_MAX + 1), "nested calls"),
-            (piped(DEPTH_MAX), piped(DEPTH_MAX + 1), "nested calls"),
+            (
+                nested(Config::CALL_DEPTH_MAX),
+                nested(Config::CALL_DEPTH_MAX + 1),
+                "nested calls",
+            ),
+            (
+                piped(Config::CALL_DEPTH_MAX),
+                piped(Config::CALL_DEPTH_MAX + 1),
+                "nested calls",
+            ),
             (nested(1), nested(6_000), "nested calls"),
             (
-                listed(ARGUMENTS_MAX),
-                listed(ARGUMENTS_MAX + 1),
+                listed(Config::ARGUMENTS_MAX),
+                listed(Config::ARGUMENTS_MAX + 1),
                 "arguments",
             ),
             (
-                "a".repeat(TARGET_BYTES_MAX),
-                "a".repeat(TARGET_BYTES_MAX + 1),
+                "a".repeat(Config::TARGET_BYTES_MAX),
+                "a".repeat(Config::TARGET_BYTES_MAX + 1),
                 "longer",
             ),
         ] {

@@ -1,6 +1,7 @@
 //! The range of time of a query, in steps.
 
 use super::aggregation::Aggregation;
+use crate::config::Config;
 
 /// A range of time, and the step of the series that are read over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +17,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// The most steps of a series: half a megabyte of values, which functions take in a millisecond.
-    pub const STEPS_MAX: i64 = 1 << 16;
-
     /// When the first step begins: as in Graphite's files, the first that begins after `from`.
     pub fn start(&self) -> i64 {
         next_step(self.from, self.step)
@@ -48,7 +46,7 @@ impl Window {
     pub fn extended(&self, seconds: i64) -> Option<Window> {
         let from = self.from.checked_sub(seconds)?;
         let window = Window { from, ..*self };
-        (window.steps() <= Window::STEPS_MAX).then_some(window)
+        (window.steps() <= Config::STEPS_MAX).then_some(window)
     }
 }
 

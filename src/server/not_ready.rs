@@ -10,9 +10,6 @@ use super::listener::{Listener, Socket};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
 
-/// Clients that wait for an answer, or have not closed after it; the oldest goes when there are more.
-const CLIENTS: usize = 64;
-
 /// What each of them is answered: the head, …
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 11\r\nRetry-After: 1\r\n\
@@ -54,14 +51,14 @@ impl NotReady {
     /// Answers those from whom a request has begun to come. To be called now and then.
     pub fn answer(&mut self) {
         for listener in self.listeners.iter().flatten() {
-            let accepted = (0..CLIENTS).map_while(|_| listener.accept().ok());
+            let accepted = (0..Config::NOT_READY_CLIENTS).map_while(|_| listener.accept().ok());
             self.clients.extend(accepted.map(|socket| Client {
                 socket,
                 is_answered: false,
             }));
         }
         self.clients.retain_mut(Client::serve);
-        let excess = self.clients.len().saturating_sub(CLIENTS);
+        let excess = self.clients.len().saturating_sub(Config::NOT_READY_CLIENTS);
         self.clients.drain(..excess);
     }
 
@@ -127,7 +124,7 @@ mod tests {
             [0, 1]
         );
         let address = not_ready.listeners[1][0].address().tcp().expect("of TCP");
-        let silent: Vec<TcpStream> = (0..CLIENTS)
+        let silent: Vec<TcpStream> = (0..Config::NOT_READY_CLIENTS)
             .map(|_| TcpStream::connect(address).expect("connects"))
             .collect();
         let form = format!("POST / HTTP/1.1\r\n\r\n{}", "a".repeat(100_000));
@@ -156,7 +153,7 @@ mod tests {
         }
         let waiting = not_ready.clients.iter();
         let waiting = waiting.filter(|client| !client.is_answered);
-        assert_eq!(waiting.count(), CLIENTS - 1);
+        assert_eq!(waiting.count(), Config::NOT_READY_CLIENTS - 1);
         drop(silent);
         let start = Instant::now();
         while !not_ready.clients.is_empty() {

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use crate::config::Config;
 use crate::http::{
     Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Head, LAST_CHUNK,
     Manner, Method, Pieces, Request, Tail, append_chunk_size, find_end,
@@ -19,9 +20,6 @@ pub struct HttpSession {
     state: State,
     awaited: Awaited,
 }
-
-/// What an answer may keep however much is kept for others: enough for small ones.
-const KEPT_ALWAYS_BYTES: usize = 16 << 10;
 
 /// Whether the client is to do something within a limited time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,7 +296,7 @@ impl Answering {
         let start = turn.replies.len();
         let kept_bytes = self.pieces.kept_bytes();
         let flow = self.pieces.append(turn).and_then(|flow| {
-            let grows = self.pieces.kept_bytes() > kept_bytes.max(KEPT_ALWAYS_BYTES);
+            let grows = self.pieces.kept_bytes() > kept_bytes.max(Config::ANSWER_KEPT_BYTES);
             if flow.is_break() && grows && self.pieces.kept_bytes() > turn.kept_room_bytes {
                 let message = "other clients have the memory that this takes: try again later";
                 return Err(Failure::new(503, message));

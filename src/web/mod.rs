@@ -5,6 +5,7 @@ mod page;
 
 use std::borrow::Cow;
 
+use crate::config::Config;
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::query::find::{Find, Listing, Shape};
 use crate::query::functions::describe;
@@ -72,9 +73,8 @@ const EMPTY_LIST: &[u8] = b"[]";
 /// The version of graphite-web that answers the same, by which clients choose what to ask for.
 const GRAPHITE_VERSION: &str = "1.1.8";
 
-/// How many series a search lists, unless it says otherwise, and at most.
+/// How many series a search lists, unless it says otherwise.
 const SEARCH_RESULTS: i64 = 100;
-const SEARCH_RESULTS_MAX: i64 = 10_000;
 
 /// Answers a request.
 pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
@@ -147,7 +147,7 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
 /// Series in whose names words occur: what the page asks for.
 fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let words = request.parameters.get("query").unwrap_or_default();
-    let most = number(request, "max_results", SEARCH_RESULTS)?.min(SEARCH_RESULTS_MAX);
+    let most = number(request, "max_results", SEARCH_RESULTS)?.min(Config::SEARCH_RESULTS_MAX);
     let most = usize::try_from(most)
         .map_err(|_| Failure::bad_request("Invalid int value for param max_results"))?;
     Ok(pieces(JSON, Listing::search(words, most, turn)?))

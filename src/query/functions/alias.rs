@@ -1,6 +1,7 @@
 //! Functions that name series.
 
 use super::{Context, Outcome};
+use crate::config::Config;
 use crate::query::arguments::Value;
 use crate::query::regex::{Found, Regex};
 use crate::query::series::{Series, bounded};
@@ -53,7 +54,7 @@ fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, S
         replaced += &name[done..all.start];
         expand(search, &found, replacement, name, &mut replaced)?;
         (done, was_empty) = (all.end, all.is_empty());
-        if replaced.len() > Series::NAME_BYTES_MAX {
+        if replaced.len() > Config::NAME_BYTES_MAX {
             break;
         }
     }
@@ -105,7 +106,7 @@ pub fn key(name: &str, nodes: &[Value]) -> String {
     for (at, node) in nodes.iter().enumerate() {
         key += if at == 0 { "" } else { "." };
         key += part(path, node);
-        if key.len() > Series::NAME_BYTES_MAX {
+        if key.len() > Config::NAME_BYTES_MAX {
             break;
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Gather;
+use crate::config::Config;
 use crate::query::aggregation::{Aggregation, Tally};
 use crate::query::arguments::{Arguments, Value};
 use crate::query::series::{Series, bounded};
@@ -161,7 +162,7 @@ impl Group {
 
     /// Notes what a series was made from.
     fn add_expression(&mut self, expression: &str) {
-        let is_full = self.expressions.len() > Series::NAME_BYTES_MAX;
+        let is_full = self.expressions.len() > Config::NAME_BYTES_MAX;
         if is_full || self.known.iter().any(|known| known == expression) {
             return;
         }

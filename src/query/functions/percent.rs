@@ -4,6 +4,7 @@ use super::alias::key;
 use super::combine::{Group, Places};
 use super::filter::sorted_by_name;
 use super::{Context, Outcome, Results, common_step};
+use crate::config::Config;
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Value;
 use crate::query::number::shortest;
@@ -59,13 +60,9 @@ pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
     Ok(true)
 }
 
-/// What series and totals may take at the most, in bytes: they are divided all at once, in a millisecond
-/// or two.
-const KEPT_BYTES_MAX: usize = 4 << 20;
-
 pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Results {
     let kept_bytes: usize = lists.iter().flatten().map(Series::kept_bytes).sum();
-    if kept_bytes > KEPT_BYTES_MAX {
+    if kept_bytes > Config::PERCENT_BYTES_MAX {
         return Err("asPercent: the series have too many values".into());
     }
     let mut lists = lists.into_iter();

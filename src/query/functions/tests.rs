@@ -1,6 +1,7 @@
 //! All functions, against a table that graphite-web made (`tests/graphite/make_functions.py`).
 
 use super::{Context, Function, Operation, common_step, describe};
+use crate::config::Config;
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::{Kind, Parameter};
 use crate::query::pattern::Budget;
@@ -21,7 +22,7 @@ struct World {
 impl World {
     fn evaluate(&self, expression: &Expression, window: &Window) -> Result<Vec<Series>, String> {
         match expression {
-            Expression::Path { .. } if window.steps() > Window::STEPS_MAX => Err("too long".into()),
+            Expression::Path { .. } if window.steps() > Config::STEPS_MAX => Err("too long".into()),
             Expression::Path { text, pattern } => {
                 let found = self
                     .series
@@ -383,8 +384,8 @@ proptest! {
             && let Ok(results) = world.evaluate(&expression, &world.window)
         {
             for series in results {
-                prop_assert!(series.values.len() as i64 <= 2 * Window::STEPS_MAX);
-                prop_assert!(series.name.len() <= Series::NAME_BYTES_MAX + '…'.len_utf8());
+                prop_assert!(series.values.len() as i64 <= 2 * Config::STEPS_MAX);
+                prop_assert!(series.name.len() <= Config::NAME_BYTES_MAX + '…'.len_utf8());
                 prop_assert!(series.step > 0);
             }
         }

@@ -1,6 +1,7 @@
 //! Functions of time: which window is read, and how steps become others.
 
 use super::{Context, Outcome};
+use crate::config::Config;
 use crate::query::arguments::{Arguments, Value};
 use crate::query::interval;
 use crate::query::number::shortest;
@@ -135,8 +136,8 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     // An interval that begins at the end counts, though it is empty.
     let is_one_more = !is_aligned_to_start && end.rem_euclid(interval) == 0;
     let count = count.saturating_add(is_one_more.into());
-    if count > Window::STEPS_MAX {
-        return Err(format!("summarize: more than {} steps", Window::STEPS_MAX));
+    if count > Config::STEPS_MAX {
+        return Err(format!("summarize: more than {} steps", Config::STEPS_MAX));
     }
     // The index of the first value at or after a time.
     let place = |time: i64| {

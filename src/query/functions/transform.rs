@@ -1,6 +1,7 @@
 //! Functions of the values of one series, step by step.
 
 use super::{Context, Outcome};
+use crate::config::Config;
 use crate::query::number::{general, round_to_six_decimals};
 use crate::query::series::Series;
 
@@ -134,15 +135,12 @@ pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     })
 }
 
-/// The most values of reference series: they are looked at for each series, in a millisecond at most.
-const REFERENCE_VALUES_MAX: usize = 1 << 18;
-
 pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
     let default = context.arguments.number(1).unwrap_or(0.0);
     let references = context.others.first().map_or(&[][..], Vec::as_slice);
     let longest = references.iter().map(|reference| reference.values.len());
     let length = longest.max().unwrap_or(0).max(series.values.len());
-    if length * references.len() > REFERENCE_VALUES_MAX {
+    if length * references.len() > Config::REFERENCE_VALUES_MAX {
         return Err("transformNull: the reference series have too many values".into());
     }
     series.values.resize(length, f64::NAN);

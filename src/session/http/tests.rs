@@ -1002,8 +1002,8 @@ fn an_answer_that_would_keep_more_than_there_is_room_for_is_refused() {
     for (kept, room, status) in [
         (100_000, 100_000, 200),
         (100_001, 100_000, 503),
-        (KEPT_ALWAYS_BYTES, 0, 200),
-        (KEPT_ALWAYS_BYTES + 1, 0, 503),
+        (Config::ANSWER_KEPT_BYTES, 0, 200),
+        (Config::ANSWER_KEPT_BYTES + 1, 0, 503),
     ] {
         let mut desk = Desk::new(1_000);
         desk.kept_room_bytes = room;
