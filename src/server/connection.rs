@@ -48,6 +48,9 @@ const DELIVERED_BYTES: usize = 4 << 10;
 pub trait Stream: Read + Write {
     /// Tells the client that nothing more will be written.
     fn end_output(&self) -> io::Result<()>;
+
+    /// Says that the client is to be told, when it is closed, that something was lost.
+    fn reset(&self);
 }
 
 /// What all connections share, and each borrows for its turn.
@@ -357,6 +360,11 @@ impl<S: Stream> Connection<S> {
 
     /// What follows the turn that has just ended. Ends the output if everything is written.
     pub fn next(&mut self) -> Next {
+        let is_blocked = matches!(self.output, Output::Blocked(_));
+        if self.session.is_cut_off() && (is_blocked || self.session.is_over()) {
+            log::debug!("closed: the reply that is begun cannot be completed");
+            return Next::Close;
+        }
         if self.state == State::Closing && !self.owes() {
             self.end_output();
         }
@@ -364,10 +372,7 @@ impl<S: Stream> Connection<S> {
             || self.state == State::Unanswered && self.input == Input::Ended && !self.has_work()
         {
             Next::Close
-        } else if matches!(self.output, Output::Blocked(_)) && self.session.is_cut_off() {
-            log::debug!("cut off: too much has changed since the reply was begun");
-            Next::Close
-        } else if matches!(self.output, Output::Blocked(_)) {
+        } else if is_blocked {
             Next::AwaitWrite
         } else if self.is_postponed {
             Next::AwaitAdmission
@@ -375,6 +380,15 @@ impl<S: Stream> Connection<S> {
             Next::Again
         } else {
             Next::AwaitRead
+        }
+    }
+
+    /// Is called before it is closed, whatever the reason. If replies are not complete, lets the client
+    /// know.
+    pub fn before_close(&self) {
+        let is_incomplete = self.owes() || self.session.is_cut_off();
+        if is_incomplete && !self.session.shows_ends() {
+            self.stream.reset();
         }
     }
 
@@ -439,6 +453,7 @@ mod tests {
         /// Whether the input ends in an end of file, and not in waiting for more.
         ends: bool,
         output_ended: Cell<bool>,
+        is_reset: Cell<bool>,
         /// Something has come, and was announced, since a read came to the end of what there is.
         is_announced: bool,
     }
@@ -474,6 +489,10 @@ mod tests {
         fn end_output(&self) -> io::Result<()> {
             self.output_ended.set(true);
             Ok(())
+        }
+
+        fn reset(&self) {
+            self.is_reset.set(true);
         }
     }
 

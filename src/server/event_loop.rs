@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::event::Event;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
+use socket2::SockRef;
 
 use super::acceptor::Accepted;
 use super::commit::{Admission, Commit, Outcome, Recorder};
@@ -745,6 +746,17 @@ impl Stream for Socket {
     fn end_output(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
+
+    fn reset(&self) {
+        let closing = SockRef::from(self).set_linger(Some(Duration::ZERO));
+        closing.ok(); // Else what was written so far is all that can be told.
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.connection.before_close();
+    }
 }
 
 impl Client {
@@ -776,6 +788,7 @@ impl Client {
         registry.reregister(self.connection.stream(), Token(key), interest)
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1663,6 +1676,57 @@ mod tests {
             );
             house.settle();
             assert_eq!(house.event_loop.timeout(), None);
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_client_of_http_is_told_that_an_answer_is_cut_off() {
+        type Meanwhile = fn(&mut House);
+        let nothing: Meanwhile = |_| {};
+        let fails: Meanwhile = |house| house.event_loop.shared.store = Store::new();
+        let is_cut_off: Meanwhile = |house| {
+            let store = &mut house.event_loop.shared.store;
+            store.set_snapshot_limit_bytes(0);
+            store.put("k", 0, 1.0);
+            house.settle();
+            assert_eq!(house.event_loop.clients.len(), 0);
+        };
+        let stops: Meanwhile = |house| {
+            house.stop();
+            house.pass(100);
+            assert!(house.event_loop.is_stopped());
+        };
+        for (meanwhile, is_whole) in [
+            (nothing, true),
+            (fails, false),
+            (is_cut_off, false),
+            (stops, false),
+        ] {
+            let mut house = House::new(Config::default());
+            let now = house.event_loop.shared.environment.now();
+            for timestamp in now - 10..=now {
+                house.event_loop.shared.store.put("k", timestamp, 1.0);
+            }
+            let mut client = house.connect_to(Protocol::Http);
+            // More than fits what the system keeps.
+            let targets = "&target=k".repeat(4);
+            let request = format!("GET /render?from=-60000s{targets} HTTP/1.0\r\n\r\n");
+            house.send(&mut client, request.as_bytes());
+            meanwhile(&mut house);
+            let mut house = Some(house).filter(|house| house.event_loop.stopping.is_none());
+            let mut answer = Vec::new();
+            let end = loop {
+                match client.0.read_to_end(&mut answer) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        house.as_mut().expect("it ends the connection").settle();
+                    }
+                    end => break end.map_err(|error| error.kind()).err(),
+                }
+            };
+            assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.len() > 100_000);
+            assert_eq!(answer.ends_with(b"]}]"), is_whole);
+            assert_eq!(end, (!is_whole).then_some(ErrorKind::ConnectionReset));
         }
     }
 

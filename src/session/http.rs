@@ -43,6 +43,8 @@ enum State {
     Body(Head, BodyReader),
     /// The body of the answer is formed.
     Answering(Answering),
+    /// The answer that is begun is not completed.
+    CutOff,
     /// No further request is read.
     Over,
 }
@@ -73,7 +75,10 @@ impl HttpSession {
     }
 
     pub fn is_cut_off(&self) -> bool {
-        matches!(&self.state, State::Answering(answering) if answering.pieces.is_cut_off())
+        match &self.state {
+            State::Answering(answering) => answering.pieces.is_cut_off(),
+            state => matches!(state, State::CutOff),
+        }
     }
 
     pub fn abandon_reply(&mut self) {
@@ -81,14 +86,14 @@ impl HttpSession {
     }
 
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, State::CutOff | State::Over)
     }
 
     pub fn kept_bytes(&self) -> usize {
         match &self.state {
             State::Body(_, body) => body.allocated_bytes(),
             State::Answering(answering) => answering.pieces.kept_bytes(),
-            State::Head | State::Over => 0,
+            State::Head | State::CutOff | State::Over => 0,
         }
     }
 
@@ -131,7 +136,7 @@ impl HttpSession {
         let awaits = match self.state {
             State::Head => !input.is_empty(),
             State::Body(..) => true,
-            State::Answering(_) | State::Over => false,
+            State::Answering(_) | State::CutOff | State::Over => false,
         };
         if !awaits {
             self.awaited = Awaited::Nothing;
@@ -149,7 +154,7 @@ impl HttpSession {
             State::Head => self.read_head(input, turn),
             State::Body(..) => self.read_body(input, turn),
             State::Answering(_) => Ok(self.continue_answer(turn)),
-            State::Over => Ok(ControlFlow::Break(())),
+            State::CutOff | State::Over => Ok(ControlFlow::Break(())),
         };
         result.unwrap_or_else(|failure| {
             self.refuse(failure, input, turn);
@@ -252,7 +257,7 @@ impl HttpSession {
             }
             Err(failure) => {
                 log::debug!("answer cut off: {}", failure.message);
-                self.finish(false);
+                self.state = State::CutOff;
             }
         }
         ControlFlow::Continue(())

@@ -92,6 +92,16 @@ impl Session {
         of_any!(self, session => session.is_cut_off())
     }
 
+    /// Whether a client always sees that a reply is cut off. One of HTTP/1.0 takes the end of the
+    /// connection for that of the answer.
+    pub fn shows_ends(&self) -> bool {
+        match self {
+            #[cfg(feature = "http")]
+            Session::Http(_) => false,
+            _ => true,
+        }
+    }
+
     /// Drops the reply that is begun, since it cannot be written.
     pub fn abandon_reply(&mut self) {
         of_any!(self, session => session.abandon_reply());
