@@ -353,9 +353,17 @@ impl<S: Stream> Connection<S> {
 
     fn fail_write(&mut self, error: &io::Error) {
         log::debug!("cannot write replies: {error}");
-        self.session.abandon_reply();
-        self.more_to_come = true;
-        self.advance(State::Unanswered);
+        self.hang_up();
+    }
+
+    /// Says that no reply reaches the client any more.
+    pub fn hang_up(&mut self) {
+        // A socket may give that event too when both sides have ended their output.
+        if self.state < State::Lingering {
+            self.session.abandon_reply();
+            self.more_to_come = true;
+            self.advance(State::Unanswered);
+        }
     }
 
     /// What follows the turn that has just ended. Ends the output if everything is written.

@@ -294,6 +294,11 @@ impl EventLoop {
             return;
         };
         let is_end = event.is_read_closed() || event.is_write_closed() || event.is_error();
+        if event.is_write_closed() || event.is_error() {
+            self.shared.kept_bytes -= client.connection.kept_bytes();
+            client.connection.hang_up();
+            self.shared.kept_bytes += client.connection.kept_bytes();
+        }
         // A read stops short of urgent data.
         if is_end || event.is_priority() {
             client.connection.expect_short_reads();
@@ -1677,6 +1682,38 @@ mod tests {
             house.settle();
             assert_eq!(house.event_loop.timeout(), None);
         }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn nothing_more_is_computed_for_a_client_that_has_hung_up() {
+        let mut house = House::new(Config {
+            turn_time: Duration::ZERO,
+            ..Config::default()
+        });
+        for number in 0..10_000 {
+            let store = &mut house.event_loop.shared.store;
+            store.put(&number.to_string(), 1, 1.0);
+        }
+        let mut client = house.connect_to(Protocol::Http);
+        let request = b"GET /metrics/find?query=none* HTTP/1.1\r\nHost: h\r\n\r\n";
+        client.0.write_all(request).expect("is read");
+        let mut events = Events::with_capacity(64);
+        let mut turn = |house: &mut House| {
+            let turned = house.event_loop.wait_and_turn(&mut events, Some(Duration::ZERO));
+            turned.expect("takes a turn");
+            let mut clients = house.event_loop.clients.iter();
+            clients.any(|(_, client)| client.connection.owes())
+        };
+        while !turn(&mut house) {}
+        SockRef::from(&client.0)
+            .set_linger(Some(Duration::ZERO))
+            .expect("takes the time");
+        drop(client);
+        let turns = (0..).take_while(|_| turn(&mut house)).count();
+        assert!(turns < 10, "{turns} turns");
+        house.settle();
+        assert_eq!(house.event_loop.clients.len(), 0);
     }
 
     #[cfg(feature = "http")]
