@@ -146,7 +146,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
 
     /// Answers a line that is no request, or is too long to be one.
     pub fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
-        log::debug!("wrong command: {}", beginning(line));
+        debug!("wrong command: {}", beginning(line));
         self.store_puts();
         self.puts.turn.counts.requests_wrong += 1;
         let replies = &mut self.puts.turn.replies;

@@ -28,6 +28,7 @@
 //! |---|---|---|
 //! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
+//! | `logging.rs` | what the library logs, to the logger of the process | what it means |
 //! | `counters.rs` | what is counted, and the handle to it | what it means |
 //! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
@@ -71,6 +72,9 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+#[macro_use]
+mod logging;
 
 #[cfg(any(feature = "http", feature = "remote-write"))]
 mod calendar;

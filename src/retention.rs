@@ -74,12 +74,12 @@ impl Retention {
         let ahead = time_of_day.duration_since(expected).unwrap_or_default();
         if ahead <= Config::CLOCK_JUMP {
             if self.jumped_at.take().is_some() {
-                log::info!("the clock of the system is where it was before it jumped");
+                info!("the clock of the system is where it was before it jumped");
             }
             return time_of_day;
         }
         let jumped_at = *self.jumped_at.get_or_insert_with(|| {
-            log::warn!(
+            warn!(
                 "the clock of the system jumped forward by {} s: what is too old by it is hidden, \
                  and removed in {} s if the clock is not set back",
                 ahead.as_secs(),

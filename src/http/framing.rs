@@ -20,8 +20,12 @@ pub enum Framing {
 pub fn framing(headers: &[Header], is_modern: bool) -> Result<Option<Framing>, Failure> {
     let length = only(headers, "Content-Length")?;
     match (only(headers, "Transfer-Encoding")?, length) {
-        (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
-        (Some(_), None) if !is_modern => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        (Some(_), Some(_)) => Err(Failure::bad_request(
+            "there are both Content-Length and Transfer-Encoding",
+        )),
+        (Some(_), None) if !is_modern => {
+            Err(Failure::bad_request("HTTP/1.0 has no Transfer-Encoding"))
+        }
         (Some(codings), None) => chunked(codings).map(Some),
         (None, Some(digits)) => length_of(digits).map(Some),
         (None, None) => Ok(None),
@@ -33,7 +37,7 @@ fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
     let mut codings = codings.rsplit(|&byte| byte == b',');
     if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
-        return Err(bad(
+        return Err(Failure::bad_request(
             "chunked is not the last Transfer-Encoding, and only the last",
         ));
     }
@@ -52,7 +56,7 @@ fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
     let length = number.and_then(|number| number.parse().ok());
     length
         .map(Framing::Length)
-        .ok_or_else(|| bad("Content-Length is no number of bytes"))
+        .ok_or_else(|| Failure::bad_request("Content-Length is no number of bytes"))
 }
 
 /// Whether another request may follow: RFC 9112, section 9.3.
@@ -85,13 +89,8 @@ pub fn only<'head>(
     let mut found = None;
     for value in all(headers, name) {
         if found.replace(value).is_some() {
-            return Err(bad(format!("{name} is there twice")));
+            return Err(Failure::bad_request(format!("{name} is there twice")));
         }
     }
     Ok(found)
-}
-
-/// What is wrong with a head.
-pub fn bad(message: impl Into<String>) -> Failure {
-    Failure::bad_request(message)
 }

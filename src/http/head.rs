@@ -4,7 +4,7 @@ use httparse::{Error, Header, Status};
 
 use super::answer::Manner;
 use super::failure::Failure;
-use super::framing::{Framing, bad, framing, is_persistent, only};
+use super::framing::{Framing, framing, is_persistent, only};
 use super::request::{Method, Parameters, Request, decode};
 use crate::config::Config;
 

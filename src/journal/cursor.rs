@@ -188,7 +188,7 @@ impl<F: FileSystem> Cursor<F> {
                 }
                 Err(wrong) => {
                     let name = FileKind::Journal.name(self.file_number);
-                    log::warn!("{name}: {wrong}: it is not sent");
+                    warn!("{name}: {wrong}: it is not sent");
                     return self.end_file(folder, newest).map(Some);
                 }
             }
@@ -234,7 +234,7 @@ impl<F: FileSystem> Cursor<F> {
         self.next = Position::before(frame);
         if !mem::replace(&mut self.is_in_gap, true) {
             let (count, last) = (frame - first, frame - 1);
-            log::warn!(
+            warn!(
                 "{count} frames of the journal cannot be read and are not sent, {first} to {last}: \
                  they were refused, or are damaged or removed"
             );
@@ -310,7 +310,7 @@ impl<F: FileSystem> Cursor<F> {
         }
         if is_wrong && !mem::replace(&mut self.has_left_out, true) {
             let name = FileKind::Journal.name(self.file_number);
-            log::warn!("{name}: puts from frame {frame} on cannot be read, and are not sent");
+            warn!("{name}: puts from frame {frame} on cannot be read, and are not sent");
         }
     }
 }

@@ -235,7 +235,7 @@ impl<F: FileSystem> Follower<F> {
             unsent.count = unsent.count.saturating_sub(puts);
         }
         if let Err(error) = self.store(self.cursor.next()) {
-            log::debug!("cannot store that points are left out: {error}");
+            debug!("cannot store that points are left out: {error}");
         }
         Ok(puts)
     }

@@ -325,9 +325,7 @@ impl Commit for Journal {
         if let Some(spool) = &self.spool {
             spool.stop();
             if !spool.wait_for_end(wait.saturating_sub(began.elapsed())) {
-                log::warn!(
-                    "a receiver has not answered in time, and gets the same points once more"
-                );
+                warn!("a receiver has not answered in time, and gets the same points once more");
             }
         }
         end.map_err(Error::system("write the journal"))

@@ -91,7 +91,7 @@ pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Posi
     }
     let position = last_whole(&bytes[..length]);
     if position.is_none() {
-        log::warn!("{name}: holds no position in the journal, and is replaced");
+        warn!("{name}: holds no position in the journal, and is replaced");
     }
     Ok(position)
 }

@@ -50,7 +50,7 @@ impl<F: FileSystem> Readers<F> {
             *position = Some(begin);
             match stored.store_synced(folder, begin) {
                 Err(error) if files::is_full(&error) => {
-                    log::warn!("cannot store the position of a receiver: {error}");
+                    warn!("cannot store the position of a receiver: {error}");
                 }
                 result => result?,
             }

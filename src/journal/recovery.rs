@@ -308,7 +308,7 @@ impl Loading<'_> {
                 }
                 // The power failed, and what was not synced is lost in part.
                 Err(error) if is_of_power_failure(&error) => {
-                    log::warn!("{name}: {error}: left out, since it was not synced, see --sync");
+                    warn!("{name}: {error}: left out, since it was not synced, see --sync");
                     has_rest = matches!(error, FrameError::Damaged { .. });
                     self.left_out = Some((name.clone(), offset));
                     break;
@@ -366,14 +366,14 @@ impl Loading<'_> {
         for file in mem::take(&mut self.damaged) {
             let kept = kept_name(&file);
             copy(folder, &file, &kept, u64::MAX, &[])?;
-            log::warn!("{file} is kept as {kept}");
+            warn!("{file} is kept as {kept}");
         }
         let name = FileKind::Checkpoint.name(number);
         checkpoint::write(folder, &name, number, &self.store)?;
         self.unended.clear();
         if let Some(first) = self.damage.take() {
             let points = self.points;
-            log::warn!("{first}; {points} points are read, and what cannot be read is left out");
+            warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
         for name in files::before(folder, number, needed)? {
             folder.remove(&name)?;
@@ -406,7 +406,7 @@ impl Loading<'_> {
                 percent: 100 * (self.bytes + read_bytes) / self.total_bytes.max(1),
                 points_per_second: self.points / seconds,
             };
-            log::info!("{progress}");
+            info!("{progress}");
             (telling.on_event)(Event::Loading(progress));
         }
     }

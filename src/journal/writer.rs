@@ -112,7 +112,7 @@ impl<F: FileSystem> Writer<F> {
             }
         }
         if let Some(error) = &failure {
-            log::error!("puts are refused until the disk of --data has room: {error}");
+            error!("puts are refused until the disk of --data has room: {error}");
         }
         let mut writer = Writer {
             folder,
@@ -320,7 +320,7 @@ impl<F: FileSystem> Writer<F> {
 
     /// Refuses puts from now on. A checkpoint that is being written could hold some that are refused.
     fn fail(&mut self, error: io::Error, now: Instant) {
-        log::error!(
+        error!(
             "puts are refused until the disk of --data works again: cannot write the journal: {error}"
         );
         self.tally.counts.journal_failures += 1;
@@ -404,9 +404,9 @@ impl<F: FileSystem> Writer<F> {
         self.journal_bytes -= partial.journal_bytes;
         if self.failure.take().is_some() {
             self.journal = partial.journal;
-            log::warn!("the disk works again: puts are stored");
+            warn!("the disk works again: puts are stored");
         } else if self.has_warned {
-            log::warn!("the disk works again: there is a new checkpoint");
+            warn!("the disk works again: there is a new checkpoint");
         }
         self.has_warned = false;
         self.journal_files = 0;
@@ -431,7 +431,7 @@ impl<F: FileSystem> Writer<F> {
                 let sizes = names.iter().map(|name| self.folder.size(name).unwrap_or(0));
                 self.obsolete_bytes = sizes.sum();
             }
-            Err(error) => log::debug!("cannot find old files, the next checkpoint will: {error}"),
+            Err(error) => debug!("cannot find old files, the next checkpoint will: {error}"),
         }
     }
 
@@ -459,7 +459,7 @@ impl<F: FileSystem> Writer<F> {
             Ok(true) => {}
             Ok(false) => self.obsolete.push(name),
             Err(error) => {
-                log::debug!("cannot remove {name}, the next checkpoint will: {error}");
+                debug!("cannot remove {name}, the next checkpoint will: {error}");
             }
         }
         self.remove_at = now.checked_add(Config::CHECKPOINT_PAUSE);
@@ -469,7 +469,7 @@ impl<F: FileSystem> Writer<F> {
     fn abandon_checkpoint(&mut self, error: &io::Error, now: Instant) {
         self.tally.counts.journal_failures += 1;
         if !mem::replace(&mut self.has_warned, true) {
-            log::warn!("cannot write a checkpoint to --data, will try again each second: {error}");
+            warn!("cannot write a checkpoint to --data, will try again each second: {error}");
         }
         self.remove_partial(now);
     }
@@ -481,7 +481,7 @@ impl<F: FileSystem> Writer<F> {
         if self.partial.take().is_some()
             && let Err(error) = self.folder.remove(PARTIAL)
         {
-            log::debug!("cannot remove {PARTIAL}: {error}");
+            debug!("cannot remove {PARTIAL}: {error}");
         }
     }
 

@@ -153,7 +153,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         self.forget_batch();
         if self.dropped_log.is_due(now, self.log_interval) {
             let name = &self.receiver.name;
-            log::warn!(
+            warn!(
                 "{name}: {dropped} points are left out, the oldest: --remote-write-spool is full"
             );
         }
@@ -233,7 +233,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn store_position(&mut self, under_way: usize) {
         if let Err(error) = self.follower.store_position(self.done, under_way) {
             let name = &self.receiver.name;
-            log::debug!("{name}: cannot store how far points are sent: {error}");
+            debug!("{name}: cannot store how far points are sent: {error}");
         }
     }
 
@@ -273,7 +273,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         self.tally.counts.remote_sent_points += self.request_points();
         self.tally.counts.remote_sent_bytes += self.body.len() as u64;
         if mem::take(&mut self.is_failing) {
-            log::debug!("{}: takes points again", self.receiver.name);
+            debug!("{}: takes points again", self.receiver.name);
         }
         self.backoff.reset();
         self.most = (2 * self.most).min(self.config.request_points);
@@ -293,7 +293,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             && self.failed_log.is_due(now, self.log_interval)
         {
             let name = &self.receiver.name;
-            log::warn!("{name}: {why}; points wait in the journal and are sent again");
+            warn!("{name}: {why}; points wait in the journal and are sent again");
         }
         let until = now + self.backoff.next(retry_after);
         self.pause_until = Some(until);
@@ -310,7 +310,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         self.receiver.set_last_error(&response.to_string());
         if self.refused_log.is_due(now, self.log_interval) {
             let name = &self.receiver.name;
-            log::warn!("{name}: refuses points, which are left out: {response}");
+            warn!("{name}: refuses points, which are left out: {response}");
         }
         self.backoff.reset();
         self.end_request()

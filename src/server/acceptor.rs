@@ -169,7 +169,7 @@ impl Acceptor {
                     return client;
                 }
                 Err(error) if is_of_one_client(&error) => {
-                    log::debug!("a client was gone before it was accepted: {error}");
+                    debug!("a client was gone before it was accepted: {error}");
                     return Accepted::Gone;
                 }
                 Err(error) => {
@@ -194,7 +194,7 @@ impl Acceptor {
         let is_old = |logged_at| now.saturating_duration_since(logged_at) >= self.log_interval;
         if self.logged_at.is_none_or(is_old) {
             self.logged_at = Some(now);
-            log::warn!(
+            warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
         }

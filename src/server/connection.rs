@@ -322,7 +322,7 @@ impl<S: Stream> Connection<S> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.expects_short_reads = false,
             Err(error) => {
-                log::debug!("connection broken: {error}");
+                debug!("connection broken: {error}");
                 self.advance(State::Over);
             }
         }
@@ -352,7 +352,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn fail_write(&mut self, error: &io::Error) {
-        log::debug!("cannot write replies: {error}");
+        debug!("cannot write replies: {error}");
         self.hang_up();
     }
 
@@ -370,7 +370,7 @@ impl<S: Stream> Connection<S> {
     pub fn next(&mut self) -> Next {
         let is_blocked = matches!(self.output, Output::Blocked(_));
         if self.session.is_cut_off() && (is_blocked || self.session.is_over()) {
-            log::debug!("closed: the reply that is begun cannot be completed");
+            debug!("closed: the reply that is begun cannot be completed");
             return Next::Close;
         }
         if self.state == State::Closing && !self.owes() {

@@ -173,9 +173,9 @@ impl EventLoop {
         let acceptor = &self.server.acceptor;
         for (address, protocol) in acceptor.addresses().iter().zip(acceptor.protocols()) {
             match protocol {
-                Protocol::Lines => log::info!("listening on {address}"),
+                Protocol::Lines => info!("listening on {address}"),
                 #[cfg(any(feature = "graphite", feature = "http"))]
-                _ => log::info!("{protocol}: listening on {address}"),
+                _ => info!("{protocol}: listening on {address}"),
             }
         }
         while !self.is_stopped() {
@@ -187,14 +187,14 @@ impl EventLoop {
         }
         let owed = count_owed(&self.clients);
         if owed > 0 {
-            log::warn!("{owed} clients did not take all of their replies within --stop-timeout");
+            warn!("{owed} clients did not take all of their replies within --stop-timeout");
         }
         let stopping = self.stopping.as_ref().filter(|_| self.stop_requests < 2);
         let wait = stopping.map_or(Duration::ZERO, |stopping| {
             stopping.time_left((self.clock)())
         });
         self.commit.close(wait.max(CLOSE_WAIT))?;
-        log::info!("stopped");
+        info!("stopped");
         Ok(self.shared.store)
     }
 
@@ -340,7 +340,7 @@ impl EventLoop {
                 Accepted::Gone => {}
                 Accepted::Client(socket, protocol) => {
                     if let Err(error) = self.add_client(socket, protocol) {
-                        log::debug!("cannot serve a client that connected: {error}");
+                        debug!("cannot serve a client that connected: {error}");
                     }
                 }
             }
@@ -353,7 +353,7 @@ impl EventLoop {
             .poll
             .registry()
             .register(&mut socket, Token(entry.key()), READ_INTEREST)?;
-        log::debug!("connection {} opened", entry.key());
+        debug!("connection {} opened", entry.key());
         entry.insert(Client {
             connection: Connection::new(socket, protocol),
             interest: READ_INTEREST,
@@ -593,7 +593,7 @@ impl EventLoop {
                 Stillness::Idle => counts.connections_idle += 1,
                 _ => counts.connections_stalled += 1,
             }
-            log::debug!("connection {key} is closed: {stillness:?}");
+            debug!("connection {key} is closed: {stillness:?}");
             client.standing = Standing::Closed;
             self.closed.push(key);
         }
@@ -615,14 +615,14 @@ impl EventLoop {
             let Some((bytes @ 1.., key)) = sized.max() else {
                 return;
             };
-            log::debug!("connection {key} is closed: it keeps {bytes} bytes");
+            debug!("connection {key} is closed: it keeps {bytes} bytes");
             self.ready.remove(key);
             self.closed.push(key);
             self.remove_closed();
             self.shared.tally.counts.connections_shed += 1;
             let (now, interval) = ((self.clock)(), self.config().full_log_interval);
             if self.shed_log.is_due(now, interval) {
-                log::warn!("connections are closed that keep much: see --memory-limit");
+                warn!("connections are closed that keep much: see --memory-limit");
             }
         }
     }
@@ -641,7 +641,7 @@ impl EventLoop {
         for key in self.closed.drain(..) {
             let client = self.clients.remove(key);
             self.shared.kept_bytes -= client.connection.kept_bytes();
-            log::debug!("connection {key} closed");
+            debug!("connection {key} closed");
         }
         self.server.acceptor.make_room();
     }
@@ -661,7 +661,7 @@ impl EventLoop {
         }
         let (now, interval) = ((self.clock)(), self.config().full_log_interval);
         if self.cut_off_log.is_due(now, interval) {
-            log::warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
+            warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
         }
         // Those that wait for their clients would not notice.
         self.make_all_ready(|client| client.connection.is_cut_off());
@@ -700,12 +700,12 @@ impl EventLoop {
     #[cold]
     fn report(&self) {
         for line in self.server.counters.read().to_string().lines() {
-            log::info!("{line}");
+            info!("{line}");
         }
         #[cfg(feature = "remote-write")]
         for receiver in &self.server.counters.receivers {
             if let Some(line) = receiver.last_error_line() {
-                log::info!("{line}");
+                info!("{line}");
             }
         }
     }
@@ -713,7 +713,7 @@ impl EventLoop {
     /// Stops accepting, and closes each connection after one more read, when what was read is
     /// executed and all replies are written.
     fn begin_stopping(&mut self) {
-        log::info!("stopping: {} connections", self.clients.len());
+        info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
         (self.server.hooks.on_event)(hooks::Event::Stopping);
         self.make_all_ready(|client| {
@@ -1700,7 +1700,9 @@ mod tests {
         client.0.write_all(request).expect("is read");
         let mut events = Events::with_capacity(64);
         let mut turn = |house: &mut House| {
-            let turned = house.event_loop.wait_and_turn(&mut events, Some(Duration::ZERO));
+            let turned = house
+                .event_loop
+                .wait_and_turn(&mut events, Some(Duration::ZERO));
             turned.expect("takes a turn");
             let mut clients = house.event_loop.clients.iter();
             clients.any(|(_, client)| client.connection.owes())

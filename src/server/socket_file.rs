@@ -76,7 +76,7 @@ impl Drop for SocketFile {
         let is_own = identity(&self.path).is_ok_and(|identity| identity == self.identity);
         if is_own && let Err(error) = fs::remove_file(&self.path) {
             // The next start replaces it.
-            log::warn!("cannot remove {}: {error}", self.path.display());
+            warn!("cannot remove {}: {error}", self.path.display());
         }
     }
 }

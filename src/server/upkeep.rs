@@ -100,12 +100,12 @@ impl Upkeep {
     fn say_whether_full(&mut self, is_full: bool, now: Instant, interval: Duration) {
         if is_full && !self.says_full && self.full_log.is_due(now, interval) {
             self.says_full = true;
-            log::warn!(
+            warn!(
                 "puts are refused, there is no room: raise --memory-limit, shorten --retention, or \
                  set --when-full evict"
             );
         } else if !is_full && mem::take(&mut self.says_full) {
-            log::info!("there is room for puts again");
+            info!("there is room for puts again");
         }
     }
 }

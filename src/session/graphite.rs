@@ -148,7 +148,7 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
     /// Drops a line that is no point, or is too long to be one.
     #[cold]
     fn drop_line(&mut self, line: &[u8], reason: &str) {
-        log::debug!("bad Graphite line ({reason}): {}", beginning(line));
+        debug!("bad Graphite line ({reason}): {}", beginning(line));
         self.puts.turn.counts.graphite_lines_bad += 1;
         // A web page must not put points by posting to a local port.
         self.is_over = request::is_http_request_line(line);

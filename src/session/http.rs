@@ -256,7 +256,7 @@ impl HttpSession {
                 self.begin_answer(failure.into(), manner, turn);
             }
             Err(failure) => {
-                log::debug!("answer cut off: {}", failure.message);
+                debug!("answer cut off: {}", failure.message);
                 self.state = State::CutOff;
             }
         }
@@ -275,7 +275,7 @@ impl HttpSession {
             takes_chunks: true,
             is_persistent: false,
         };
-        log::debug!("refused: {} {}", failure.status, failure.message);
+        debug!("refused: {} {}", failure.status, failure.message);
         self.begin_answer(failure.into(), manner, turn);
     }
 

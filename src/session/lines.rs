@@ -75,7 +75,7 @@ impl LineSession {
                 return ControlFlow::Break(());
             }
             Err(error) => {
-                log::debug!("reply cut off: {error}");
+                debug!("reply cut off: {error}");
                 self.is_over = true;
             }
         }
