@@ -207,7 +207,8 @@ impl Lines<'_> {
     pub fn put_back(&mut self) {
         // The lines before it end in newlines.
         let before = &self.bytes[..self.cut.start - 1];
-        self.cut.start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+        let newline = before.iter().rposition(|&byte| byte == b'\n');
+        self.cut.start = newline.map_or(0, |newline| newline + 1);
         self.cut.scanned = self.cut.start;
     }
 }
