@@ -34,7 +34,7 @@ pub fn framing(headers: &[Header], is_modern: bool) -> Result<Option<Framing>, F
 
 /// Chunks are the one coding that is offered, and without them the end of a body is unknown.
 fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
-    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |coding: &[u8]| is_word(coding, "chunked");
     let mut codings = codings.rsplit(|&byte| byte == b',');
     if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
         return Err(Failure::bad_request(
@@ -64,10 +64,16 @@ pub fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
     let has = |option: &[u8]| {
         all(headers, "Connection").any(|options| {
             let mut options = options.split(|&byte| byte == b',');
-            options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+            options.any(|known| is_word(known, option))
         })
     };
-    !has(b"close") && (is_modern || has(b"keep-alive"))
+    !has("close") && (is_modern || has("keep-alive"))
+}
+
+/// Whether a text is this word, letters in either case, with or without white space around it.
+#[inline(never)]
+pub fn is_word(text: &[u8], word: &str) -> bool {
+    text.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
 }
 
 /// All values of a header.
@@ -77,7 +83,7 @@ fn all<'head>(
 ) -> impl Iterator<Item = &'head [u8]> + use<'head> {
     let named = headers
         .iter()
-        .filter(|header| header.name.eq_ignore_ascii_case(name));
+        .filter(|header| is_word(header.name.as_bytes(), name));
     named.map(|header| header.value)
 }
 

@@ -4,7 +4,7 @@ use httparse::{Error, Header, Status};
 
 use super::answer::Manner;
 use super::failure::Failure;
-use super::framing::{Framing, framing, is_persistent, only};
+use super::framing::{Framing, framing, is_persistent, is_word, only};
 use super::request::{Method, Parameters, Request, decode};
 use crate::config::Config;
 
@@ -169,7 +169,7 @@ fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
 fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
     match expectation {
         None => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+        Some(value) if is_word(value, "100-continue") => Ok(true),
         Some(_) => Err(Failure::new(
             417,
             "100-continue is the only expectation that is met",
@@ -183,14 +183,13 @@ fn is_form(content_type: &[u8]) -> bool {
         .split(|&byte| byte == b';')
         .next()
         .unwrap_or_default();
-    name.trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    is_word(name, "application/x-www-form-urlencoded")
 }
 
 /// The path and the query of a target, which is a path or a whole URL: RFC 9112, section 3.2.
 fn split_target(target: &str) -> Result<(&str, &str), Failure> {
-    let scheme = target.get(..7);
-    let is_url = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let scheme = target.get(..7).unwrap_or_default();
+    let is_url = is_word(scheme.as_bytes(), "http://");
     let begin = if is_url {
         let host = target[7..].split(['/', '?']).next().unwrap_or_default();
         7 + host.len()
