@@ -112,7 +112,7 @@ fn fail(status: u8, message: &str) -> ExitCode {
     for character in message.chars() {
         // What an operator typed may hold any character.
         if character.is_control() {
-            line += &character.escape_default().to_string();
+            line.extend(character.escape_default());
         } else {
             line.push(character);
         }

@@ -146,8 +146,10 @@ fn is_python_space(character: char) -> bool {
 /// and any target (RFC 9112, section 3). Linear in the length of the line.
 pub fn is_http_request_line(line: &[u8]) -> bool {
     let words = line.split(u8::is_ascii_whitespace);
-    let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).take(4).collect();
-    let [method, _target, version] = words[..] else {
+    let mut words = words.filter(|word| !word.is_empty());
+    let (Some(method), Some(_target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
         return false;
     };
     let minor_version = version.strip_prefix(b"HTTP/1.");

@@ -100,7 +100,9 @@ impl<const ENTRIES: usize> Index<ENTRIES> {
     ///
     /// At 2^32 series, which take more than 400 GiB.
     pub fn insert(&mut self, hash: KeyHash, place: usize) {
-        let place = u32::try_from(place).expect("a store of less than 2^32 series");
+        let place = u32::try_from(place)
+            .ok()
+            .expect("a store of less than 2^32 series");
         let number = self.table_of(hash);
         let table = &self.tables[number];
         if table.len() == table.capacity() {
