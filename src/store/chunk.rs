@@ -320,10 +320,7 @@ impl Header {
             }
             false => return None,
         };
-        let mut number = |is_there| match is_there {
-            true => read_varint(bytes),
-            false => Some(0),
-        };
+        let mut number = |is_there| read_number(bytes, is_there);
         let first_timestamp = base.wrapping_add(number(true)? as i64);
         let least_timestamp = unzigzag(number(true)?);
         let first_value = unzigzag(number(true)?);
@@ -459,6 +456,15 @@ impl Header {
         }
         let is_ascending = timestamps.is_sorted_by(|one, next| one < next);
         is_ascending.then_some(())
+    }
+}
+
+/// A number of a header, or 0 where it has none.
+#[inline(never)]
+fn read_number(bytes: &mut &[u8], is_there: bool) -> Option<u64> {
+    match is_there {
+        true => read_varint(bytes),
+        false => Some(0),
     }
 }
 
