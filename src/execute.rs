@@ -89,7 +89,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     }
 
     fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
-        match request::parse(line) {
+        match request::any_request(line) {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put(put)) => {
                 match self.puts.admit() {

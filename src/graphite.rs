@@ -63,7 +63,7 @@ pub fn plain_put(line: &[u8], unit: TimestampUnit) -> Option<Put<'_>> {
     Some(Put {
         key: Key::of_ascii(key),
         timestamp: seconds.checked_mul(unit.per_second())?,
-        value: float::parse(value).filter(|value| !value.is_nan())?,
+        value: float::parse_inlined(value).filter(|value| !value.is_nan())?,
     })
 }
 

@@ -61,7 +61,7 @@ fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
 
 /// Whether another request may follow: RFC 9112, section 9.3.
 pub fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
-    let has = |option: &[u8]| {
+    let has = |option| {
         all(headers, "Connection").any(|options| {
             let mut options = options.split(|&byte| byte == b',');
             options.any(|known| is_word(known, option))

@@ -19,8 +19,13 @@ use crate::decimal::{POWERS_OF_TEN, value_of};
 /// assert_eq!(parse(b"-Infinity"), Some(f64::NEG_INFINITY));
 /// assert_eq!(parse(b"0x10"), None);
 /// ```
-#[inline]
 pub fn parse(text: &[u8]) -> Option<f64> {
+    parse_inlined(text)
+}
+
+/// [`parse`], for the fast paths, each of which has a copy of it.
+#[inline(always)]
+pub(crate) fn parse_inlined(text: &[u8]) -> Option<f64> {
     parse_plain(text).or_else(|| parse_any(text))
 }
 

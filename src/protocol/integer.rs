@@ -17,8 +17,13 @@ const READ_DIGITS_MAX: usize = 4_300;
 /// assert_eq!(parse(b"-9223372036854775808"), Some(i64::MIN));
 /// assert_eq!(parse(b"9223372036854775808"), None);
 /// ```
-#[inline]
 pub fn parse(text: &[u8]) -> Option<i64> {
+    parse_inlined(text)
+}
+
+/// [`parse`], for the fast path.
+#[inline(always)]
+pub(crate) fn parse_inlined(text: &[u8]) -> Option<i64> {
     parse_short(text).or_else(|| parse_any(text))
 }
 
@@ -66,7 +71,13 @@ fn parse_any(text: &[u8]) -> Option<i64> {
     let text = without_underscores(text)?;
     let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
     let is_read = digits <= READ_DIGITS_MAX;
-    is_read.then(|| str::from_utf8(&text).ok()?.parse().ok())?
+    is_read.then(|| parse_digits(str::from_utf8(&text).ok()?))?
+}
+
+/// Reads digits, perhaps after a sign, and nothing else.
+#[inline(never)]
+pub(crate) fn parse_digits(text: &str) -> Option<i64> {
+    text.parse().ok()
 }
 
 /// Writes the decimal digits of `value`, after a minus sign if it is negative, and returns the

@@ -43,8 +43,8 @@ pub(crate) fn plain_put(line: &[u8]) -> Option<Put<'_>> {
     let (key, value, timestamp) = plain_words(line.strip_prefix(b"put ")?)?;
     Some(Put {
         key: Key::of_ascii(key),
-        timestamp: integer::parse(timestamp)?,
-        value: float::parse(value)?,
+        timestamp: integer::parse_inlined(timestamp)?,
+        value: float::parse_inlined(value)?,
     })
 }
 
@@ -89,8 +89,8 @@ fn plain_word_length(text: &[u8]) -> usize {
     rest.map_or(text.len(), |offset| length + offset)
 }
 
-/// The slow path: any request.
-fn any_request(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
+/// The slow path of [`parse`]: any request.
+pub(crate) fn any_request(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
     let mut words = words(str::from_utf8(line).map_err(|_| WrongCommand)?);
     let request = match words.next() {
         None => return Ok(Request::Blank),

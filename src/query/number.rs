@@ -1,5 +1,6 @@
 //! Numbers in the names of series, as Python writes them.
 
+pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
 
 /// The shortest digits that read back the same, as `str` writes them: `2.0`, `1e+16`.
@@ -7,12 +8,6 @@ pub fn shortest(number: f64) -> String {
     let mut room = [0; NUMBER_ROOM_BYTES];
     let length = float::write(&mut room, number);
     String::from_utf8_lossy(&room[..length]).into()
-}
-
-/// The integer that a text is, perhaps with a sign.
-#[inline(never)]
-pub fn integer(text: &str) -> Option<i64> {
-    text.parse().ok()
 }
 
 /// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. They are rounded from the shortest

@@ -11,6 +11,8 @@
 use crate::config::Config;
 use std::borrow::Cow;
 
+use super::number::integer;
+
 /// Characters from the first to the last.
 type Range = (char, char);
 
@@ -419,12 +421,12 @@ impl Compiler<'_> {
         let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
         let count = |text: &str| match text {
             "" => Some(None),
-            text if text.bytes().all(|byte| byte.is_ascii_digit()) => Some(Some(
-                text.parse()
-                    .map_or(Config::REGEX_COUNT_MAX, |count: usize| {
-                        count.min(Config::REGEX_COUNT_MAX)
-                    }),
-            )),
+            text if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let count = integer(text).and_then(|count| usize::try_from(count).ok());
+                Some(Some(count.map_or(Config::REGEX_COUNT_MAX, |count| {
+                    count.min(Config::REGEX_COUNT_MAX)
+                })))
+            }
             _ => None,
         };
         let (least, most) = (count(least)?, count(most)?);

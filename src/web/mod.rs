@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::config::Config;
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
+use crate::protocol::integer::parse_digits;
 use crate::query::find::{Find, Listing, Shape};
 use crate::query::functions::describe;
 use crate::query::{self, render};
@@ -180,7 +181,7 @@ fn flag(request: &Request, name: &str) -> Result<bool, Failure> {
 fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
     match request.parameters.get(name) {
         None => Ok(default),
-        Some(value) => value.trim().parse().map_err(|_| {
+        Some(value) => parse_digits(value.trim()).ok_or_else(|| {
             Failure::bad_request(format!("Invalid int value {value:?} for param {name}"))
         }),
     }
