@@ -67,16 +67,26 @@ pub struct Series {
 pub struct Marks {
     /// From the put of this number on, they follow each other from this position on. Ascending.
     marks: Vec<(usize, Position)>,
+    /// How many puts were read.
+    puts: usize,
 }
 
 impl Marks {
     pub fn clear(&mut self) {
         self.marks.clear();
+        self.puts = 0;
     }
 
-    fn push(&mut self, put: usize, position: Position) {
-        self.marks.pop_if(|&mut (last, _)| last == put);
-        self.marks.push((put, position));
+    /// How many puts were read.
+    pub fn puts(&self) -> usize {
+        self.puts
+    }
+
+    /// Notes the position of the next put.
+    fn push(&mut self, position: Position) {
+        let puts = self.puts;
+        self.marks.pop_if(|&mut (last, _)| last == puts);
+        self.marks.push((puts, position));
     }
 
     /// The position after the first `puts` that were read; `None` if nothing was.
@@ -141,19 +151,19 @@ impl<F: FileSystem> Cursor<F> {
         marks: &mut Marks,
         take: &mut impl FnMut(ReadPut),
     ) -> io::Result<Followed> {
-        let mut taken = 0;
-        marks.push(taken, self.next);
+        marks.clear();
+        marks.push(self.next);
         while self.next.frame <= newest {
             if self.record.is_none() {
                 let end = self.begin_frame(folder, newest)?;
-                marks.push(taken, self.next);
+                marks.push(self.next);
                 match end {
                     None => continue,
                     Some(end) => return Ok(end),
                 }
             }
-            self.take_puts(most, &mut taken, marks, take);
-            if taken == most {
+            self.take_puts(most, marks, take);
+            if marks.puts == most {
                 return Ok(Followed::Full);
             }
         }
@@ -265,15 +275,9 @@ impl<F: FileSystem> Cursor<F> {
         }
     }
 
-    /// Hands over puts of a frame until `most` are `taken`, or the frame ends.
+    /// Hands over puts of a frame until there are `most` in `marks`, or the frame ends.
     #[inline]
-    fn take_puts(
-        &mut self,
-        most: usize,
-        taken: &mut usize,
-        marks: &mut Marks,
-        take: &mut impl FnMut(ReadPut),
-    ) {
+    fn take_puts(&mut self, most: usize, marks: &mut Marks, take: &mut impl FnMut(ReadPut)) {
         let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
             return;
         };
@@ -283,20 +287,20 @@ impl<F: FileSystem> Cursor<F> {
             before,
         };
         let mut left_out = 0;
-        while *taken < most {
+        while marks.puts < most {
             let Some(put) = self.series.next_put(&mut records) else {
                 let is_wrong = !records.rest.is_empty() || left_out > 0;
                 self.end_frame(self.next.frame, is_wrong);
-                return marks.push(*taken, self.next);
+                return marks.push(self.next);
             };
             self.next.puts += 1;
             if put.series == UNKNOWN {
                 left_out += 1;
-                marks.push(*taken, self.next);
+                marks.push(self.next);
                 continue;
             }
             take(put);
-            *taken += 1;
+            marks.puts += 1;
         }
         self.record = Some((payload.len() - records.rest.len(), records.before));
     }

@@ -38,8 +38,9 @@ pub struct Follower<F: FileSystem> {
 /// What was counted once.
 struct Counted {
     count: u64,
-    /// What the spool had counted by then.
-    before: u64,
+    /// What is to be taken off that and what the spool counts: what it had counted by then, and what has
+    /// been done since.
+    taken_off: u64,
 }
 
 impl<F: FileSystem> Follower<F> {
@@ -70,7 +71,7 @@ impl<F: FileSystem> Follower<F> {
     /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`. After
     /// [`UpToDate`](Followed::UpToDate), the [next frame](Self::next_frame) is past `newest`.
     ///
-    /// The numbers of series stay as they are until the next call.
+    /// The numbers of series stay as they are until the next call, by which all that was handed out is done.
     ///
     /// Linear in the puts, and after the start or in another file also in those of the file before them.
     ///
@@ -83,7 +84,8 @@ impl<F: FileSystem> Follower<F> {
         most: usize,
         take: &mut impl FnMut(ReadPut),
     ) -> io::Result<Followed> {
-        self.marks.clear();
+        self.take_off(self.marks.puts());
+        self.done = self.cursor.next();
         self.done_puts = 0;
         let file = self.cursor.file_number();
         let (cursor, marks) = (&mut self.cursor, &mut self.marks);
@@ -132,11 +134,7 @@ impl<F: FileSystem> Follower<F> {
     ///
     /// Those of the file system. What is done is not needed all the same.
     pub fn store_position(&mut self, done: usize, under_way: usize) -> io::Result<()> {
-        if let Some(unsent) = &mut self.unsent {
-            let newly_done = done.saturating_sub(self.done_puts) as u64;
-            unsent.count = unsent.count.saturating_sub(newly_done);
-        }
-        self.done_puts = done;
+        self.take_off(done);
         let position = self.marks.position_after(done);
         self.store(Position {
             under_way: under_way as u32,
@@ -144,12 +142,17 @@ impl<F: FileSystem> Follower<F> {
         })
     }
 
+    /// Notes for the lag that so many of the puts that were handed out last are done.
+    fn take_off(&mut self, done: usize) {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.taken_off += done.saturating_sub(self.done_puts) as u64;
+        }
+        self.done_puts = done;
+    }
+
     fn store(&mut self, position: Position) -> io::Result<()> {
         self.spool.need_from(self.number, position.frame);
         let (file, folder) = (self.cursor.file_number(), &mut self.folder);
-        if position == self.done && file == self.stored_in {
-            return Ok(());
-        }
         self.done = position;
         if file == self.stored_in {
             return self.stored.store(folder, position);
@@ -169,7 +172,7 @@ impl<F: FileSystem> Follower<F> {
         if self.done.frame > written.newest {
             self.unsent = Some(Counted {
                 count: 0,
-                before: written.points,
+                taken_off: written.points,
             });
             return (0, 0);
         }
@@ -178,7 +181,7 @@ impl<F: FileSystem> Follower<F> {
             let puts = count(&mut ahead, folder, &self.spool, written.newest);
             self.unsent = Some(Counted {
                 count: puts.unwrap_or(0), // a figure that is wrong until all is sent
-                before: written.points,
+                taken_off: written.points,
             });
         }
         if self.unread.is_none() {
@@ -189,12 +192,14 @@ impl<F: FileSystem> Follower<F> {
             let bytes = kept_bytes(&mut self.folder, frame, u64::MAX);
             self.unread = Some(Counted {
                 count: bytes.unwrap_or(0), // a figure that is wrong until the next file
-                before: written.bytes,
+                taken_off: written.bytes,
             });
         }
         let now = |counted: &Option<Counted>, written: u64| {
             let counted = counted.as_ref();
-            counted.map_or(0, |counted| counted.count + written - counted.before)
+            counted.map_or(0, |counted| {
+                (counted.count + written).saturating_sub(counted.taken_off)
+            })
         };
         let bytes = now(&self.unread, written.bytes).saturating_sub(self.cursor.offset());
         (now(&self.unsent, written.points), bytes)
@@ -232,7 +237,7 @@ impl<F: FileSystem> Follower<F> {
         self.marks.clear();
         (self.done_puts, self.unread) = (0, None);
         if let Some(unsent) = &mut self.unsent {
-            unsent.count = unsent.count.saturating_sub(puts);
+            unsent.taken_off += puts;
         }
         if let Err(error) = self.store(self.cursor.next()) {
             debug!("cannot store that points are left out: {error}");
@@ -254,7 +259,6 @@ fn count<F: FileSystem>(
     while !spool.is_stopped()
         && cursor.read(folder, newest, COUNTED_AT_ONCE, &mut marks, take)? != Followed::UpToDate
     {
-        marks.clear();
     }
     Ok(puts)
 }

@@ -120,6 +120,8 @@ pub struct PositionFile<F: FileSystem> {
     /// The checksum of its last record.
     checksum: u32,
     bytes: usize,
+    /// The position of that record.
+    last: Option<Position>,
 }
 
 impl<F: FileSystem> PositionFile<F> {
@@ -130,6 +132,7 @@ impl<F: FileSystem> PositionFile<F> {
             file: None,
             checksum: 0,
             bytes: 0,
+            last: None,
         }
     }
 
@@ -140,21 +143,25 @@ impl<F: FileSystem> PositionFile<F> {
     ///
     /// Those of the file system: this position or the one before is stored then.
     pub fn store(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
+        if self.last == Some(position) {
+            return Ok(());
+        }
         // After a failure, what the file ends with is not known.
         let Some(mut file) = self.file.take().filter(|_| self.bytes < FULL_BYTES) else {
             return self.store_synced(folder, position);
         };
+        self.last = None;
         let mut record = Vec::with_capacity(RECORD_BYTES);
         self.checksum = position.append_record(self.checksum, &mut record);
         self.bytes += record.len();
         files::write_all(folder, &mut file, &record)?;
-        self.file = Some(file);
+        (self.file, self.last) = (Some(file), Some(position));
         Ok(())
     }
 
     /// The same, and it survives a loss of power too.
     pub fn store_synced(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
-        self.file = None;
+        (self.file, self.last) = (None, None);
         let partial = format!("{}.tmp", self.name);
         let mut bytes = MAGIC.to_vec();
         self.checksum = position.append_record(crc32c::crc32c(MAGIC), &mut bytes);
@@ -164,7 +171,7 @@ impl<F: FileSystem> PositionFile<F> {
         folder.sync(&mut file)?;
         folder.rename(&partial, &self.name)?;
         folder.sync_folder()?;
-        self.file = Some(file);
+        (self.file, self.last) = (Some(file), Some(position));
         Ok(())
     }
 }

@@ -8,14 +8,19 @@ use proptest::prelude::*;
 
 use super::Journal;
 use super::file_system::FileSystem;
+use super::follower::Follower;
+use super::readers::Readers;
 use super::record::PutRecord;
 use super::simulated::{Fault, Simulated};
+use super::spool::Spool;
 use super::writer::Writer;
 use super::{files, recovery};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::Counters;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
+
+mod readers;
 
 /// What happens to a store.
 #[derive(Clone, Debug)]
@@ -61,6 +66,8 @@ struct Life {
     stored: usize,
     /// How many of these are on the medium.
     synced: usize,
+    /// Those who read the journal.
+    readers: Option<(Spool, Vec<Follower<Simulated>>)>,
 }
 
 impl Life {
@@ -76,13 +83,29 @@ impl Life {
 
     fn start_with_limit(
         limit_bytes: u64,
+        disk: Simulated,
+        policy: SyncPolicy,
+        executed: Vec<Change>,
+        now: Instant,
+    ) -> io::Result<Life> {
+        Life::start_with_readers(&[], false, limit_bytes, disk, policy, executed, now)
+    }
+
+    fn start_with_readers(
+        readers: &[String],
+        salvages: bool,
+        limit_bytes: u64,
         mut disk: Simulated,
         policy: SyncPolicy,
         executed: Vec<Change>,
         now: Instant,
     ) -> io::Result<Life> {
-        let mut found = recovery::recover(&mut disk, false)?;
-        let writer = Writer::new(disk, policy, limit_bytes, &mut found)?;
+        let mut readers = Readers::load(&mut disk, readers)?;
+        let needed = readers.needed();
+        let mut found = recovery::recover_telling(&mut disk, salvages, needed, &mut |_| {})?;
+        readers.begin(&mut disk, found.next)?;
+        let mut writer = Writer::new(disk.clone(), policy, limit_bytes, &mut found)?;
+        let readers = readers.follow(&mut writer, || disk.clone());
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
         let record = journal.record().expect("a journal records");
@@ -97,6 +120,7 @@ impl Life {
             synced: executed.len(),
             submitted: BTreeMap::new(),
             executed,
+            readers,
         })
     }
 

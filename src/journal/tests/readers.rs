@@ -1,0 +1,266 @@
+//! Those who read the journal, over a disk that fails or loses power, and through restarts.
+
+use std::collections::BTreeSet;
+
+use super::super::follower::{Followed, ReadPut};
+use super::*;
+
+const NAME: &str = "receiver";
+
+/// What happens around a reader.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many puts into some of the series are executed in a turn.
+    Puts(u8, u8),
+    /// A series loses all points, so that another one takes its place.
+    Evict(u8),
+    /// It reads at most so many puts, of which it stores in so many parts that they are done, but for the last.
+    Read(usize, usize),
+    /// It gives up the oldest file if more than so many bytes are kept for it.
+    KeepWithin(u64),
+    /// The process is killed and started again.
+    Restart,
+    /// The power fails.
+    PowerLoss(u64),
+    /// The disk fails in so many calls, once or until the next restart.
+    Fault(u64, Fault, bool),
+}
+
+/// A server, one who reads its journal, and all that it must not have missed.
+struct Server {
+    disk: Simulated,
+    policy: SyncPolicy,
+    life: Life,
+    /// Of each put, its key; the number of the put is its value, and its timestamp.
+    puts: Vec<String>,
+    /// The first put of each frame that is not settled, and the end of its puts.
+    frames: BTreeMap<u64, (u64, u64)>,
+    acknowledged: BTreeSet<u64>,
+    read: BTreeSet<u64>,
+    /// The newest put that was read in this life, or is stored as done.
+    newest: Option<u64>,
+    /// The newest put that is stored as done.
+    stored: Option<u64>,
+    /// How many puts are done.
+    done: u64,
+    dropped: u64,
+}
+
+fn start_life(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
+    let (names, now) = ([NAME.to_owned()], Instant::now());
+    let limit = JOURNAL_LIMIT_BYTES;
+    Life::start_with_readers(&names, false, limit, disk.clone(), policy, Vec::new(), now)
+}
+
+impl Server {
+    fn new(policy: SyncPolicy) -> Server {
+        let disk = Simulated::new();
+        Server {
+            life: start_life(&disk, policy).expect("a disk without faults"),
+            disk,
+            policy,
+            puts: Vec::new(),
+            frames: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
+            read: BTreeSet::new(),
+            newest: None,
+            stored: None,
+            done: 0,
+            dropped: 0,
+        }
+    }
+
+    fn spool(&self) -> Spool {
+        self.life.readers.as_ref().expect("a reader").0.clone()
+    }
+
+    fn follower(&mut self) -> &mut Follower<Simulated> {
+        &mut self.life.readers.as_mut().expect("a reader").1[0]
+    }
+
+    /// A turn in which these are executed, if puts are taken.
+    fn turn(&mut self, changes: &[Change]) {
+        let executed = self.life.executed.len();
+        self.life.turn(changes);
+        let first = self.puts.len() as u64;
+        for change in &self.life.executed[executed..] {
+            if let Change::Put(key, _, _) = change {
+                self.puts.push(key.clone());
+            }
+        }
+        let puts = (first, self.puts.len() as u64);
+        if puts.0 < puts.1 {
+            let number = *self.life.submitted.keys().next_back().expect("puts");
+            self.frames.insert(number, puts);
+        }
+        let (journal, acknowledged) = (&self.life.journal, &mut self.acknowledged);
+        self.frames.retain(|&number, &mut (first, end)| {
+            let outcome = journal.outcome(number);
+            if outcome == Outcome::Stored {
+                acknowledged.extend(first..end);
+            }
+            outcome == Outcome::Pending
+        });
+    }
+
+    fn changes(&self, count: u8, series: u8) -> Vec<Change> {
+        let put = |number: u64| {
+            let key = format!("series {}", (number * 7) % u64::from(series));
+            Change::Put(key, number as i64, number as f64 / 4.0)
+        };
+        let first = self.puts.len() as u64;
+        (first..first + u64::from(count)).map(put).collect()
+    }
+
+    /// Reads, and checks that what is read was put, and comes in order.
+    fn read(&mut self, most: usize, parts: usize) -> io::Result<Followed> {
+        let newest = self.spool().written().newest;
+        let before = self.newest;
+        self.done = before.map_or(0, |newest| newest + 1);
+        let mut read = Vec::new();
+        let follower = self.follower();
+        let followed = follower.read(newest, most, &mut |put| read.push(put));
+        let is_read = |put: &ReadPut| (follower.key(put.series).to_owned(), *put);
+        let read: Vec<(String, ReadPut)> = read.iter().map(is_read).collect();
+        assert!(read.len() <= most);
+        match followed {
+            Ok(Followed::UpToDate) => assert!(follower.next_frame() > newest),
+            Ok(Followed::Full) => assert_eq!(read.len(), most),
+            _ => {}
+        }
+        let numbers: Vec<u64> = read.iter().map(|(_, put)| put.timestamp as u64).collect();
+        for (key, put) in &read {
+            let number = put.timestamp as u64;
+            assert_eq!(self.puts.get(number as usize), Some(key));
+            assert_eq!(put.value, number as f64 / 4.0);
+            assert!(self.newest < Some(number), "{:?} {number}", self.newest);
+            self.newest = Some(number);
+        }
+        self.read.extend(&numbers);
+        for part in 1..=parts {
+            let done = numbers.len() * part / (parts + 1);
+            if self.follower().store_position(done, 0).is_ok() {
+                self.stored = numbers[..done].last().copied().or(before);
+                self.done = self.stored.map_or(0, |newest| newest + 1);
+            }
+        }
+        followed
+    }
+
+    fn read_all(&mut self) {
+        while self.read(7, 2).expect("no fault") != Followed::UpToDate {}
+    }
+
+    /// Starts again after the process or the power has failed.
+    fn restart(&mut self) {
+        self.disk.repair();
+        self.frames.clear();
+        self.life = start_life(&self.disk, self.policy).expect("a disk without faults");
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Puts(count, series) => self.turn(&self.changes(count, series)),
+            Step::Evict(series) => {
+                let key = format!("series {series}");
+                self.turn(&[Change::Evict(key, i64::MAX)]);
+            }
+            Step::Read(most, parts) => {
+                // With a disk that fails, what is read is right all the same.
+                drop(self.read(most, parts));
+            }
+            Step::KeepWithin(limit) => {
+                // If files cannot be read, nothing is given up.
+                let dropped = self.follower().keep_within(limit).unwrap_or(0);
+                if dropped > 0 {
+                    self.dropped += dropped;
+                    let done = self.done;
+                    self.read.retain(|&put| put < done);
+                }
+            }
+            Step::Restart => {
+                self.restart();
+                self.newest = self.stored;
+                self.done = self.stored.map_or(0, |newest| newest + 1);
+            }
+            Step::PowerLoss(seed) => {
+                self.disk = self.disk.after_power_loss(seed);
+                self.restart();
+                // A position that was stored before may be back.
+                (self.newest, self.stored) = (None, None);
+            }
+            Step::Fault(calls, fault, stays) => {
+                let call = self.disk.calls() + calls;
+                match stays {
+                    true => self.disk.fail_from(call, fault),
+                    false => self.disk.fail_at(call, fault),
+                }
+            }
+        }
+    }
+
+    /// Has all that was acknowledged read, and checks that it was.
+    fn finish(&mut self) {
+        self.disk.repair();
+        for _ in 0..30 {
+            self.turn(&[]);
+        }
+        self.turn(&self.changes(3, 3));
+        self.turn(&[]);
+        self.read_all();
+        let missing = self.acknowledged.difference(&self.read).count();
+        assert!(
+            missing as u64 <= self.dropped,
+            "{missing} of {}",
+            self.dropped
+        );
+    }
+}
+
+fn step(faults: u32) -> impl Strategy<Value = Step> {
+    let fault = (0usize..4).prop_map(|fault| FAULTS[fault]);
+    prop_oneof![
+        8 => (0u8..30, 1u8..9).prop_map(|(count, series)| Step::Puts(count, series)),
+        2 => (0u8..9).prop_map(Step::Evict),
+        8 => (1usize..40, 0usize..4).prop_map(|(most, parts)| Step::Read(most, parts)),
+        1 => (0u64..2_000).prop_map(Step::KeepWithin),
+        1 => Just(Step::Restart),
+        faults => any::<u64>().prop_map(Step::PowerLoss),
+        // A call that is always interrupted would be repeated for ever.
+        2 * faults => (0u64..12, fault, any::<bool>()).prop_map(|(calls, fault, stays)| {
+            Step::Fault(calls, fault, stays && fault != Fault::Interrupted)
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_reader_is_handed_all_that_was_acknowledged_in_order(
+        steps in proptest::collection::vec(step(1), 1..60),
+    ) {
+        let mut server = Server::new(SyncPolicy::Always);
+        for step in &steps {
+            server.take(step);
+        }
+        server.finish();
+    }
+
+    #[test]
+    fn without_faults_nothing_comes_twice_and_the_lag_is_exact(
+        steps in proptest::collection::vec(step(0), 1..60),
+    ) {
+        let mut server = Server::new(SyncPolicy::Never);
+        for step in &steps {
+            server.take(step);
+            let (puts, bytes) = server.follower().lag();
+            let written = server.puts.len() as u64;
+            if server.dropped == 0 {
+                prop_assert_eq!(puts, written - server.done, "{:?}", step);
+                prop_assert!(bytes > 0 || server.newest.is_some() || written == 0);
+            }
+        }
+        server.finish();
+        let read = server.read.len() as u64;
+        prop_assert_eq!(read + server.dropped, server.puts.len() as u64);
+    }
+}
