@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::cursor::{Cursor, Marks};
 use super::super::follower::{Followed, ReadPut};
+use super::super::position::{self, Position, PositionFile};
 use super::*;
 
 const NAME: &str = "receiver";
@@ -236,7 +238,7 @@ fn step(faults: u32) -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn a_reader_is_handed_all_that_was_acknowledged_in_order(
-        steps in proptest::collection::vec(step(1), 1..60),
+        steps in proptest::collection::vec(step(1), 1..40),
     ) {
         let mut server = Server::new(SyncPolicy::Always);
         for step in &steps {
@@ -247,7 +249,7 @@ proptest! {
 
     #[test]
     fn without_faults_nothing_comes_twice_and_the_lag_is_exact(
-        steps in proptest::collection::vec(step(0), 1..60),
+        steps in proptest::collection::vec(step(0), 1..40),
     ) {
         let mut server = Server::new(SyncPolicy::Never);
         for step in &steps {
@@ -263,4 +265,96 @@ proptest! {
         let read = server.read.len() as u64;
         prop_assert_eq!(read + server.dropped, server.puts.len() as u64);
     }
+}
+
+/// Of each file, each byte is changed, and each length is cut.
+#[test]
+fn damaged_files_are_read_in_part() {
+    let mut server = Server::new(SyncPolicy::Always);
+    let mut files = Vec::new();
+    for _ in 0..2 {
+        for count in [5, 1, 9] {
+            server.turn(&server.changes(count, 4));
+        }
+        server.restart();
+    }
+    let names = server.disk.clone().list().expect("no fault");
+    for name in names.iter().filter(|name| name.starts_with("journal-")) {
+        files.push((name, server.disk.content(name).unwrap_or_default()));
+    }
+    assert_eq!(files.len(), 3);
+    for (name, whole) in &files {
+        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let changed = (0..whole.len()).map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1 << (place % 8);
+            bytes
+        });
+        for (case, bytes) in cut.chain(changed).enumerate() {
+            let mut disk = Simulated::new();
+            for (other, bytes) in &files {
+                disk.set_content(other, bytes);
+            }
+            disk.set_content(name, &bytes);
+            let (mut cursor, mut marks) = (Cursor::new(Position::before(1)), Marks::default());
+            let (mut newest, mut count) = (None, 0);
+            for calls in 0.. {
+                let followed = cursor.read(&mut disk, 6, 4, &mut marks, &mut |put| {
+                    let number = put.timestamp as u64;
+                    assert!(newest < Some(number) && number < 30, "{name}, {case}");
+                    assert_eq!(put.value, number as f64 / 4.0);
+                    (newest, count) = (Some(number), count + 1);
+                });
+                if followed.expect("no fault") == Followed::UpToDate {
+                    break;
+                }
+                assert!(calls < 30, "{name}, {case}");
+            }
+            assert_eq!(cursor.next(), Position::before(7));
+            assert!(
+                count >= 15 || name.ends_with('7'),
+                "{name}, {case}: {count}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_position_is_the_last_whole_record() {
+    let mut disk = Simulated::new();
+    let mut stored = PositionFile::new(NAME);
+    let position = |number: u32| Position {
+        frame: u64::from(number) << 31 | 7,
+        puts: 2 * number,
+        under_way: 3 * number,
+    };
+    assert_eq!(position::load(&mut disk, NAME).expect("no fault"), None);
+    for number in 1..=5 {
+        stored.store(&mut disk, position(number)).expect("no fault");
+    }
+    let whole = disk.content(NAME).unwrap_or_default();
+    for length in 0..=whole.len() {
+        disk.set_content(NAME, &whole[..length]);
+        let expected = length.saturating_sub(8) as u32 / 20;
+        let expected = (expected > 0).then(|| position(expected));
+        assert_eq!(position::load(&mut disk, NAME).expect("no fault"), expected);
+    }
+    for place in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        disk.set_content(NAME, &bytes);
+        let expected = place.saturating_sub(8) as u32 / 20;
+        let expected = (expected > 0).then(|| position(expected));
+        assert_eq!(position::load(&mut disk, NAME).expect("no fault"), expected);
+    }
+    // What is stored many times takes little room.
+    for number in 0..10_000 {
+        stored.store(&mut disk, position(number)).expect("no fault");
+        let found = disk.content(NAME).unwrap_or_default();
+        assert!(found.len() < 66_000);
+    }
+    assert_eq!(
+        position::load(&mut disk, NAME).expect("no fault"),
+        Some(position(9_999))
+    );
 }
