@@ -235,11 +235,6 @@ impl<F: FileSystem> FrameReader<F> {
         self.offset + self.unread as u64
     }
 
-    /// Number of the file.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// The payload that [`next`](Self::next) returned last, until it is called again.
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.payload.clone()]

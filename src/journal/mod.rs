@@ -151,7 +151,7 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 
 impl<F: FileSystem> Opened<F> {
     /// Takes the readers, in the order of their names, each of which is to have a thread of its own.
-    #[cfg(feature = "remote-write")]
+    #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // there are none then
     pub fn take_followers(&mut self) -> Vec<Follower<F>> {
         mem::take(&mut self.followers)
     }

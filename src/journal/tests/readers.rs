@@ -358,3 +358,36 @@ fn a_position_is_the_last_whole_record() {
         Some(position(9_999))
     );
 }
+
+#[test]
+fn files_stay_until_they_are_done_and_then_nothing_more_is_called() {
+    let mut server = Server::new(SyncPolicy::Always);
+    for _ in 0..20 {
+        server.turn(&server.changes(9, 5));
+    }
+    let is_there = |server: &Server, number| {
+        let name = format!("journal-{number:016x}");
+        server.disk.content(&name).is_some()
+    };
+    let mut names = server.disk.clone().list().expect("no fault");
+    names.retain(|name| name.starts_with("checkpoint-"));
+    assert_eq!(names.len(), 1);
+    assert!(is_there(&server, 1));
+    server.read_all();
+    for is_done in [false, true] {
+        if is_done {
+            assert_eq!(server.read(1, 0).expect("no fault"), Followed::UpToDate);
+            server.follower().store_position(0, 0).expect("no fault");
+        }
+        for _ in 0..20 {
+            server.turn(&[]);
+        }
+        let calls = server.disk.calls();
+        server.turn(&[]);
+        assert_eq!(
+            (calls, server.life.writer.due()),
+            (server.disk.calls(), None)
+        );
+    }
+    assert!(!is_there(&server, 1));
+}
