@@ -330,11 +330,6 @@ impl Series {
         &self.keys[start..self.ends[series]]
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.ends.len()
-    }
-
     /// The next put; `None` where there is no further record. Its series is [`UNKNOWN`] if it is not declared.
     #[inline]
     fn next_put(&mut self, records: &mut Reader) -> Option<ReadPut> {

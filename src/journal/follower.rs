@@ -122,11 +122,6 @@ impl<F: FileSystem> Follower<F> {
         self.cursor.series().key(series)
     }
 
-    /// How many series the file that is being read has so far. Their numbers are smaller.
-    pub fn series_count(&self) -> usize {
-        self.cursor.series().count()
-    }
-
     /// Stores that of the puts which the last [`read`](Self::read) has handed out the first `done` are
     /// not needed any more, and that so many after these are under way.
     ///

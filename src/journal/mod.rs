@@ -31,12 +31,12 @@ mod checkpoint;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // nobody reads a journal then
 mod cursor;
 pub mod file_system;
-mod files;
+pub mod files;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
-mod position;
+pub mod position;
 mod readers;
 pub mod record;
 mod recovery;

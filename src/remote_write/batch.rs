@@ -227,7 +227,7 @@ fn varint_bytes(number: u64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -235,7 +235,7 @@ mod tests {
     const MOST_BYTES: usize = 512 << 10;
 
     /// A series as it arrives: labels, and points as timestamps and bits.
-    type Series = (Vec<(String, String)>, Vec<(i64, u64)>);
+    pub type Series = (Vec<(String, String)>, Vec<(i64, u64)>);
 
     /// A field: its number, and what it holds.
     enum Field<'a> {
@@ -305,7 +305,7 @@ mod tests {
         (labels, points)
     }
 
-    fn read_request(body: &[u8]) -> Vec<Series> {
+    pub fn read_request(body: &[u8]) -> Vec<Series> {
         let message = snap::raw::Decoder::new()
             .decompress_vec(body)
             .expect("a block");

@@ -21,6 +21,11 @@ pub struct Response {
 }
 
 impl Response {
+    /// Whether the request is not to be sent again as it is. With 408 and 429 it is a matter of time.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, 400..=499) && !matches!(self.status, 408 | 429)
+    }
+
     /// Whether it refuses a request for its length, or for some of its points, so that parts of it may be
     /// taken. Prometheus, Mimir and Cortex speak of samples that are out of order, duplicate, too old or out
     /// of bounds; Thanos has a status for that.

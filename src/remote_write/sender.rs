@@ -255,9 +255,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             Ok(Response {
                 status: 200..=299, ..
             }) => Outcome::Taken,
-            Ok(response) if response.status != 429 && response.status / 100 == 4 => {
-                Outcome::Refused(response)
-            }
+            Ok(response) if response.is_refusal() => Outcome::Refused(response),
             Ok(response) => {
                 let hint = match response.status / 100 {
                     3 => " (redirects are not followed: change the URL)",
@@ -342,3 +340,6 @@ fn milliseconds(timestamp: i64, unit: TimestampUnit) -> Option<i64> {
         per_second => Some(timestamp.div_euclid(per_second / 1_000)),
     }
 }
+
+#[cfg(test)]
+mod tests;

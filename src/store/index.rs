@@ -100,9 +100,9 @@ impl<const ENTRIES: usize> Index<ENTRIES> {
     ///
     /// At 2^32 series, which take more than 400 GiB.
     pub fn insert(&mut self, hash: KeyHash, place: usize) {
-        let place = u32::try_from(place)
-            .ok()
-            .expect("a store of less than 2^32 series");
+        let Ok(place) = u32::try_from(place) else {
+            panic!("a store of 2^32 series");
+        };
         let number = self.table_of(hash);
         let table = &self.tables[number];
         if table.len() == table.capacity() {
