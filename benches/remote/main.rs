@@ -39,7 +39,7 @@ const SERIES: usize = 1_000;
 const IDLE_TIME: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(300);
-const THREAD: &str = "metricd-remote-0";
+const THREAD: &str = "metricd-send-0";
 
 fn main() -> Result<()> {
     let mut only = None;
