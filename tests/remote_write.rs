@@ -21,6 +21,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use metricd::{Config, Server, SyncPolicy, TimestampUnit};
 use rustix::process::Signal;
 use support::process::{Daemon, METRICD, Process};
 use support::receivers::{Folder, Kind, Points, Receiver};
@@ -35,7 +36,12 @@ fn start(folder: &Path, urls: &[&str], options: &[&str]) -> Daemon {
     for url in urls {
         command.args(["--remote-write", url]);
     }
-    let process = Process::spawn(&mut command);
+    listening(Process::spawn(&mut command))
+}
+
+/// Waits until the process listens.
+#[track_caller]
+fn listening(process: Process) -> Daemon {
     let mut said = Vec::new();
     loop {
         let Some(line) = process.log_line() else {
@@ -281,6 +287,41 @@ fn number(variable: &str) -> Option<u64> {
     Some(number.parse().expect("a number"))
 }
 
+const ENV_FOLDER: &str = "METRICD_TEST_FOLDER";
+const ENV_URL: &str = "METRICD_TEST_URL";
+
+/// No test: the server of a test that runs this in a process of its own, which is killed. Its journal is so
+/// short that it writes many checkpoints; the program has no option for that.
+#[test]
+fn a_server_with_a_small_journal() {
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record) {
+            eprintln!("{}", record.args());
+        }
+        fn flush(&self) {}
+    }
+    let Some(folder) = env::var_os(ENV_FOLDER) else {
+        return;
+    };
+    log::set_logger(&Logger).expect("the first logger");
+    log::set_max_level(log::LevelFilter::Info);
+    let mut config = Config {
+        listen: vec!["127.0.0.1:0".into()],
+        data: Some(folder.into()),
+        sync: SyncPolicy::Never,
+        timestamp_unit: TimestampUnit::Milliseconds,
+        journal_limit_bytes: 8 << 10,
+        ..Config::default()
+    };
+    config.remote_write.urls = vec![env::var(ENV_URL).expect("a URL")];
+    let end = Server::bind(config).and_then(Server::run).map(drop);
+    end.expect("it serves until it is killed");
+}
+
 /// Ends the server and the receiver at random moments of a load, and starts them again. At the end, the receiver
 /// must have all that was acknowledged.
 #[track_caller]
@@ -307,7 +348,15 @@ fn check_kills(kind: Kind) {
     let options = ["--timestamp-unit", "ms", "--sync", "never"];
     let mut kills = 0;
     while kills < least {
-        let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
+        let daemon = if random.below(2) == 0 {
+            start(&folder.join("data"), &[&receiver.url()], &options)
+        } else {
+            let mut command = Command::new(env::current_exe().expect("the path of the tests"));
+            command.args(["--exact", "a_server_with_a_small_journal", "--nocapture"]);
+            command.env(ENV_FOLDER, folder.join("data"));
+            command.env(ENV_URL, receiver.url());
+            listening(Process::spawn(&mut command))
+        };
         load(&mut writers, daemon.address, |acknowledged| {
             for _ in 0..random.below(3) {
                 wait_for_puts(&acknowledged, random.below(2_000));
