@@ -18,6 +18,8 @@ use crate::error::Error;
 pub struct Acceptor {
     /// Each with what is spoken there.
     listeners: Vec<(Listener, Protocol)>,
+    /// The listener whose turn it is to be the first.
+    first: usize,
     /// Where each listens, in the order in which they were bound.
     addresses: Vec<Address>,
     /// What is spoken at each address.
@@ -90,6 +92,7 @@ impl Acceptor {
         }
         Ok(Acceptor {
             listeners,
+            first: 0,
             addresses,
             protocols,
             state: State::Quiet,
@@ -158,13 +161,14 @@ impl Acceptor {
             return self.be_full(now, None, connections, &"--connection-limit is reached");
         }
         for turn in 0..self.listeners.len() {
-            let (listener, protocol) = &self.listeners[turn];
+            let at = (self.first + turn) % self.listeners.len();
+            let (listener, protocol) = &self.listeners[at];
             match listener.accept() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(socket) => {
                     let client = Accepted::Client(socket, *protocol);
                     // Next time the other listeners come first.
-                    self.listeners.rotate_left(turn + 1);
+                    self.first = at + 1;
                     self.state = State::Waiting;
                     return client;
                 }
