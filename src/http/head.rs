@@ -191,8 +191,8 @@ fn split_target(target: &str) -> Result<(&str, &str), Failure> {
     let scheme = target.get(..7).unwrap_or_default();
     let is_url = is_word(scheme.as_bytes(), "http://");
     let begin = if is_url {
-        let host = target[7..].split(['/', '?']).next().unwrap_or_default();
-        7 + host.len()
+        let host = target[7..].find(['/', '?']);
+        host.map_or(target.len(), |length| 7 + length)
     } else {
         0
     };

@@ -265,7 +265,7 @@ fn write_csv_field(out: &mut Vec<u8>, text: &str) {
         return;
     }
     out.push(b'"');
-    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    out.extend_from_slice(text.replace("\"", "\"\"").as_bytes());
     out.push(b'"');
 }
 

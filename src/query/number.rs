@@ -16,7 +16,7 @@ pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
     let sign = if number.is_sign_negative() { "-" } else { "" };
     if !number.is_finite() || number == 0.0 {
-        return [sign, text.trim_end_matches(".0")].concat();
+        return [sign, text.strip_suffix(".0").unwrap_or(&text)].concat();
     }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -133,7 +133,7 @@ impl Pattern {
     ///
     /// If it has more nodes or stands for more alternatives than it may: a sentence that says so.
     pub fn parse(text: &str, budget: &mut Budget) -> Result<Pattern, String> {
-        let text = text.replace('\\', "");
+        let text = text.replace("\\", "");
         let mut nodes = Vec::new();
         let mut any_nodes = 0;
         let mut rest = Some(&*text);

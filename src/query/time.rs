@@ -12,10 +12,8 @@ use crate::calendar::{DAY, MONTHS, WEEKDAYS, YEARS, date_of, day_of_date};
 ///
 /// A sentence that names the text.
 pub fn parse(text: &str, now: i64) -> Result<i64, String> {
-    let compact: String = text
-        .trim()
-        .replace(['_', ',', ' '], "")
-        .to_ascii_lowercase();
+    let mut compact = text.trim().to_ascii_lowercase();
+    compact.retain(|character| !matches!(character, '_' | ',' | ' '));
     let time = read(&compact, now).filter(|time| YEARS.contains(&date_of(*time).0));
     time.ok_or_else(|| {
         format!("{text:?} is no time such as -1h, now-7d, today, 12:30_20261121 or 1795219200")

@@ -98,10 +98,7 @@ fn padded(name: &str) -> String {
             .unwrap_or(digits.len());
         let digits = digits[..length].trim_start_matches('0');
         padded += before;
-        padded.extend(std::iter::repeat_n(
-            '0',
-            10usize.saturating_sub(digits.len()),
-        ));
+        padded += &"0000000000"[digits.len().min(10)..];
         padded += digits;
         rest = &rest[start + length..];
     }
