@@ -26,9 +26,9 @@ pub fn parse(text: &str) -> Option<i64> {
     };
     let mut seconds = 0i64;
     while !rest.is_empty() {
-        let digits = rest.find(|next: char| !next.is_ascii_digit())?;
+        let digits = rest.bytes().position(|next| !next.is_ascii_digit())?;
         let (number, after) = rest.split_at(digits);
-        let letters = after.find(|next: char| !next.is_ascii_alphabetic());
+        let letters = after.bytes().position(|next| !next.is_ascii_alphabetic());
         let (unit, after) = after.split_at(letters.unwrap_or(after.len()));
         let known = |(name, _): &&(&str, i64)| unit.starts_with(name);
         let (_, unit_seconds) = UNITS.iter().find(known)?;

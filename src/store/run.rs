@@ -114,7 +114,9 @@ impl Run {
     /// If there are [`RUN_POINTS`] already.
     pub(super) fn push_point(&mut self, point: Point) {
         if !self.try_push(point, self.length + 1) {
-            *self = Run::of_points(&self.points().chain([point]).collect::<Vec<Point>>());
+            let mut points: Vec<Point> = self.points().collect();
+            points.push(point);
+            *self = Run::of_points(&points);
         }
     }
 

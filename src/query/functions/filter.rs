@@ -91,10 +91,11 @@ impl Order {
 fn padded(name: &str) -> String {
     let mut padded = String::with_capacity(name.len() + 16);
     let mut rest = name;
-    while let Some(start) = rest.find(|next: char| next.is_ascii_digit()) {
+    while let Some(start) = rest.bytes().position(|next| next.is_ascii_digit()) {
         let (before, digits) = rest.split_at(start);
         let length = digits
-            .find(|next: char| !next.is_ascii_digit())
+            .bytes()
+            .position(|next| !next.is_ascii_digit())
             .unwrap_or(digits.len());
         let digits = digits[..length].trim_start_matches('0');
         padded += before;
