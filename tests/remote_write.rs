@@ -652,12 +652,12 @@ fn points_that_are_sent_once_more_cost_no_others() {
     put(&daemon, &numbered(0..1, first));
     wait_for_number(&receiver, 0);
     let paths = fs::read_dir(&data).expect("a folder");
-    let paths = paths.map(|entry| entry.expect("an entry").path());
+    let mut paths = paths.map(|entry| entry.expect("an entry").path());
     let is_position = |path: &PathBuf| {
         path.file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with("sent-"))
     };
-    let position = paths.filter(is_position).next().expect("a position");
+    let position = paths.find(is_position).expect("a position");
     let before = fs::read(&position).expect("is read");
     put(&daemon, &numbered(1..1_000, first));
     wait_for_number(&receiver, 999);

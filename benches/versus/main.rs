@@ -19,6 +19,7 @@ mod report;
 mod servers;
 mod summary;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 mod workload;
 

@@ -98,6 +98,9 @@ enum Answer {
     Break,
 }
 
+/// The labels of a series.
+type Names = Vec<(String, String)>;
+
 /// What came to a receiver, and what it does next: for ever the last of its answers.
 #[derive(Default)]
 struct Seen {
@@ -106,7 +109,7 @@ struct Seen {
     refused: Option<fn(i64, u64) -> bool>,
     requests: Vec<Vec<u8>>,
     /// By labels, timestamps and bits, in the order in which they came.
-    points: BTreeMap<Vec<(String, String)>, Vec<(i64, u64)>>,
+    points: BTreeMap<Names, Vec<(i64, u64)>>,
 }
 
 impl Seen {
