@@ -11,7 +11,7 @@
 //! that the loop goes round. A [`Store`] can be used alone.
 //!
 //! The library installs no logger, handles no signal, never exits the process, and spawns no thread
-//! but that of the journal ([`Config::data`]).
+//! but that of the journal ([`Config::data`]), and one for each receiver of remote write.
 //!
 //! # The house
 //!
@@ -21,7 +21,7 @@
 //! socket ─ server ─ connection ─ line buffer ─ session ─ request ─ execute ─ store
 //! socket ─ server ─ connection ─ write buffer ─ session ─ response ───┘
 //!                   turn: execute all ─ commit ─ reply to all
-//!                                         └─ journal ─ disk
+//!                                         └─ journal ─ disk ─ remote write ─ receivers
 //! ```
 //!
 //! | room | holds | does not know |
@@ -29,7 +29,7 @@
 //! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
 //! | `logging.rs` | what the library logs, to the logger of the process | what it means |
-//! | `counters.rs` | what is counted, and the handle to it | what it means |
+//! | `counters.rs`, `logging.rs` | what is counted, and the handle to it; what is logged | what it means |
 //! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
 //! | `key.rs`, `decimal.rs`, `calendar.rs` | the name of a series; decimals and doubles; dates of times | |
@@ -46,7 +46,7 @@
 //! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
 //! | `graphite.rs` | pure: a line of Graphite's plaintext protocol to a put | sockets, the inside of the store |
-//! | `http/` | pure: bytes to a request of HTTP, an answer to bytes | sockets, what is asked for |
+//! | `http/` | pure: HTTP from bytes and to bytes, for the server and for remote write | sockets, what is asked for |
 //! | `web/` | what is answered under which path; the page; what is counted, for Prometheus | sockets, how bytes are framed |
 //! | `query/target.rs`, `arguments.rs`, `functions/`, `regex.rs` | Graphite's language: from text to checked calls; what each function makes of series | the store |
 //! | `query/time.rs`, `interval.rs`, `window.rs` | the time that a query is about | the store |
@@ -62,6 +62,12 @@
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |
 //! | `journal/frame.rs` | payloads with checksums in a file; what is torn, and what is damaged | what the payloads mean |
 //! | `journal/record.rs` | puts and removals to the payload of a frame, and back into the store | files |
+//! | `journal/cursor.rs`, `follower.rs` | puts in their order from the journal's files; what a reader has done and still needs | receivers |
+//! | `journal/position.rs`, `readers.rs`, `spool.rs` | where a reader is, on disk; how readers start; what they and the journal thread share | what puts mean |
+//! | `remote_write/sender.rs`, `retry.rs`, `ages.rs` | what is sent next, what follows from the answer, how long to wait | sockets, files |
+//! | `remote_write/labels.rs`, `batch.rs`, `snappy.rs` | pure: keys to labels, points to a compressed request | sockets, the journal |
+//! | `remote_write/client.rs`, `socket.rs`, `tls.rs` | a request out and its answer in, by a deadline | points, the journal |
+//! | `remote_write/url.rs`, `headers.rs`, `receiver.rs` | where a receiver is, what an operator adds to requests, what can be seen of it | sockets |
 //! | `store/mod.rs`, `index.rs`, `places.rs`, `order.rs`, `series.rs` | the hash table from key to series, the series, and their order | the protocol, sockets, the clock |
 //! | `store/removal.rs` | what is hidden and freed: below a floor, or the oldest | the clock, how much memory there is |
 //! | `store/timeline.rs`, `head.rs`, `block.rs` | the points of one series: newest, sealed, late | keys |
