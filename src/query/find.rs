@@ -177,8 +177,8 @@ impl Find {
     /// # Errors
     ///
     /// If one of them cannot be read.
-    pub fn new<'text>(
-        patterns: impl IntoIterator<Item = &'text str>,
+    pub fn new(
+        patterns: &mut dyn Iterator<Item = &str>,
         shape: Shape,
         leaves_only: bool,
         turn: &Turn,
@@ -579,7 +579,10 @@ fn has_all(key: &str, words: &[String]) -> bool {
         return true;
     }
     let key = key.to_ascii_lowercase();
-    words.iter().all(|word| key.contains(word))
+    words.iter().all(|word| {
+        let mut windows = key.as_bytes().windows(word.len());
+        windows.any(|window| window == word.as_bytes())
+    })
 }
 
 #[cfg(test)]

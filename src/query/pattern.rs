@@ -109,6 +109,9 @@ struct Node {
     texts: Vec<String>,
     /// Those with wildcards.
     wildcards: Vec<Vec<Token>>,
+    /// How many characters the first of a node are compared with, and how many each of them at the most.
+    compared: usize,
+    searched: usize,
 }
 
 /// What stands for a character of a node, or for several.
@@ -147,12 +150,11 @@ impl Pattern {
             }
             nodes.push(Node::parse(node, budget)?);
         }
-        let wildcards = nodes.iter().flat_map(|node| &node.wildcards);
-        let compared: usize = wildcards.map(|tokens| effort_of(tokens)).sum();
+        let compared: usize = nodes.iter().map(|node| node.compared).sum();
         if compared > Config::WILDCARDS_MAX {
             return Err("a pattern has too many wildcards, or ranges in brackets".into());
         }
-        let searched = nodes.iter().map(Node::searched);
+        let searched = nodes.iter().map(|node| node.searched);
         let for_each_byte = match any_nodes {
             // Each node of a key is compared with one of these.
             0 => searched.max().unwrap_or(0),
@@ -248,6 +250,7 @@ impl Node {
     fn parse(text: &str, budget: &mut Budget) -> Result<Node, String> {
         budget.take(Budget::FOR_NODE)?;
         let (mut texts, mut wildcards) = (BinaryHeap::new(), Vec::new());
+        let (mut compared, mut searched) = (0, 0);
         let mut unexpanded = vec![text.to_string()];
         while let Some(text) = unexpanded.pop() {
             if let Some((start, end)) = innermost_braces(&text) {
@@ -258,7 +261,11 @@ impl Node {
                 }
             } else if text.contains(['*', '?', '[']) {
                 let tokens = tokens_of(&text);
-                budget.take(Budget::FOR_ALTERNATIVE + effort_of(&tokens))?;
+                let effort = effort_of(&tokens);
+                budget.take(Budget::FOR_ALTERNATIVE + effort)?;
+                compared += effort;
+                let mut parts = tokens.splitn(2, |token| *token == Token::Any);
+                searched += parts.nth(1).map_or(0, effort_of);
                 wildcards.push(tokens);
             } else {
                 texts.push(text);
@@ -266,22 +273,18 @@ impl Node {
         }
         // A heap sorts in less code than a sort.
         let texts = texts.into_sorted_vec();
-        Ok(Node { texts, wildcards })
+        Ok(Node {
+            texts,
+            wildcards,
+            compared,
+            searched,
+        })
     }
 
     fn is(&self, node: &str) -> bool {
         let is_text = |text: &String| (**text).cmp(node);
         self.texts.binary_search_by(is_text).is_ok()
             || self.wildcards.iter().any(|tokens| is_match(tokens, node))
-    }
-
-    /// How many characters each character of a node is compared with at the most.
-    fn searched(&self) -> usize {
-        let after_any = self.wildcards.iter().map(|tokens| {
-            let any = tokens.iter().position(|token| *token == Token::Any);
-            effort_of(&tokens[any.map_or(tokens.len(), |any| any + 1)..])
-        });
-        after_any.sum()
     }
 
     /// Bytes that it takes, with what an allocator adds.

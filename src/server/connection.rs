@@ -357,6 +357,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Says that no reply reaches the client any more.
+    #[cold]
     pub fn hang_up(&mut self) {
         // A socket may give that event too when both sides have ended their output.
         if self.state < State::Lingering {
@@ -393,6 +394,7 @@ impl<S: Stream> Connection<S> {
 
     /// Is called before it is closed, whatever the reason. If replies are not complete, lets the client
     /// know.
+    #[cold]
     pub fn before_close(&self) {
         let is_incomplete = self.owes() || self.session.is_cut_off();
         if is_incomplete && !self.session.shows_ends() {

@@ -1,5 +1,6 @@
 //! HTTP/1.1: takes a request, and writes its answer, a long one piece by piece.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -214,19 +215,9 @@ impl HttpSession {
             body,
         } = answer;
         let head = AnswerHead { status, headers };
-        let now = (turn.environment.wall_clock)();
-        match body {
-            Body::Whole(body) => {
-                let head = head.to_bytes(Tail::Length(body.len()), manner, now);
-                turn.replies.extend_from_slice(&head);
-                if !manner.is_head {
-                    turn.replies.extend_from_slice(&body);
-                }
-            }
-            Body::Pieces(_) if manner.is_head => {
-                turn.replies
-                    .extend_from_slice(&head.to_bytes(Tail::Close, manner, now));
-            }
+        let (tail, body) = match body {
+            Body::Whole(body) => (Tail::Length(body.len()), body),
+            Body::Pieces(_) if manner.is_head => (Tail::Close, Cow::Borrowed(&b""[..])),
             Body::Pieces(pieces) => {
                 self.state = State::Answering(Answering {
                     pieces,
@@ -236,6 +227,11 @@ impl HttpSession {
                 });
                 return;
             }
+        };
+        let head = head.to_bytes(tail, manner, (turn.environment.wall_clock)());
+        turn.replies.extend_from_slice(&head);
+        if !manner.is_head {
+            turn.replies.extend_from_slice(&body);
         }
         self.finish(manner.is_persistent);
     }

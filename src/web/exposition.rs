@@ -24,11 +24,8 @@ pub fn answer(turn: &Turn) -> Answer {
         let help = "Bytes of the process that are resident.";
         append(&mut text, (name, ""), Kind::Now, help, &bytes.to_string());
     }
-    Answer {
-        status: 200,
-        headers: fresh("text/plain; version=0.0.4; charset=utf-8"),
-        body: Body::Whole(text.into_bytes().into()),
-    }
+    let body = Body::Whole(text.into_bytes().into());
+    fresh("text/plain; version=0.0.4; charset=utf-8", body)
 }
 
 fn append_counts(text: &mut String, counts: &Counts) {

@@ -131,7 +131,7 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         }
         Some(_) => return Err(Failure::bad_request("Invalid value for 'format' parameter")),
     };
-    let found = Find::new([&*pattern], shape, leaves_only, turn)?;
+    let found = Find::new(&mut [&*pattern].into_iter(), shape, leaves_only, turn)?;
     Ok(pieces(JSON, found))
 }
 
@@ -140,8 +140,8 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let by_pattern = flag(request, "groupByExpr")?;
     let leaves_only = flag(request, "leavesOnly")?;
     let shape = Shape::Expand { by_pattern };
-    let patterns = request.parameters.all("query");
-    let found = Find::new(patterns, shape, leaves_only, turn)?;
+    let mut patterns = request.parameters.all("query");
+    let found = Find::new(&mut patterns, shape, leaves_only, turn)?;
     Ok(pieces(JSON, found))
 }
 
@@ -204,28 +204,24 @@ fn text(status: u16, line: &str) -> Answer {
 
 const JSON: &str = "application/json";
 
-/// It may be another thing a moment later.
-const NO_CACHE: (&str, Cow<str>) = ("Cache-Control", Cow::Borrowed("no-cache"));
-
-/// Headers of what may be another thing a moment later.
-fn fresh(content_type: &'static str) -> Vec<(&'static str, Cow<'static, str>)> {
-    vec![("Content-Type", content_type.into()), NO_CACHE]
+/// What is there, and may be another thing a moment later.
+fn fresh(content_type: &'static str, body: Body) -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![
+            ("Content-Type", content_type.into()),
+            ("Cache-Control", "no-cache".into()),
+        ],
+        body,
+    }
 }
 
 fn json(body: impl Into<Cow<'static, [u8]>>) -> Answer {
-    Answer {
-        status: 200,
-        headers: fresh(JSON),
-        body: Body::Whole(body.into()),
-    }
+    fresh(JSON, Body::Whole(body.into()))
 }
 
 fn pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Answer {
-    Answer {
-        status: 200,
-        headers: fresh(content_type),
-        body: Body::Pieces(Box::new(pieces)),
-    }
+    fresh(content_type, Body::Pieces(Box::new(pieces)))
 }
 
 #[cfg(test)]

@@ -13,14 +13,12 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn answer() -> Answer {
-    let mut headers = fresh("text/html; charset=utf-8");
-    headers.push(("Content-Security-Policy", POLICY.into()));
-    headers.push(("Referrer-Policy", "no-referrer".into()));
-    Answer {
-        status: 200,
-        headers,
-        body: Body::Whole(PAGE.into()),
-    }
+    let mut answer = fresh("text/html; charset=utf-8", Body::Whole(PAGE.into()));
+    answer.headers.extend([
+        ("Content-Security-Policy", POLICY.into()),
+        ("Referrer-Policy", "no-referrer".into()),
+    ]);
+    answer
 }
 
 #[cfg(test)]
