@@ -2,7 +2,7 @@
 //!
 //! A sender has one request under way at a time, of so many points at the most, and pauses after a failure
 //! as [`Backoff`] says. The receiver takes requests one after the other, and does not know who has given up
-//! on an answer: it stores the points of such a request, too, which are sent again later.
+//! on an answer: it stores the points of such a request, too, and they are sent again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,20 +25,35 @@ const TIMEOUT: f64 = 30.0;
 /// How long a point waits for others.
 const GATHER: f64 = 1.0;
 
-/// Until then all is well; then it takes a quarter, which is half of what comes; …
+/// From then on the receiver has a quarter of its capacity, half of what comes; …
 const SLOW: f64 = 600.0;
-/// … then it is away, for an hour; …
+/// … from then on it is away; …
 const AWAY: f64 = SLOW + 600.0;
-/// … then it is back.
+/// … and then it is back.
 const BACK: f64 = AWAY + 3_600.0;
-/// The end of those that never catch up.
 const END: f64 = BACK + 24.0 * 3_600.0;
 
-/// How a sender behaves.
-struct Manner {
-    name: &'static str,
-    has_jitter: bool,
-    request_points: f64,
+/// When the receiver has taken all that has arrived.
+struct Receiver(f64);
+
+impl Receiver {
+    /// Whether a request is answered in time, and when its sender knows.
+    fn take(&mut self, now: f64, points: f64) -> (bool, f64) {
+        let is_away = |time| (AWAY..BACK).contains(&time);
+        if is_away(now) {
+            return (false, now);
+        }
+        let is_slow = (SLOW..AWAY).contains(&now);
+        let capacity = if is_slow { CAPACITY / 4.0 } else { CAPACITY };
+        self.0 = self.0.max(now) + REQUEST_SECONDS + points / capacity;
+        // When it goes away, it resets its connections.
+        let (is_answered, end) = if is_away(self.0) {
+            (false, AWAY)
+        } else {
+            (true, self.0)
+        };
+        (is_answered && end < now + TIMEOUT, end.min(now + TIMEOUT))
+    }
 }
 
 struct Sender {
@@ -46,29 +61,24 @@ struct Sender {
     failures: i32,
     /// Points up to this time are received.
     sent_until: f64,
-    /// Whether it has caught up after the return.
-    is_done: bool,
-    /// When the request that is under way has an answer, and what that is.
-    request: Option<(bool, f64)>,
+    has_caught_up: bool,
 }
 
-impl Sender {
-    fn pause(&mut self, manner: &Manner) -> f64 {
-        self.failures += 1;
-        if manner.has_jitter {
-            return self.backoff.next(None).as_secs_f64();
-        }
-        (0.5 * f64::from(1 << self.failures.min(16))).min(30.0)
-    }
+/// How senders behave.
+struct Manner {
+    name: &'static str,
+    has_jitter: bool,
+    request_points: f64,
 }
 
 /// What is seen after the receiver's return.
+#[derive(Default)]
 struct Seen {
     /// The most requests that arrive in a second of the first minute.
     peak: f64,
     /// Requests that nobody waited for the answer to.
     in_vain: u64,
-    /// When all senders had caught up.
+    /// Seconds until all senders had caught up.
     caught_up: Option<f64>,
 }
 
@@ -77,136 +87,93 @@ fn simulate(manner: &Manner) -> Seen {
         backoff: Backoff::new(seed),
         failures: 0,
         sent_until: 0.0,
-        is_done: false,
-        request: None,
+        has_caught_up: false,
     };
     let mut senders: Vec<Sender> = (0..SENDERS as u64).map(sender).collect();
-    // Who does something next, by the nanosecond. They were not started at one moment.
-    let start = |sender| Reverse(((sender as u64) * 1_000_000, sender));
-    let mut next: BinaryHeap<Reverse<(u64, usize)>> = (0..SENDERS).map(start).collect();
-    let (mut free, mut in_vain, mut behind) = (0.0, 0, SENDERS);
-    let mut arrivals = [0u32; 60];
+    let event = |time: f64, sender: usize| Reverse(((time * 1e9) as u64, sender));
+    // They were not started at one moment.
+    let starts = (0..SENDERS).map(|number| event(number as f64 / SENDERS as f64, number));
+    let mut next: BinaryHeap<_> = starts.collect();
+    let (mut receiver, mut seen, mut late) = (Receiver(0.0), Seen::default(), SENDERS);
+    let mut arrivals = [0.0; 60];
     while let Some(Reverse((now, number))) = next.pop() {
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
-        if now > END {
+        let points = ((now - sender.sent_until) * RATE).min(manner.request_points);
+        let (is_taken, end) = receiver.take(now, points);
+        if now >= BACK {
+            if let Some(arrivals) = arrivals.get_mut((now - BACK) as usize) {
+                *arrivals += 1.0;
+            }
+            seen.in_vain += u64::from(!is_taken);
+        }
+        let pause = if is_taken {
+            sender.backoff.reset();
+            sender.failures = 0;
+            sender.sent_until += points / RATE;
+            let is_late = (end - sender.sent_until) * RATE > REQUEST_POINTS;
+            if now >= BACK && !is_late && !mem::replace(&mut sender.has_caught_up, true) {
+                late -= 1;
+            }
+            if is_late { 0.0 } else { GATHER }
+        } else if manner.has_jitter {
+            sender.backoff.next(None).as_secs_f64()
+        } else {
+            sender.failures += 1;
+            (0.25 * 2f64.powi(sender.failures)).min(TIMEOUT)
+        };
+        seen.caught_up = (late == 0).then_some(end - BACK);
+        if late == 0 || end > END {
             break;
         }
-        let wait = match sender.request.take() {
-            Some((true, until)) => {
-                let pending = (now - until) * RATE;
-                // At its return all have more than a request can take.
-                if now >= BACK
-                    && pending < REQUEST_POINTS
-                    && !mem::replace(&mut sender.is_done, true)
-                {
-                    behind -= 1;
-                }
-                sender.sent_until = until;
-                sender.failures = 0;
-                sender.backoff.reset();
-                if behind == 0 {
-                    let peak = arrivals.iter().max().copied().unwrap_or(0);
-                    let peak = f64::from(peak);
-                    let caught_up = Some(now - BACK);
-                    return Seen {
-                        peak,
-                        in_vain,
-                        caught_up,
-                    };
-                }
-                if pending < REQUEST_POINTS {
-                    GATHER
-                } else {
-                    0.0
-                }
-            }
-            Some((false, _)) => sender.pause(manner),
-            None if (AWAY..BACK).contains(&now) => sender.pause(manner),
-            None => {
-                if now >= BACK
-                    && let Some(arrivals) = arrivals.get_mut((now - BACK) as usize)
-                {
-                    *arrivals += 1;
-                }
-                let points = ((now - sender.sent_until) * RATE).min(manner.request_points);
-                let is_slow = (SLOW..AWAY).contains(&now);
-                let capacity = if is_slow { CAPACITY / 4.0 } else { CAPACITY };
-                free = f64::max(free, now) + REQUEST_SECONDS + points / capacity;
-                let is_lost = (AWAY..BACK).contains(&free);
-                let is_answered = free - now < TIMEOUT && !is_lost;
-                in_vain += u64::from(now >= BACK && !is_answered);
-                sender.request = Some((is_answered, sender.sent_until + points / RATE));
-                // A receiver that goes away resets its connections.
-                let end = if is_lost { AWAY } else { free };
-                f64::min(end, now + TIMEOUT) - now
-            }
-        };
-        next.push(Reverse((((now + wait) * 1e9) as u64 + 1, number)));
+        next.push(event(end + pause, number));
     }
-    let peak = arrivals.iter().max().copied().unwrap_or(0);
-    Seen {
-        peak: f64::from(peak),
-        in_vain,
-        caught_up: None,
-    }
+    seen.peak = arrivals.into_iter().fold(0.0, f64::max);
+    seen
 }
 
 pub fn run() -> Result<()> {
+    let manner = |name, has_jitter, request_points| Manner {
+        name,
+        has_jitter,
+        request_points,
+    };
     let manners = [
-        Manner {
-            name: "metricd: jitter, 10,000 points a request",
-            has_jitter: true,
-            request_points: REQUEST_POINTS,
-        },
-        Manner {
-            name: "without jitter",
-            has_jitter: false,
-            request_points: REQUEST_POINTS,
-        },
-        Manner {
-            name: "without a limit of points",
-            has_jitter: true,
-            request_points: f64::INFINITY,
-        },
+        manner("metricd", true, REQUEST_POINTS),
+        manner("pauses without jitter", false, REQUEST_POINTS),
+        manner("requests without a limit", true, f64::INFINITY),
     ];
-    let seen: Vec<Seen> = manners.iter().map(simulate).collect();
-    let requests = CAPACITY / REQUEST_POINTS;
-    let rate = RATE * SENDERS as f64;
-    let backlog = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
-    let shortest = backlog / (CAPACITY - rate);
+    let seen = manners.each_ref().map(simulate);
+    let (rate, capacity) = (RATE * SENDERS as f64, CAPACITY / REQUEST_POINTS);
+    let waiting = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
+    let shortest = waiting / (CAPACITY - rate);
+    let hours = |seconds: f64| format!("{:.2} h", seconds / 3_600.0);
+    println!(
+        "{SENDERS} senders of {RATE} points/s; a receiver of twice as many comes back after an hour."
+    );
+    println!("It could take all that waits in {}.\n", hours(shortest));
     let rows = manners.iter().zip(&seen).map(|(manner, seen)| {
-        let hours = |seconds: f64| format!("{:.2} h", seconds / 3_600.0);
         vec![
             manner.name.into(),
-            figure(seen.peak),
-            figure(seen.peak / requests),
+            figure(seen.peak / capacity),
             seen.in_vain.to_string(),
             seen.caught_up.map_or("not in a day".into(), hours),
         ]
     });
-    println!(
-        "{SENDERS} senders of {RATE} points/s; a receiver of {CAPACITY} points/s comes back after an hour.\n\
-         No sender could catch up in less than {:.2} h.\n",
-        shortest / 3_600.0
-    );
-    let head =
-        "after its return|requests in the worst second|times its capacity|in vain|all caught up";
+    let head = "then|requests in the worst second, times its capacity|in vain|all have caught up";
     println!("{}", table(head, rows.collect()));
-    let ours = &seen[0];
-    let herds = ours.peak <= 2.0 * requests && ours.in_vain == 0;
+    let [ours, equal, unlimited] = seen;
     ensure!(
-        herds,
-        "a thundering herd: {} requests in a second",
-        ours.peak
+        ours.peak < 2.0 * capacity && ours.in_vain == 0,
+        "a thundering herd"
     );
     let is_soon = ours
         .caught_up
         .is_some_and(|seconds| seconds < 1.2 * shortest);
     ensure!(is_soon, "it takes too long to catch up");
-    // The simulation would see one.
+    // Else the simulation would not see one.
     ensure!(
-        seen[1].peak > 2.0 * requests && seen[2].in_vain > 0,
-        "no herd without jitter"
+        equal.peak > 2.0 * capacity && unlimited.in_vain > 0,
+        "no herd at all"
     );
     Ok(())
 }

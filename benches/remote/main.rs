@@ -20,7 +20,6 @@ mod support;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,13 +29,14 @@ use anyhow::{Context, Result, bail, ensure};
 use procfs_core::{FromRead, process::Schedstat};
 use sink::Sink;
 use support::client::Client;
+use support::folder::Folder;
 use support::latency::p99_of_puts;
 use support::process::{Memory, Process, machine};
 use support::series::{Points, key, walk};
 use support::table::{figure, table};
 
 const SERIES: usize = 1_000;
-const IDLE_TIME: Duration = Duration::from_secs(3);
+const IDLE_TIME: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(300);
 const THREAD: &str = "metricd-send-0";
@@ -58,6 +58,7 @@ fn main() -> Result<()> {
         Err(_) if is_small => 200_000,
         Err(_) => 10_000_000,
     };
+    let scrape_time = Duration::from_secs(if is_small { 2 } else { 15 });
     let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
     println!("{}\n", machine()?);
     if is_wanted("--herd") {
@@ -67,28 +68,9 @@ fn main() -> Result<()> {
         catch_up(points)?;
     }
     if is_wanted("--beside") {
-        others::run(points)?;
+        others::run(points, scrape_time)?;
     }
     Ok(())
-}
-
-/// A folder that is removed with this.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Result<Folder> {
-        let name = format!("metricd-remote-{}-{name}", std::process::id());
-        let folder = Folder(env::temp_dir().join(name));
-        fs::create_dir(&folder.0)?;
-        Ok(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A file that stays in the system's folder for such is no reason to fail.
-        fs::remove_dir_all(&self.0).ok();
-    }
 }
 
 fn free_address() -> Result<SocketAddr> {
@@ -106,11 +88,11 @@ fn get(address: SocketAddr, target: &str) -> Result<String> {
     Ok(body.into())
 }
 
-/// The value of a series of `/metrics`, given with its labels.
+/// The value of the first series of `/metrics` that begins so.
 fn metric(address: SocketAddr, series: &str) -> Result<f64> {
     let metrics = get(address, "/metrics")?;
-    let mut lines = metrics.lines();
-    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let line = metrics.lines().find(|line| line.starts_with(series));
+    let value = line.and_then(|line| Some(line.rsplit_once(' ')?.1));
     Ok(value.with_context(|| format!("no {series}"))?.parse()?)
 }
 
@@ -152,7 +134,7 @@ struct VictoriaMetrics {
 impl VictoriaMetrics {
     /// None if it is not installed.
     fn start() -> Result<Option<VictoriaMetrics>> {
-        let (address, folder) = (free_address()?, Folder::new("victoria-metrics")?);
+        let (address, folder) = (free_address()?, Folder::new()?);
         let mut command = Command::new("victoria-metrics");
         command.arg(format!("-httpListenAddr={address}"));
         command.arg(format!("-storageDataPath={}", folder.0.display()));
@@ -204,30 +186,6 @@ impl VictoriaMetrics {
     }
 }
 
-/// Where points go.
-enum Receiver {
-    Sink(Sink),
-    VictoriaMetrics(VictoriaMetrics),
-}
-
-impl Receiver {
-    fn address(&self) -> SocketAddr {
-        match self {
-            Receiver::Sink(sink) => sink.address,
-            Receiver::VictoriaMetrics(victoria) => victoria.process.address,
-        }
-    }
-
-    /// Has it stand still, or go on.
-    fn hold(&self, is_held: bool) -> Result<()> {
-        match self {
-            Receiver::Sink(sink) => sink.hold(is_held),
-            Receiver::VictoriaMetrics(victoria) => victoria.process.hold(is_held)?,
-        }
-        Ok(())
-    }
-}
-
 /// Seconds of processor time of the sending thread.
 fn sender_seconds(process: &Process) -> Result<f64> {
     for task in fs::read_dir(format!("/proc/{}/task", process.child.id()))? {
@@ -248,80 +206,85 @@ fn catch_up(points: usize) -> Result<()> {
         "Catching up with {} points of {SERIES} series:\n",
         figure(points as f64)
     );
-    let folder = Folder::new("without")?;
+    let folder = Folder::new()?;
     let (process, _) = server_with(&folder, points, &[])?;
     let without = process.memory_at_rest()?.resident;
     drop(process);
-    let mut rows = vec![caught_up(
-        "one that throws all away",
-        Receiver::Sink(Sink::start(SERIES)?),
+    let mut rows = Vec::new();
+    let sink = Sink::start(SERIES)?;
+    let hold = |is_held| {
+        sink.hold(is_held);
+        Ok(())
+    };
+    rows.push(caught_up(
+        "what throws all away",
+        sink.address,
+        &hold,
         points,
         without,
-    )?];
+    )?);
     if let Some(victoria) = VictoriaMetrics::start()? {
+        let process = &victoria.process;
+        let hold = |is_held| process.hold(is_held);
         rows.push(caught_up(
             "VictoriaMetrics",
-            Receiver::VictoriaMetrics(victoria),
+            process.address,
+            &hold,
             points,
             without,
         )?);
+        victoria.check(points, "key")?;
+        let cpu = process.cpu()?.running * 1e6 / victoria.rows()?;
+        let memory = Memory::of(process.child.id())?.resident;
+        println!(
+            "VictoriaMetrics itself: {} µs a point, {} MB\n",
+            figure(cpu),
+            megabytes(memory)
+        );
     }
-    let head = "to|points/s|µs of the sending thread, a point|µs of the whole server, put included|bytes, a point|MB more than without|p99 of a put, idle: ms|meanwhile, more: ms";
+    let head = "to|points/s|µs of the thread, a point|µs of the server, puts included|bytes, a point|MB more than without|p99 of a put, idle: ms|meanwhile, more: ms";
     println!("{}", table(head, rows));
     println!(
-        "It must be: 0.5M points/s to VictoriaMetrics (aim 1.5M), 0.25 µs of the thread (0.12), 10 bytes (5), 4 MB more (2), 1 ms more (0.2).\n"
+        "must (aim): 0.5M points/s (1.5M) to VictoriaMetrics; µs of the thread ≤ 0.25 (0.12); bytes ≤ 10 (5); MB ≤ 4 (2); ms more ≤ 1 (0.2)\n"
     );
     Ok(())
 }
 
-/// Holds a receiver, puts, and lets it go.
-fn caught_up(name: &str, receiver: Receiver, points: usize, without: f64) -> Result<Vec<String>> {
-    let folder = Folder::new("data")?;
-    let url = format!("http://{}/api/v1/write", receiver.address());
-    receiver.hold(true)?;
+/// Has a receiver stand still, puts, and lets it go on.
+fn caught_up(
+    name: &str,
+    receiver: SocketAddr,
+    hold: &dyn Fn(bool) -> Result<()>,
+    points: usize,
+    without: f64,
+) -> Result<Vec<String>> {
+    let folder = Folder::new()?;
+    let url = format!("http://{receiver}/api/v1/write");
+    hold(true)?;
     let (process, http) = server_with(&folder, points, &["--remote-write", &url])?;
     let idle = Instant::now();
     let idle_p99 = p99_of_puts(&process, || idle.elapsed() > IDLE_TIME)?;
-    let sender_before = sender_seconds(&process)?;
-    let begin = Instant::now();
-    receiver.hold(false)?;
-    let is_over = AtomicBool::new(false);
-    let id = process.child.id();
-    let (p99, most) = thread::scope(|scope| {
+    let before = sender_seconds(&process)?;
+    let (begin, is_over, id) = (Instant::now(), AtomicBool::new(false), process.child.id());
+    hold(false)?;
+    let sent = || metric(http, "metricd_remote_sent_points_total");
+    let (p99, most, seconds) = thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let sent = || metric(http, "metricd_remote_sent_points_total");
             let most = watch(id, || Ok(sent()? >= points as f64));
             is_over.store(true, Ordering::Relaxed);
-            most
+            anyhow::Ok((most?, begin.elapsed().as_secs_f64()))
         });
-        let p99 = p99_of_puts(&process, || is_over.load(Ordering::Relaxed));
-        anyhow::Ok((p99?, watch.join().ok().context("it panicked")??))
+        let p99 = p99_of_puts(&process, || is_over.load(Ordering::Relaxed))?;
+        let (most, seconds) = watch.join().ok().context("it panicked")??;
+        anyhow::Ok((p99, most, seconds))
     })?;
-    let seconds = begin.elapsed().as_secs_f64();
-    let sender = sender_seconds(&process)? - sender_before;
-    let sent = metric(http, "metricd_remote_sent_points_total")?;
-    let bytes = match &receiver {
-        Receiver::Sink(sink) => sink.received().0,
-        Receiver::VictoriaMetrics(victoria) => {
-            let (cpu, memory) = (
-                victoria.process.cpu()?.running,
-                Memory::of(victoria.process.child.id())?,
-            );
-            victoria.check(points, "key")?;
-            println!(
-                "VictoriaMetrics itself: {} µs a point, {} MB\n",
-                figure(cpu * 1e6 / sent),
-                megabytes(memory.resident)
-            );
-            metric(http, "metricd_remote_sent_bytes_total")?
-        }
-    };
+    let thread = sender_seconds(&process)? - before;
     Ok(vec![
         name.into(),
         figure(points as f64 / seconds),
-        figure(sender * 1e6 / points as f64),
-        figure(process.cpu()?.running * 1e6 / sent),
-        figure(bytes / sent),
+        figure(thread * 1e6 / points as f64),
+        figure(process.cpu()?.running * 1e6 / sent()?),
+        figure(metric(http, "metricd_remote_sent_bytes_total")? / sent()?),
         megabytes(most - without),
         figure(idle_p99),
         figure(p99 - idle_p99),

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::sink::Sink;
+use crate::support::folder::Folder;
 use crate::support::process::{Memory, Process};
 use crate::support::table::{figure, table};
-use crate::{Folder, SERIES, VictoriaMetrics, feed, free_address, megabytes, metric, watch};
+use crate::{SERIES, VictoriaMetrics, feed, free_address, megabytes, metric, watch};
 
-const SCRAPE_TIME: Duration = Duration::from_secs(15);
-
-pub fn run(points: usize) -> Result<()> {
+pub fn run(points: usize, scrape_time: Duration) -> Result<()> {
     let mut rows = Vec::new();
     rows.extend(vmagent(points)?);
-    rows.extend(prometheus()?);
+    rows.extend(prometheus(scrape_time)?);
     let head =
         "others|points/s|µs of the process, a point|bytes, a point|MB at rest|MB at the most";
     println!("{}", table(head, rows));
@@ -42,7 +41,7 @@ fn vmagent(points: usize) -> Result<Option<Vec<String>>> {
     let Some(victoria) = VictoriaMetrics::start()? else {
         return Ok(None);
     };
-    let folder = Folder::new("vmagent")?;
+    let folder = Folder::new()?;
     let (graphite, http) = (free_address()?, free_address()?);
     let mut command = Command::new("vmagent");
     command.arg(format!("-httpListenAddr={http}"));
@@ -77,13 +76,13 @@ fn vmagent(points: usize) -> Result<Option<Vec<String>>> {
 }
 
 /// It scrapes as many series each second.
-fn prometheus() -> Result<Option<Vec<String>>> {
+fn prometheus(time: Duration) -> Result<Option<Vec<String>>> {
     if !is_installed("prometheus") {
         return Ok(None);
     }
     let sink = Sink::start(SERIES)?;
     let start = |scrapes: String| -> Result<(Process, Folder)> {
-        let (address, folder) = (free_address()?, Folder::new("prometheus")?);
+        let (address, folder) = (free_address()?, Folder::new()?);
         let config = folder.0.join("prometheus.yml");
         let to = format!("remote_write: [{{url: 'http://{}/write'}}]\n", sink.address);
         std::fs::write(&config, to + &scrapes)?;
@@ -98,7 +97,7 @@ fn prometheus() -> Result<Option<Vec<String>>> {
         Ok((Process::start(&mut command, &[address])?, folder))
     };
     let (process, folder) = start(String::new())?;
-    thread::sleep(SCRAPE_TIME);
+    thread::sleep(time);
     let rest = Memory::of(process.child.id())?.resident;
     drop((process, folder));
     let target = sink.address;
@@ -106,16 +105,17 @@ fn prometheus() -> Result<Option<Vec<String>>> {
         "scrape_configs: [{{job_name: a, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}]\n"
     );
     let (process, _folder) = start(scrapes)?;
-    thread::sleep(SCRAPE_TIME);
+    thread::sleep(time);
     // What it does at its start is not counted.
-    let (cpu, bytes) = (process.cpu()?.running, sink.received().0);
-    thread::sleep(SCRAPE_TIME);
-    let points = SERIES as f64 * SCRAPE_TIME.as_secs_f64();
+    let bytes = || metric(process.address, "prometheus_remote_storage_bytes_total");
+    let (cpu, bytes_before) = (process.cpu()?.running, bytes()?);
+    thread::sleep(time);
+    let points = SERIES as f64 * time.as_secs_f64();
     Ok(Some(vec![
         "Prometheus in agent mode, scraping".into(),
-        figure(points / SCRAPE_TIME.as_secs_f64()),
+        figure(points / time.as_secs_f64()),
         figure((process.cpu()?.running - cpu) * 1e6 / points),
-        figure((sink.received().0 - bytes) / points),
+        figure((bytes()? - bytes_before) / points),
         megabytes(rest),
         megabytes(Memory::of(process.child.id())?.resident),
     ]))

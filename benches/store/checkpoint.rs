@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::durable::{Folder, ROUNDS, memory, start, until};
+use crate::durable::{ROUNDS, memory, start, until};
 use crate::support::client::Client;
+use crate::support::folder::Folder;
 use crate::support::table::{figure, median};
 use crate::wire::{BATCH, Growing, PUT_REPLY, SERIES, Server, row};
 

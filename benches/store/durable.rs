@@ -7,10 +7,10 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use metricd::Point;
@@ -18,6 +18,7 @@ use procfs_core::{FromRead, process::Status};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::client::Client;
+use crate::support::folder::Folder;
 use crate::support::process::Process;
 use crate::support::table::median;
 use crate::wire::{BATCH, SERIES, Server, print_row, row};
@@ -46,33 +47,6 @@ pub fn run(points: usize) -> Result<()> {
         println!("redis-server is not installed: starts are not compared");
     }
     empty_folder()
-}
-
-/// A folder that is removed with this.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Result<Folder> {
-        let name = format!("metricd-store-{}", std::process::id());
-        let folder = Folder(env::temp_dir().join(name));
-        fs::create_dir(&folder.0)?;
-        Ok(folder)
-    }
-
-    /// Bytes of the files whose names begin so, but those that are removed meanwhile.
-    pub fn bytes(&self, prefix: &str) -> Result<f64> {
-        let entries = fs::read_dir(&self.0)?.filter_map(Result::ok);
-        let named = entries.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
-        let bytes = named.filter_map(|file| Some(file.metadata().ok()?.len() as f64));
-        Ok(bytes.sum())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A file that stays in the system's folder for such is no reason to fail.
-        fs::remove_dir_all(&self.0).ok();
-    }
 }
 
 /// Asks until it is so, but not for ever.
