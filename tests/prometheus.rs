@@ -15,21 +15,7 @@ use std::time::{Duration, Instant};
 
 use support::http::get;
 use support::process::{Daemon, listening_line};
-use support::{DEADLINE, OK, temporary_path};
-
-/// Whether a program of Prometheus is installed.
-fn is_installed(program: &str) -> bool {
-    let mut command = Command::new(program);
-    let version = command
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let is_installed = version.status().is_ok();
-    if !is_installed {
-        support::skip_without(program);
-    }
-    is_installed
-}
+use support::{DEADLINE, OK, is_installed, temporary_path};
 
 /// A server that has executed three puts and a wrong command.
 fn start() -> (Daemon, SocketAddr) {

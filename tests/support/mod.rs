@@ -20,7 +20,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -43,6 +43,21 @@ pub fn skip_without(program: &str) {
     let is_required = env::var_os("METRICD_REQUIRE_PEERS").is_some();
     assert!(!is_required, "{program} is not installed");
     say(&format!("SKIPPED: {program} is not installed"));
+}
+
+/// Whether a program is installed; if not, the test is to be skipped.
+///
+/// # Panics
+///
+/// As [`skip_without`].
+pub fn is_installed(program: &str) -> bool {
+    let mut command = Command::new(program);
+    let version = command.arg("--version").stdin(Stdio::null());
+    let is_installed = version.output().is_ok();
+    if !is_installed {
+        skip_without(program);
+    }
+    is_installed
 }
 
 /// Prints a line, though what a test prints is otherwise only shown if it fails.

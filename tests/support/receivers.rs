@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use super::http::get;
 use super::json::Json;
 use super::process::Process;
-use super::{DEADLINE, skip_without, temporary_path};
+use super::{DEADLINE, is_installed, temporary_path};
 
 /// Of each series, by its labels as `name{label="value",…}`, the bits of the values by their milliseconds.
 pub type Points = BTreeMap<String, BTreeMap<i64, u64>>;
@@ -100,14 +100,7 @@ pub struct Receiver {
 impl Receiver {
     /// One that does not run yet; `None` if it is not installed.
     pub fn new(kind: Kind) -> Option<Receiver> {
-        let mut version = Command::new(kind.program());
-        version.arg("--version");
-        let version = version.stdout(Stdio::null()).stderr(Stdio::null());
-        if version.status().is_err() {
-            skip_without(kind.program());
-            return None;
-        }
-        Some(Receiver {
+        is_installed(kind.program()).then(|| Receiver {
             kind,
             address: free_address(),
             folder: Folder::new(),
