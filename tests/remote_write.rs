@@ -322,6 +322,62 @@ fn a_server_with_a_small_journal() {
     end.expect("it serves until it is killed");
 }
 
+/// The program, or the server with a small journal.
+fn start_either(random: &mut Random, data: &Path, url: &str) -> Daemon {
+    if random.below(2) == 0 {
+        return start(data, &[url], &UNDER_LOAD);
+    }
+    let mut command = Command::new(env::current_exe().expect("the path of the tests"));
+    command.args(["--exact", "a_server_with_a_small_journal", "--nocapture"]);
+    command.env(ENV_FOLDER, data).env(ENV_URL, url);
+    listening(Process::spawn(&mut command))
+}
+
+const UNDER_LOAD: [&str; 4] = ["--timestamp-unit", "ms", "--sync", "never"];
+
+/// Ends the receiver at random moments of a load, and then the server, alone, by SIGTERM or `kill -9`, or with the
+/// receiver. Leaves a receiver that has been started again, and returns how often one of both was ended.
+fn end_at_random(
+    random: &mut Random,
+    acknowledged: &mpsc::Receiver<usize>,
+    receiver: &mut Receiver,
+    daemon: Daemon,
+) -> u64 {
+    let mut ends = 1;
+    for _ in 0..random.below(3) {
+        wait_for_puts(acknowledged, random.below(2_000));
+        receiver.end();
+        ends += 1;
+        wait_for_puts(acknowledged, random.below(4_000));
+        receiver.begin();
+        if random.below(2) == 0 {
+            receiver.wait_until_it_serves();
+        }
+    }
+    wait_for_puts(acknowledged, random.below(2_000));
+    match random.below(3) {
+        0 => {}
+        1 => {
+            daemon.process.kill();
+            return ends;
+        }
+        _ => {
+            daemon.process.signal(Signal::TERM);
+            daemon.process.end();
+            return ends;
+        }
+    }
+    receiver.wait_until_it_serves();
+    wait_for_puts(acknowledged, 1_000 + random.below(2_000));
+    // What stands still learns of no answer any more: the receiver has all that the server knows to be received.
+    daemon.process.signal(Signal::STOP);
+    receiver.keep();
+    receiver.kill();
+    daemon.process.kill();
+    receiver.begin();
+    ends + 1
+}
+
 /// Ends the server and the receiver at random moments of a load, and starts them again. At the end, the receiver
 /// must have all that was acknowledged.
 #[track_caller]
@@ -335,6 +391,7 @@ fn check_kills(kind: Kind) {
     println!("METRICD_SEED={seed}");
     let random = &mut Random(seed);
     let folder = Folder::new();
+    let (data, url) = (folder.join("data"), receiver.url());
     // Prometheus takes only what is near to the newest point that it has.
     let first_millisecond = (unix_seconds() - 600) * 1_000;
     let writer = |client| Writer {
@@ -345,48 +402,15 @@ fn check_kills(kind: Kind) {
         acknowledged: Vec::new(),
     };
     let mut writers: Vec<Writer> = (0..DEPTHS.len()).map(writer).collect();
-    let options = ["--timestamp-unit", "ms", "--sync", "never"];
     let mut kills = 0;
     while kills < least {
-        let daemon = if random.below(2) == 0 {
-            start(&folder.join("data"), &[&receiver.url()], &options)
-        } else {
-            let mut command = Command::new(env::current_exe().expect("the path of the tests"));
-            command.args(["--exact", "a_server_with_a_small_journal", "--nocapture"]);
-            command.env(ENV_FOLDER, folder.join("data"));
-            command.env(ENV_URL, receiver.url());
-            listening(Process::spawn(&mut command))
-        };
+        let daemon = start_either(random, &data, &url);
         load(&mut writers, daemon.address, |acknowledged| {
-            for _ in 0..random.below(3) {
-                wait_for_puts(&acknowledged, random.below(2_000));
-                receiver.end();
-                kills += 1;
-                wait_for_puts(&acknowledged, random.below(4_000));
-                receiver.begin();
-                if random.below(2) == 0 {
-                    receiver.wait_until_it_serves();
-                }
-            }
-            wait_for_puts(&acknowledged, random.below(2_000));
-            kills += 1;
-            if random.below(3) > 0 {
-                daemon.process.kill();
-                return;
-            }
-            // Both at once. What stands still learns of no answer any more.
-            receiver.wait_until_it_serves();
-            wait_for_puts(&acknowledged, 1_000 + random.below(2_000));
-            daemon.process.signal(Signal::STOP);
-            receiver.keep();
-            receiver.kill();
-            kills += 1;
-            daemon.process.kill();
-            receiver.begin();
+            kills += end_at_random(random, &acknowledged, &mut receiver, daemon);
         });
     }
     receiver.wait_until_it_serves();
-    let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
+    let daemon = start(&data, &[&url], &UNDER_LOAD);
     let last = writers.iter().map(|writer| writer.time(writer.sent)).max();
     let last = last.expect("clients");
     let mut points = all_received(&daemon, &receiver, last, last / 1_000 + 1);
