@@ -120,6 +120,7 @@ impl fmt::Debug for Arguments {
 
 impl Arguments {
     /// The argument of a parameter.
+    #[inline(never)]
     pub fn get(&self, at: usize) -> &Value {
         self.0.get(at).unwrap_or(&Value::None)
     }
