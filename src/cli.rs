@@ -532,6 +532,7 @@ fn permissions(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metricd::RemoteWrite;
 
     fn settings(options: &str, environment: &[(&str, &str)]) -> Result<Box<Settings>, String> {
         let options = options.split_whitespace().map(OsString::from);
@@ -708,7 +709,10 @@ mod tests {
             --retention 90d --timestamp-unit ms --data d --sync 2.5 --salvage \
             --connection-limit 1 --idle-timeout 2 --request-timeout 12 --stall-timeout 3 --stop-timeout 4 \
             --line-limit 5 --read-buffer 6 --write-buffer 7 --unsent-limit 8 --snapshot-limit 9 \
-            --accepts-per-turn 10 --events-per-turn 11";
+            --accepts-per-turn 10 --events-per-turn 11 --remote-write http://a,http://b/c \
+            --remote-write http://d --remote-write-label x=1,y=2=3 --remote-write-label z= \
+            --remote-write-header-file f --remote-write-spool 2K";
+        let label = |name: &str, value: &str| (name.into(), value.into());
         let seconds = Duration::from_secs;
         let expected = Config {
             listen: vec!["a:1".into()],
@@ -731,6 +735,15 @@ mod tests {
             snapshot_limit_bytes: 9,
             accepts_per_turn: 10,
             events_per_turn: 11,
+            remote_write: RemoteWrite {
+                urls: ["http://a", "http://b/c", "http://d"]
+                    .map(String::from)
+                    .into(),
+                labels: vec![label("x", "1"), label("y", "2=3"), label("z", "")],
+                header_file: Some("f".into()),
+                spool_bytes: 2_048,
+                ..RemoteWrite::default()
+            },
             ..Config::default()
         };
         let read = settings(all, &[]).expect("is taken");
@@ -742,11 +755,19 @@ mod tests {
 
     #[test]
     fn help_has_every_option_with_its_default() {
-        let has_default = |name: &str| !["graphite", "http", "data", "salvage"].contains(&name);
+        let none = [
+            "graphite",
+            "http",
+            "data",
+            "salvage",
+            "remote-write",
+            "remote-write-label",
+            "remote-write-header-file",
+        ];
         for (name, kind) in &OPTIONS {
             let lines = HELP.split_once(&format!("\n  --{name} ")).expect(name).1;
             let mut read = Settings::default();
-            if has_default(name) {
+            if !none.contains(name) {
                 let default = lines.split_once("]\n").expect(name).0;
                 let default = default.rsplit_once('[').expect(name).1;
                 assert_eq!(

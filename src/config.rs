@@ -143,7 +143,8 @@ pub struct RemoteWrite {
     pub header_file: Option<PathBuf>,
 
     /// Bytes of the journal that are kept for receivers only, beside those that a start would replay.
-    /// Past it the oldest points are left out. Default: 1 GiB.
+    /// Past it the oldest points are left out. It is looked at between requests and in pauses, so what is
+    /// put while one request waits for its answer comes on top. Default: 1 GiB.
     pub spool_bytes: usize,
 
     /// Points that are sent in one request at the most, 1 to 1,000,000. Default: 10,000.
@@ -557,6 +558,9 @@ impl Config {
     /// The longest that pauses grow to, so that a receiver which comes back is noticed soon. A thousand
     /// senders that wait for it send 70 requests a second.
     pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
+
+    /// How often it is looked in a pause whether more is kept for the receiver than may be.
+    pub(crate) const SPOOL_LOOK: Duration = Duration::from_secs(5);
 
     /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not
     /// stop a sender for days.

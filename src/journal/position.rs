@@ -20,6 +20,9 @@ use std::io::{self, ErrorKind};
 use super::file_system::{FileSystem, retried};
 use super::files;
 
+/// What the names of all files of positions begin with.
+pub const PREFIX: &str = "sent-";
+
 const MAGIC: &[u8; 8] = b"mtrcpos1";
 
 const RECORD_BYTES: usize = 20;

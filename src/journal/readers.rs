@@ -16,7 +16,8 @@ pub struct Readers<F: FileSystem> {
 }
 
 impl<F: FileSystem> Readers<F> {
-    /// Loads the positions that are stored under these names.
+    /// Loads the positions that are stored under these names, each of which begins with
+    /// [`PREFIX`](position::PREFIX).
     ///
     /// # Errors
     ///
@@ -44,15 +45,27 @@ impl<F: FileSystem> Readers<F> {
     pub fn begin(&mut self, folder: &mut F, next: u64) -> io::Result<()> {
         let begin = Position::before(next);
         for (stored, position) in &mut self.readers {
-            if position.is_some_and(|position| position.frame < next || position == begin) {
+            if position.is_some_and(|position| !is_past(position, next)) {
                 continue;
             }
             *position = Some(begin);
-            match stored.store_synced(folder, begin) {
-                Err(error) if files::is_full(&error) => {
-                    warn!("cannot store the position of a receiver: {error}");
-                }
-                result => result?,
+            store(folder, stored, begin)?;
+        }
+        Self::set_others_back(folder, next)
+    }
+
+    /// Does the same for those who are not there now: they may come back when these numbers are in use.
+    fn set_others_back(folder: &mut F, next: u64) -> io::Result<()> {
+        for name in folder.list()? {
+            if name.starts_with(position::PREFIX)
+                && !name.contains('.')
+                && position::load(folder, &name)?.is_some_and(|position| is_past(position, next))
+            {
+                store(
+                    folder,
+                    &mut PositionFile::new(&name),
+                    Position::before(next),
+                )?;
             }
         }
         Ok(())
@@ -75,5 +88,26 @@ impl<F: FileSystem> Readers<F> {
         }
         writer.serve(spool.clone(), Instant::now());
         Some((spool, followers))
+    }
+}
+
+/// Whether a position is past the beginning of frame `next`.
+fn is_past(position: Position, next: u64) -> bool {
+    position.frame > next || position.frame == next && position.puts > 0
+}
+
+/// Stores a position that has to be there after a loss of power. Where there is no room, puts are refused
+/// until there is.
+fn store<F: FileSystem>(
+    folder: &mut F,
+    stored: &mut PositionFile<F>,
+    position: Position,
+) -> io::Result<()> {
+    match stored.store_synced(folder, position) {
+        Err(error) if files::is_full(&error) => {
+            warn!("cannot store the position of a receiver: {error}");
+            Ok(())
+        }
+        result => result,
     }
 }

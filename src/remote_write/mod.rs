@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::journal::file_system::FileSystem;
 use crate::journal::follower::Follower;
+use crate::journal::position;
 use crate::journal::spool::Spool;
 
 /// Stack of a sending thread: what it holds is on the heap, and the system's resolver of names wants some.
@@ -141,7 +142,8 @@ impl Receivers {
 /// The name of the file with the position of a receiver. Another query is the same receiver: it often holds
 /// a password, which may change.
 fn position_name(url: &Url) -> String {
-    format!("sent-{:08x}", crc32c::crc32c(url.to_string().as_bytes()))
+    let hash = crc32c::crc32c(url.to_string().as_bytes());
+    format!("{}{hash:08x}", position::PREFIX)
 }
 
 /// Takes steps until the spool is stopped.
@@ -158,4 +160,105 @@ fn run<F: FileSystem, T: Transport>(mut sender: Sender<F, T>, spool: &Spool) {
     }
     sender.close();
     spool.add_running(false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RemoteWrite;
+
+    /// What is wrong with so many receivers and labels, in a server with a folder.
+    fn wrong(urls: &[&str], labels: &[(&str, &str)], change: fn(&mut Config)) -> Option<String> {
+        let label = |&(name, value): &(&str, &str)| (name.into(), value.into());
+        let mut config = Config {
+            data: Some("folder".into()),
+            remote_write: RemoteWrite {
+                urls: urls.iter().map(|url| (*url).into()).collect(),
+                labels: labels.iter().map(label).collect(),
+                ..RemoteWrite::default()
+            },
+            ..Config::default()
+        };
+        change(&mut config);
+        let checked = config.check(0).and_then(|()| Receivers::new(&config));
+        checked.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_before_the_start() {
+        let url = "http://a:1/b";
+        let eight: Vec<String> = (0..8).map(|host| format!("http://h{host}/")).collect();
+        let mut many: Vec<&str> = eight.iter().map(String::as_str).collect();
+        assert_eq!(wrong(&many, &[("a", "b"), ("c", "d")], |_| {}), None);
+        many.push(url);
+        for (urls, labels, change, expected) in [
+            (&[][..], &[][..], (|_| {}) as fn(&mut Config), None),
+            (&[], &[], |config| config.data = None, None),
+            (
+                &[url],
+                &[],
+                |config| config.data = None,
+                Some("remote_write: it needs a folder for points: data"),
+            ),
+            (
+                &many,
+                &[],
+                |_| {},
+                Some("remote_write has 9 receivers: it takes 0 to 8"),
+            ),
+            (
+                &[url, "http://a:1/b?c"],
+                &[],
+                |_| {},
+                Some("remote_write: http://a:1/b is there twice"),
+            ),
+            (
+                &["ftp://a"],
+                &[],
+                |_| {},
+                Some("remote_write: a URL begins with http"),
+            ),
+            (
+                &[url],
+                &[("key", "x")],
+                |_| {},
+                Some("remote_write_label: "),
+            ),
+            (
+                &[url],
+                &[],
+                |config| config.remote_write.request_points = 0,
+                Some("remote_write_request_points is 0"),
+            ),
+            (
+                &[url],
+                &[],
+                |config| config.remote_write.interval = std::time::Duration::MAX,
+                Some("remote_write_interval is "),
+            ),
+            (
+                &[url],
+                &[],
+                |config| config.remote_write.timeout = std::time::Duration::ZERO,
+                Some("remote_write_timeout is 0"),
+            ),
+            (
+                &[url],
+                &[],
+                |config| config.remote_write.header_file = Some("/none/such".into()),
+                Some("cannot use the headers in /none/such: "),
+            ),
+        ] {
+            let found = wrong(urls, labels, change);
+            let is_expected = |expected| {
+                found
+                    .as_deref()
+                    .is_some_and(|found| found.starts_with(expected))
+            };
+            assert!(
+                expected.map_or(found.is_none(), is_expected),
+                "{found:?}, not {expected:?}"
+            );
+        }
+    }
 }

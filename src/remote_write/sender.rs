@@ -133,7 +133,8 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn try_step(&mut self, now: Instant) -> io::Result<Next> {
         self.keep_within_spool(now)?;
         if let Some(until) = self.pause_until.filter(|until| *until > now) {
-            return Ok(Next::At(until));
+            // Meanwhile too much may come to be kept.
+            return Ok(Next::At(until.min(now + Config::SPOOL_LOOK)));
         }
         if self.done == self.batch.len()
             && let Some(next) = self.fill(now)?
@@ -183,7 +184,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             self.gather_until = None;
             self.send_to = written;
         }
-        self.store_position(0);
         self.forget_batch();
         let (batch, unit) = (&mut self.batch, self.unit);
         let mut unfit = 0;
@@ -295,7 +295,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         }
         let until = now + self.backoff.next(retry_after);
         self.pause_until = Some(until);
-        Next::At(until)
+        Next::Now
     }
 
     fn refused(&mut self, response: &Response, now: Instant) -> Next {

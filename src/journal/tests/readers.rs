@@ -320,6 +320,35 @@ fn damaged_files_are_read_in_part() {
 }
 
 #[test]
+fn positions_of_who_is_not_there_are_set_back_too() {
+    let mut disk = Simulated::new();
+    let at = |frame, puts| Position {
+        frame,
+        puts,
+        under_way: 1,
+    };
+    let begin = Position::before(50);
+    let cases = [
+        ("sent-1", at(49, 9), at(49, 9)),
+        ("sent-2", at(50, 0), at(50, 0)),
+        ("sent-3", at(50, 1), begin),
+        ("sent-4", at(51, 0), begin),
+        ("sent-5.tmp", at(51, 0), at(51, 0)),
+        ("other", at(51, 0), at(51, 0)),
+    ];
+    for (name, before, _) in cases {
+        let stored = &mut PositionFile::new(name);
+        stored.store(&mut disk, before).expect("no fault");
+    }
+    let mut readers = Readers::load(&mut disk, &[]).expect("no fault");
+    readers.begin(&mut disk, 50).expect("no fault");
+    for (name, _, after) in cases {
+        let stored = position::load(&mut disk, name).expect("no fault");
+        assert_eq!(stored, Some(after), "{name}");
+    }
+}
+
+#[test]
 fn a_position_is_the_last_whole_record() {
     let mut disk = Simulated::new();
     let mut stored = PositionFile::new(NAME);
