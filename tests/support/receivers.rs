@@ -202,7 +202,7 @@ impl Receiver {
         match self.kind {
             Kind::VictoriaMetrics => {
                 get(self.address, "/internal/force_flush");
-                let path = format!("/api/v1/export?start=0&match%5B%5D={selector}");
+                let path = format!("/api/v1/export?start=0&end={end}&match%5B%5D={selector}");
                 let answer = get(self.address, &path);
                 assert_eq!(answer.status, 200, "{answer:?}");
                 answer.body.lines().map(Json::read).map(exported).collect()
