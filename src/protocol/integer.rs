@@ -18,34 +18,29 @@ const READ_DIGITS_MAX: usize = 4_300;
 /// assert_eq!(parse(b"9223372036854775808"), None);
 /// ```
 pub fn parse(text: &[u8]) -> Option<i64> {
-    parse_inlined(text)
+    match leading_digits(text) {
+        Some((value, [])) => Some(value),
+        _ => parse_any(text),
+    }
 }
 
-/// [`parse`], for the fast path.
+/// The fast path: the number whose digits `text` begins with, at most eighteen, which always fit, and
+/// what follows them. `None` says nothing about the text.
 #[inline(always)]
-pub(crate) fn parse_inlined(text: &[u8]) -> Option<i64> {
-    parse_short(text).or_else(|| parse_any(text))
-}
-
-/// The fast path: up to eighteen digits, which always fit, and nothing else. `None` says nothing
-/// about the text.
-#[inline(always)]
-pub(crate) fn parse_short(text: &[u8]) -> Option<i64> {
-    let (mut magnitude, rest) = match text.split_first_chunk() {
-        Some((eight, rest)) => (parse_eight_digits(*eight)?, rest),
-        None => (0, text),
-    };
-    if text.is_empty() || rest.len() > 10 {
-        return None;
+pub(super) fn leading_digits(text: &[u8]) -> Option<(i64, &[u8])> {
+    let eight = text.split_first_chunk();
+    let eight = eight.and_then(|(eight, rest)| Some((parse_eight_digits(*eight)?, rest)));
+    let (mut magnitude, mut rest) = eight.unwrap_or((0, text));
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        magnitude = magnitude
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit - b'0'));
+        rest = after;
     }
-    for byte in rest {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        magnitude = 10 * magnitude + u64::from(digit);
-    }
-    Some(magnitude as i64)
+    let count = text.len() - rest.len();
+    (1..=18)
+        .contains(&count)
+        .then_some((magnitude as i64, rest))
 }
 
 /// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the

@@ -202,7 +202,26 @@ impl LineBuffer {
     }
 }
 
-impl Lines<'_> {
+impl<'buffer> Lines<'buffer> {
+    /// What follows the lines that were cut: as much as a line of so many bytes takes with its newline, and
+    /// no more than a line may have. Nothing if the beginning of the line is left out.
+    #[inline]
+    pub fn uncut(&self, line_bytes: usize) -> &'buffer [u8] {
+        let Cut { start, end, .. } = *self.cut;
+        if self.cut.discarding {
+            return &[];
+        }
+        &self.bytes[start..end.min(start + line_bytes.min(self.line_limit) + 1)]
+    }
+
+    /// Leaves out a line, whose newline is the last of these bytes of what is [uncut](Self::uncut).
+    #[inline]
+    pub fn skip_line(&mut self, bytes: usize) {
+        self.cut.start += bytes;
+        self.cut.scanned = self.cut.start;
+        debug_assert!(self.cut.start <= self.cut.end);
+    }
+
     /// Puts back the line that was cut last, which is whole: it comes again.
     pub fn put_back(&mut self) {
         // The lines before it end in newlines.

@@ -5,7 +5,7 @@ use crate::execute::beginning;
 use crate::graphite;
 use crate::protocol::request;
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
-use crate::server::{Admission, Line, LineBuffer};
+use crate::server::{Admission, Line, LineBuffer, Lines};
 use crate::store::Put;
 use crate::turn::Turn;
 
@@ -39,6 +39,9 @@ impl GraphiteSession {
         let mut intake = Intake::new(turn);
         let mut lines = input.lines();
         while !intake.is_over && !intake.is_done() {
+            if intake.take_plain(&mut lines) {
+                continue;
+            }
             match lines.next() {
                 Some(Line::Whole(line)) => intake.take(line),
                 Some(Line::TooLong(line)) => intake.drop_line(line, "too long"),
@@ -82,21 +85,23 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
         self.puts.turn.is_postponed || self.puts.turn.allowance.time_is_up()
     }
 
+    /// Takes the next line if the fast path reads it: without a search for its newline first.
     #[inline]
-    fn take(&mut self, line: &'lines [u8]) {
+    fn take_plain(&mut self, lines: &mut Lines<'lines>) -> bool {
+        let text = lines.uncut(self.plain_line_bytes);
+        let Some((put, length)) = graphite::plain_put(text, self.unit) else {
+            return false;
+        };
+        lines.skip_line(length);
         self.puts.turn.allowance.count_line();
-        if line.len() <= self.plain_line_bytes
-            && let Some(put) = graphite::plain_put(line, self.unit)
-        {
-            if self.puts.hold_back(put) {
-                self.store();
-            }
-        } else {
-            self.take_any(line);
+        if self.puts.hold_back(put) {
+            self.store();
         }
+        true
     }
 
-    fn take_any(&mut self, line: &'lines [u8]) {
+    fn take(&mut self, line: &'lines [u8]) {
+        self.puts.turn.allowance.count_line();
         match graphite::parse(line, self.unit) {
             Ok(graphite::Line::Put(put)) => self.take_put(put, line.len()),
             Ok(graphite::Line::PutNow { key, value }) => {
