@@ -279,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_too_long_is_dropped_however_it_ends() {
+        // The first is cut by reads of 64 bytes, and what is kept of it is no longer than a line may be.
+        for (length, limit, points) in [(70, 60, 0), (61, 60, 0), (60, 60, 1)] {
+            let mut desk = Desk::new(Duration::from_secs(1_000));
+            desk.input = LineBuffer::new(limit, 64);
+            for piece in format!("{:a>length$}\n", " 1 1").as_bytes().chunks(64) {
+                desk.read(piece);
+                desk.turn(Admission::Open);
+            }
+            assert_eq!(desk.store.point_count(), points, "{length} bytes");
+            assert_eq!(desk.counts.graphite_lines_bad, 1 - points as u64);
+        }
+    }
+
+    #[test]
     fn an_http_request_ends_the_session() {
         let mut desk = Desk::take(b"a 1 1\nPOST / HTTP/1.1\r\nb 1 1\n");
         assert!(desk.session.is_over() && desk.input.is_empty());
