@@ -24,7 +24,7 @@ pub fn parse(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// The fast path: the number whose digits `text` begins with, at most eighteen, which always fit, and
+/// The fast path: the number whose digits `text` begins with, at most nineteen, which fit 64 bits, and
 /// what follows them. `None` says nothing about the text.
 #[inline(always)]
 pub(super) fn leading_digits(text: &[u8]) -> Option<(i64, &[u8])> {
@@ -38,9 +38,8 @@ pub(super) fn leading_digits(text: &[u8]) -> Option<(i64, &[u8])> {
         rest = after;
     }
     let count = text.len() - rest.len();
-    (1..=18)
-        .contains(&count)
-        .then_some((magnitude as i64, rest))
+    let value = i64::try_from(magnitude).ok()?;
+    (1..=19).contains(&count).then_some((value, rest))
 }
 
 /// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the
