@@ -142,15 +142,16 @@ pub struct RemoteWrite {
     /// but its owner may read or change it. It is read again when it has changed. Default: none.
     pub header_file: Option<PathBuf>,
 
-    /// Bytes of the journal that are kept for receivers only, beside those that a start would replay.
-    /// Past it the oldest points are left out. It is looked at between requests and in pauses, so what is
-    /// put while one request waits for its answer comes on top. Default: 1 GiB.
+    /// Bytes of the journal that are kept for a receiver only, beside those that a start would replay and
+    /// the file that is being sent. Past it the oldest file is left out. It is looked at between requests and
+    /// in pauses, so what is put while one request waits for its answer comes on top. Default: 1 GiB.
     pub spool_bytes: usize,
 
     /// Points that are sent in one request at the most, 1 to 1,000,000. Default: 10,000.
     pub request_points: usize,
 
-    /// Bytes that a request may have before it is compressed, unless it is one point. Default: 512 KiB.
+    /// Bytes that a request may have before it is compressed, unless it is one point, 1 to 64 MiB.
+    /// Default: 512 KiB.
     pub request_bytes: usize,
 
     /// How long a point may wait for others, so that they are sent together. Default: 1 s.
@@ -541,7 +542,11 @@ impl RemoteWrite {
                 self.request_points,
                 (1, 1_000_000),
             ),
-            ("remote_write_request_bytes", self.request_bytes, (1, any)),
+            (
+                "remote_write_request_bytes",
+                self.request_bytes,
+                (1, 64 << 20),
+            ),
             ("remote_write_interval", ms(self.interval), (0, hour_ms)),
             ("remote_write_timeout", ms(self.timeout), (10, hour_ms)),
         ])

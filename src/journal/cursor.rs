@@ -228,6 +228,8 @@ impl<F: FileSystem> Cursor<F> {
             .filter(|&number| number > self.file_number);
         let Some(number) = later.next().filter(|&number| number <= newest) else {
             self.skip_to(newest + 1);
+            // Only damage ends a file before that. The frames to come are found from its beginning on.
+            self.file = None;
             return Ok(Followed::UpToDate);
         };
         self.skip_to(number);

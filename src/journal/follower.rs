@@ -146,16 +146,19 @@ impl<F: FileSystem> Follower<F> {
     }
 
     fn store(&mut self, position: Position) -> io::Result<()> {
-        self.spool.need_from(self.number, position.frame);
         let (file, folder) = (self.cursor.file_number(), &mut self.folder);
         self.done = position;
-        if file == self.stored_in {
-            return self.stored.store(folder, position);
+        let stored = if file == self.stored_in {
+            self.stored.store(folder, position)
+        } else {
+            // So that no loss of power brings back a position in a file that is removed by then.
+            self.stored.store_synced(folder, position)
+        };
+        if stored.is_ok() {
+            self.stored_in = file;
         }
-        // So that no loss of power brings back a position in a file that is removed by then.
-        self.stored.store_synced(folder, position)?;
-        self.stored_in = file;
-        Ok(())
+        self.spool.need_from(self.number, position.frame);
+        stored
     }
 
     /// Puts and bytes of the journal that are written and not done; 0 and 0 if all are.
@@ -184,7 +187,8 @@ impl<F: FileSystem> Follower<F> {
                 0 => self.cursor.next().frame,
                 file => file,
             };
-            let bytes = kept_bytes(&mut self.folder, frame, u64::MAX);
+            let journals = files::holding(&mut self.folder, frame);
+            let bytes = journals.and_then(|numbers| bytes_of(&mut self.folder, &numbers));
             self.unread = Some(Counted {
                 count: bytes.unwrap_or(0), // a figure that is wrong until the next file
                 taken_off: written.bytes,
@@ -200,44 +204,52 @@ impl<F: FileSystem> Follower<F> {
         (now(&self.unsent, written.points), bytes)
     }
 
-    /// Gives up the oldest file that is not needed but for its puts, if all such files together have more bytes
-    /// than this. Returns how many puts were left out that were not done; then the next call of `read` goes on
-    /// after that file, and what was handed out and is not done is not to be sent.
+    /// Drops the oldest file that only this reader needs, if those after it together have more bytes than
+    /// this: so one file is kept in any case. The first `done` puts that were handed out last are done.
+    /// Returns how many puts were dropped that were not done, as far as they can be read; then the next call of
+    /// `read` goes on after that file, and what was handed out and is not done is not to be sent. `None` if
+    /// nothing was dropped.
     ///
     /// Cheap, as long as there is no new checkpoint.
     ///
     /// # Errors
     ///
-    /// Those of the file system: nothing is given up.
-    pub fn keep_within(&mut self, limit_bytes: u64) -> io::Result<u64> {
+    /// Those of the file system: nothing is dropped.
+    pub fn keep_within(&mut self, limit_bytes: u64, done: usize) -> io::Result<Option<u64>> {
         let checkpoint = self.spool.checkpoint();
         if self.within_limit == Some(checkpoint) {
-            return Ok(0);
+            return Ok(None);
         }
-        if kept_bytes(&mut self.folder, self.done.frame, checkpoint)? <= limit_bytes {
+        self.take_off(done);
+        self.done = self.marks.position_after(done).unwrap_or(self.done);
+        let mut journals = files::holding(&mut self.folder, self.done.frame)?;
+        journals.retain(|&number| number < checkpoint);
+        let later = journals.get(1..).unwrap_or_default();
+        if bytes_of(&mut self.folder, later)? <= limit_bytes {
             self.within_limit = Some(checkpoint);
-            return Ok(0);
+            return Ok(None);
         }
-        let journals = files::holding(&mut self.folder, self.done.frame)?;
-        let end = journals
-            .get(1)
-            .map_or(checkpoint, |&next| next.min(checkpoint));
+        let end = later[0];
         let mut ahead = Cursor::new(self.done);
-        let puts = count(&mut ahead, &mut self.folder, &self.spool, end - 1)?;
-        if ahead.next().frame < end {
-            // The readers are to stop.
-            return Ok(0);
+        let puts = count(&mut ahead, &mut self.folder, &self.spool, end - 1);
+        if self.spool.is_stopped() {
+            return Ok(None);
+        }
+        if let Err(error) = &puts {
+            warn!("a file of the journal that is dropped cannot be read: {error}");
+            ahead = Cursor::new(Position::before(end));
         }
         self.cursor = ahead;
         self.marks.clear();
         (self.done_puts, self.unread) = (0, None);
+        let puts = puts.unwrap_or(0);
         if let Some(unsent) = &mut self.unsent {
             unsent.taken_off += puts;
         }
         if let Err(error) = self.store(self.cursor.next()) {
             debug!("cannot store that points are left out: {error}");
         }
-        Ok(puts)
+        Ok(Some(puts))
     }
 }
 
@@ -258,13 +270,11 @@ fn count<F: FileSystem>(
     Ok(puts)
 }
 
-/// Bytes of the files of the journal from that with this frame on, before that of number `end`.
-fn kept_bytes<F: FileSystem>(folder: &mut F, frame: u64, end: u64) -> io::Result<u64> {
+/// Bytes of files of the journal.
+fn bytes_of<F: FileSystem>(folder: &mut F, numbers: &[u64]) -> io::Result<u64> {
     let mut bytes = 0;
-    for number in files::holding(folder, frame)? {
-        if number < end {
-            bytes += folder.size(&FileKind::Journal.name(number))?;
-        }
+    for &number in numbers {
+        bytes += folder.size(&FileKind::Journal.name(number))?;
     }
     Ok(bytes)
 }

@@ -37,8 +37,8 @@ pub struct Position {
     pub frame: u64,
     /// and how many puts of this frame are before it.
     pub puts: u32,
-    /// How many puts from there on were under way when it was stored: after a start, exactly these are
-    /// sent together once more, since some receivers refuse what they have when more is with it.
+    /// How many puts after it were under way when it was stored. After a start, the first request holds
+    /// exactly these, since some receivers refuse a request that mixes old and new points.
     pub under_way: u32,
 }
 
@@ -94,7 +94,7 @@ pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Posi
     }
     let position = last_whole(&bytes[..length]);
     if position.is_none() {
-        warn!("{name}: holds no position in the journal, and is replaced");
+        warn!("{name} is damaged: all that the journal still has is sent from there");
     }
     Ok(position)
 }

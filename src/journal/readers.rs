@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::file_system::FileSystem;
 use super::files;
 use super::follower::Follower;
+use super::frame::FileKind;
 use super::position::{self, Position, PositionFile};
 use super::spool::Spool;
 use super::writer::Writer;
@@ -25,7 +26,13 @@ impl<F: FileSystem> Readers<F> {
     pub fn load(folder: &mut F, names: &[String]) -> io::Result<Readers<F>> {
         let mut readers = Vec::new();
         for name in names {
-            readers.push((PositionFile::new(name), position::load(folder, name)?));
+            let mut position = position::load(folder, name)?;
+            if position.is_none() && folder.size(name).is_ok() {
+                // The file is damaged: some may be sent again, but nothing is left out.
+                let journals = files::numbers(folder, FileKind::Journal)?;
+                position = journals.first().map(|&oldest| Position::before(oldest));
+            }
+            readers.push((PositionFile::new(name), position));
         }
         Ok(Readers { readers })
     }
@@ -36,8 +43,8 @@ impl<F: FileSystem> Readers<F> {
         positions.map(|position| position.frame).min()
     }
 
-    /// Has those without a position begin with frame `next`, which is the next to be written. So do those that
-    /// are past it: the frames that they have read were lost, and others will have their numbers.
+    /// Readers without a stored position begin with frame `next`, the next to be written. So do those whose
+    /// position is past it: the frames that they have read were lost, and their numbers will be used again.
     ///
     /// # Errors
     ///

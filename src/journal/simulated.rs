@@ -164,6 +164,13 @@ impl Simulated {
         Some(disk.files[file].written.clone())
     }
 
+    /// Changes a byte of a file in place.
+    pub fn flip(&self, name: &str, place: usize) {
+        let mut disk = self.disk();
+        let file = disk.names[name];
+        disk.files[file].written[place] ^= 1;
+    }
+
     /// Puts a file into the folder, or replaces one, on the medium.
     pub fn set_content(&self, name: &str, bytes: &[u8]) {
         let mut disk = self.disk();

@@ -73,7 +73,10 @@ impl Receivers {
             let receiver = Arc::new(Receiver::new(url.to_string()));
             let position = position_name(&url);
             if positions.contains(&position) {
-                return Err(wrong("remote_write", &format!("{url} is there twice")));
+                return Err(wrong(
+                    "remote_write",
+                    &format!("{url} is there twice, and without its query that is one receiver"),
+                ));
             }
             positions.push(position);
             clients.push((url, receiver));
@@ -133,7 +136,11 @@ impl Receivers {
             let name = format!("metricd-send-{number}");
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
             spool.add_running(true);
-            builder.spawn(move || run(sender, &spool))?;
+            let running = spool.clone();
+            if let Err(error) = builder.spawn(move || run(sender, &running)) {
+                spool.add_running(false);
+                return Err(error);
+            }
         }
         Ok(())
     }

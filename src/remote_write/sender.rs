@@ -43,13 +43,15 @@ pub struct Sender<F: FileSystem, T: Transport> {
     body: Vec<u8>,
     /// The most points of the next one.
     most: usize,
-    /// Frames up to this number are to be sent at once.
+    /// Frames up to this number are sent without waiting, …
     send_to: u64,
-    /// When the puts after them have waited long enough for others.
+    /// … and until then those after them are gathered.
     gather_until: Option<Instant>,
+    /// How long to wait from the next step on, …
+    pause: Option<Duration>,
+    /// … and until when that is.
     pause_until: Option<Instant>,
     backoff: Backoff,
-    is_failing: bool,
     log_interval: Duration,
     failed_log: Rarely,
     refused_log: Rarely,
@@ -109,9 +111,9 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             body: Vec::new(),
             most,
             gather_until: None,
+            pause: None,
             pause_until: None,
             backoff: Backoff::new(seed),
-            is_failing: false,
             log_interval: config.full_log_interval,
             failed_log: Rarely::default(),
             refused_log: Rarely::default(),
@@ -132,6 +134,9 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
 
     fn try_step(&mut self, now: Instant) -> io::Result<Next> {
         self.keep_within_spool(now)?;
+        if let Some(pause) = self.pause.take() {
+            self.pause_until = Some(now + pause);
+        }
         if let Some(until) = self.pause_until.filter(|until| *until > now) {
             // Meanwhile too much may come to be kept.
             return Ok(Next::At(until.min(now + Config::SPOOL_LOOK)));
@@ -146,16 +151,18 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
 
     /// Leaves out the oldest puts if too much is kept for this receiver.
     fn keep_within_spool(&mut self, now: Instant) -> io::Result<()> {
-        let dropped = self.follower.keep_within(self.config.spool_bytes as u64)?;
-        if dropped == 0 {
-            return Ok(());
+        let limit_bytes = self.config.spool_bytes as u64;
+        let mut is_over = false;
+        while let Some(dropped) = self.follower.keep_within(limit_bytes, self.done)? {
+            self.tally.counts.remote_dropped_points += dropped;
+            self.forget_batch();
+            is_over = true;
         }
-        self.tally.counts.remote_dropped_points += dropped;
-        self.forget_batch();
-        if self.dropped_log.is_due(now, self.log_interval) {
+        if is_over && self.dropped_log.is_due(now, self.log_interval) {
+            let count = self.tally.counts.remote_dropped_points;
             let name = &self.receiver.name;
             warn!(
-                "{name}: {dropped} points are left out, the oldest: --remote-write-spool is full"
+                "{name}: the spool is full, see --remote-write-spool: {count} points were left out so far"
             );
         }
         Ok(())
@@ -186,19 +193,14 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         }
         self.forget_batch();
         let (batch, unit) = (&mut self.batch, self.unit);
-        let mut unfit = 0;
         self.follower.read(
             self.send_to,
             self.config.request_points,
             &mut |put| match milliseconds(put.timestamp, unit) {
                 Some(timestamp_ms) => batch.push(put.series, timestamp_ms, put.value),
-                None => {
-                    unfit += 1;
-                    batch.push_unsent();
-                }
+                None => batch.push_unsent(),
             },
         )?;
-        self.tally.counts.remote_dropped_points += unfit;
         Ok(self.batch.is_empty().then_some(Next::Now))
     }
 
@@ -208,6 +210,9 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             self.begin_request();
         } else {
             self.tally.counts.remote_retried_points += self.request_points();
+        }
+        if self.request_points() == 0 {
+            return Ok(self.end_request());
         }
         Ok(match self.post() {
             Outcome::Taken => self.taken(),
@@ -248,9 +253,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     }
 
     fn post(&mut self) -> Outcome {
-        if self.request_points() == 0 {
-            return Outcome::Taken;
-        }
         match self.transport.post(&self.body) {
             Ok(Response {
                 status: 200..=299, ..
@@ -270,15 +272,14 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn taken(&mut self) -> Next {
         self.tally.counts.remote_sent_points += self.request_points();
         self.tally.counts.remote_sent_bytes += self.body.len() as u64;
-        if mem::take(&mut self.is_failing) {
-            debug!("{}: takes points again", self.receiver.name);
-        }
         self.backoff.reset();
         self.most = (2 * self.most).min(self.config.request_points);
         self.end_request()
     }
 
     fn end_request(&mut self) -> Next {
+        let unfit = self.under_way as u64 - self.request_points();
+        self.tally.counts.remote_dropped_points += unfit;
         self.done += mem::take(&mut self.under_way);
         self.body.clear();
         Next::Now
@@ -287,14 +288,12 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn fail(&mut self, why: &str, retry_after: Option<Duration>, now: Instant) -> Next {
         self.receiver.set_last_error(why);
         self.tally.counts.remote_failures += 1;
-        if !mem::replace(&mut self.is_failing, true)
-            && self.failed_log.is_due(now, self.log_interval)
-        {
+        if self.failed_log.is_due(now, self.log_interval) {
             let name = &self.receiver.name;
             warn!("{name}: {why}; points wait in the journal and are sent again");
         }
-        let until = now + self.backoff.next(retry_after);
-        self.pause_until = Some(until);
+        // From the end of the request on, which may have taken long.
+        self.pause = Some(self.backoff.next(retry_after));
         Next::Now
     }
 
@@ -304,11 +303,12 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             self.under_way = 0;
             return Next::Now;
         }
-        self.tally.counts.remote_rejected_points += self.request_points();
+        let points = self.request_points();
+        self.tally.counts.remote_rejected_points += points;
         self.receiver.set_last_error(&response.to_string());
         if self.refused_log.is_due(now, self.log_interval) {
             let name = &self.receiver.name;
-            warn!("{name}: refuses points, which are left out: {response}");
+            warn!("{name} has refused {points} points, which are not sent again: {response}");
         }
         self.backoff.reset();
         self.end_request()

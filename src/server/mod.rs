@@ -235,13 +235,13 @@ impl Server {
             let _redundant = waker.wake();
         };
         #[cfg(feature = "remote-write")]
-        {
-            let receivers = mem::take(&mut self.receivers);
-            let started = receivers.start(opened.take_followers(), &self.config);
-            started.map_err(Error::system("start a thread"))?;
-        }
+        let followers = opened.take_followers();
         let journal = opened.start(wake, &self.counters.journal);
         let journal = journal.map_err(Error::system("start a thread"))?;
+        #[cfg(feature = "remote-write")]
+        mem::take(&mut self.receivers)
+            .start(followers, &self.config)
+            .map_err(Error::system("start a thread"))?;
         EventLoop::new(self, Box::new(journal), Instant::now).run()
     }
 }

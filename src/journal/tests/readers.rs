@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::cursor::{Cursor, Marks};
 use super::super::follower::{Followed, ReadPut};
+use super::super::frame::FileKind;
 use super::super::position::{self, Position, PositionFile};
 use super::*;
 
@@ -43,8 +44,10 @@ struct Server {
     newest: Option<u64>,
     /// The newest put that is stored as done.
     stored: Option<u64>,
-    /// How many puts are done.
+    /// How many puts are done,
     done: u64,
+    /// and how many of those that were read last.
+    done_of_read: usize,
     dropped: u64,
 }
 
@@ -68,6 +71,7 @@ impl Server {
             newest: None,
             stored: None,
             done: 0,
+            done_of_read: 0,
             dropped: 0,
         }
     }
@@ -119,6 +123,7 @@ impl Server {
         let newest = self.spool().written().newest;
         let before = self.newest;
         self.done = before.map_or(0, |newest| newest + 1);
+        self.done_of_read = 0;
         let mut read = Vec::new();
         let follower = self.follower();
         let followed = follower.read(newest, most, &mut |put| read.push(put));
@@ -141,10 +146,13 @@ impl Server {
         self.read.extend(&numbers);
         for part in 1..=parts {
             let done = numbers.len() * part / (parts + 1);
-            if self.follower().store_position(done, 0).is_ok() {
-                self.stored = numbers[..done].last().copied().or(before);
-                self.done = self.stored.map_or(0, |newest| newest + 1);
+            let is_stored = self.follower().store_position(done, 0).is_ok();
+            let newest = numbers[..done].last().copied().or(before);
+            if is_stored {
+                self.stored = newest;
             }
+            self.done = newest.map_or(0, |newest| newest + 1);
+            self.done_of_read = done;
         }
         followed
     }
@@ -157,6 +165,7 @@ impl Server {
     fn restart(&mut self) {
         self.disk.repair();
         self.frames.clear();
+        self.done_of_read = 0;
         self.life = start_life(&self.disk, self.policy).expect("a disk without faults");
     }
 
@@ -173,9 +182,10 @@ impl Server {
             }
             Step::KeepWithin(limit) => {
                 // If files cannot be read, nothing is given up.
-                let dropped = self.follower().keep_within(limit).unwrap_or(0);
-                if dropped > 0 {
+                let done = self.done_of_read;
+                if let Ok(Some(dropped)) = self.follower().keep_within(limit, done) {
                     self.dropped += dropped;
+                    self.done_of_read = 0;
                     let done = self.done;
                     self.read.retain(|&put| put < done);
                 }
@@ -317,6 +327,40 @@ fn damaged_files_are_read_in_part() {
             );
         }
     }
+}
+
+#[test]
+fn with_a_damaged_position_all_that_is_there_is_read() {
+    let mut server = Server::new(SyncPolicy::Always);
+    for _ in 0..3 {
+        server.turn(&server.changes(3, 3));
+    }
+    server.read_all();
+    let mut bytes = server.disk.content(NAME).expect("a position");
+    bytes[9] ^= 1;
+    server.disk.set_content(NAME, &bytes);
+    server.restart();
+    server.read.clear();
+    (server.newest, server.stored, server.done) = (None, None, 0);
+    server.read_all();
+    assert_eq!(server.read, server.acknowledged);
+}
+
+#[test]
+fn a_frame_that_is_damaged_while_its_file_grows_costs_no_later_ones() {
+    let mut server = Server::new(SyncPolicy::Always);
+    let name = FileKind::Journal.name(1);
+    server.turn(&server.changes(3, 3));
+    server.turn(&server.changes(3, 3));
+    let length = server.disk.content(&name).expect("a journal").len();
+    server.disk.flip(&name, length - 1);
+    server.read_all();
+    for _ in 0..3 {
+        server.turn(&server.changes(3, 3));
+        server.read_all();
+    }
+    let missing: Vec<_> = server.acknowledged.difference(&server.read).collect();
+    assert_eq!(missing, [&3, &4, &5]);
 }
 
 #[test]

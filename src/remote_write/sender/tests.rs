@@ -322,6 +322,7 @@ fn a_receiver_that_is_away_for_hours_is_asked_at_most_so_often_and_gets_all() {
         put += 3;
         now = match sender.step(now) {
             Next::At(time) => time.max(now),
+            Next::Now => now,
             next => panic!("{next:?}"),
         };
     }
@@ -419,7 +420,8 @@ fn past_the_limit_of_the_spool_the_oldest_points_are_left_out_and_counted() {
         files.push(journal.begin_file());
         sender.step(start);
     }
-    let kept = (0..5).find(|&left_out| files[left_out..].iter().sum::<usize>() <= limit);
+    // The oldest that is left stays, however long it is.
+    let kept = (0..5).find(|&left_out| files[left_out + 1..].iter().sum::<usize>() <= limit);
     let kept = 5 - kept.expect("some are kept") as i64;
     assert!((1..4).contains(&kept), "{files:?}");
     let dropped = 700 * (5 - kept);
@@ -428,6 +430,91 @@ fn past_the_limit_of_the_spool_the_oldest_points_are_left_out_and_counted() {
     script.answer(&[]);
     run(&mut sender, start + Duration::from_secs(60));
     assert_eq!(script.seen().values(), all(dropped..3_500));
+}
+
+#[test]
+fn of_a_long_file_that_is_nearly_sent_nothing_is_left_out() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    put_all(&mut journal, 0..7_000);
+    let mut sender = sender_with(&journal, &script, |config| {
+        config.remote_write.spool_bytes = 1_000;
+    });
+    let start = Instant::now();
+    run(&mut sender, start);
+    put_all(&mut journal, 7_000..7_010);
+    assert!(journal.begin_file() > 10_000);
+    run(&mut sender, start);
+    assert_eq!(counts(&sender).remote_dropped_points, 0);
+    assert_eq!(script.seen().values(), all(0..7_010));
+}
+
+#[test]
+fn each_point_is_counted_once_when_a_file_is_left_out() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    put_all(&mut journal, 0..300);
+    journal.put(&[("a", i64::MAX, 1.0)]);
+    let mut sender = sender_with(&journal, &script, |config| {
+        config.remote_write.spool_bytes = 1;
+        config.remote_write.request_points = 100;
+    });
+    let start = Instant::now();
+    // One request is taken, and the next one is under way.
+    script.answer(&[Answer::Take, Answer::Break]);
+    sender.step(start);
+    sender.step(start);
+    journal.begin_file();
+    put_all(&mut journal, 300..310);
+    journal.begin_file();
+    script.answer(&[]);
+    run(&mut sender, start);
+    let counts = counts(&sender);
+    assert_eq!(script.seen().values().len(), 110);
+    assert_eq!(counts.remote_sent_points, 110);
+    assert_eq!(counts.remote_dropped_points, 201);
+}
+
+#[test]
+fn a_pause_begins_when_the_answer_has_come_and_the_spool_is_looked_at_meanwhile() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    script.answer(&[Answer::Status(503, Some(100), "")]);
+    let mut sender = sender_with(&journal, &script, |config| {
+        config.remote_write.spool_bytes = 10_000;
+    });
+    put_all(&mut journal, 0..10);
+    let start = Instant::now();
+    let gathered = start + Duration::from_secs(1);
+    assert_eq!(sender.step(start), Next::At(gathered));
+    assert_eq!(sender.step(gathered), Next::Now);
+    // The answer took half a minute.
+    let mut now = gathered + Duration::from_secs(30);
+    let end = now + Duration::from_secs(100);
+    for file in 0..10 {
+        put_all(&mut journal, 0..700);
+        journal.begin_file();
+        assert_eq!(
+            sender.step(now),
+            Next::At(now + Config::SPOOL_LOOK),
+            "{file}"
+        );
+        now += Config::SPOOL_LOOK;
+    }
+    assert!(now < end && script.seen().requests.len() == 1);
+    let kept = journal.next - journal.spool.needed().unwrap_or(0);
+    assert!(kept < 300, "{kept} frames of {}", journal.next);
+}
+
+#[test]
+fn each_outage_is_logged_once_in_a_while() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    let mut sender = sender(&journal, &script);
+    let mut now = Instant::now();
+    for _ in 0..3 {
+        script.answer(&[Answer::Break, Answer::Break, Answer::Take]);
+        put_all(&mut journal, 0..7);
+        now += Duration::from_secs(601) + run(&mut sender, now);
+        let interval = Duration::from_secs(700);
+        assert!(!sender.failed_log.is_due(now, interval));
+    }
 }
 
 #[test]
