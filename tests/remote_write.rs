@@ -281,6 +281,19 @@ fn wait_for_puts(acknowledged: &mpsc::Receiver<usize>, count: usize) {
     }
 }
 
+/// Waits until the receiver takes points.
+#[track_caller]
+fn wait_for_delivery(acknowledged: &mpsc::Receiver<usize>, receiver: &Receiver) {
+    receiver.wait_until_it_serves();
+    let (start, before) = (Instant::now(), receiver.taken());
+    while receiver.taken() == before {
+        wait_for_puts(acknowledged, 1);
+        // It tells nobody when it has received something.
+        thread::sleep(Duration::from_millis(4));
+        assert!(start.elapsed() < DEADLINE, "nothing is received");
+    }
+}
+
 /// A number from the environment.
 fn number(variable: &str) -> Option<u64> {
     let number = env::var(variable).ok()?;
@@ -291,7 +304,7 @@ const ENV_FOLDER: &str = "METRICD_TEST_FOLDER";
 const ENV_URL: &str = "METRICD_TEST_URL";
 
 /// No test: the server of a test that runs this in a process of its own, which is killed. Its journal is so
-/// short that it writes many checkpoints; the program has no option for that.
+/// short that it writes many checkpoints, and it sends many small requests; the program has no options for that.
 #[test]
 fn a_server_with_a_small_journal() {
     struct Logger;
@@ -317,7 +330,10 @@ fn a_server_with_a_small_journal() {
         journal_limit_bytes: 8 << 10,
         ..Config::default()
     };
-    config.remote_write.urls = vec![env::var(ENV_URL).expect("a URL")];
+    let remote_write = &mut config.remote_write;
+    remote_write.urls = vec![env::var(ENV_URL).expect("a URL")];
+    remote_write.interval = Duration::from_millis(1);
+    remote_write.request_points = 300;
     let end = Server::bind(config).and_then(Server::run).map(drop);
     end.expect("it serves until it is killed");
 }
@@ -351,10 +367,14 @@ fn end_at_random(
         wait_for_puts(acknowledged, random.below(4_000));
         receiver.begin();
         if random.below(2) == 0 {
-            receiver.wait_until_it_serves();
+            wait_for_delivery(acknowledged, receiver);
         }
     }
-    wait_for_puts(acknowledged, random.below(2_000));
+    if random.below(2) == 0 {
+        wait_for_delivery(acknowledged, receiver);
+    } else {
+        wait_for_puts(acknowledged, random.below(2_000));
+    }
     match random.below(3) {
         0 => {}
         1 => {
@@ -367,8 +387,7 @@ fn end_at_random(
             return ends;
         }
     }
-    receiver.wait_until_it_serves();
-    wait_for_puts(acknowledged, 1_000 + random.below(2_000));
+    wait_for_delivery(acknowledged, receiver);
     // What stands still learns of no answer any more: the receiver has all that the server knows to be received.
     daemon.process.signal(Signal::STOP);
     receiver.keep();

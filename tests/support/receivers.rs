@@ -137,6 +137,22 @@ impl Receiver {
         });
     }
 
+    /// How many points it has taken since its start, those included that are not answered yet.
+    #[track_caller]
+    pub fn taken(&self) -> f64 {
+        let counter = match self.kind {
+            Kind::VictoriaMetrics => "vm_rows_inserted_total{type=\"promremotewrite\"} ",
+            Kind::Prometheus => "prometheus_tsdb_head_samples_appended_total",
+        };
+        let metrics = get(self.address, "/metrics").body;
+        let line = metrics.lines().find(|line| line.starts_with(counter));
+        // Prometheus counts nothing until there is something.
+        let (_, value) = line
+            .and_then(|line| line.rsplit_once(' '))
+            .unwrap_or(("", "0"));
+        value.parse().expect("a number")
+    }
+
     /// Asks for a path until the answer is as wanted.
     #[track_caller]
     pub fn wait_for(&self, path: &str, is_wanted: impl Fn(&str) -> bool) {
