@@ -238,7 +238,7 @@ On disk:
 Handed on, by Prometheus remote write:
   --remote-write URL      send all points there: http://HOST[:PORT]/PATH; up to
                           8, by commas or more options; needs --data
-  --remote-write-label NAME=VALUE    add this label to every series
+  --remote-write-label NAME=VALUE    add labels to every series, by commas
   --remote-write-header-file FILE    header lines, such as Authorization: ...
   --remote-write-spool BYTES         journal kept for an absent receiver [1G]
 

@@ -138,7 +138,7 @@ counts! {
     journal_checkpoint_timestamp_seconds: Now,
     /// Bytes of the last checkpoint.
     journal_checkpoint_bytes: Now,
-    /// Points that receivers have taken, by remote write.
+    /// Points that receivers of remote write have taken, all together.
     remote_sent_points: Total,
     /// Bytes of the requests that they were sent in, compressed.
     remote_sent_bytes: Total,
@@ -146,17 +146,17 @@ counts! {
     remote_retried_points: Total,
     /// Points that receivers refused, and that are left out.
     remote_rejected_points: Total,
-    /// Points that were left out, since the spool was full or their timestamps do not fit.
+    /// Points that were left out, since the spool was full or their timestamps have no room.
     remote_dropped_points: Total,
     /// Requests that failed, and were sent again.
     remote_failures: Total,
     /// When a request failed last or was refused, in seconds since 1970; 0 if none was.
     remote_last_error_timestamp_seconds: Now,
-    /// Points that are still to be sent.
+    /// Points that are still to be sent, to all receivers together.
     remote_lag_points: Now,
     /// Bytes of the journal that they are in.
     remote_lag_bytes: Now,
-    /// Seconds since the oldest of them was written, or since the start.
+    /// Seconds since the oldest of them was written, or since the start: of the slowest receiver.
     remote_lag_seconds: Now,
     /// Turns of the event loop.
     loop_turns: Total,

@@ -170,13 +170,14 @@ fn a_signal_has_it_log_what_it_has_counted() {
     );
     for puts in [2, 3] {
         daemon.process.signal(Signal::USR1);
-        let report = [(); 6].map(|()| daemon.process.log_line().expect("a line"));
+        let report = [(); 7].map(|()| daemon.process.log_line().expect("a line"));
         for (line, said) in report.iter().zip([
             "connections_open=1 connections_accepted=1 ",
             &format!("requests_put={puts} requests_get=0 requests_wrong=1 requests_refused=0"),
             "graphite_points=0 graphite_points_refused=0 ",
             "store_series=1 ",
             "journal_syncs=0 ",
+            "remote_sent_points=0 ",
             "loop_turns=",
         ]) {
             assert!(line.contains(said), "{line}");
