@@ -130,8 +130,8 @@ impl TimestampUnit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg(feature = "remote-write")]
 pub struct RemoteWrite {
-    /// The receivers, `http://HOST[:PORT][/PATH]`, at most 8, each once. Each gets all points, at its
-    /// own pace. Default: none.
+    /// The receivers, `http://HOST[:PORT][/PATH]`, each once: at most 8, and no more than one for each 4
+    /// MiB of the memory limit. Each gets all points, at its own pace. Default: none.
     pub urls: Vec<String>,
 
     /// Labels that are added to every series, as names and values. Names are those that Prometheus
@@ -431,6 +431,13 @@ impl Config {
         self.memory_limit_bytes.unwrap_or(usize::MAX) / Self::MEMORY_SHARE
     }
 
+    /// The most receivers: each takes half a megabyte and more.
+    #[cfg(feature = "remote-write")]
+    fn receivers_max(&self) -> usize {
+        let limit_bytes = self.memory_limit_bytes.unwrap_or(usize::MAX);
+        Self::RECEIVERS_MAX.min(limit_bytes / (4 << 20))
+    }
+
     /// Lowers the limits of what is not points so far that all of it together takes a small part of
     /// the limit on memory.
     pub(crate) fn fit_to_memory_limit(&mut self) {
@@ -453,6 +460,8 @@ impl Config {
         ] {
             *limit = most.min(*limit);
         }
+        #[cfg(feature = "remote-write")]
+        self.remote_write.fit_to(part);
     }
 
     /// Says which field is out of its range, and what the range is. `handed_in` is how many sockets
@@ -469,7 +478,8 @@ impl Config {
         // A line is kept until it is whole, and so is its key.
         let line_most = self.memory_limit_bytes.unwrap_or(any) / Self::LINE_SHARE;
         #[cfg(feature = "remote-write")]
-        self.remote_write.check(self.data.is_some())?;
+        self.remote_write
+            .check(self.data.is_some(), self.receivers_max())?;
         let (line, read, write) = (
             (1, Self::BUFFER_MAX_BYTES.min(line_most)),
             (1, Self::READ_BUFFER_MAX_BYTES),
@@ -524,7 +534,15 @@ fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), 
 
 #[cfg(feature = "remote-write")]
 impl RemoteWrite {
-    fn check(&self, has_folder: bool) -> Result<(), Error> {
+    /// Makes requests so short that those of all receivers together have so many bytes.
+    fn fit_to(&mut self, bytes: usize) {
+        let each_bytes = bytes / self.urls.len().max(1);
+        self.request_bytes = self.request_bytes.min(each_bytes.max(1));
+        // A point takes 18 bytes and more.
+        self.request_points = self.request_points.min(each_bytes / 16).max(1);
+    }
+
+    fn check(&self, has_folder: bool, receivers_max: usize) -> Result<(), Error> {
         if !self.urls.is_empty() && !has_folder {
             return Err(Error::Setting {
                 field: "remote_write",
@@ -536,7 +554,7 @@ impl RemoteWrite {
         // Times that are added to others.
         let hour_ms = 3_600_000;
         check_ranges(&[
-            ("remote_write", self.urls.len(), (0, Config::RECEIVERS_MAX)),
+            ("remote_write", self.urls.len(), (0, receivers_max)),
             (
                 "remote_write_request_points",
                 self.request_points,
@@ -694,6 +712,31 @@ impl Default for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "remote-write")]
+    #[test]
+    fn requests_of_all_receivers_fit_the_limit_on_memory() {
+        let mib = 1 << 20;
+        for (limit, receivers, points, bytes, most) in [
+            (None, 8, 10_000, 512 << 10, 8),
+            (Some(8 * mib), 1, 10_000, 256 << 10, 2),
+            (Some(8 * mib), 2, 8_192, 128 << 10, 2),
+            (Some(64 * mib), 8, 10_000, 256 << 10, 8),
+        ] {
+            let mut config = Config {
+                memory_limit_bytes: limit,
+                data: Some("folder".into()),
+                ..Config::default()
+            };
+            config.remote_write.urls = vec!["http://a".into(); receivers];
+            assert!(config.check(0).is_ok());
+            config.fit_to_memory_limit();
+            assert_eq!(config.remote_write.request_points, points);
+            assert_eq!(config.remote_write.request_bytes, bytes);
+            config.remote_write.urls = vec!["http://a".into(); most + 1];
+            assert!(config.check(0).is_err());
+        }
+    }
 
     #[test]
     fn limits_fit_the_limit_on_memory() {

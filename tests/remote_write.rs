@@ -625,20 +625,10 @@ fn sigterm_does_not_wait_for_an_answer_for_ever() {
     let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
     let now = unix_seconds();
     put(&daemon, &format!("palm_cpu 23.75 {now}"));
-    let (sender, requests) = mpsc::channel();
-    thread::spawn(move || {
-        let (mut stream, _) = silent.accept().expect("a connection");
-        let count = stream.read(&mut [0; 1 << 10]).expect("a request");
-        sender.send((stream, silent, count)).ok();
-    });
-    let request = requests.recv_timeout(DEADLINE).expect("a request");
+    let request = request_to(silent);
     let begin = Instant::now();
     daemon.process.stop();
-    assert!(
-        begin.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(3));
     drop(request);
     receiver.begin();
     receiver.wait_until_it_serves();
@@ -646,6 +636,33 @@ fn sigterm_does_not_wait_for_an_answer_for_ever() {
     let received = all_received(&daemon, &receiver, now, now + 1);
     assert_received(&received, &expected([("palm_cpu{}", now * 1_000, "23.75")]));
     daemon.process.stop();
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_an_answer() {
+    let folder = Folder::new();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", silent.local_addr().expect("bound"));
+    let daemon = start(&folder.join("data"), &[&url], &["--stop-timeout", "60"]);
+    put(&daemon, &format!("palm_cpu 23.75 {}", unix_seconds()));
+    let request = request_to(silent);
+    let begin = Instant::now();
+    daemon.process.signal(Signal::TERM);
+    daemon.process.signal(Signal::INT);
+    assert_eq!(daemon.process.end().code, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    drop(request);
+}
+
+/// The connection on which the first request comes, which is not answered.
+fn request_to(silent: TcpListener) -> impl Sized {
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = silent.accept().expect("a connection");
+        let count = stream.read(&mut [0; 1 << 10]).expect("a request");
+        sender.send((stream, silent, count)).ok();
+    });
+    requests.recv_timeout(DEADLINE).expect("a request")
 }
 
 /// Points of three series, each of which has ascending timestamps.

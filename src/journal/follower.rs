@@ -151,8 +151,8 @@ impl<F: FileSystem> Follower<F> {
         let stored = if file == self.stored_in {
             self.stored.store(folder, position)
         } else {
-            // So that no loss of power brings back a position in a file that is removed by then.
-            self.stored.store_synced(folder, position)
+            // So that a loss of power hardly ever brings back a position in a file that is removed.
+            self.stored.rewrite(folder, position)
         };
         if stored.is_ok() {
             self.stored_in = file;

@@ -316,6 +316,7 @@ impl Commit for Journal {
         self.progress.settled < self.submitted
             || self.progress.steps < self.steps
             || self.pieces.is_some()
+            || self.spool.as_ref().is_some_and(Spool::is_running)
     }
 
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {

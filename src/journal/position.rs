@@ -151,7 +151,7 @@ impl<F: FileSystem> PositionFile<F> {
         }
         // After a failure, what the file ends with is not known.
         let Some(mut file) = self.file.take().filter(|_| self.bytes < FULL_BYTES) else {
-            return self.store_synced(folder, position);
+            return self.rewrite(folder, position);
         };
         self.last = None;
         let mut record = Vec::with_capacity(RECORD_BYTES);
@@ -164,6 +164,14 @@ impl<F: FileSystem> PositionFile<F> {
 
     /// The same, and it survives a loss of power too.
     pub fn store_synced(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
+        self.rewrite(folder, position)?;
+        folder.sync_folder()
+    }
+
+    /// Stores a position in a new file, which takes the place of the one before. That is not sure to outlive
+    /// a loss of power: it would take a sync of the folder, and if that failed, the journal thread would not
+    /// know that what it did before may be lost.
+    pub fn rewrite(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
         (self.file, self.last) = (None, None);
         let partial = format!("{}.tmp", self.name);
         let mut bytes = MAGIC.to_vec();
@@ -173,7 +181,6 @@ impl<F: FileSystem> PositionFile<F> {
         files::write_all(folder, &mut file, &bytes)?;
         folder.sync(&mut file)?;
         folder.rename(&partial, &self.name)?;
-        folder.sync_folder()?;
         (self.file, self.last) = (Some(file), Some(position));
         Ok(())
     }

@@ -26,7 +26,9 @@ impl<F: FileSystem> Readers<F> {
     pub fn load(folder: &mut F, names: &[String]) -> io::Result<Readers<F>> {
         let mut readers = Vec::new();
         for name in names {
-            let mut position = position::load(folder, name)?;
+            let position = position::load(folder, name);
+            let mut position = position
+                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
             if position.is_none() && folder.size(name).is_ok() {
                 // The file is damaged: some may be sent again, but nothing is left out.
                 let journals = files::numbers(folder, FileKind::Journal)?;

@@ -97,15 +97,29 @@ pub fn recover_telling<F: FileSystem>(
         loading.salvage(folder, recovered.next, needed)?;
     }
     let unended = mem::take(&mut loading.unended);
+    let mut empty = mem::take(&mut loading.empty);
     recovered.store = loading.finish().map_err(|error| {
         let hint = "--salvage goes on with what can be read, and keeps a copy of the file";
         io::Error::new(error.kind(), format!("{error}; {hint}"))
     })?;
+    // A loss of power may have left it as another name of a file that is needed.
+    remove_partial(folder)?;
     recovered.failure = end_all(unended, folder)?;
-    if folder.list()?.iter().any(|name| name == PARTIAL) {
-        folder.remove(PARTIAL)?;
+    remove_partial(folder)?;
+    // Who reads the journal would look for frames there that are in the file before.
+    empty.retain(|name| FileKind::Journal.number(name) != Some(recovered.next));
+    for name in &empty {
+        folder.remove(name)?;
     }
     Ok(recovered)
+}
+
+/// Removes a file that was not complete, if there is one.
+fn remove_partial<F: FileSystem>(folder: &mut F) -> io::Result<()> {
+    match folder.list()?.iter().any(|name| name == PARTIAL) {
+        true => folder.remove(PARTIAL),
+        false => Ok(()),
+    }
 }
 
 /// The same, and nobody is told.
@@ -212,6 +226,8 @@ pub struct Loading<'start> {
     damaged: Vec<String>,
     /// Files of the journal that were not ended.
     unended: Vec<Unended>,
+    /// Files of the journal without frames.
+    empty: Vec<String>,
     /// Who is told how far it has come.
     telling: Option<Telling<'start>>,
 }
@@ -323,6 +339,9 @@ impl Loading<'_> {
                 }
             }
         }
+        if bytes == 0 && !has_rest {
+            self.empty.push(name.clone());
+        }
         if !has_ended && (bytes > 0 || has_rest) {
             self.unended.push(Unended {
                 name: name.clone(),
@@ -371,6 +390,7 @@ impl Loading<'_> {
         let name = FileKind::Checkpoint.name(number);
         checkpoint::write(folder, &name, number, &self.store)?;
         self.unended.clear();
+        self.empty.clear();
         if let Some(first) = self.damage.take() {
             let points = self.points;
             warn!("{first}; {points} points are read, and what cannot be read is left out");

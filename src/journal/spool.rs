@@ -33,6 +33,8 @@ struct State {
     is_stopped: bool,
     /// How many readers have not ended.
     running: usize,
+    /// What wakes the loop when none is left.
+    channel: Option<Channel>,
 }
 
 impl State {
@@ -165,15 +167,31 @@ impl Spool {
         self.shared.changed.notify_all();
     }
 
+    /// Says on which channel the loop waits.
+    pub fn set_channel(&self, channel: Channel) {
+        self.lock().channel = Some(channel);
+    }
+
     /// Says that a reader has begun, or that it has ended.
     pub fn add_running(&self, is_running: bool) {
-        let running = &mut self.lock().running;
-        *running = if is_running {
-            *running + 1
-        } else {
-            running.saturating_sub(1)
+        let channel = {
+            let state = &mut self.lock();
+            state.running = if is_running {
+                state.running + 1
+            } else {
+                state.running.saturating_sub(1)
+            };
+            state.channel.clone().filter(|_| state.running == 0)
         };
         self.shared.changed.notify_all();
+        if let Some(channel) = channel {
+            channel.report(|_| true);
+        }
+    }
+
+    /// Whether a reader has not ended.
+    pub fn is_running(&self) -> bool {
+        self.lock().running > 0
     }
 
     /// Waits until all readers have ended, for at most `wait`. Says whether they have.

@@ -10,7 +10,7 @@
 //! known, and a later sync that succeeds says nothing about it. From then on puts are refused, until a
 //! checkpoint of all that is in memory is on the disk.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -162,6 +162,7 @@ impl<F: FileSystem> Writer<F> {
         let settled = self.channel.progress(false).settled;
         spool.add_written(settled, 0, 0);
         spool.set_checkpoint(self.checkpoint);
+        spool.set_channel(self.channel());
         self.spool = Some(spool);
         self.find_obsolete(now);
     }
@@ -351,7 +352,10 @@ impl<F: FileSystem> Writer<F> {
         let mut journal = None;
         // A file that is still empty has this number already.
         if current.is_none_or(|current| current.number != number) {
-            journal = Some(Journal::create(&mut self.folder, number)?);
+            match Journal::create(&mut self.folder, number) {
+                Ok(created) => journal = Some(created),
+                Err(error) => return Err(self.remove_created(number, error, now)),
+            }
         }
         if self.failure.is_none() && journal.is_some() {
             // What is in the old file must not be missing if the new one has frames.
@@ -370,6 +374,16 @@ impl<F: FileSystem> Writer<F> {
             journal,
         });
         Ok(())
+    }
+
+    /// Removes a file of the journal that may be there though its creation has failed: the file before it
+    /// goes on, and whoever reads would look for its next frames here. If that fails too, the disk fails.
+    fn remove_created(&mut self, number: u64, error: io::Error, now: Instant) -> io::Error {
+        match self.folder.remove(&FileKind::Journal.name(number)) {
+            Err(remaining) if remaining.kind() != ErrorKind::NotFound => self.fail(remaining, now),
+            _ => {}
+        }
+        error
     }
 
     /// Writes a piece, unless the checkpoint was abandoned.

@@ -27,11 +27,21 @@ impl Response {
     }
 
     /// Whether it refuses a request for its length, or for some of its points, so that parts of it may be
-    /// taken. Prometheus, Mimir and Cortex speak of samples that are out of order, duplicate, too old or out
-    /// of bounds; Thanos has a status for that.
+    /// taken. Receivers have no other way to say so than their words: Prometheus, Mimir and Cortex speak of
+    /// samples, series and labels, VictoriaMetrics and InfluxDB of points and timestamps.
     pub fn is_about_a_part(&self) -> bool {
-        let is_about_points = self.text.contains("sample") || self.text.contains("out of bounds");
-        matches!(self.status, 409 | 413) || self.status == 400 && is_about_points
+        const WORDS: [&str; 7] = [
+            "sample",
+            "series",
+            "label",
+            "point",
+            "timestamp",
+            "order",
+            "bounds",
+        ];
+        let text = self.text.to_ascii_lowercase();
+        let is_about_points = || WORDS.iter().any(|word| text.contains(word));
+        matches!(self.status, 409 | 413) || matches!(self.status, 400 | 422) && is_about_points()
     }
 }
 
