@@ -104,12 +104,13 @@ impl Client {
         }
     }
 
-    fn head(&mut self, body_bytes: usize) -> io::Result<String> {
+    fn head(&self, body_bytes: usize) -> io::Result<String> {
         let Url {
             target, authority, ..
         } = &self.url;
         let version = env!("CARGO_PKG_VERSION");
-        let lines = self.headers.as_mut().map_or(Ok(""), HeaderFile::lines)?;
+        let lines = self.headers.as_ref().map(HeaderFile::lines).transpose()?;
+        let lines = lines.unwrap_or_default();
         Ok(format!(
             "POST {target} HTTP/1.1\r\n\
              Host: {authority}\r\n\

@@ -1,45 +1,27 @@
 //! Lines of the head of each request that an operator keeps in a file.
 
-use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 
 use crate::http::is_of_token;
 
-/// A file of lines such as `Authorization: Bearer …`, read again when it has changed.
-#[derive(Clone)]
+/// A file of lines such as `Authorization: Bearer …`.
+///
+/// It is read for each request, so that a change counts at once and no secret stays in memory. Replace it by
+/// renaming another file: one that is rewritten in place may be read half written.
+#[derive(Clone, Debug)]
 pub struct HeaderFile {
     path: PathBuf,
-    /// As in the head of a request.
-    lines: String,
-    /// The file that `lines` are from, if it can be told from what it will be after a change.
-    known: Option<Version>,
 }
 
-/// What tells a file from the one that was read.
-#[derive(Clone, PartialEq, Eq)]
-struct Version {
-    /// Where it is, how long, and who may read it,
-    place: (u64, u64, u64, u32),
-    /// when its content changed last, and
-    modified: (i64, i64),
-    /// when anything of it did, in seconds and nanoseconds.
-    changed: (i64, i64),
-}
-
-/// The most bytes of the file: many times what any server takes as a head.
+/// The most bytes of the file. Servers take much shorter heads.
 const FILE_MAX_BYTES: u64 = 65_536;
 
-/// Some file systems note times in steps as long as this. A file that changed so lately may change once more
-/// and look the same.
-const TIME_STEP: Duration = Duration::from_secs(2);
-
-/// What the client sets itself, or what would change how the request is framed or the answer is written.
+/// Headers that the client sets itself, or that would change how the request or the answer is framed.
 const RESERVED: [&str; 15] = [
     "Accept-Encoding",
     "Connection",
@@ -59,79 +41,28 @@ const RESERVED: [&str; 15] = [
 ];
 
 impl HeaderFile {
-    /// Reads the file for the first time.
+    /// Checks that the file can be used now.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, others than its owner may read or change it, or a line is no header that
-    /// may be set. In words for an operator; no value is ever part of it.
+    /// If it cannot be read, others than its owner may read or change it, or a line is not a header that
+    /// may be set. The message is for an operator and contains no value.
     pub fn open(path: &Path) -> io::Result<HeaderFile> {
-        let mut file = HeaderFile {
-            path: path.into(),
-            lines: String::new(),
-            known: None,
-        };
-        file.lines()?;
-        Ok(file)
+        let path = path.to_owned();
+        read(&path).and_then(|text| lines_of(&text))?;
+        Ok(HeaderFile { path })
     }
 
-    /// The lines, each with its end, as they are now. One call to the system, unless the file has changed.
+    /// Reads the file. Returns its lines as in the head of a request, each ended by `\r\n`.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
-    pub fn lines(&mut self) -> io::Result<&str> {
-        self.update().map_err(|error| {
-            self.known = None;
+    /// Those of [`open`](Self::open), after the path.
+    pub fn lines(&self) -> io::Result<String> {
+        let lines = read(&self.path).and_then(|text| lines_of(&text));
+        lines.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
-        })?;
-        Ok(&self.lines)
-    }
-
-    fn update(&mut self) -> io::Result<()> {
-        let found = fs::metadata(&self.path)?;
-        if self.known.as_ref() == Some(&Version::of(&found)) {
-            return Ok(());
-        }
-        // To open a pipe or a device could wait, or do something.
-        check(&found)?;
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::options()
-            .read(true)
-            .custom_flags(flags.bits() as i32)
-            .open(&self.path)?;
-        // Another file may have come to stand there meanwhile.
-        let opened = file.metadata()?;
-        check(&opened)?;
-        self.lines = lines_of(&read(file, opened.len())?)?;
-        let version = Version::of(&opened);
-        self.known = version.is_settled(SystemTime::now()).then_some(version);
-        Ok(())
-    }
-}
-
-/// Not the lines: they are secret.
-impl fmt::Debug for HeaderFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HeaderFile").field(&self.path).finish()
-    }
-}
-
-impl Version {
-    fn of(file: &Metadata) -> Version {
-        Version {
-            place: (file.dev(), file.ino(), file.size(), file.mode()),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
-
-    /// Whether a change from now on gives it other times.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let settled = since.saturating_sub(TIME_STEP).as_secs();
-        i64::try_from(settled)
-            .is_ok_and(|settled| self.changed.0 < settled && self.modified.0 < settled)
+        })
     }
 }
 
@@ -141,7 +72,7 @@ fn invalid(message: impl Into<String>) -> io::Error {
 
 fn check(file: &Metadata) -> io::Result<()> {
     if !file.is_file() {
-        return Err(invalid("it is no regular file"));
+        return Err(invalid("it is not a regular file"));
     }
     if file.mode() & 0o077 != 0 {
         let message = "others than its owner may read or change it: chmod 600 it";
@@ -150,17 +81,23 @@ fn check(file: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands in a file of this length.
-fn read(mut file: File, length: u64) -> io::Result<String> {
-    if length > FILE_MAX_BYTES {
+fn read(path: &Path) -> io::Result<String> {
+    // To open a pipe would wait for its writer otherwise.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)?;
+    check(&file.metadata()?)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX_BYTES {
         return Err(invalid("it is longer than 65536 bytes"));
     }
-    let mut bytes = vec![0; length as usize];
-    file.read_exact(&mut bytes)?;
     String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))
 }
 
-/// The lines of a head, from those of a file. Blank lines and those that begin with `#` are left out.
+/// Turns the lines of a file into those of a head. Blank lines and those that begin with `#` are left out.
 fn lines_of(text: &str) -> io::Result<String> {
     let mut lines = String::new();
     for (index, line) in text.lines().enumerate() {
@@ -176,19 +113,19 @@ fn lines_of(text: &str) -> io::Result<String> {
     Ok(lines)
 }
 
-/// Name and value of a line. The reason why it is refused repeats nothing of it: even what stands where a name
-/// should may be secret.
+/// Splits a line into name and value. An error repeats nothing of the line: even what stands in the place of the
+/// name may be secret.
 fn check_line(line: &str) -> Result<(&str, &str), &'static str> {
     let colon = line.bytes().position(|byte| byte == b':');
     let (name, value) = line.split_at(colon.ok_or("it is not NAME: VALUE")?);
     if name.is_empty() || !name.bytes().all(is_of_token) {
-        return Err("what stands before the colon is no name of a header");
+        return Err("the name before the colon is empty or has a character that names do not have");
     }
     if RESERVED
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name))
     {
-        return Err("metricd sets this header itself, or cannot do what it asks for");
+        return Err("metricd sets this header itself, or does not support it");
     }
     let value = value[1..].trim_ascii();
     // RFC 9110, section 5.5.
@@ -204,10 +141,11 @@ fn check_line(line: &str) -> Result<(&str, &str), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process;
 
-    /// A folder that is removed in the end.
+    /// A folder that is removed when it is dropped.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -228,18 +166,8 @@ mod tests {
 
     impl Drop for Folder {
         fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0)); // It is in the way of nobody.
+            drop(fs::remove_dir_all(&self.0)); // What is left does no harm.
         }
-    }
-
-    fn set_times(path: &Path, seconds: u64) {
-        let time = UNIX_EPOCH + Duration::from_secs(seconds);
-        File::options()
-            .append(true)
-            .open(path)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
     }
 
     #[test]
@@ -259,15 +187,12 @@ mod tests {
             ("X: ä", Ok("X: ä\r\n")),
             (&long, Ok(&*long)),
             ("secret", Err("line 1: it is not NAME: VALUE")),
-            (
-                "\n\nsecret s: x",
-                Err("line 3: what stands before the colon is no name"),
-            ),
-            (" A: secret", Err("line 1: what")),
-            ("A : secret", Err("line 1: what")),
-            (": secret", Err("line 1: what")),
-            ("\u{feff}A: secret", Err("line 1: what")),
-            ("Ä: secret", Err("line 1: what")),
+            ("\n\nsecret s: x", Err("line 3: the name before the colon")),
+            (" A: secret", Err("line 1: the name")),
+            ("A : secret", Err("line 1: the name")),
+            (": secret", Err("line 1: the name")),
+            ("\u{feff}A: secret", Err("line 1: the name")),
+            ("Ä: secret", Err("line 1: the name")),
             ("A: sec\rret", Err("line 1: the value has a control")),
             ("A: sec\rret\r\r\n", Err("line 1: the value has a control")),
             ("A: secret\u{0}", Err("line 1: the value has a control")),
@@ -322,7 +247,7 @@ mod tests {
             HeaderFile::open(&folder.0)
                 .unwrap_err()
                 .to_string()
-                .contains("no regular file")
+                .contains("not a regular file")
         );
         let missing = HeaderFile::open(&folder.0.join("missing")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
@@ -339,73 +264,25 @@ mod tests {
             HeaderFile::open(&path)
                 .unwrap_err()
                 .to_string()
-                .contains("no regular file")
+                .contains("not a regular file")
         );
     }
 
     #[test]
-    fn a_file_is_read_again_when_it_has_changed() {
+    fn the_file_is_read_and_checked_each_time() {
         let folder = Folder::new("changed");
         let path = folder.write("file", b"A: 1", 0o600);
-        let mut file = HeaderFile::open(&path).unwrap();
-        assert_eq!(file.lines().unwrap(), "A: 1\r\n");
-        // At once, to the same length, with the same time.
-        folder.write("file", b"A: 2", 0o600);
-        set_times(&path, 1_000_000_000);
-        assert_eq!(file.lines().unwrap(), "A: 2\r\n");
-        folder.write("file", b"A: 3", 0o600);
-        set_times(&path, 1_000_000_000);
-        assert_eq!(file.lines().unwrap(), "A: 3\r\n");
-        // By another file that takes its name.
-        fs::rename(folder.write("other", b"A: 4", 0o600), &path).unwrap();
-        assert_eq!(file.lines().unwrap(), "A: 4\r\n");
-        // Unreadable for a while.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(file.lines().is_err());
-        assert!(file.lines().is_err());
-        fs::remove_file(&path).unwrap();
-        assert!(file.lines().is_err());
-        folder.write("file", b"A: 5", 0o600);
-        assert_eq!(file.lines().unwrap(), "A: 5\r\n");
-    }
-
-    #[test]
-    fn a_file_that_has_not_changed_is_not_read_again() {
-        let folder = Folder::new("kept");
-        let path = folder.write("file", b"A: 1", 0o600);
-        let mut file = HeaderFile::open(&path).unwrap();
-        assert!(
-            file.known.is_none(),
-            "it may change within the same step of time"
-        );
-        file.known = Some(Version::of(&fs::metadata(&path).unwrap()));
-        file.lines.push_str("B: 2\r\n");
-        assert_eq!(file.lines().unwrap(), "A: 1\r\nB: 2\r\n");
-    }
-
-    #[test]
-    fn a_version_settles_when_its_times_are_some_seconds_old() {
-        let version = |modified, changed| Version {
-            place: (1, 2, 3, 4),
-            modified: (modified, 0),
-            changed: (changed, 0),
-        };
-        let now = UNIX_EPOCH + Duration::from_secs(100);
-        for (modified, changed, is_settled) in [
-            (97, 97, true),
-            (98, 97, false),
-            (97, 98, false),
-            (200, 97, false),
-        ] {
-            assert_eq!(version(modified, changed).is_settled(now), is_settled);
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let folder = Folder::new("debug");
-        let path = folder.write("file", b"A: secret", 0o600);
         let file = HeaderFile::open(&path).unwrap();
-        assert!(!format!("{file:?}").contains("secret"));
+        assert_eq!(file.lines().unwrap(), "A: 1\r\n");
+        folder.write("file", b"A: 2", 0o600);
+        assert_eq!(file.lines().unwrap(), "A: 2\r\n");
+        folder.write("file", b"A: secret", 0o644);
+        let refusal = file.lines().unwrap_err().to_string();
+        assert!(refusal.starts_with(path.to_str().unwrap()), "{refusal}");
+        assert!(!refusal.contains("secret"), "{refusal}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.lines().unwrap_err().kind(), ErrorKind::NotFound);
+        folder.write("file", b"A: 3", 0o600);
+        assert_eq!(file.lines().unwrap(), "A: 3\r\n");
     }
 }
