@@ -1,4 +1,4 @@
-//! One connection to a receiver, over which requests go out and answers come in.
+//! An HTTP client that sends requests to one receiver over one connection.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -10,18 +10,18 @@ use super::socket::{Socket, Stream};
 use super::url::Url;
 use crate::http::{BodyReader, Framing, ResponseHead};
 
-/// What a receiver has answered.
+/// The answer of a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// What `Retry-After` asks for.
+    /// How long `Retry-After` asks to wait.
     pub retry_after: Option<Duration>,
-    /// The beginning of its body, as text on one line.
+    /// The beginning of the body, as one line of text.
     pub text: String,
 }
 
 impl Response {
-    /// Whether the request is not to be sent again as it is. With 408 and 429 it is a matter of time.
+    /// Whether the same request would be refused again. After 408 and 429 it may be taken later.
     pub fn is_refusal(&self) -> bool {
         matches!(self.status, 400..=499) && !matches!(self.status, 408 | 429)
     }
@@ -51,50 +51,53 @@ impl fmt::Display for Response {
     }
 }
 
-/// Sends bodies somewhere.
+/// Sends requests to a receiver.
 pub trait Transport: Send + 'static {
-    /// Sends the body of a request, and returns when the answer to it is complete, or cannot be.
+    /// Sends a request with this body, and waits for the answer.
     ///
     /// # Errors
     ///
-    /// If no head of an answer has come in time, or none that HTTP allows. In words for an operator.
+    /// If the request cannot be sent, or no valid head of an answer arrives in time. The message is for an
+    /// operator.
     fn post(&mut self, body: &[u8]) -> io::Result<Response>;
 }
 
 /// An HTTP/1.1 client of one receiver.
 ///
-/// The status decides what becomes of a request. If the body after it is cut, malformed, too long or late, this
-/// is no error; the connection is closed. So a receiver that stores what it gets, and errs later, is
-/// not sent the same for ever.
+/// The status alone says whether a request was taken. A body that is cut, malformed, too long or late is not an
+/// error; it only closes the connection. So a receiver that stores a request, but sends a wrong body, does not get
+/// the same request for ever.
 pub struct Client {
     url: Url,
     headers: Option<HeaderFile>,
     timeout: Duration,
-    /// The connection of the last request, if another may follow on it.
+    /// The connection of the last request, if it can be used again.
     kept: Option<Connection>,
 }
 
 struct Connection {
     stream: Box<dyn Stream>,
-    /// What was read, and belongs to nothing that was taken from it.
+    /// Bytes that were received and are not parsed yet.
     input: Vec<u8>,
 }
 
-/// The most bytes of the heads of an answer, those before the last one included. Twice what most servers send at most.
+/// The most bytes of all heads of an answer, interim ones included.
 const HEAD_MAX_BYTES: usize = 16 << 10;
 
-/// The most bytes of a body that are read. To read more costs more than another connection.
+/// The most bytes of a body that are read. To read more would cost more than a new connection.
 const BODY_MAX_BYTES: usize = 16 << 10;
 
-/// Bytes that are read at once.
+/// The most bytes of one read.
 const READ_BYTES: usize = 4 << 10;
 
-/// The most characters of a body that are told.
+/// The most characters of a body that are shown.
 const TEXT_CHARACTERS: usize = 200;
 
 impl Client {
-    /// A client that is not connected yet. A request, with all that is done for it, may take so long, beside
-    /// the time that looking up a name takes, which cannot be limited.
+    /// Creates a client, which connects when it sends the first request.
+    ///
+    /// `timeout` limits each request, from connecting to the end of the answer. Only the lookup of a name is not
+    /// limited.
     pub fn new(url: Url, headers: Option<HeaderFile>, timeout: Duration) -> Client {
         Client {
             url,
@@ -104,7 +107,7 @@ impl Client {
         }
     }
 
-    fn head(&self, body_bytes: usize) -> io::Result<String> {
+    fn request_head(&self, body_bytes: usize) -> io::Result<String> {
         let Url {
             target, authority, ..
         } = &self.url;
@@ -136,7 +139,7 @@ impl Client {
         Ok(Connection::new(socket))
     }
 
-    /// Keeps a connection if another request may follow.
+    /// Keeps the connection if it can be used again.
     fn keep(&mut self, connection: Connection, answer: io::Result<Answer>) -> io::Result<Response> {
         let Answer { response, is_last } = answer?;
         self.kept = (!is_last).then_some(connection);
@@ -147,14 +150,14 @@ impl Client {
 impl Transport for Client {
     fn post(&mut self, body: &[u8]) -> io::Result<Response> {
         let deadline = Instant::now() + self.timeout;
-        let head = self.head(body.len())?;
-        // What has come on it since the last answer belongs to no request.
+        let head = self.request_head(body.len())?;
+        // A connection on which anything came after the last answer is not used again.
         if let Some(mut kept) = self.kept.take().filter(|kept| kept.stream.is_idle()) {
             kept.stream.set_deadline(deadline);
             let answer = kept.exchange(head.as_bytes(), body);
             let is_gone = |error: &io::Error| error.kind() != ErrorKind::TimedOut;
-            // Receivers close connections that were idle, without looking at what is under way. Whether the
-            // request was executed is not known, so it may be twice, as after any other failure.
+            // A receiver may close an idle connection at the moment when a request is sent. Whether it has taken
+            // that request is not known, so it may get it twice, as after any other failure.
             if !(kept.input.is_empty() && answer.as_ref().is_err_and(is_gone)) {
                 return self.keep(kept, answer);
             }
@@ -167,7 +170,7 @@ impl Transport for Client {
 
 struct Answer {
     response: Response,
-    /// No other request may follow on this connection.
+    /// Whether the connection cannot be used again.
     is_last: bool,
 }
 
@@ -185,8 +188,8 @@ impl Connection {
         let answer = self.answer();
         match (sent, answer) {
             (Ok(()), answer) => answer,
-            // A request that is too long, say, is refused before it was sent to its end. What has
-            // not come to its end was not executed, though, whatever the answer says.
+            // A receiver may refuse a request before all of it was sent, such as one that is too long. It cannot
+            // have taken one that it has in part, even if it says so.
             (Err(_), Ok(Answer { response, .. })) if response.status >= 300 => {
                 let is_last = true;
                 Ok(Answer { response, is_last })
@@ -201,72 +204,67 @@ impl Connection {
     }
 
     fn answer(&mut self) -> io::Result<Answer> {
-        let head = self.head()?;
-        let (text, is_at_end) = self.body(head.framing);
-        let asked = head.retry_after;
+        let head = self.read_head()?;
+        let (text, is_at_end) = self.read_body(head.framing);
         Ok(Answer {
             response: Response {
                 status: head.status,
-                retry_after: asked.and_then(|value| retry_after(&value, SystemTime::now())),
+                retry_after: head
+                    .retry_after
+                    .and_then(|value| retry_after(&value, SystemTime::now())),
                 text,
             },
             is_last: !(is_at_end && head.is_persistent),
         })
     }
 
-    /// Reads the head of the answer. Those before it, which say that it will come, are passed over.
-    fn head(&mut self) -> io::Result<ResponseHead> {
+    /// Reads the head of the answer, and skips interim heads (RFC 9110, section 15.2).
+    fn read_head(&mut self) -> io::Result<ResponseHead> {
         let mut head_bytes = 0;
         loop {
-            let parsed = ResponseHead::parse(&self.input).map_err(|reason| {
-                io::Error::new(
-                    ErrorKind::InvalidData,
-                    format!("the answer is malformed: {reason}"),
-                )
-            })?;
-            let passed = parsed
+            let parsed = ResponseHead::parse(&self.input)
+                .map_err(|reason| invalid(format!("the answer is malformed: {reason}")))?;
+            let parsed_bytes = parsed
                 .as_ref()
                 .map_or(self.input.len(), |(_, length)| *length);
-            if head_bytes + passed > HEAD_MAX_BYTES {
-                let message =
-                    format!("the head of the answer is longer than {HEAD_MAX_BYTES} bytes");
-                return Err(io::Error::new(ErrorKind::InvalidData, message));
+            if head_bytes + parsed_bytes > HEAD_MAX_BYTES {
+                return Err(invalid(format!(
+                    "the head of the answer is longer than {HEAD_MAX_BYTES} bytes"
+                )));
             }
             let Some((head, length)) = parsed else {
-                self.read_head_on()?;
+                self.read_more_of_head()?;
                 continue;
             };
             self.input.drain(..length);
             head_bytes += length;
             match head.status {
-                101 => {
-                    return Err(io::Error::new(
-                        ErrorKind::InvalidData,
-                        "the receiver changes to another protocol",
-                    ));
-                }
+                101 => return Err(invalid("the receiver changes to another protocol")),
                 100..=199 => {}
                 _ => return Ok(head),
             }
         }
     }
 
-    fn read_head_on(&mut self) -> io::Result<()> {
-        match self.read_on() {
-            Ok(0) if self.input.is_empty() => {
-                Err("the receiver closed the connection and answered nothing")
-            }
-            Ok(0) => Err("the receiver closed the connection in the head of its answer"),
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(explain("cannot read the answer", &error)),
+    fn read_more_of_head(&mut self) -> io::Result<()> {
+        let count = self
+            .read_more()
+            .map_err(|error| explain("cannot read the answer", &error))?;
+        if count > 0 {
+            return Ok(());
         }
-        .map_err(|message| io::Error::new(ErrorKind::UnexpectedEof, message))
+        let message = match self.input.is_empty() {
+            true => "the receiver closed the connection and answered nothing",
+            false => "the receiver closed the connection in the head of its answer",
+        };
+        Err(io::Error::new(ErrorKind::UnexpectedEof, message))
     }
 
-    /// Reads the body of an answer. Returns its beginning as text, and whether it, and nothing else, has come.
-    fn body(&mut self, framing: Option<Framing>) -> (String, bool) {
+    /// Reads the body of an answer. Returns its beginning as text, and whether all of it and nothing else has
+    /// arrived.
+    fn read_body(&mut self, framing: Option<Framing>) -> (String, bool) {
         let most = BODY_MAX_BYTES as u64;
-        // If nothing says where it ends, or that is too far away, it ends where no more is read.
+        // Without a length, or with one that is too long, it is read up to the limit.
         let (framing, has_end) = match framing {
             Some(Framing::Chunked) => (Framing::Chunked, true),
             Some(Framing::Length(length)) => (Framing::Length(length.min(most)), length <= most),
@@ -283,14 +281,15 @@ impl Connection {
             if reader.is_complete() {
                 break has_end && self.input.is_empty();
             }
-            if !matches!(self.read_on(), Ok(1..)) {
+            if !matches!(self.read_more(), Ok(1..)) {
                 break false;
             }
         };
         (one_line(reader.bytes()), is_at_end)
     }
 
-    fn read_on(&mut self) -> io::Result<usize> {
+    /// Receives some bytes. Returns how many: none if the receiver has closed the connection.
+    fn read_more(&mut self) -> io::Result<usize> {
         let mut bytes = [0; READ_BYTES];
         let length = self.stream.receive(&mut bytes)?;
         self.input.extend_from_slice(&bytes[..length]);
@@ -298,11 +297,15 @@ impl Connection {
     }
 }
 
+fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, message.into())
+}
+
 fn explain(failed: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{failed}: {error}"))
 }
 
-/// The beginning of a text, with what would not be seen, or be more than one line, in the manner of Rust.
+/// The beginning of a text as one line: line ends and characters that cannot be seen are escaped as in Rust.
 fn one_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut line = String::new();
