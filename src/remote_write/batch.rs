@@ -1,4 +1,4 @@
-//! Points that are sent at once, and the request that they become.
+//! Points that are read together, and the requests that are made of them.
 
 use std::ops::Range;
 
@@ -6,8 +6,9 @@ use super::labels::Labels;
 use super::snappy::Compressor;
 use crate::store::write_varint;
 
-/// First bytes of the fields of `prometheus.WriteRequest`: their number, and 1 for eight bytes, 2 for a
-/// length and as many bytes, 0 for a varint (<https://protobuf.dev/programming-guides/encoding/>).
+/// The tags of the fields of `prometheus.WriteRequest`: the number of a field, and its wire type, which is 0 for a
+/// varint, 1 for eight bytes, and 2 for a length and as many bytes
+/// (<https://protobuf.dev/programming-guides/encoding/>).
 mod field {
     pub const SERIES: u8 = 1 << 3 | 2;
     pub const LABEL: u8 = 1 << 3 | 2;
@@ -18,25 +19,25 @@ mod field {
     pub const TIMESTAMP: u8 = 2 << 3;
 }
 
-/// The series of points that are not to be sent.
+/// The series number of points that are not to be sent.
 const UNSENT: u32 = u32::MAX;
 
-/// What the labels of a key take: about twice its bytes, as labels and as it is, and some for each label.
-fn label_bytes(key: &str) -> usize {
+/// About how many bytes the labels of a key take. They may hold it twice: in parts, and as the label `key`.
+fn key_label_bytes(key: &str) -> usize {
     2 * key.len() + 32
 }
 
 /// Points in the order of their puts.
 ///
-/// It takes 24 bytes a point, 4 for each series number, and what it needs to encode, which is kept for
-/// the next time: the request before it is compressed, 64 KB, and 16 bytes a series of the request.
+/// It takes 24 bytes for each point and 4 for each series number. Buffers for encoding are kept: the request
+/// before it is compressed, 64 KiB, and 16 bytes for each series of the request.
 #[derive(Debug, Default)]
 pub struct Batch {
     points: Vec<BatchPoint>,
     /// The series of the request.
     groups: Vec<Group>,
-    /// By series number, its place in `groups` if it is there, else any number. So nothing must be
-    /// cleared (Briggs and Torczon, "An Efficient Representation for Sparse Sets", 1993).
+    /// For each series number, its index in `groups`. Stale entries are recognized, so it is never cleared
+    /// (Briggs and Torczon, "An Efficient Representation for Sparse Sets", 1993).
     places: Vec<u32>,
     labels: Vec<u8>,
     request: Vec<u8>,
@@ -46,10 +47,10 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug)]
 struct BatchPoint {
     series: u32,
-    /// The next point of its series in the request, if it is not the last one.
+    /// The index of the next point of the same series in the request. Unused in the last one.
     next: u32,
     timestamp_ms: i64,
-    /// Not a double, which some processors do not hand on unchanged.
+    /// As bits, since some processors change a NaN when they copy it as a double.
     value_bits: u64,
 }
 
@@ -57,14 +58,15 @@ struct BatchPoint {
 #[derive(Clone, Copy, Debug)]
 struct Group {
     series: u32,
+    /// The indices of its first and last point.
     first: u32,
     last: u32,
-    /// What they take in the request.
+    /// The length of its points in the request.
     sample_bytes: u32,
 }
 
 impl Batch {
-    /// Appends a point. Series are numbered densely from 0 on.
+    /// Appends a point. Series numbers begin at 0 and have no gaps.
     pub fn push(&mut self, series: u32, timestamp_ms: i64, value: f64) {
         self.points.push(BatchPoint {
             series,
@@ -79,12 +81,12 @@ impl Batch {
         self.push(UNSENT, 0, 0.0);
     }
 
-    /// How many points there are, with those that are not to be sent.
+    /// How many points there are, including those that are not to be sent.
     pub fn len(&self) -> usize {
         self.points.len()
     }
 
-    /// How many of these are to be sent.
+    /// How many points of this range are to be sent.
     ///
     /// # Panics
     ///
@@ -99,17 +101,17 @@ impl Batch {
         self.points.is_empty()
     }
 
-    /// Forgets all points.
+    /// Removes all points.
     pub fn clear(&mut self) {
         self.points.clear();
     }
 
-    /// Writes the points of this range as a compressed `prometheus.WriteRequest`, in place of what
-    /// `body` holds: each series once, with its points in their order. `key` says what the key of a
-    /// series is. Linear in the points, and in the keys of their series.
+    /// Writes the points of this range as a compressed `prometheus.WriteRequest` to `body`, whose content it
+    /// replaces: each series once, with its points in their order. `key` returns the key of a series. Linear in
+    /// the points and in the bytes of the keys.
     ///
-    /// Returns how many points it took from the beginning of the range: all that fit in a request of about
-    /// `most_bytes` before it is compressed, and at least one, if there are any.
+    /// Returns how many points it took from the beginning of the range: as many as fit in about `most_bytes`
+    /// before compression, but at least one, if there are any.
     ///
     /// # Panics
     ///
@@ -122,7 +124,7 @@ impl Batch {
         key: &dyn Fn(u32) -> &'key str,
         body: &mut Vec<u8>,
     ) -> usize {
-        let taken = self.group(points, most_bytes, key);
+        let taken = self.group(points, most_bytes, labels, key);
         self.request.clear();
         for group in &self.groups {
             self.labels.clear();
@@ -139,13 +141,15 @@ impl Batch {
         taken
     }
 
-    /// Finds the points of each series. Returns how many points of the range fit in a request.
+    /// Links the points of each series. Returns how many points of the range fit in a request.
     fn group<'key>(
         &mut self,
         points: Range<usize>,
         most_bytes: usize,
+        labels: &Labels,
         key: &dyn Fn(u32) -> &'key str,
     ) -> usize {
+        let common_bytes = self.common_bytes(labels);
         self.groups.clear();
         let mut request_bytes = 0;
         for number in points.clone() {
@@ -163,7 +167,7 @@ impl Batch {
             let sample_bytes = 2 + sample_bytes(point.timestamp_ms);
             request_bytes += sample_bytes as usize;
             if group.is_none() {
-                request_bytes += label_bytes(key(point.series));
+                request_bytes += common_bytes + key_label_bytes(key(point.series));
             }
             if request_bytes > most_bytes && number > points.start {
                 return number - points.start;
@@ -185,9 +189,18 @@ impl Batch {
         }
         points.len()
     }
+
+    /// The length of the labels that all series get.
+    fn common_bytes(&mut self, labels: &Labels) -> usize {
+        self.labels.clear();
+        for (name, value) in labels.common() {
+            write_label(&mut self.labels, name, value);
+        }
+        self.labels.len()
+    }
 }
 
-/// Writes a label of any length.
+/// Writes a label.
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
     let bytes = 2 + varint_bytes(name.len() as u64) + varint_bytes(value.len() as u64);
     out.push(field::LABEL);
@@ -234,7 +247,7 @@ pub mod tests {
 
     const MOST_BYTES: usize = 512 << 10;
 
-    /// A series as it arrives: labels, and points as timestamps and bits.
+    /// A series as it arrives: its labels, and its points as timestamps and bits of values.
     pub type Series = (Vec<(String, String)>, Vec<(i64, u64)>);
 
     /// A field: its number, and what it holds.
@@ -260,7 +273,7 @@ pub mod tests {
         panic!("a varint of more than ten bytes");
     }
 
-    /// The fields of a message, as any reader of protobuf takes it apart.
+    /// Parses the fields of a protobuf message.
     fn fields(mut message: &[u8]) -> Vec<(u64, Field<'_>)> {
         let mut fields = Vec::new();
         while !message.is_empty() {
@@ -316,7 +329,7 @@ pub mod tests {
         fields(&message).into_iter().map(series).collect()
     }
 
-    /// What is to arrive: series by their first points.
+    /// The series that are to arrive, in the order of their first points.
     fn expected(points: &[(u32, i64, f64)], labels: &Labels, keys: &[String]) -> Vec<Series> {
         let mut numbers: Vec<u32> = Vec::new();
         for (series, ..) in points {
@@ -358,7 +371,7 @@ pub mod tests {
     }
 
     fn any_value() -> impl Strategy<Value = f64> {
-        // Among the NaNs that which Prometheus takes for the end of a series, and its neighbours.
+        // The second NaN marks the end of a series at Prometheus.
         let nan = [
             0x7ff0_0000_0000_0001,
             0x7ff0_0000_0000_0002,
@@ -425,16 +438,19 @@ pub mod tests {
         assert_eq!((taken, &body[..]), (0, &[0][..]));
     }
 
-    /// Long keys and many points: each request is as long as it may be, and all points arrive.
+    /// Long keys, long common labels and many points: each request is about as long as it may be, and all points
+    /// arrive.
     #[test]
     fn long_requests_are_divided() {
-        let labels = Labels::default();
-        for (key_bytes, series_count, count) in [
-            (64 << 10, 2, 2_000),
-            (1 << 20, 3, 5),
-            (2_000, 400, 1_000),
-            (4, 1, 60_000),
+        for (key_bytes, common_bytes, series_count, count) in [
+            (64 << 10, 1, 2, 2_000),
+            (1 << 20, 1, 3, 5),
+            (2_000, 1, 400, 1_000),
+            (4, 1, 1, 60_000),
+            (4, 500, 2_000, 2_000),
         ] {
+            let common = [("site".to_string(), "a".repeat(common_bytes))];
+            let labels = Labels::new(&common).expect("labels");
             let keys = (0..series_count).map(|number| format!("{number};").repeat(key_bytes / 4));
             let keys: Vec<String> = keys.collect();
             let point = |at: u32| (at % series_count, i64::from(at), f64::from(at));

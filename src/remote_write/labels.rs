@@ -1,19 +1,18 @@
-//! The labels of a series: from its key, and those that all series get.
+//! The labels of a series: those of its key, and those that all series get.
 //!
 //! A key is a name and tags after semicolons, `name;tag=value;tag=value`. The name becomes the label
-//! `__name__`, each tag a label. What Prometheus does not allow in a name becomes `_`. Where the key
-//! cannot be told from these labels, the label `key` has it as it is.
+//! `__name__`, and each tag becomes a label. Characters that Prometheus does not allow in a name become `_`. If
+//! the key cannot be rebuilt from these labels, the label `key` holds it unchanged.
 
 use std::borrow::Cow;
 
 /// The label of the name.
 const NAME: &str = "__name__";
 
-/// The label of the exact key, where it is needed.
+/// The label of the unchanged key, where it is needed.
 const KEY: &str = "key";
 
-/// The most tags of a key that become labels: more than receivers take, which is 30 at VictoriaMetrics and
-/// Mimir if nothing else is set.
+/// The most tags of a key that become labels. By default, VictoriaMetrics and Mimir take 30 labels.
 const TAGS_MAX: usize = 64;
 
 /// Labels that all series get, as names and values.
@@ -27,7 +26,7 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// What is wrong with one of them, in words for an operator.
+    /// What is wrong with the first label that is not allowed, as a message for an operator.
     pub fn new(common: &[(String, String)]) -> Result<Labels, String> {
         for (number, (name, value)) in common.iter().enumerate() {
             let is_same = |(other, _): &(String, String)| other == name;
@@ -49,19 +48,24 @@ impl Labels {
         })
     }
 
-    /// Hands the labels of the series with this key to `take`, as names and values, in the order of
-    /// the bytes of their names, each name once. Two keys never have the same labels.
+    /// The labels that all series get, as names and values.
+    pub fn common(&self) -> &[(String, String)] {
+        &self.common
+    }
+
+    /// Calls `take` with the name and value of each label of the series with this key. Names are ascending in
+    /// the order of their bytes, and each is there once. Two keys never have the same labels.
     ///
-    /// A tag without a value makes no label, nor do those after the first [`TAGS_MAX`]. Of two tags of
-    /// one name the first counts; a tag counts more than a label that all series get, `__name__` and
-    /// `key` more than a tag. The label `key` is there unless the key is exactly the name and the tags,
-    /// by ascending names, that the other labels say.
+    /// Tags without a value and tags after the first [`TAGS_MAX`] do not become labels. Of two tags with the same
+    /// name, the first one counts. A tag replaces a common label of its name, but never `__name__` or `key`. The
+    /// label `key` is left out if the other labels, apart from the common ones, make up exactly the key: its tags
+    /// have ascending names, none of them that of a common label, and nothing was changed or left out.
     pub fn for_each(&self, key: &str, take: &mut dyn FnMut(&str, &str)) {
         let mut parts = key.split(';');
         let whole_name = parts.next().unwrap_or_default();
         let name = allowed(whole_name, true);
         let mut is_exact = name == whole_name;
-        // Room for most.
+        // Enough for most keys.
         let mut labels = Vec::with_capacity(8);
         labels.push((Cow::Borrowed(NAME), &*name));
         let mut previous = "";
@@ -86,21 +90,21 @@ impl Labels {
         }
     }
 
-    /// Whether a tag may have this name without being taken for another label.
+    /// Whether neither the name nor a common label has this name.
     fn is_free(&self, tag: &str) -> bool {
         tag != NAME && self.common.iter().all(|(name, _)| name != tag)
     }
 }
 
-/// Adds a label in its place, unless its name is there.
+/// Inserts a label by its name, unless there is one with this name already.
 fn insert<'a>(labels: &mut Vec<(Cow<'a, str>, &'a str)>, name: Cow<'a, str>, value: &'a str) {
     if let Err(place) = labels.binary_search_by(|label| label.0.cmp(&name)) {
         labels.insert(place, (name, value));
     }
 }
 
-/// The text as Prometheus allows it for a name: other characters as `_`, and a `_` before a digit that
-/// comes first, or instead of nothing. Colons are for metrics alone.
+/// The text as a name that Prometheus allows: other characters are replaced by `_`, and a `_` is put before a
+/// first digit or in place of an empty text. Only names of metrics may have colons.
 fn allowed(text: &str, is_metric: bool) -> Cow<'_, str> {
     let is_allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && is_metric);
@@ -136,7 +140,7 @@ mod tests {
         found
     }
 
-    /// As Prometheus writes them, with the labels by name.
+    /// Keys and their labels, as Prometheus writes them, in the order of their names.
     #[test]
     fn keys_become_labels() {
         for (key, expected) in [
@@ -227,11 +231,11 @@ mod tests {
         }
     }
 
-    /// Of few letters, so that parts are often the same.
+    /// Of few letters, so that parts are often equal.
     const KEY_PATTERN: &str = "([ab:;=.0_ä\u{0}\u{1f980}]|key|__name__|a=b){0,12}";
 
     proptest! {
-        /// The key is told from the labels alone, so no two have the same.
+        /// The key can be rebuilt from the labels alone, so no two keys have the same labels.
         #[test]
         fn keys_come_back(
             key in prop_oneof![KEY_PATTERN, "[ab](;[ab_A]{1,2}=[ab;]{1,2}){0,4}", ".{0,40}"],
