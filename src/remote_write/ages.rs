@@ -3,24 +3,24 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many frames are noted at the most; those in between count as old as the next one that is.
+/// The most frames whose times are noted. A frame between two of them counts as old as the later one.
 const NOTES: usize = 64;
 
-/// When some of the frames of a journal were written, or were seen first.
+/// The times when some of the frames of a journal were written, or first seen.
 #[derive(Debug, Default)]
 pub struct Ages {
-    /// The number of a frame and the time, both ascending.
+    /// Numbers of frames and their times, both ascending.
     notes: VecDeque<(u64, Instant)>,
 }
 
 impl Ages {
-    /// Notes that frames up to `newest` are written now, if that was not noted.
+    /// Notes that frames up to `newest` were written by now, unless this was noted before.
     pub fn note(&mut self, newest: u64, now: Instant) {
         if self.notes.back().is_some_and(|&(noted, _)| noted >= newest) {
             return;
         }
         if self.notes.len() == NOTES {
-            // Every other one goes, so that those that are left cover the same time.
+            // Without every other one, the rest still cover the same time.
             let mut index = 0;
             self.notes.retain(|_| {
                 index += 1;
@@ -30,8 +30,8 @@ impl Ages {
         self.notes.push_back((newest, now));
     }
 
-    /// How long ago a frame was written, as far as it was noted; zero if it is not written yet. Frames before
-    /// it are forgotten.
+    /// How long ago a frame was written, as far as it was noted. Zero if it is not written yet. Forgets the frames
+    /// before it.
     pub fn of(&mut self, frame: u64, now: Instant) -> Duration {
         while self.notes.front().is_some_and(|&(noted, _)| noted < frame) {
             self.notes.pop_front();

@@ -1,18 +1,18 @@
-//! What can be seen of a receiver from outside.
+//! Counters and the last error of a receiver.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::counters::{Counts, Published};
 
-/// A receiver, as any thread may see it.
+/// A receiver, as other threads than its own see it.
 #[derive(Debug)]
 pub struct Receiver {
     /// Its URL without the query, which may hold secrets.
     pub name: String,
-    /// What is counted for it.
+    /// Its counters.
     pub counts: Arc<Published>,
-    /// Why it did not take points, the last time that it did not.
+    /// The last reason why it did not take points.
     last_error: Mutex<LastError>,
 }
 
@@ -25,7 +25,7 @@ struct LastError {
 }
 
 impl Receiver {
-    /// A receiver that has not been asked yet.
+    /// A receiver to which nothing was sent yet.
     pub fn new(name: String) -> Receiver {
         Receiver {
             name,
@@ -41,7 +41,7 @@ impl Receiver {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says why it does not take points now.
+    /// Notes why it does not take points now.
     pub fn set_last_error(&self, message: &str) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         *self.last_error() = LastError {
@@ -50,8 +50,8 @@ impl Receiver {
         };
     }
 
-    /// Adds what is counted for it. Of several receivers, the one that is furthest back says how old
-    /// the oldest point is, and the one that failed last when that was.
+    /// Adds its counters to `counts`. The lag in seconds becomes that of the slowest receiver, and the time of the
+    /// last error becomes the latest one.
     pub fn add_to(&self, counts: &mut Counts) {
         let oldest = counts.remote_lag_seconds;
         counts.remote_lag_seconds = 0;

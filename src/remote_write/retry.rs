@@ -5,31 +5,31 @@ use std::time::{Duration, SystemTime};
 use crate::config::Config;
 use crate::http::parse_date;
 
-/// Pauses that grow, each of a length by chance, so that many senders that failed at one moment do not
-/// come back at one moment.
+/// Random pauses that grow, so that many senders that failed at the same moment do not return together.
 ///
 /// "Full jitter" of Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause is
-/// anything up to a limit that doubles with each failure, from [`Config::RETRY_FIRST`] to
-/// [`Config::RETRY_MAX`]. It costs the receiver the least attempts of those that are compared there.
+/// uniformly random below a limit that doubles with each failure, from [`Config::RETRY_FIRST`] to
+/// [`Config::RETRY_MAX`]. Of the methods compared there, it costs the receiver the fewest attempts.
 #[derive(Debug)]
 pub struct Backoff {
     failures: u32,
-    chance: u64,
+    random_state: u64,
 }
 
 impl Backoff {
-    /// The pauses of one sender, by chance from this seed, which should differ from those of others.
+    /// Creates the pauses of one sender. Each sender should have another seed.
     pub fn new(seed: u64) -> Backoff {
         Backoff {
             failures: 0,
-            chance: seed,
+            random_state: seed,
         }
     }
 
     /// The pause after one more failure.
     ///
-    /// What the receiver asks for, up to [`Config::RETRY_AFTER_MAX`], is waited in full. What chance adds to it
-    /// is then limited by as long again, too, so that those who were told the same time do not all come then.
+    /// A time that the receiver asks for is waited in full, up to [`Config::RETRY_AFTER_MAX`]. Jitter is added on
+    /// top, of up to the requested time or the usual limit, whichever is longer (at most [`Config::RETRY_MAX`]), so
+    /// that senders told the same time do not return together.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let asked = retry_after.unwrap_or_default().min(Config::RETRY_AFTER_MAX);
         let grown = Config::RETRY_FIRST.saturating_mul(1 << self.failures.min(16));
@@ -42,28 +42,29 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Some time below a limit, all equally likely.
+    /// A uniformly random time below a limit.
     fn up_to(&mut self, limit: Duration) -> Duration {
         let scaled = (u128::from(self.random()) * limit.as_nanos()) >> 64;
         // It is below the limit, which is some seconds.
         Duration::from_nanos(scaled as u64)
     }
 
-    /// 64 bits by chance: SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators",
-    /// OOPSLA 2014).
+    /// 64 random bits: SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA
+    /// 2014).
     fn random(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.chance ^ self.chance >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed =
+            (self.random_state ^ self.random_state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     }
 }
 
-/// How long the value of a `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3). A date that
-/// is over asks for no time.
+/// How long a `Retry-After` header with this value asks to wait: a number of seconds, or until a date (RFC 9110,
+/// section 10.2.3). A date in the past is a time of zero. `None` if the value is neither.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than can be counted are the most that can.
+        // A number of more than 64 bits counts as the largest one.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = parse_date(value, now)?;
@@ -135,7 +136,7 @@ mod tests {
 
     /// The first numbers from the seed 1234567, as Rosetta Code has them for other languages.
     #[test]
-    fn chance_is_that_of_the_paper() {
+    fn random_numbers_are_those_of_the_paper() {
         let mut backoff = Backoff::new(1_234_567);
         assert_eq!(backoff.random(), 6_457_827_717_110_365_317);
         assert_eq!(backoff.random(), 3_203_168_211_198_807_973);

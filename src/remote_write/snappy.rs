@@ -1,4 +1,4 @@
-//! Compression in snappy's block format, pure.
+//! Compression in the block format of Snappy.
 //!
 //! The format: <https://github.com/google/snappy/blob/main/format_description.txt>.
 
@@ -7,25 +7,25 @@ use crate::store::write_varint;
 /// Bits of a place in the table.
 const TABLE_BITS: u32 = 14;
 
-/// Bytes that are looked up. Decimals of few digits have the low bytes of their doubles in common, and
-/// timestamps their high ones: fewer bytes than six find what is not worth a copy, more find less.
+/// How many bytes must be equal for a copy to be found. Fewer than six find copies that are not worth their bytes;
+/// more find too few. Decimals of few digits share the low bytes of their doubles, and timestamps their high ones.
 const LOOKED_UP_BYTES: usize = 6;
 
-/// Copies reach so far back, as those of other compressors do.
+/// The longest distance of a copy: what its two bytes can hold.
 const DISTANCE_MAX: usize = u16::MAX as usize;
 
-/// Compresses one block after the other.
+/// Compresses blocks.
 #[derive(Debug, Default)]
 pub struct Compressor {
-    /// By hash, where these bytes were seen last. A place where other bytes are does no harm.
+    /// For each hash, the index where bytes with this hash were last seen. They are compared before use.
     table: Vec<u32>,
 }
 
 impl Compressor {
-    /// Writes a block of fewer than 2³² bytes, compressed, in place of what `out` holds.
+    /// Compresses a block of fewer than 2³² bytes to `out`, whose content it replaces.
     ///
-    /// Greedy: takes the last place with the same bytes, and as many of them as there are, before and
-    /// after. Linear in the block.
+    /// Greedy: copies from the last place where the same bytes were seen, extended as far as possible in both
+    /// directions. Linear in the block.
     ///
     /// # Panics
     ///
@@ -36,7 +36,7 @@ impl Compressor {
         write_varint(out, block.len() as u64);
         self.table.clear();
         self.table.resize(1 << TABLE_BITS, 0);
-        // Everything before `written` is in `out`, and nothing from `at` on is looked up yet.
+        // Bytes before `written` are in `out`; bytes from `at` on were not looked up yet.
         let (mut written, mut at) = (0, 0);
         while let Some(word) = word_at(block, at) {
             let seen = &mut self.table[hash(word)];
@@ -52,7 +52,7 @@ impl Compressor {
                 write_copy(out, distance, end - (at - before));
                 (written, at) = (end, end);
             } else {
-                // Faster where nothing is found for long.
+                // Steps grow while nothing is found, since such bytes seldom compress.
                 at += 1 + (at - written) / 32;
             }
         }
@@ -60,25 +60,25 @@ impl Compressor {
     }
 }
 
-/// The eight bytes from here on, if there are as many.
+/// The eight bytes from this index on, if there are as many.
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let word = bytes.get(at..)?.first_chunk()?;
     Some(u64::from_le_bytes(*word))
 }
 
-/// The place of the first bytes of a word in the table (Knuth's multiplicative hashing).
+/// The index in the table for the first bytes of a word (Knuth's multiplicative hashing).
 fn hash(word: u64) -> usize {
     let bytes = word << (64 - 8 * LOOKED_UP_BYTES);
     (bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize
 }
 
-/// How many last bytes are the same.
+/// How many bytes are equal at the ends of both.
 fn same_before(one: &[u8], other: &[u8]) -> usize {
     let pairs = one.iter().rev().zip(other.iter().rev());
     pairs.take_while(|(one, other)| one == other).count()
 }
 
-/// How many first bytes are the same, of all of `later`.
+/// How many bytes are equal at the beginnings of both.
 fn same_after(earlier: &[u8], later: &[u8]) -> usize {
     let mut count = 0;
     while let (Some(one), Some(other)) = (word_at(earlier, count), word_at(later, count)) {
@@ -98,7 +98,7 @@ fn write_literal(out: &mut Vec<u8>, bytes: &[u8]) {
     if last < 60 {
         out.push((last << 2) as u8);
     } else {
-        // As many bytes of length as it takes.
+        // The length takes one to four bytes.
         let last = last as u32;
         let count = last.ilog2() / 8 + 1;
         out.push((59 + count as u8) << 2);
@@ -107,10 +107,10 @@ fn write_literal(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Copies of at least four bytes in all.
+/// Writes copies of `length` bytes in all, which must be at least four.
 fn write_copy(out: &mut Vec<u8>, distance: usize, mut length: usize) {
     while length > 0 {
-        // At most 64, but so that at least four are left: so many may take two bytes.
+        // At most 64 bytes, and no rest shorter than four, which the two-byte form needs.
         let count = match length {
             ..=64 => length,
             65..=67 => 60,

@@ -1,4 +1,4 @@
-//! A connection whose calls all end by a deadline.
+//! A connection on which every call ends by a deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,58 +7,57 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// What requests go out over: a socket, or what is encrypted over one. Its calls wait, but not past the deadline:
-/// then they fail with [`ErrorKind::TimedOut`]. What has come by then can still be received.
+/// A connection, plain or encrypted. Its calls wait up to the deadline, and then fail with
+/// [`ErrorKind::TimedOut`]. What has arrived by then can still be received.
 ///
-/// The traits of the standard library are not part of it, since each of their methods would be compiled.
+/// It does not require `Read` and `Write`, since a trait object would have all their methods compiled.
 pub trait Stream: Send {
-    /// Sets when the calls that follow end.
+    /// Sets the time by which the following calls end.
     fn set_deadline(&mut self, deadline: Instant);
 
-    /// Whether the connection is still open, as far as is known here, and nothing has come that was not
-    /// received.
+    /// Whether the connection is open, as far as is known, and no bytes wait to be received.
     fn is_idle(&self) -> bool;
 
     /// Sends all these bytes.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Puts what comes next into the buffer, and returns how many bytes it is: none if nothing will come.
+    /// Receives the next bytes into the buffer. Returns how many: none if the peer has closed the connection.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
-/// A connected socket of TCP.
+/// A connected TCP socket.
 pub struct Socket {
-    /// It never waits by itself: the system's own limits begin again with each byte.
+    /// Non-blocking: the timeouts of the system apply to each call, not to all of them together.
     stream: TcpStream,
     deadline: Instant,
 }
 
 impl Socket {
-    /// Connects to the first address of a host that takes it. Each gets an equal share of the time that is left.
-    /// How long names are looked up cannot be limited: the system does that.
+    /// Connects to the first address of a host that accepts. Each address gets an equal share of the time that is
+    /// left. The lookup of the name, which the system does, is not limited.
     ///
     /// # Errors
     ///
-    /// If the name has no address, or that of the last address.
+    /// If the name has no address, or none of its addresses accepts: then the error of the last one.
     pub fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
         let mut result = Err(io::Error::new(ErrorKind::NotFound, "it has no address"));
         for (tried, address) in addresses.iter().enumerate() {
             let share = time_until(deadline)? / u32::try_from(addresses.len() - tried).unwrap_or(1);
-            // No time at all is a wrong argument.
+            // `connect_timeout` refuses a zero duration.
             result = TcpStream::connect_timeout(address, share.max(Duration::from_nanos(1)));
             if result.is_ok() {
                 break;
             }
         }
         let stream = result?;
-        // The head is sent by itself, and is not to wait for an answer.
+        // The head is written before the body: Nagle's algorithm would delay the body.
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Socket { stream, deadline })
     }
 
-    /// Does something with the socket, as soon as it is ready for it.
+    /// Calls `act` until it does not block, and waits before each repetition until the socket is ready.
     fn when<T>(
         &mut self,
         ready: PollFlags,
@@ -76,14 +75,14 @@ impl Socket {
     fn wait(&self, ready: PollFlags) -> io::Result<()> {
         let left = Timespec::try_from(time_until(self.deadline)?).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(&self.stream, ready)], Some(&left)) {
-            // Also if nothing is ready: then the time is over, which the next call says.
+            // If nothing is ready, the time is over, and the next call of `time_until` fails.
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The time that is left, if there is any.
+/// The time that is left. Fails with [`ErrorKind::TimedOut`] if there is none.
 fn time_until(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     match left.is_zero() {

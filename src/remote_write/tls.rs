@@ -1,4 +1,4 @@
-//! What makes a connection that of `https://`.
+//! TLS for `https://`.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -12,17 +12,18 @@ use rustls_native_certs::{CertificateResult, load_native_certs};
 
 use super::socket::{Socket, Stream};
 
-/// Encrypts what goes over a socket, after the receiver has proved to be this host. The certificates that the
-/// system trusts are read each time, so that none of them takes memory, and changes are seen.
+/// Encrypts a connection, after the receiver has proved that it is this host. The certificates that the system
+/// trusts are read each time, so that they take no memory between connections and changes count at once.
 ///
 /// # Errors
 ///
-/// If the system trusts none, the receiver does not prove it, or the deadline of the socket is over.
+/// If the system trusts no certificate, the receiver has none for this host that it trusts, or the deadline of
+/// the socket has passed.
 pub fn encrypt(socket: Socket, host: &str) -> io::Result<StreamOwned<ClientConnection, Socket>> {
     encrypt_trusting(load_native_certs(), socket, host)
 }
 
-/// The same, if these certificates are trusted.
+/// Like [`encrypt`], but trusts these certificates.
 pub fn encrypt_trusting(
     trusted: CertificateResult,
     mut socket: Socket,
@@ -62,7 +63,7 @@ impl Stream for StreamOwned<ClientConnection, Socket> {
     }
 
     fn is_idle(&self) -> bool {
-        // It does not want to read if something that was read is left.
+        // While decrypted bytes wait to be received, rustls does not want to read.
         self.conn.wants_read() && self.sock.is_idle()
     }
 

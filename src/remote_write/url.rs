@@ -1,4 +1,4 @@
-//! Where a receiver is.
+//! The URL of a receiver.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -10,13 +10,13 @@ pub struct Url {
     /// Without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
-    /// What the head names as its host: with brackets, and the port unless it is the usual one.
+    /// The value of the `Host` header: the host with brackets, and the port unless it is the usual one.
     pub authority: String,
-    /// Path and query, as in the head of a request. It begins with `/`.
+    /// Path and query, as in the first line of a request. It begins with `/`.
     pub target: String,
 }
 
-/// Without the query, which may hold secrets.
+/// Without the query, which may contain secrets.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_secure { "https" } else { "http" };
@@ -26,15 +26,15 @@ impl fmt::Display for Url {
 }
 
 impl Url {
-    /// Reads a URL. What is encoded in its path stays so.
+    /// Parses a URL. Escapes such as `%20` stay as they are.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words for an operator. They do not repeat it, since it may hold a password.
+    /// What is wrong with it, as a message for an operator. It does not contain the URL, which may have a password.
     pub fn parse(text: &str) -> Result<Url, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(
-                "a URL has no blanks, control characters or letters beyond ASCII: write them as %20",
+                "a URL has only visible ASCII characters: escape others, such as a blank as %20",
             );
         }
         let (is_secure, rest) = match (after(text, "http://"), after(text, "https://")) {
@@ -46,13 +46,15 @@ impl Url {
             return Err("https needs a metricd built with --features tls");
         }
         if find(rest, b"#").is_some() {
-            return Err("a # is never sent: leave it out with what follows, or write it as %23");
+            return Err(
+                "a # and what follows are never sent: leave them out, or escape the # as %23",
+            );
         }
         let end = find(rest, b"/?").unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         if find(authority, b"@").is_some() {
             return Err(
-                "a user and a password stand in a file, as an Authorization line: see --remote-write-header-file",
+                "a user and a password belong in a file, as an Authorization line: see --remote-write-header-file",
             );
         }
         let (host, port) = split_port(authority);
@@ -77,18 +79,18 @@ impl Url {
     }
 }
 
-/// What comes after a scheme, in any case.
+/// The text after a scheme, whose letters may be in upper or lower case.
 fn after<'text>(text: &'text str, scheme: &str) -> Option<&'text str> {
     let (begin, rest) = text.split_at_checked(scheme.len())?;
     begin.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// The place of the first of these bytes.
+/// The index of the first of these bytes.
 fn find(text: &str, bytes: &[u8]) -> Option<usize> {
     text.bytes().position(|byte| bytes.contains(&byte))
 }
 
-/// Splits `HOST[:PORT]`. The colons of an IPv6 address stand in brackets.
+/// Splits `HOST[:PORT]`. The colons of an IPv6 address are in brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     let host_end = find(authority, b"]").unwrap_or(0);
     match find(&authority[host_end..], b":") {
@@ -103,10 +105,10 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 fn port_of(digits: &str) -> Result<u16, &'static str> {
     let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
     let port = digits.parse().ok().filter(|&port| is_number && port > 0);
-    port.ok_or("a port is a number from 1 to 65535; an IPv6 address stands in brackets")
+    port.ok_or("a port is a number from 1 to 65535; an IPv6 address needs brackets")
 }
 
-/// A host without brackets, if it is one.
+/// The host without brackets, if it is valid.
 fn bare_host(host: &str) -> Result<&str, &'static str> {
     let bracketed = host
         .strip_prefix('[')
@@ -114,7 +116,7 @@ fn bare_host(host: &str) -> Result<&str, &'static str> {
     if let Some(address) = bracketed {
         return match address.parse::<Ipv6Addr>() {
             Ok(_) => Ok(address),
-            Err(_) => Err("what stands in brackets is no IPv6 address"),
+            Err(_) => Err("the text in brackets is not an IPv6 address"),
         };
     }
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -191,20 +193,20 @@ mod tests {
             ("http://::1/", "a port is"),
             ("http://[::1]x/", "a host is"),
             ("http://[::1/", "a port is"),
-            ("http://[h]/", "no IPv6 address"),
-            ("http://[]/", "no IPv6 address"),
-            ("http://[fe80::1%25eth0]/", "no IPv6 address"),
+            ("http://[h]/", "not an IPv6 address"),
+            ("http://[]/", "not an IPv6 address"),
+            ("http://[fe80::1%25eth0]/", "not an IPv6 address"),
             ("http://h%20/", "a host is"),
             ("http://h\\x/", "a host is"),
             ("http://h/#x", "a #"),
             ("http://h#x", "a #"),
             ("http://me:secret@h/", "--remote-write-header-file"),
             ("http://me@h/", "--remote-write-header-file"),
-            ("http://h/a b", "no blanks"),
-            (" http://h/", "no blanks"),
-            ("http://h/\n", "no blanks"),
-            ("http://h/\u{7f}", "no blanks"),
-            ("http://h/ä", "no blanks"),
+            ("http://h/a b", "only visible"),
+            (" http://h/", "only visible"),
+            ("http://h/\n", "only visible"),
+            ("http://h/\u{7f}", "only visible"),
+            ("http://h/ä", "only visible"),
         ] {
             let refusal = Url::parse(text).expect_err(text);
             assert!(refusal.contains(reason), "{text}: {refusal}");
