@@ -1,7 +1,7 @@
-//! `--remote-write` with those who receive it elsewhere: VictoriaMetrics and Prometheus, as processes.
+//! `--remote-write` to VictoriaMetrics and Prometheus, which run as processes.
 //!
 //! Where they are not installed, the tests pass and say so, unless `METRICD_REQUIRE_PEERS` is set.
-//! More kills at random moments than usual, or the same again:
+//! To set the number of kills at random moments, or to repeat them:
 //! `METRICD_KILLS=300 METRICD_SEED=7 cargo test --release --test remote_write -- --nocapture killed`
 #![cfg(all(feature = "daemon", feature = "remote-write", target_os = "linux"))]
 
@@ -27,7 +27,7 @@ use support::process::{Daemon, METRICD, Process};
 use support::receivers::{Folder, Kind, Points, Receiver};
 use support::{Client, DEADLINE, OK, again, assert_same, is_installed};
 
-/// A server that keeps its points in this folder and, if there is a URL, hands them on.
+/// Starts a server that keeps its points in this folder and sends them to these URLs.
 #[track_caller]
 fn start(folder: &Path, urls: &[&str], options: &[&str]) -> Daemon {
     let mut command = Command::new(METRICD);
@@ -65,7 +65,7 @@ fn put(daemon: &Daemon, points: &str) {
     assert_same(&replies, &OK.repeat(points.lines().count()));
 }
 
-/// What was put, as a receiver shows it.
+/// Points that were put, as a receiver shows them.
 fn expected<'a>(points: impl IntoIterator<Item = (&'a str, i64, &'a str)>) -> Points {
     let mut expected = Points::new();
     for (labels, milliseconds, value) in points {
@@ -76,7 +76,7 @@ fn expected<'a>(points: impl IntoIterator<Item = (&'a str, i64, &'a str)>) -> Po
     expected
 }
 
-/// Fails unless these points are received, and no others; shows some that differ.
+/// Fails unless exactly these points are received. Shows some that differ.
 #[track_caller]
 fn assert_received(received: &Points, expected: &Points) {
     for (one, other, what) in [
@@ -108,9 +108,9 @@ fn unix_seconds() -> i64 {
     now.expect("after 1970").as_secs() as i64
 }
 
-/// Puts a point after all others, and returns all points when the receiver has this one.
+/// Puts one more point, waits until the receiver has it, and returns all other points.
 ///
-/// Points arrive in the order of their puts, so it has all others that it will ever have.
+/// Points arrive in the order of their puts, so the receiver then has all that it will ever have.
 #[track_caller]
 fn all_received(daemon: &Daemon, receiver: &Receiver, last: i64, end: i64) -> Points {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -119,7 +119,7 @@ fn all_received(daemon: &Daemon, receiver: &Receiver, last: i64, end: i64) -> Po
     let start = Instant::now();
     while receiver.points(&name, end).is_empty() {
         assert!(start.elapsed() < 3 * DEADLINE, "not all is received");
-        // It tells nobody when it has received something.
+        // Receivers can only be asked again.
         thread::sleep(Duration::from_millis(50));
     }
     let mut points = receiver.points("{__name__!=\"\"}", end);
@@ -140,10 +140,10 @@ impl Random {
     }
 }
 
-/// Clients that put at the same time, and how many puts each sends before it waits for the replies.
+/// How many puts each of the clients, which put at the same time, sends before it waits for the replies.
 const DEPTHS: [usize; 4] = [1, 7, 20, 100];
 
-/// What the clients put to, and under which labels it is received. `#` stands for the client.
+/// The keys that the clients put to, and the labels that arrive. `#` stands for the client.
 const SERIES: [(&str, &str); 4] = [
     ("plain_#", "plain_#{}"),
     ("load.#", "load_#{key=\"load.#\"}"),
@@ -187,7 +187,8 @@ impl Writer {
         }
     }
 
-    /// Puts until the connection breaks, and tells how many are acknowledged. Any other reply is a defect.
+    /// Puts until the connection breaks, and sends how many puts are acknowledged to the channel. Fails on any
+    /// other reply.
     fn put(&mut self, address: SocketAddr, depth: usize, acknowledged: &SyncSender<usize>) {
         let Ok(stream) = TcpStream::connect(address) else {
             return;
@@ -221,13 +222,13 @@ impl Writer {
                 self.acknowledged.extend(first + before..first + now);
             }
             if acknowledged.send(depth).is_err() {
-                // Its end is under way.
+                // The test is about to end the server.
                 return;
             }
         }
     }
 
-    /// Takes its points out, and checks that they are all that is acknowledged, and nothing that was not put.
+    /// Removes its points from `points`, and checks that all acknowledged ones are there, and that all were put.
     #[track_caller]
     fn check(&self, points: &mut Points) {
         let mut found = BTreeMap::new();
@@ -255,8 +256,8 @@ impl Writer {
     }
 }
 
-/// Has all clients put until `end` has ended the server. It is called with a channel that says how many puts
-/// are acknowledged; the clients go no further than a few hundred ahead of what it takes.
+/// Lets all clients put until `end` has ended the server. `end` receives the numbers of acknowledged puts from a
+/// channel; the clients are at most a few hundred puts ahead of it.
 fn load(writers: &mut [Writer], address: SocketAddr, end: impl FnOnce(mpsc::Receiver<usize>)) {
     let (sender, acknowledged) = mpsc::sync_channel(16);
     thread::scope(|scope| {
@@ -303,8 +304,8 @@ fn number(variable: &str) -> Option<u64> {
 const ENV_FOLDER: &str = "METRICD_TEST_FOLDER";
 const ENV_URL: &str = "METRICD_TEST_URL";
 
-/// No test: the server of a test that runs this in a process of its own, which is killed. Its journal is so
-/// short that it writes many checkpoints, and it sends many small requests; the program has no options for that.
+/// Not a test by itself: another test runs it as a server in a process of its own, and kills it. Its journal is
+/// so short that it writes many checkpoints, and it sends many small requests; the program has no options for that.
 #[test]
 fn a_server_with_a_small_journal() {
     struct Logger;
@@ -351,8 +352,8 @@ fn start_either(random: &mut Random, data: &Path, url: &str) -> Daemon {
 
 const UNDER_LOAD: [&str; 4] = ["--timestamp-unit", "ms", "--sync", "never"];
 
-/// Ends the receiver at random moments of a load, and then the server, alone, by SIGTERM or `kill -9`, or with the
-/// receiver. Leaves a receiver that has been started again, and returns how often one of both was ended.
+/// Ends the receiver at random moments of a load, and starts it again each time. Then ends the server: by SIGTERM, by
+/// `kill -9`, or together with the receiver, which is started again. Returns how often one of them was ended.
 fn end_at_random(
     random: &mut Random,
     acknowledged: &mpsc::Receiver<usize>,
@@ -388,7 +389,7 @@ fn end_at_random(
         }
     }
     wait_for_delivery(acknowledged, receiver);
-    // What stands still learns of no answer any more: the receiver has all that the server knows to be received.
+    // A stopped server reads no more answers, so the receiver keeps all that the server knows to be received.
     daemon.process.signal(Signal::STOP);
     receiver.keep();
     receiver.kill();
@@ -411,16 +412,7 @@ fn check_kills(kind: Kind) {
     let random = &mut Random(seed);
     let folder = Folder::new();
     let (data, url) = (folder.join("data"), receiver.url());
-    // Prometheus takes only what is near to the newest point that it has.
-    let first_millisecond = (unix_seconds() - 600) * 1_000;
-    let writer = |client| Writer {
-        kind,
-        client,
-        first_millisecond,
-        sent: 0,
-        acknowledged: Vec::new(),
-    };
-    let mut writers: Vec<Writer> = (0..DEPTHS.len()).map(writer).collect();
+    let mut writers = writers(kind);
     let mut kills = 0;
     while kills < least {
         let daemon = start_either(random, &data, &url);
@@ -430,16 +422,36 @@ fn check_kills(kind: Kind) {
     }
     receiver.wait_until_it_serves();
     let daemon = start(&data, &[&url], &UNDER_LOAD);
-    let last = writers.iter().map(|writer| writer.time(writer.sent)).max();
-    let last = last.expect("clients");
-    let mut points = all_received(&daemon, &receiver, last, last / 1_000 + 1);
-    for writer in &writers {
-        writer.check(&mut points);
-    }
-    assert!(points.is_empty(), "{:?}", points.keys());
+    check_all(&writers, &daemon, &receiver);
     daemon.process.stop();
     let put: usize = writers.iter().map(|writer| writer.sent).sum();
     println!("{kind:?}: {kills} kills, {put} puts");
+}
+
+/// One client for each depth, none of which has put anything yet.
+fn writers(kind: Kind) -> Vec<Writer> {
+    // Prometheus takes only points that are not much older than its newest one.
+    let first_millisecond = (unix_seconds() - 600) * 1_000;
+    let writer = |client| Writer {
+        kind,
+        client,
+        first_millisecond,
+        sent: 0,
+        acknowledged: Vec::new(),
+    };
+    (0..DEPTHS.len()).map(writer).collect()
+}
+
+/// Waits until the receiver has everything, and checks that this is what the clients have put.
+#[track_caller]
+fn check_all(writers: &[Writer], daemon: &Daemon, receiver: &Receiver) {
+    let last = writers.iter().map(|writer| writer.time(writer.sent)).max();
+    let last = last.expect("clients");
+    let mut points = all_received(daemon, receiver, last, last / 1_000 + 1);
+    for writer in writers {
+        writer.check(&mut points);
+    }
+    assert!(points.is_empty(), "{:?}", points.keys());
 }
 
 #[test]
@@ -452,119 +464,100 @@ fn every_point_reaches_prometheus_though_both_are_killed() {
     check_kills(Kind::Prometheus);
 }
 
+/// For each unit: timestamps as they are put, and as they are received, in milliseconds. One that has no room
+/// there is left out.
+const TIMES: [(&str, &[(i64, Option<i64>)]); 3] = [
+    (
+        "s",
+        &[
+            (-2, Some(-2_000)),
+            (0, Some(0)),
+            (1, Some(1_000)),
+            (i64::MAX, None),
+            (2, Some(2_000)),
+        ],
+    ),
+    (
+        "ms",
+        &[
+            (-3_000, Some(-3_000)),
+            (-1_500, Some(-1_500)),
+            (-1, Some(-1)),
+            (0, Some(0)),
+            (1, Some(1)),
+            (1_999, Some(1_999)),
+        ],
+    ),
+    (
+        "us",
+        &[
+            (-1_500_001, Some(-1_501)),
+            (-1, Some(-1)),
+            (0, Some(0)),
+            (1_999, Some(1)),
+            (2_000, Some(2)),
+        ],
+    ),
+];
+
+/// Keys whose labels must be escaped or encoded on the way, and the labels.
+const KEYS: [(&str, &str); 3] = [
+    ("a:b_9", "a:b_9{}"),
+    ("a\"b\\c", "a_b_c{key=\"a\\\"b\\\\c\"}"),
+    (
+        "cpu;host=ä€😀;core=0",
+        "cpu{core=\"0\",host=\"ä€😀\",key=\"cpu;host=ä€😀;core=0\"}",
+    ),
+];
+
+const VALUES: [&str; 11] = [
+    "nan",
+    "inf",
+    "-inf",
+    "-0.0",
+    "5e-324",
+    "1.7976931348623157e308",
+    "-2.2250738585072014e-308",
+    "0.1",
+    "3.141592653589793",
+    "123456789012345680.0",
+    "1e23",
+];
+
+/// Puts all values at all times, each value to a series of its own, and checks that Prometheus has them.
+#[track_caller]
+fn check_values(receiver: &Receiver, daemon: &Daemon, times: &[(i64, Option<i64>)]) {
+    let mut names = Vec::new();
+    for number in 0..VALUES.len() {
+        let (key, labels) = KEYS
+            .get(number)
+            .copied()
+            .unwrap_or(("value_#", "value_#{}"));
+        let number = number.to_string();
+        names.push((key.replace('#', &number), labels.replace('#', &number)));
+    }
+    let (mut lines, mut points) = (String::new(), Vec::new());
+    for (time, milliseconds) in times {
+        for ((key, labels), value) in names.iter().zip(VALUES) {
+            writeln!(lines, "{key} {value} {time}").expect("has room");
+            points.extend(milliseconds.map(|milliseconds| (&labels[..], milliseconds, value)));
+        }
+    }
+    put(daemon, &lines);
+    let received = all_received(daemon, receiver, times.last().expect("a time").0, 3);
+    assert_received(&received, &expected(points));
+}
+
 #[test]
-fn prometheus_receives_values_and_times_as_they_are() {
-    let times = [
-        (
-            "s",
-            &[(-2, -2_000), (0, 0), (1, 1_000), (i64::MAX, 0), (2, 2_000)][..],
-        ),
-        (
-            "ms",
-            &[
-                (-3_000, -3_000),
-                (-1_500, -1_500),
-                (-1, -1),
-                (0, 0),
-                (1, 1),
-                (1_999, 1_999),
-            ],
-        ),
-        (
-            "us",
-            &[
-                (-1_500_001, -1_501),
-                (-1, -1),
-                (0, 0),
-                (1_999, 1),
-                (2_000, 2),
-            ],
-        ),
-    ];
-    let values = [
-        "nan",
-        "inf",
-        "-inf",
-        "-0.0",
-        "5e-324",
-        "1.7976931348623157e308",
-        "-2.2250738585072014e-308",
-        "0.1",
-        "3.141592653589793",
-        "123456789012345680.0",
-        "1e23",
-    ];
-    for (unit, times) in times {
+fn prometheus_receives_names_values_and_times_as_they_are() {
+    for (unit, times) in TIMES {
         let Some(receiver) = Receiver::start(Kind::Prometheus) else {
             return;
         };
         let folder = Folder::new();
-        let daemon = start(
-            &folder.join("data"),
-            &[&receiver.url()],
-            &["--timestamp-unit", unit],
-        );
-        let mut points = Vec::new();
-        let mut lines = String::new();
-        for (time, milliseconds) in times {
-            for (place, value) in values.iter().enumerate() {
-                writeln!(lines, "value_{place} {value} {time}").expect("has room");
-                // One cannot be told in milliseconds, and is left out.
-                if *time < i64::MAX {
-                    points.push((format!("value_{place}{{}}"), *milliseconds, *value));
-                }
-            }
-        }
-        put(&daemon, &lines);
-        let received = all_received(&daemon, &receiver, times.last().expect("a time").0, 3);
-        let points = points
-            .iter()
-            .map(|(labels, time, value)| (&labels[..], *time, *value));
-        assert_received(&received, &expected(points));
-        daemon.process.stop();
-    }
-}
-
-#[test]
-fn names_can_be_told_apart() {
-    let names = [
-        ("plain", "plain{}"),
-        ("a:b_9", "a:b_9{}"),
-        ("palm.cpu", "palm_cpu{key=\"palm.cpu\"}"),
-        ("palm_cpu", "palm_cpu{}"),
-        ("palm-cpu", "palm_cpu{key=\"palm-cpu\"}"),
-        ("9lives", "_9lives{key=\"9lives\"}"),
-        ("größe", "gr__e{key=\"größe\"}"),
-        ("*", "_{key=\"*\"}"),
-        ("a\"b\\c", "a_b_c{key=\"a\\\"b\\\\c\"}"),
-        ("cpu;core=0;host=a.b", "cpu{core=\"0\",host=\"a.b\"}"),
-        (
-            "cpu;host=a.b;core=0",
-            "cpu{core=\"0\",host=\"a.b\",key=\"cpu;host=a.b;core=0\"}",
-        ),
-        ("cpu;host=ä€😀", "cpu{host=\"ä€😀\"}"),
-        ("cpu;key=a", "cpu{key=\"cpu;key=a\"}"),
-        ("cpu;__name__=a", "cpu{key=\"cpu;__name__=a\"}"),
-        ("cpu;a=1;a=2", "cpu{a=\"1\",key=\"cpu;a=1;a=2\"}"),
-        ("cpu;a=", "cpu{key=\"cpu;a=\"}"),
-        ("cpu;", "cpu{key=\"cpu;\"}"),
-        ("cpu", "cpu{}"),
-    ];
-    for kind in [Kind::VictoriaMetrics, Kind::Prometheus] {
-        let Some(receiver) = Receiver::start(kind) else {
-            continue;
-        };
-        let folder = Folder::new();
-        let daemon = start(&folder.join("data"), &[&receiver.url()], &[]);
-        let now = unix_seconds();
-        let mut lines = String::new();
-        for (key, _) in names {
-            writeln!(lines, "{key} 23.75 {now}").expect("has room");
-        }
-        put(&daemon, &lines);
-        let received = all_received(&daemon, &receiver, now, now + 1);
-        let points = names.map(|(_, labels)| (labels, now * 1_000, "23.75"));
-        assert_received(&received, &expected(points));
+        let options = ["--timestamp-unit", unit];
+        let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
+        check_values(&receiver, &daemon, times);
         daemon.process.stop();
     }
 }
@@ -698,7 +691,7 @@ fn check_numbered(daemon: &Daemon, receiver: &Receiver, count: i64, first_millis
 }
 
 /// Prometheus refuses a whole request for one point that it has already, unless that is the newest of its series.
-/// Here it has many: how far they were sent was stored, and lost as the power failed.
+/// Here it has many, since an old position is put back, as a power failure may do.
 #[test]
 fn points_that_are_sent_once_more_cost_no_others() {
     let Some(mut receiver) = Receiver::start(Kind::Prometheus) else {
@@ -728,73 +721,6 @@ fn points_that_are_sent_once_more_cost_no_others() {
     receiver.begin();
     receiver.wait_until_it_serves();
     let daemon = start(&data, &[&receiver.url()], &options);
-    check_numbered(&daemon, &receiver, 6_000, first);
-    daemon.process.stop();
-}
-
-/// Takes one request, hands it on, and keeps the answer until it is dropped.
-fn keep_an_answer(listener: TcpListener, to: SocketAddr) -> impl Sized {
-    let (mut stream, _) = listener.accept().expect("a connection");
-    let (mut request, mut room) = (Vec::new(), [0; 1 << 16]);
-    let length = loop {
-        let count = stream.read(&mut room).expect("a request");
-        request.extend_from_slice(&room[..count]);
-        let Some(end) = request.windows(4).position(|end| end == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        break end
-            + 4
-            + length
-                .expect("a length")
-                .parse::<usize>()
-                .expect("a number");
-    };
-    while request.len() < length {
-        let count = stream.read(&mut room).expect("a body");
-        request.extend_from_slice(&room[..count]);
-    }
-    let mut client = Client::connect(to);
-    client.send(&request);
-    let answer = client.read_once();
-    assert!(
-        answer.starts_with(b"HTTP/1.1 204 "),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
-    (listener, stream)
-}
-
-#[test]
-fn an_answer_that_never_arrives_costs_no_point() {
-    let Some(mut receiver) = Receiver::start(Kind::Prometheus) else {
-        return;
-    };
-    let folder = Folder::new();
-    let data = folder.join("data");
-    let options = ["--timestamp-unit", "ms"];
-    let first = (unix_seconds() - 60) * 1_000;
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let url = format!("http://{address}/api/v1/write");
-    let daemon = start(&data, &[&url], &options);
-    put(&daemon, &numbered(0..3_000, first));
-    let to = receiver.address;
-    let (sender, requests) = mpsc::channel();
-    thread::spawn(move || sender.send(keep_an_answer(listener, to)).ok());
-    let request = requests.recv_timeout(DEADLINE).expect("a request");
-    put(&daemon, &numbered(3_000..6_000, first));
-    daemon.process.kill();
-    drop(request);
-    // From now on, answers arrive.
-    receiver.end();
-    receiver.address = address;
-    receiver.begin();
-    receiver.wait_until_it_serves();
-    let daemon = start(&data, &[&url], &options);
     check_numbered(&daemon, &receiver, 6_000, first);
     daemon.process.stop();
 }
