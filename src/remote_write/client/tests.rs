@@ -17,15 +17,15 @@ enum Step {
     Bytes(usize),
     /// Sends this.
     Send(Vec<u8>),
-    /// Sends this again and again, until the client has had enough.
+    /// Sends this again and again until the client closes.
     Forever(&'static [u8]),
-    /// Sends a byte each millisecond until the client has had enough.
+    /// Sends a byte each millisecond until the client closes.
     Trickle,
     /// Waits until the test says so.
     Wait,
-    /// Closes at once; what was not read is lost.
+    /// Resets the connection.
     Reset,
-    /// Sends no more, and waits until the client closes.
+    /// Waits until the client closes.
     Hold,
 }
 
@@ -35,7 +35,7 @@ fn send(text: impl AsRef<[u8]>) -> Step {
     Send(text.as_ref().to_vec())
 }
 
-/// A receiver that plays a list of steps on each connection, in turn.
+/// A receiver that accepts one connection after the other, and plays a list of steps on each.
 struct Receiver {
     address: std::net::SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -75,7 +75,7 @@ impl Receiver {
         Client::new(Url::parse(&url).unwrap(), None, timeout)
     }
 
-    /// The requests of each connection that there was. All clients must be gone.
+    /// The requests of each connection. All clients must be dropped.
     fn requests(self) -> Vec<Vec<Vec<u8>>> {
         self.is_over.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.address)); // Fails if it has accepted all.
@@ -136,8 +136,7 @@ fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(request)
 }
 
-/// What a client makes of the answers to requests, one after the other, and the count of the requests of
-/// each connection.
+/// Sends requests one after the other. Returns their answers, and the number of requests on each connection.
 fn exchange(
     timeout: Duration,
     body: &[u8],
@@ -151,7 +150,7 @@ fn exchange(
     (answers, receiver.requests().iter().map(Vec::len).collect())
 }
 
-/// Statuses with texts, or a part of the message of the error.
+/// The status and text of an answer, or the message of the error.
 fn told(answer: &io::Result<Response>) -> String {
     match answer {
         Ok(response) => format!("{} {}", response.status, response.text),
@@ -212,165 +211,158 @@ fn lines_of_a_file_are_in_the_head_and_change_with_it() {
     }
 }
 
-/// Answers, what becomes of them, and whether the next request goes over the same connection.
+/// Checks what is made of an answer, and whether the next request goes over the same connection.
+#[track_caller]
+fn check_answer(answer: &str, expected: &str, is_kept: bool) {
+    let first = vec![Request, send(answer), Request, send(OK), Hold];
+    let second = vec![Request, send(OK), Hold];
+    let (answers, requests) = exchange(LONG, b"x", 2, vec![first, second]);
+    assert_eq!(told(&answers[0]), expected, "{answer}");
+    assert_eq!(told(&answers[1]), "200 ok", "{answer}");
+    let expected = if is_kept { vec![2] } else { vec![1, 1] };
+    assert_eq!(requests, expected, "{answer}");
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 #[test]
 fn answers_are_read_to_their_end_and_no_further() {
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let length =
-        |length: usize| format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {length}\r\n\r\n");
-    let text = "a".repeat(BODY_MAX_BYTES);
-    let shown = format!("400 {}", &text[..TEXT_CHARACTERS]);
-    for (answer, expected, is_kept) in [
-        (OK.to_owned(), "200 ok", true),
-        (NONE.to_owned(), "204 ", true),
+    for (answer, expected) in [
+        (OK, "200 ok"),
+        (NONE, "204 "),
         (
-            format!("{chunked}3;x=y\r\nabc\r\n0a\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"),
+            &format!("{CHUNKED}3;x=y\r\nabc\r\n0a\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"),
             "200 abc0123456789",
-            true,
         ),
         (
-            format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n{OK}"),
+            &format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n{OK}"),
             "200 ok",
-            true,
         ),
+        ("HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n", "204 "),
         (
-            "HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n".to_owned(),
-            "204 ",
-            true,
-        ),
-        (
-            "HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+            "HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n",
             "304 ",
-            true,
         ),
         (
-            "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
             "302 ",
-            true,
-        ),
-        (length(text.len()) + &text, &*shown, true),
-        (length(text.len() + 1) + &text + "b", &*shown, false),
-        (length(usize::MAX) + &text, &*shown, false),
-        (
-            "HTTP/1.1 400 Bad Request\r\n\r\n".to_owned() + &text + "more",
-            &*shown,
-            false,
         ),
         (
-            "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
             "200 ok",
-            false,
         ),
-        (
-            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok".to_owned(),
-            "200 ok",
-            true,
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_owned(),
-            "200 ok",
-            false,
-        ),
-        // More than the answer.
-        (format!("{OK}x"), "200 ok", false),
-        (format!("{OK}{OK}"), "200 ok", false),
-        (format!("{NONE}0\r\n\r\n"), "204 ", false),
-        (
-            format!("{chunked}0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
-            "200 ",
-            false,
-        ),
-        // The status says all, whatever is wrong with the body.
-        (format!("{chunked}2\r\nokay"), "200 ok", false),
-        (format!("{chunked}no"), "200 ", false),
-        (
-            format!("{chunked}2\r\nok\r\nffffffffffffffff\r\n"),
-            "200 ok",
-            false,
-        ),
-        (format!("{chunked}1;{text}"), "200 ", false),
-        (format!("{chunked}0\r\nX: {text}{text}"), "200 ", false),
     ] {
-        let first = vec![Request, send(&answer), Request, send(OK), Hold];
-        let second = vec![Request, send(OK), Hold];
-        let (answers, requests) = exchange(LONG, b"x", 2, vec![first, second]);
-        assert_eq!(told(&answers[0]), expected, "{answer}");
-        assert_eq!(told(&answers[1]), "200 ok", "{answer}");
-        let expected = if is_kept { vec![2] } else { vec![1, 1] };
-        assert_eq!(requests, expected, "{answer}");
+        check_answer(answer, expected, true);
     }
 }
 
 #[test]
-fn what_is_no_answer_is_an_error() {
-    let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_MAX_BYTES));
-    let interim = "HTTP/1.1 100 Continue\r\nX: Y\r\n\r\n".repeat(1_000);
-    for (script, reason) in [
-        (vec![], "answered nothing"),
+fn a_connection_that_is_to_end_or_has_more_than_the_answer_is_not_kept() {
+    for (answer, expected) in [
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "200 ok"),
         (
-            vec![send("HTTP/1.1 200 OK\r\n")],
-            "closed the connection in the head",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+            "200 ok",
         ),
-        (vec![send("SSH-2.0-OpenSSH_9.6\r\n"), Hold], "malformed: "),
-        (vec![send("HTTP/2.0 200 OK\r\n\r\n"), Hold], "malformed: "),
+        (&format!("{OK}x"), "200 ok"),
+        (&format!("{OK}{OK}"), "200 ok"),
+        (&format!("{NONE}0\r\n\r\n"), "204 "),
         (
-            vec![send("HTTP/1.1 999 OK\r\n\r\n"), Hold],
-            "malformed: there is no such status",
+            &format!("{CHUNKED}0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+            "200 ",
         ),
+    ] {
+        check_answer(answer, expected, false);
+    }
+}
+
+#[test]
+fn the_status_counts_whatever_is_wrong_with_the_body() {
+    let text = "a".repeat(BODY_MAX_BYTES);
+    for (body, expected) in [
+        ("2\r\nokay", "200 ok"),
+        ("no", "200 "),
+        ("2\r\nok\r\nffffffffffffffff\r\n", "200 ok"),
+        (&format!("1;{text}"), "200 "),
+        (&format!("0\r\nX: {text}{text}"), "200 "),
+    ] {
+        check_answer(&format!("{CHUNKED}{body}"), expected, false);
+    }
+}
+
+#[test]
+fn bodies_are_read_up_to_a_limit() {
+    let text = "a".repeat(BODY_MAX_BYTES);
+    let shown = format!("400 {}", &text[..TEXT_CHARACTERS]);
+    for (length, more, is_kept) in [
+        (Some(text.len()), "", true),
+        (Some(text.len() + 1), "b", false),
+        (Some(usize::MAX), "", false),
+        (None, "more", false),
+    ] {
+        let length = length.map(|length| format!("Content-Length: {length}\r\n"));
+        let length = length.unwrap_or_default();
+        let answer = format!("HTTP/1.1 400 Bad Request\r\n{length}\r\n{text}{more}");
+        check_answer(&answer, &shown, is_kept);
+    }
+}
+
+/// Checks that the request fails for this reason, and is sent once.
+#[track_caller]
+fn check_error(script: Vec<Step>, reason: &str) {
+    let shown = format!("{script:?}");
+    let (answers, requests) = exchange(LONG, b"x", 1, vec![[vec![Request], script].concat()]);
+    let told = told(&answers[0]);
+    assert!(
+        answers[0].is_err() && told.contains(reason),
+        "{shown}: {told}"
+    );
+    assert_eq!(requests, [1], "{shown}");
+}
+
+#[test]
+fn a_malformed_head_is_an_error() {
+    for (head, reason) in [
+        ("HTTP/2.0 200 OK", "malformed: "),
+        ("HTTP/1.1 999 OK", "malformed: there is no such status"),
+        ("HTTP/1.1 101 Switching Protocols", "another protocol"),
         (
-            vec![send("HTTP/1.1 101 Switching Protocols\r\n\r\n"), Hold],
-            "another protocol",
-        ),
-        (
-            vec![
-                send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"),
-                Hold,
-            ],
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3",
             "Content-Length is there twice",
         ),
         (
-            vec![
-                send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"),
-                Hold,
-            ],
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked",
             "both Content-Length and",
         ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: ten", "no number"),
         (
-            vec![send("HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n"), Hold],
-            "no number",
-        ),
-        (
-            vec![
-                send("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-                Hold,
-            ],
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
             "HTTP/1.0 has no",
         ),
-        (
-            vec![send("HTTP/1.1 200 OK\r\nno header\r\n\r\n"), Hold],
-            "malformed: ",
-        ),
-        (vec![send(long), Hold], "longer than 16384 bytes"),
-        (vec![send(interim), Hold], "longer than 16384 bytes"),
-        (
-            vec![Forever(b"HTTP/1.1 100 Continue\r\n\r\n")],
-            "longer than 16384 bytes",
-        ),
-        (
-            vec![send("HTTP/1.1 200 OK\r\n"), Forever(b"X: Y\r\n")],
-            "malformed: ",
-        ),
-        (vec![Forever(b"\r\n")], "longer than 16384 bytes"),
+        ("HTTP/1.1 200 OK\r\nno header", "malformed: "),
+    ] {
+        check_error(vec![send(format!("{head}\r\n\r\n")), Hold], reason);
+    }
+}
+
+#[test]
+fn a_head_that_does_not_end_is_an_error() {
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_MAX_BYTES));
+    let begin = "HTTP/1.1 200 OK\r\n";
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    let is_long = "longer than 16384 bytes";
+    for (script, reason) in [
+        (vec![], "answered nothing"),
+        (vec![send(begin)], "closed the connection in the head"),
+        (vec![send("SSH-2.0-OpenSSH_9.6\r\n"), Hold], "malformed: "),
+        (vec![send(long), Hold], is_long),
+        (vec![send(interim.repeat(1_000)), Hold], is_long),
+        (vec![Forever(interim.as_bytes())], is_long),
+        (vec![send(begin), Forever(b"X: Y\r\n")], "malformed: "),
+        (vec![Forever(b"\r\n")], is_long),
         (vec![Forever(b"\0")], "malformed: "),
     ] {
-        let scripts = vec![[vec![Request], script.clone()].concat()];
-        let (answers, requests) = exchange(LONG, b"x", 1, scripts);
-        let told = told(&answers[0]);
-        assert!(
-            answers[0].is_err() && told.contains(reason),
-            "{script:?}: {told}"
-        );
-        assert_eq!(requests, [1], "it is sent once");
+        check_error(script, reason);
     }
 }
 
@@ -403,7 +395,7 @@ fn resets_are_errors_or_the_answer_that_came_before_them() {
             vec![Bytes(1_000), send(refusal), Reset],
             "413 too long",
         ),
-        // What was not sent to its end is not stored.
+        // A request that was not sent to its end is not stored.
         (
             &body,
             vec![Bytes(1_000), send(OK)],
@@ -480,7 +472,7 @@ fn no_request_takes_longer_than_its_time() {
 
 #[test]
 fn a_connection_that_was_closed_meanwhile_is_replaced_once() {
-    // It ends while nothing is under way, …
+    // It ends between two requests, …
     let fresh = vec![Request, send(OK), Hold];
     for end in [vec![], vec![Reset], vec![send("HTTP/1.1 408 Late\r\n\r\n")]] {
         let receiver = Receiver::start(vec![
@@ -499,18 +491,18 @@ fn a_connection_that_was_closed_meanwhile_is_replaced_once() {
         let requests = receiver.requests();
         assert_eq!(requests.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     }
-    // … or with the request under way, …
+    // … or while one is sent, …
     let gone = |last: Vec<Step>| [vec![Request, send(OK), Request], last].concat();
     for end in [gone(vec![]), gone(vec![Reset])] {
         let (answers, requests) = exchange(LONG, b"x", 2, vec![end.clone(), fresh.clone()]);
         assert_eq!(told(&answers[1]), "200 ok");
         assert_eq!(requests, [2, 1]);
-        // … but a new one that ends is an error.
+        // … but if a new connection ends, this is an error.
         let (answers, requests) = exchange(LONG, b"x", 2, vec![end, vec![Request], fresh.clone()]);
         assert!(told(&answers[1]).contains("answered nothing"));
         assert_eq!(requests, [2, 1]);
     }
-    // So is half an answer, or none in time: the request may well have been executed.
+    // So is a part of an answer, or none in time: the request may have been taken.
     for (end, reason) in [
         (vec![send("HTTP/1.1 2")], "in the head"),
         (vec![Hold], "timed out"),
@@ -542,7 +534,7 @@ fn receivers_that_are_not_there_are_errors() {
 #[test]
 fn all_addresses_of_a_name_are_tried() {
     let receiver = Receiver::start(vec![vec![Request, send(OK), Hold]]);
-    // Also ::1, on most machines first, where nobody listens.
+    // On most machines, its first address is ::1, where nobody listens.
     let url = format!("http://localhost:{}/", receiver.address.port());
     let mut client = Client::new(Url::parse(&url).unwrap(), None, LONG);
     assert_eq!(told(&client.post(b"x")), "200 ok");
@@ -559,7 +551,7 @@ fn connecting_takes_no_longer_than_the_time_of_the_request() {
     listener.bind(&local.into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    // Linux does not answer those for whom there is no room.
+    // Linux does not answer when the queue of connections is full.
     let short = Duration::from_millis(100);
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, short) {
@@ -577,7 +569,7 @@ fn connecting_takes_no_longer_than_the_time_of_the_request() {
     assert!(began.elapsed() < short * 30);
 }
 
-/// A server of TLS, whose input is what it sends.
+/// A TLS server that sends what is written to its standard input.
 #[cfg(feature = "tls")]
 struct TlsServer {
     process: std::process::Child,
@@ -616,7 +608,7 @@ impl TlsServer {
         let mut lines = io::BufReader::new(process.stdout.take().unwrap()).lines();
         let line = lines.find_map(|line| Some(line.unwrap().strip_prefix("ACCEPT ")?.to_owned()));
         let address = line.unwrap().parse().unwrap();
-        // It waits for those who read what it prints.
+        // It would block if nobody read what it prints.
         thread::spawn(|| lines.for_each(drop));
         Some(TlsServer {
             process,
@@ -686,7 +678,7 @@ fn receivers_of_https_prove_who_they_are() {
         refusal.starts_with("TLS failed: invalid peer certificate"),
         "{refusal}"
     );
-    // Nobody whom the system trusts says that it is this one.
+    // The system does not trust its certificate.
     let refusal = crate::remote_write::tls::encrypt(server.socket(), "localhost").map(drop);
     let refusal = refusal.unwrap_err().to_string();
     assert!(refusal.starts_with("TLS failed: "), "{refusal}");
@@ -713,7 +705,7 @@ fn a_receiver_of_https_that_says_nothing_or_something_else_is_given_up() {
     assert!(error.starts_with("TLS failed: "), "{error}");
 }
 
-/// A connection in memory: what is read comes in these pieces, then it ends.
+/// A connection in memory: these pieces arrive, then it ends.
 struct Pieces(Vec<Vec<u8>>);
 
 impl Stream for Pieces {
@@ -741,7 +733,7 @@ impl Stream for Pieces {
     }
 }
 
-/// What is made of an answer that comes in these pieces: the response, and whether it is the last one.
+/// Reads an answer that arrives in these pieces. Returns it, and whether the connection cannot be used again.
 fn read_pieces(pieces: Vec<Vec<u8>>) -> io::Result<(Response, bool)> {
     let pieces = pieces
         .into_iter()
@@ -775,7 +767,7 @@ fn an_answer_in_any_pieces_is_the_same() {
 fn an_answer_that_is_cut_is_an_error_or_has_the_same_status() {
     for answer in ANSWERS {
         let (whole, is_last) = read_pieces(vec![answer.into()]).unwrap();
-        // What follows a head that another one follows is not its end.
+        // The end of the last head: before it, a cut is an error.
         let head_end = answer
             .rfind("\r\n\r\nhe")
             .or(answer.find("\r\n\r\n2"))
