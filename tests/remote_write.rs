@@ -464,9 +464,11 @@ fn every_point_reaches_prometheus_though_both_are_killed() {
     check_kills(Kind::Prometheus);
 }
 
-/// For each unit: timestamps as they are put, and as they are received, in milliseconds. One that has no room
-/// there is left out.
-const TIMES: [(&str, &[(i64, Option<i64>)]); 3] = [
+/// A timestamp as it is put, and as it is received in milliseconds. It is not sent if it does not fit there.
+type Time = (i64, Option<i64>);
+
+/// Timestamps of each unit.
+const TIMES: [(&str, &[Time]); 3] = [
     (
         "s",
         &[
@@ -526,7 +528,7 @@ const VALUES: [&str; 11] = [
 
 /// Puts all values at all times, each value to a series of its own, and checks that Prometheus has them.
 #[track_caller]
-fn check_values(receiver: &Receiver, daemon: &Daemon, times: &[(i64, Option<i64>)]) {
+fn check_values(receiver: &Receiver, daemon: &Daemon, times: &[Time]) {
     let mut names = Vec::new();
     for number in 0..VALUES.len() {
         let (key, labels) = KEYS
