@@ -64,6 +64,34 @@ struct Sender {
     has_caught_up: bool,
 }
 
+impl Sender {
+    fn new(seed: usize) -> Sender {
+        Sender {
+            backoff: Backoff::new(seed as u64),
+            failures: 0,
+            sent_until: 0.0,
+            has_caught_up: false,
+        }
+    }
+
+    /// Notes that so many points were received by `end`. Returns whether a full request still waits.
+    fn taken(&mut self, points: f64, end: f64) -> bool {
+        self.backoff.reset();
+        self.failures = 0;
+        self.sent_until += points / RATE;
+        (end - self.sent_until) * RATE > REQUEST_POINTS
+    }
+
+    /// The pause after a failure, in seconds.
+    fn pause(&mut self, has_jitter: bool) -> f64 {
+        if has_jitter {
+            return self.backoff.next(None).as_secs_f64();
+        }
+        self.failures += 1;
+        (0.25 * 2f64.powi(self.failures)).min(TIMEOUT)
+    }
+}
+
 /// How senders behave.
 struct Manner {
     name: &'static str,
@@ -71,32 +99,32 @@ struct Manner {
     request_points: f64,
 }
 
-/// What is seen after the receiver's return.
-#[derive(Default)]
+/// What happens after the receiver's return.
 struct Seen {
     /// The most requests that arrive in a second of the first minute.
     peak: f64,
-    /// Requests that nobody waited for the answer to.
+    /// Requests that were not answered in time.
     in_vain: u64,
     /// Seconds until all senders had caught up.
     caught_up: Option<f64>,
 }
 
+/// The moment when a sender sends next, for a queue that hands out the earliest first.
+fn event(seconds: f64, sender: usize) -> Reverse<(u64, usize)> {
+    Reverse(((seconds * 1e9) as u64, sender))
+}
+
 fn simulate(manner: &Manner) -> Seen {
-    let sender = |seed| Sender {
-        backoff: Backoff::new(seed),
-        failures: 0,
-        sent_until: 0.0,
-        has_caught_up: false,
-    };
-    let mut senders: Vec<Sender> = (0..SENDERS as u64).map(sender).collect();
-    let event = |time: f64, sender: usize| Reverse(((time * 1e9) as u64, sender));
+    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
     // They were not started at one moment.
     let starts = (0..SENDERS).map(|number| event(number as f64 / SENDERS as f64, number));
     let mut next: BinaryHeap<_> = starts.collect();
-    let (mut receiver, mut seen, mut late) = (Receiver(0.0), Seen::default(), SENDERS);
-    let mut arrivals = [0.0; 60];
-    while let Some(Reverse((now, number))) = next.pop() {
+    let (mut receiver, mut late) = (Receiver(0.0), SENDERS);
+    let (mut arrivals, mut in_vain) = ([0.0; 60], 0);
+    let caught_up = loop {
+        let Some(Reverse((now, number))) = next.pop() else {
+            break None;
+        };
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
         let points = ((now - sender.sent_until) * RATE).min(manner.request_points);
         let (is_taken, end) = receiver.take(now, points);
@@ -104,31 +132,30 @@ fn simulate(manner: &Manner) -> Seen {
             if let Some(arrivals) = arrivals.get_mut((now - BACK) as usize) {
                 *arrivals += 1.0;
             }
-            seen.in_vain += u64::from(!is_taken);
+            in_vain += u64::from(!is_taken);
         }
         let pause = if is_taken {
-            sender.backoff.reset();
-            sender.failures = 0;
-            sender.sent_until += points / RATE;
-            let is_late = (end - sender.sent_until) * RATE > REQUEST_POINTS;
+            let is_late = sender.taken(points, end);
             if now >= BACK && !is_late && !mem::replace(&mut sender.has_caught_up, true) {
                 late -= 1;
             }
             if is_late { 0.0 } else { GATHER }
-        } else if manner.has_jitter {
-            sender.backoff.next(None).as_secs_f64()
         } else {
-            sender.failures += 1;
-            (0.25 * 2f64.powi(sender.failures)).min(TIMEOUT)
+            sender.pause(manner.has_jitter)
         };
-        seen.caught_up = (late == 0).then_some(end - BACK);
-        if late == 0 || end > END {
-            break;
+        if late == 0 {
+            break Some(end - BACK);
+        }
+        if end > END {
+            break None;
         }
         next.push(event(end + pause, number));
+    };
+    Seen {
+        peak: arrivals.into_iter().fold(0.0, f64::max),
+        in_vain,
+        caught_up,
     }
-    seen.peak = arrivals.into_iter().fold(0.0, f64::max);
-    seen
 }
 
 pub fn run() -> Result<()> {
