@@ -1,4 +1,4 @@
-//! Lines of the head of each request that an operator keeps in a file.
+//! Headers of requests, such as `Authorization`, which an operator keeps in a file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -11,8 +11,8 @@ use crate::http::is_of_token;
 
 /// A file of lines such as `Authorization: Bearer …`.
 ///
-/// It is read for each request, so that a change counts at once and no secret stays in memory. Replace it by
-/// renaming another file: one that is rewritten in place may be read half written.
+/// It is read for each request, so a change counts at once. It should be replaced by renaming another file: one
+/// that is rewritten in place may be read half written.
 #[derive(Clone, Debug)]
 pub struct HeaderFile {
     path: PathBuf,
@@ -48,9 +48,8 @@ impl HeaderFile {
     /// If it cannot be read, others than its owner may read or change it, or a line is not a header that
     /// may be set. The message is for an operator and contains no value.
     pub fn open(path: &Path) -> io::Result<HeaderFile> {
-        let path = path.to_owned();
-        read(&path).and_then(|text| lines_of(&text))?;
-        Ok(HeaderFile { path })
+        read(path)?;
+        Ok(HeaderFile { path: path.into() })
     }
 
     /// Reads the file. Returns its lines as in the head of a request, each ended by `\r\n`.
@@ -59,8 +58,7 @@ impl HeaderFile {
     ///
     /// Those of [`open`](Self::open), after the path.
     pub fn lines(&self) -> io::Result<String> {
-        let lines = read(&self.path).and_then(|text| lines_of(&text));
-        lines.map_err(|error| {
+        read(&self.path).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
         })
     }
@@ -81,8 +79,9 @@ fn check(file: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads and checks the file, and returns its lines as in the head of a request.
 fn read(path: &Path) -> io::Result<String> {
-    // To open a pipe would wait for its writer otherwise.
+    // Otherwise, to open a pipe would wait for a writer, and a terminal could come to control the process.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options()
         .read(true)
@@ -94,7 +93,8 @@ fn read(path: &Path) -> io::Result<String> {
     if bytes.len() as u64 > FILE_MAX_BYTES {
         return Err(invalid("it is longer than 65536 bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))
+    let text = String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))?;
+    lines_of(&text)
 }
 
 /// Turns the lines of a file into those of a head. Blank lines and those that begin with `#` are left out.
@@ -113,8 +113,8 @@ fn lines_of(text: &str) -> io::Result<String> {
     Ok(lines)
 }
 
-/// Splits a line into name and value. An error repeats nothing of the line: even what stands in the place of the
-/// name may be secret.
+/// Splits a line into name and value. An error repeats nothing of the line: even the text before the colon
+/// may be secret.
 fn check_line(line: &str) -> Result<(&str, &str), &'static str> {
     let colon = line.bytes().position(|byte| byte == b':');
     let (name, value) = line.split_at(colon.ok_or("it is not NAME: VALUE")?);
