@@ -119,7 +119,7 @@ fn all_received(daemon: &Daemon, receiver: &Receiver, last: i64, end: i64) -> Po
     let start = Instant::now();
     while receiver.points(&name, end).is_empty() {
         assert!(start.elapsed() < 3 * DEADLINE, "not all is received");
-        // Receivers can only be asked again.
+        // A receiver does not tell when it has received something.
         thread::sleep(Duration::from_millis(50));
     }
     let mut points = receiver.points("{__name__!=\"\"}", end);
@@ -179,7 +179,7 @@ impl Writer {
         self.first_millisecond + number as i64
     }
 
-    /// No two are the same. VictoriaMetrics keeps about 13 digits of a value, and Prometheus all bits.
+    /// No two values are equal. VictoriaMetrics keeps about 13 digits of them, and Prometheus all bits.
     fn value(&self, number: usize) -> f64 {
         match self.kind {
             Kind::VictoriaMetrics => number as f64 / 100.0,
@@ -575,7 +575,7 @@ fn receivers_that_are_away_get_all_later_each_by_itself() {
     let daemon = start(&folder.join("data"), &[&urls[0], &urls[1]], &[]);
     let now = unix_seconds();
     put(&daemon, &format!("palm_cpu 23.75 {now}"));
-    // It serves as ever.
+    // It serves clients as usual.
     let reply = format!("ok\npalm_cpu 23.75 {now}\n\n");
     daemon
         .connect()
@@ -727,7 +727,7 @@ fn points_that_are_sent_once_more_cost_no_others() {
     daemon.process.stop();
 }
 
-/// As the README says it.
+/// With the command of the README.
 #[test]
 fn history_is_moved_over_by_putting_it_once_more() {
     if !is_installed("nc") {

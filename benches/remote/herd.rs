@@ -1,8 +1,8 @@
-//! Many senders and one receiver that slows down, goes away and comes back, in virtual time.
+//! A simulation, in virtual time, of many senders and one receiver that slows down, goes away and comes back.
 //!
-//! A sender has one request under way at a time, of so many points at the most, and pauses after a failure
-//! as [`Backoff`] says. The receiver takes requests one after the other, and does not know who has given up
-//! on an answer: it stores the points of such a request, too, and they are sent again.
+//! A sender has one request under way at a time, of a limited number of points. After a failure, it pauses as
+//! [`Backoff`] says. The receiver takes one request after the other. It stores the points of a request even if
+//! the sender no longer waits for the answer; these are sent again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,30 +14,30 @@ use metricd::internals::Backoff;
 use crate::support::table::{figure, table};
 
 const SENDERS: usize = 1_000;
-/// Points a second of each: 10,000 series, each every ten seconds.
+/// Points a second of each sender: 10,000 series, each with a point every ten seconds.
 const RATE: f64 = 1_000.0;
-/// Points a second that the receiver takes, twice what comes.
+/// Points a second that the receiver can take: twice as many as all senders have.
 const CAPACITY: f64 = 2_000_000.0;
-/// Seconds that a request takes beside its points.
+/// Seconds that each request takes in addition to its points.
 const REQUEST_SECONDS: f64 = 1e-4;
 const REQUEST_POINTS: f64 = 10_000.0;
 const TIMEOUT: f64 = 30.0;
-/// How long a point waits for others.
+/// How long a sender gathers points before it sends them.
 const GATHER: f64 = 1.0;
 
-/// From then on the receiver has a quarter of its capacity, half of what comes; …
+/// From this second on, the receiver has a quarter of its capacity, half of what it needs; …
 const SLOW: f64 = 600.0;
-/// … from then on it is away; …
+/// … from this second on, it is away; …
 const AWAY: f64 = SLOW + 600.0;
-/// … and then it is back.
+/// … and from this second on, it is back.
 const BACK: f64 = AWAY + 3_600.0;
 const END: f64 = BACK + 24.0 * 3_600.0;
 
-/// When the receiver has taken all that has arrived.
+/// A receiver, and the time when it has taken all requests that have arrived.
 struct Receiver(f64);
 
 impl Receiver {
-    /// Whether a request is answered in time, and when its sender knows.
+    /// Takes a request. Returns whether it is answered in time, and when its sender knows this.
     fn take(&mut self, now: f64, points: f64) -> (bool, f64) {
         let is_away = |time| (AWAY..BACK).contains(&time);
         if is_away(now) {
@@ -197,7 +197,7 @@ pub fn run() -> Result<()> {
         .caught_up
         .is_some_and(|seconds| seconds < 1.2 * shortest);
     ensure!(is_soon, "it takes too long to catch up");
-    // Else the simulation would not see one.
+    // Otherwise the simulation would show no herd at all.
     ensure!(
         equal.peak > 2.0 * capacity && unlimited.in_vain > 0,
         "no herd at all"

@@ -20,7 +20,7 @@ impl Ages {
             return;
         }
         if self.notes.len() == NOTES {
-            // Without every other one, the rest still cover the same time.
+            // Removes every other one, so that the rest cover the same time.
             let mut index = 0;
             self.notes.retain(|_| {
                 index += 1;

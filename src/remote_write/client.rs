@@ -188,8 +188,8 @@ impl Connection {
         let answer = self.answer();
         match (sent, answer) {
             (Ok(()), answer) => answer,
-            // A receiver may refuse a request before all of it was sent, such as one that is too long. It cannot
-            // have taken one that it has in part, even if it says so.
+            // A receiver may refuse a request before all of it was sent, such as one that is too long. But it cannot
+            // have taken a request of which it has only a part, even if it says so.
             (Err(_), Ok(Answer { response, .. })) if response.status >= 300 => {
                 let is_last = true;
                 Ok(Answer { response, is_last })

@@ -12,7 +12,7 @@ const NAME: &str = "__name__";
 /// The label of the unchanged key, where it is needed.
 const KEY: &str = "key";
 
-/// The most tags of a key that become labels. By default, VictoriaMetrics and Mimir take 30 labels.
+/// The most tags of a key that become labels. VictoriaMetrics and Mimir take fewer by default: 30 labels.
 const TAGS_MAX: usize = 64;
 
 /// Labels that all series get, as names and values.
@@ -31,11 +31,11 @@ impl Labels {
         for (number, (name, value)) in common.iter().enumerate() {
             let is_same = |(other, _): &(String, String)| other == name;
             let wrong = if allowed(name, false) != *name {
-                "a name has letters, digits and _, and no digit first"
+                "a name consists of letters, digits and _, and does not begin with a digit"
             } else if name.starts_with("__") || name == KEY {
-                "key, and names that begin with __, are taken"
+                "the name key and names that begin with __ are reserved"
             } else if common[..number].iter().any(is_same) {
-                "it is there twice"
+                "it is given twice"
             } else if value.is_empty() {
                 "it has no value"
             } else {
@@ -195,14 +195,14 @@ mod tests {
     fn common_labels_are_checked() {
         for (labels, wrong) in [
             (&[("a", "1"), ("_b9", "ä \"")][..], None),
-            (&[("a b", "1")], Some("a name has")),
-            (&[("a:b", "1")], Some("a name has")),
-            (&[("9a", "1")], Some("a name has")),
-            (&[("ä", "1")], Some("a name has")),
-            (&[("", "1")], Some("a name has")),
-            (&[("__name__", "1")], Some("are taken")),
-            (&[("__a", "1")], Some("are taken")),
-            (&[("key", "1")], Some("are taken")),
+            (&[("a b", "1")], Some("a name consists")),
+            (&[("a:b", "1")], Some("a name consists")),
+            (&[("9a", "1")], Some("a name consists")),
+            (&[("ä", "1")], Some("a name consists")),
+            (&[("", "1")], Some("a name consists")),
+            (&[("__name__", "1")], Some("are reserved")),
+            (&[("__a", "1")], Some("are reserved")),
+            (&[("key", "1")], Some("are reserved")),
             (&[("a", "")], Some("no value")),
             (&[("a", "1"), ("b", "1"), ("a", "2")], Some("twice")),
         ] {

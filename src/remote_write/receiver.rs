@@ -35,7 +35,7 @@ impl Receiver {
     }
 
     fn last_error(&self) -> MutexGuard<'_, LastError> {
-        // Nobody panics while it is locked.
+        // No code panics while it holds the lock.
         self.last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

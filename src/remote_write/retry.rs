@@ -45,7 +45,7 @@ impl Backoff {
     /// A uniformly random time below a limit.
     fn up_to(&mut self, limit: Duration) -> Duration {
         let scaled = (u128::from(self.random()) * limit.as_nanos()) >> 64;
-        // It is below the limit, which is some seconds.
+        // It fits: the limit is at most `RETRY_MAX`.
         Duration::from_nanos(scaled as u64)
     }
 
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// The shortest and the longest of many pauses after so many failures before it.
+    /// The shortest and the longest of many pauses that follow so many failures.
     fn range(failures: usize, retry_after: Option<Duration>) -> (Duration, Duration) {
         let pauses = (0..2_000).map(|seed| {
             let mut backoff = Backoff::new(seed);
@@ -119,7 +119,7 @@ mod tests {
             }
             let (shortest, longest) = range(failures, asked_ms.map(Duration::from_millis));
             let (from, to) = (from_ms * MS, to_ms * MS);
-            // Of 2,000, some are in the first and in the last hundredth.
+            // Some of 2,000 pauses are in the first hundredth, and some in the last.
             let margin = (to - from) / 100;
             assert!(from <= shortest && shortest < from + margin, "{shortest:?}");
             assert!(to - margin < longest && longest < to, "{longest:?}");
@@ -134,7 +134,7 @@ mod tests {
         assert!(backoff.next(None) < Config::RETRY_FIRST);
     }
 
-    /// The first numbers from the seed 1234567, as Rosetta Code has them for other languages.
+    /// The first numbers for the seed 1234567, from Rosetta Code.
     #[test]
     fn random_numbers_are_those_of_the_paper() {
         let mut backoff = Backoff::new(1_234_567);

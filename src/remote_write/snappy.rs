@@ -4,7 +4,7 @@
 
 use crate::store::write_varint;
 
-/// Bits of a place in the table.
+/// Bits of an index in the table.
 const TABLE_BITS: u32 = 14;
 
 /// How many bytes must be equal for a copy to be found. Fewer than six find copies that are not worth their bytes;
@@ -110,7 +110,7 @@ fn write_literal(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Writes copies of `length` bytes in all, which must be at least four.
 fn write_copy(out: &mut Vec<u8>, distance: usize, mut length: usize) {
     while length > 0 {
-        // At most 64 bytes, and no rest shorter than four, which the two-byte form needs.
+        // At most 64 bytes, but so that none or at least four are left, as the two-byte form needs.
         let count = match length {
             ..=64 => length,
             65..=67 => 60,
@@ -136,7 +136,7 @@ mod tests {
     #[track_caller]
     fn check(block: &[u8]) -> usize {
         let (mut compressor, mut out) = (Compressor::default(), vec![1, 2, 3]);
-        // What was compressed before leaves nothing.
+        // What was compressed before must not matter.
         for _ in 0..2 {
             compressor.compress(block, &mut out);
             let read = snap::raw::Decoder::new().decompress_vec(&out);
