@@ -139,6 +139,10 @@ impl<F: FileSystem> PositionFile<F> {
         }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Stores a position, in one call in most cases. It survives the end of the process; when the power
     /// fails, one that was stored before may come back, but none from before the last that was synced.
     ///

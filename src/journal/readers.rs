@@ -60,14 +60,16 @@ impl<F: FileSystem> Readers<F> {
             *position = Some(begin);
             store(folder, stored, begin)?;
         }
-        Self::set_others_back(folder, next)
+        self.set_others_back(folder, next)
     }
 
     /// Does the same for those who are not there now: they may come back when these numbers are in use.
-    fn set_others_back(folder: &mut F, next: u64) -> io::Result<()> {
+    fn set_others_back(&self, folder: &mut F, next: u64) -> io::Result<()> {
+        let is_here = |name: &str| self.readers.iter().any(|(stored, _)| stored.name() == name);
         for name in folder.list()? {
             if name.starts_with(position::PREFIX)
                 && !name.contains('.')
+                && !is_here(&name)
                 && position::load(folder, &name)?.is_some_and(|position| is_past(position, next))
             {
                 store(
