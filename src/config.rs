@@ -415,6 +415,10 @@ impl Config {
     /// meanwhile.
     pub(crate) const REMOVED_AT_ONCE_BYTES: u64 = 2 << 20;
 
+    /// Bytes of the keys in a file of the journal that each of its readers holds in memory: those of 10,000
+    /// series or more. It reads a key past them from the file each time that it is needed.
+    pub(crate) const KEYS_HELD_BYTES: usize = 1 << 20;
+
     /// The most receivers, each of which has a thread.
     #[cfg(feature = "remote-write")]
     pub(crate) const RECEIVERS_MAX: usize = 8;

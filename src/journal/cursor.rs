@@ -4,12 +4,12 @@
 //! is read. Where frames are missing, since they were refused, damaged or removed, it is logged, and the
 //! next one is read.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 
 use super::file_system::FileSystem;
 use super::files;
-use super::frame::{FileKind, FrameError, FrameReader};
+use super::frame::{FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
 use super::position::Position;
 use super::record::{Before, Places, Reader, Record, UNKNOWN};
 
@@ -38,11 +38,18 @@ pub enum Followed {
 pub struct Cursor<F: FileSystem> {
     /// The position of the next put.
     next: Position,
-    /// The file that is read, if it is open.
+    /// The file that is read, or was read last.
     file: Option<FrameReader<F>>,
-    /// Its number, or that of the file that was read last; 0 before.
+    /// Nothing more is read from it but keys.
+    is_ended: bool,
+    /// Its number; 0 before there is one.
     file_number: u64,
     series: Series,
+    /// How many bytes of keys are held, of the series of a file that is opened from now on. The others are
+    /// read again.
+    pub keys_held_bytes: usize,
+    /// A key that was read again.
+    key: Vec<u8>,
     /// Of the frame that is read in part: where its next record is in its payload, and what that is coded
     /// against.
     record: Option<(usize, Before)>,
@@ -53,13 +60,46 @@ pub struct Cursor<F: FileSystem> {
 }
 
 /// The series that a file has declared so far, by their numbers.
+///
+/// It takes 12 bytes a series, and the keys that are held.
 #[derive(Default)]
-pub struct Series {
+struct Series {
     places: Places,
-    /// Their keys, one after the other,
-    keys: String,
-    /// and where each ends.
-    ends: Vec<usize>,
+    keys: Vec<KeyPlace>,
+    /// The keys that are held, one after the other, …
+    held: String,
+    /// … and about how many bytes these may be.
+    held_most_bytes: usize,
+    /// Offset in the file of the end of the payload that is read.
+    payload_end: u64,
+}
+
+/// Where a key is: whether it is held, and where it begins and how many bytes it has there or in the file.
+#[derive(Clone, Copy)]
+struct KeyPlace(u64);
+
+impl KeyPlace {
+    /// Bits of the length, which has room: a key is shorter than its frame.
+    const LENGTH_BITS: u32 = FRAME_MAX_BYTES.ilog2();
+
+    /// The first offset that has no room: 64 GiB.
+    const OFFSET_END: u64 = 1 << (u64::BITS - 1 - Self::LENGTH_BITS);
+
+    fn new(is_held: bool, offset: u64, bytes: usize) -> KeyPlace {
+        KeyPlace(u64::from(is_held) | (bytes as u64) << 1 | offset << (1 + Self::LENGTH_BITS))
+    }
+
+    fn is_held(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn bytes(self) -> usize {
+        (self.0 >> 1) as usize & (FRAME_MAX_BYTES - 1)
+    }
+
+    fn offset(self) -> u64 {
+        self.0 >> (1 + Self::LENGTH_BITS)
+    }
 }
 
 /// Where the puts are that were read: for each frame, and after puts that were left out.
@@ -101,7 +141,7 @@ impl Marks {
 }
 
 impl<F: FileSystem> Cursor<F> {
-    /// The place before the put at this position.
+    /// The place before the put at this position. No keys are held.
     pub fn new(next: Position) -> Cursor<F> {
         Cursor {
             next: Position {
@@ -109,8 +149,11 @@ impl<F: FileSystem> Cursor<F> {
                 ..next
             },
             file: None,
+            is_ended: true,
             file_number: 0,
             series: Series::default(),
+            keys_held_bytes: 0,
+            key: Vec::new(),
             record: None,
             is_in_gap: false,
             has_left_out: false,
@@ -132,9 +175,35 @@ impl<F: FileSystem> Cursor<F> {
         self.file.as_ref().map_or(0, FrameReader::offset)
     }
 
-    /// The series of that file.
-    pub fn series(&self) -> &Series {
-        &self.series
+    /// Bytes of the key of a series of that file.
+    ///
+    /// # Panics
+    ///
+    /// If no put to the series was handed out.
+    pub fn key_bytes(&self, series: u32) -> usize {
+        self.series.keys[series as usize].bytes()
+    }
+
+    /// The key of a series of that file, in the `folder` where it was read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system, if the key is not held.
+    ///
+    /// # Panics
+    ///
+    /// If no put to the series was handed out.
+    pub fn key(&mut self, folder: &mut F, series: u32) -> io::Result<&str> {
+        let key = self.series.keys[series as usize];
+        if key.is_held() {
+            let start = key.offset() as usize;
+            return Ok(&self.series.held[start..start + key.bytes()]);
+        }
+        self.key.resize(key.bytes(), 0);
+        if let Some(file) = &mut self.file {
+            file.read_again(folder, key.offset(), &mut self.key)?;
+        }
+        str::from_utf8(&self.key).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
     /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`, and notes in
@@ -173,7 +242,7 @@ impl<F: FileSystem> Cursor<F> {
     /// Goes to the next frame, which may be past `newest`. Returns how the call ends if there is none.
     fn begin_frame(&mut self, folder: &mut F, newest: u64) -> io::Result<Option<Followed>> {
         while self.next.frame <= newest {
-            let Some(file) = &mut self.file else {
+            let Some(file) = self.file.as_mut().filter(|_| !self.is_ended) else {
                 if self.open(folder, newest)? {
                     continue;
                 }
@@ -193,7 +262,7 @@ impl<F: FileSystem> Cursor<F> {
                 // Which frames are missing is known with the next one.
                 Err(FrameError::Damaged { .. }) => {}
                 Err(FrameError::Io(error)) => {
-                    self.file = None;
+                    self.is_ended = true;
                     return Err(error);
                 }
                 Err(wrong) => {
@@ -214,8 +283,12 @@ impl<F: FileSystem> Cursor<F> {
         };
         let name = FileKind::Journal.name(number);
         self.file = Some(FrameReader::open(folder, &name, FileKind::Journal, number)?);
+        self.is_ended = false;
         self.file_number = number;
-        self.series = Series::default();
+        self.series = Series {
+            held_most_bytes: self.keys_held_bytes,
+            ..Series::default()
+        };
         self.has_left_out = false;
         Ok(true)
     }
@@ -223,17 +296,16 @@ impl<F: FileSystem> Cursor<F> {
     /// Goes to the next file, if it has frames.
     fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<Followed> {
         let numbers = files::numbers(folder, FileKind::Journal)?;
+        self.is_ended = true;
         let mut later = numbers
             .into_iter()
             .filter(|&number| number > self.file_number);
         let Some(number) = later.next().filter(|&number| number <= newest) else {
-            self.skip_to(newest + 1);
             // Only damage ends a file before that. The frames to come are found from its beginning on.
-            self.file = None;
+            self.skip_to(newest + 1);
             return Ok(Followed::UpToDate);
         };
         self.skip_to(number);
-        self.file = None;
         Ok(Followed::EndOfFile)
     }
 
@@ -259,6 +331,7 @@ impl<F: FileSystem> Cursor<F> {
         self.skip_to(frame);
         let Some(file) = &self.file else { return };
         let payload = file.payload();
+        self.series.payload_end = file.offset();
         let Some(mut records) = Reader::begin(payload, &mut self.series.places) else {
             return self.end_frame(frame, true);
         };
@@ -322,16 +395,6 @@ impl<F: FileSystem> Cursor<F> {
 }
 
 impl Series {
-    /// The key of a series.
-    pub fn key(&self, series: u32) -> &str {
-        let series = series as usize;
-        let start = match series {
-            0 => 0,
-            _ => self.ends[series - 1],
-        };
-        &self.keys[start..self.ends[series]]
-    }
-
     /// The next put; `None` where there is no further record. Its series is [`UNKNOWN`] if it is not declared.
     #[inline]
     fn next_put(&mut self, records: &mut Reader) -> Option<ReadPut> {
@@ -339,7 +402,7 @@ impl Series {
             let record = records.next()?;
             let series = match record.key {
                 None => self.places.get(record.place),
-                Some(key) => self.declare(&record, key),
+                Some(key) => self.declare(&record, key, records.rest.len()),
             };
             if let Some(value) = record.value {
                 let timestamp = record.timestamp;
@@ -353,12 +416,20 @@ impl Series {
         None
     }
 
-    /// Gives a series that is declared the next number.
+    /// Gives a series that is declared the next number. So many bytes of the payload are after its key.
     #[cold]
-    fn declare(&mut self, record: &Record, key: &str) -> u32 {
-        let number = u32::try_from(self.ends.len()).unwrap_or(UNKNOWN);
-        self.keys.push_str(key);
-        self.ends.push(self.keys.len());
+    fn declare(&mut self, record: &Record, key: &str, bytes_after: usize) -> u32 {
+        let number = u32::try_from(self.keys.len()).unwrap_or(UNKNOWN);
+        let offset = self.payload_end - (key.len() + bytes_after) as u64;
+        let has_room = self.held.len() + key.len() <= self.held_most_bytes;
+        let is_held = has_room || offset >= KeyPlace::OFFSET_END;
+        self.keys.push(match is_held {
+            true => KeyPlace::new(true, self.held.len() as u64, key.len()),
+            false => KeyPlace::new(false, offset, key.len()),
+        });
+        if is_held {
+            self.held.push_str(key);
+        }
         self.places.declare(record, number);
         number
     }

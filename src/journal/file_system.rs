@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::iter;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file in a [`Folder`] that its user has locked.
@@ -37,6 +37,11 @@ pub trait FileSystem: Send + 'static {
 
     /// Reads some of the next bytes into `room`, and returns how many: 0 at the end of the file.
     fn read(&mut self, file: &mut Self::File, room: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads some of the bytes from this offset on, in the same way. The next bytes of [`read`](Self::read)
+    /// stay the same.
+    fn read_at(&mut self, file: &mut Self::File, offset: u64, room: &mut [u8])
+    -> io::Result<usize>;
 
     /// Writes some of `bytes`, from the first on, and returns how many.
     fn write(&mut self, file: &mut Self::File, bytes: &[u8]) -> io::Result<usize>;
@@ -197,6 +202,10 @@ impl FileSystem for Folder {
         file.read(room)
     }
 
+    fn read_at(&mut self, file: &mut File, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(file, room, offset)
+    }
+
     fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
         file.write(bytes)
     }
@@ -289,6 +298,13 @@ mod tests {
         folder.create("b")?;
         folder.rename("a", "b")?;
         assert_eq!(content(&mut folder, "b")?, b"abcdef");
+        let (mut file, mut room) = (folder.open("b")?, [0; 4]);
+        for (offset, expected) in [(3, &b"def"[..]), (1, b"bcde"), (6, b"")] {
+            let length = folder.read_at(&mut file, offset, &mut room)?;
+            assert_eq!(&room[..length], expected);
+        }
+        assert_eq!(folder.read(&mut file, &mut room)?, 4);
+        assert_eq!(&room, b"abcd");
         let mut names = folder.list()?;
         names.sort();
         assert_eq!(names, ["b", "lock"]);

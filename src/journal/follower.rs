@@ -9,6 +9,7 @@ use super::files;
 use super::frame::FileKind;
 use super::position::{Position, PositionFile};
 use super::spool::Spool;
+use crate::config::Config;
 
 /// Counted at once, before it is asked whether to stop.
 const COUNTED_AT_ONCE: usize = 1 << 14;
@@ -19,6 +20,8 @@ pub struct Follower<F: FileSystem> {
     spool: Spool,
     /// Its number among the readers of the spool.
     number: usize,
+    /// How many bytes of the keys of a file are held.
+    pub keys_held_bytes: usize,
     cursor: Cursor<F>,
     /// Where the puts are that were handed out last.
     marks: Marks,
@@ -56,6 +59,7 @@ impl<F: FileSystem> Follower<F> {
             folder,
             spool,
             number,
+            keys_held_bytes: Config::KEYS_HELD_BYTES,
             cursor: Cursor::new(position),
             marks: Marks::default(),
             done_puts: 0,
@@ -89,6 +93,7 @@ impl<F: FileSystem> Follower<F> {
         self.done_puts = 0;
         let file = self.cursor.file_number();
         let (cursor, marks) = (&mut self.cursor, &mut self.marks);
+        cursor.keys_held_bytes = self.keys_held_bytes;
         let followed = cursor.read(&mut self.folder, newest, most, marks, take);
         if cursor.file_number() != file {
             self.unread = None;
@@ -117,9 +122,26 @@ impl<F: FileSystem> Follower<F> {
         self.done.under_way as usize
     }
 
-    /// The series of the file that is being read.
-    pub fn key(&self, series: u32) -> &str {
-        self.cursor.series().key(series)
+    /// Bytes of the key of a series that was handed out last.
+    ///
+    /// # Panics
+    ///
+    /// If it was not, or [`keep_within`](Self::keep_within) has dropped it.
+    pub fn key_bytes(&self, series: u32) -> usize {
+        self.cursor.key_bytes(series)
+    }
+
+    /// The key of such a series.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system, if the key is past those that are held.
+    ///
+    /// # Panics
+    ///
+    /// As [`key_bytes`](Self::key_bytes).
+    pub fn key(&mut self, series: u32) -> io::Result<&str> {
+        self.cursor.key(&mut self.folder, series)
     }
 
     /// Stores that of the puts which the last [`read`](Self::read) has handed out the first `done` are

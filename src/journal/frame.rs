@@ -23,7 +23,7 @@
 //! medium for good.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::{Range, RangeInclusive};
 
 use super::file_system::{FileSystem, retried};
@@ -230,7 +230,7 @@ impl<F: FileSystem> FrameReader<F> {
         })
     }
 
-    /// Offset of the next frame.
+    /// Offset of the next frame: where the [payload](Self::payload) ends.
     pub fn offset(&self) -> u64 {
         self.offset + self.unread as u64
     }
@@ -238,6 +238,29 @@ impl<F: FileSystem> FrameReader<F> {
     /// The payload that [`next`](Self::next) returned last, until it is called again.
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.payload.clone()]
+    }
+
+    /// Fills `room` with the bytes of the file from this offset on, which frames before the next one had.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system, or that the file ends before.
+    pub fn read_again(
+        &mut self,
+        folder: &mut F,
+        mut offset: u64,
+        mut room: &mut [u8],
+    ) -> io::Result<()> {
+        while !room.is_empty() {
+            match retried(|| folder.read_at(&mut self.file, offset, room))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                read => {
+                    offset += read as u64;
+                    room = &mut room[read..];
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The number and the payload of the next frame, or `None` at the end of the file. `folder` is the one

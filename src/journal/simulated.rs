@@ -273,6 +273,16 @@ impl FileSystem for Simulated {
         course.end(length)
     }
 
+    fn read_at(
+        &mut self,
+        file: &mut SimulatedFile,
+        offset: u64,
+        room: &mut [u8],
+    ) -> io::Result<usize> {
+        let position = offset as usize;
+        self.read(&mut SimulatedFile { position, ..*file }, room)
+    }
+
     fn write(&mut self, file: &mut SimulatedFile, bytes: &[u8]) -> io::Result<usize> {
         let (mut disk, course) = self.begin_held()?;
         if !file.is_writable {

@@ -1,5 +1,6 @@
 //! Points that are read together, and the requests that are made of them.
 
+use std::io;
 use std::ops::Range;
 
 use super::labels::Labels;
@@ -23,8 +24,28 @@ mod field {
 const UNSENT: u32 = u32::MAX;
 
 /// About how many bytes the labels of a key take. They may hold it twice: in parts, and as the label `key`.
-fn key_label_bytes(key: &str) -> usize {
-    2 * key.len() + 32
+fn key_label_bytes(key_bytes: usize) -> usize {
+    2 * key_bytes + 32
+}
+
+/// The keys of the series of a batch.
+pub trait Keys {
+    /// How many bytes a key has.
+    fn key_bytes(&self, series: u32) -> usize;
+
+    /// The key, which may have to be read.
+    fn key(&mut self, series: u32) -> io::Result<&str>;
+}
+
+/// Keys in memory, by the numbers of their series.
+impl<Key: AsRef<str>> Keys for &[Key] {
+    fn key_bytes(&self, series: u32) -> usize {
+        self[series as usize].as_ref().len()
+    }
+
+    fn key(&mut self, series: u32) -> io::Result<&str> {
+        Ok(self[series as usize].as_ref())
+    }
 }
 
 /// Points in the order of their puts.
@@ -107,28 +128,32 @@ impl Batch {
     }
 
     /// Writes the points of this range as a compressed `prometheus.WriteRequest` to `body`, whose content it
-    /// replaces: each series once, with its points in their order. `key` returns the key of a series. Linear in
-    /// the points and in the bytes of the keys.
+    /// replaces: each series once, with its points in their order. Asks once for the key of each
+    /// series, in the order of their first points. Linear in the points and in the bytes of the keys.
     ///
     /// Returns how many points it took from the beginning of the range: as many as fit in about `most_bytes`
     /// before compression, but at least one, if there are any.
     ///
+    /// # Errors
+    ///
+    /// Those of `keys`: the points and the body stay as they were.
+    ///
     /// # Panics
     ///
     /// If the range is not within the batch.
-    pub fn encode<'key>(
+    pub fn encode(
         &mut self,
         points: Range<usize>,
         most_bytes: usize,
         labels: &Labels,
-        key: &dyn Fn(u32) -> &'key str,
+        keys: &mut dyn Keys,
         body: &mut Vec<u8>,
-    ) -> usize {
-        let taken = self.group(points, most_bytes, labels, key);
+    ) -> io::Result<usize> {
+        let taken = self.group(points, most_bytes, labels, keys);
         self.request.clear();
         for group in &self.groups {
             self.labels.clear();
-            labels.for_each(key(group.series), &mut |name, value| {
+            labels.for_each(keys.key(group.series)?, &mut |name, value| {
                 write_label(&mut self.labels, name, value);
             });
             self.request.push(field::SERIES);
@@ -138,16 +163,16 @@ impl Batch {
             write_samples(&mut self.request, &self.points, *group);
         }
         self.compressor.compress(&self.request, body);
-        taken
+        Ok(taken)
     }
 
     /// Links the points of each series. Returns how many points of the range fit in a request.
-    fn group<'key>(
+    fn group(
         &mut self,
         points: Range<usize>,
         most_bytes: usize,
         labels: &Labels,
-        key: &dyn Fn(u32) -> &'key str,
+        keys: &dyn Keys,
     ) -> usize {
         let common_bytes = self.common_bytes(labels);
         self.groups.clear();
@@ -167,7 +192,7 @@ impl Batch {
             let sample_bytes = 2 + sample_bytes(point.timestamp_ms);
             request_bytes += sample_bytes as usize;
             if group.is_none() {
-                request_bytes += common_bytes + key_label_bytes(key(point.series));
+                request_bytes += common_bytes + key_label_bytes(keys.key_bytes(point.series));
             }
             if request_bytes > most_bytes && number > points.start {
                 return number - points.start;
@@ -416,8 +441,8 @@ pub mod tests {
                 for (start, count) in parts.iter().copied().chain([(0, points.len())]) {
                     let start = start % points.len();
                     let range = start..(start + count).min(points.len());
-                    let taken = batch.encode(range.clone(), MOST_BYTES, &labels, &|series| &keys[series as usize], &mut body);
-                    prop_assert_eq!(taken, range.len());
+                    let taken = batch.encode(range.clone(), MOST_BYTES, &labels, &mut &keys[..], &mut body);
+                    prop_assert_eq!(taken.expect("keys"), range.len());
                     prop_assert_eq!(read_request(&body), expected(&points[range], &labels, &keys));
                 }
             }
@@ -434,8 +459,9 @@ pub mod tests {
     #[test]
     fn nothing_is_an_empty_request() {
         let (mut batch, mut body) = (Batch::default(), vec![7]);
-        let taken = batch.encode(0..0, MOST_BYTES, &Labels::default(), &|_| "", &mut body);
-        assert_eq!((taken, &body[..]), (0, &[0][..]));
+        let (labels, mut keys) = (Labels::default(), &[""][..]);
+        let taken = batch.encode(0..0, MOST_BYTES, &labels, &mut keys, &mut body);
+        assert_eq!((taken.ok(), &body[..]), (Some(0), &[0][..]));
     }
 
     /// Long keys, long common labels and many points: each request is about as long as it may be, and all points
@@ -459,9 +485,11 @@ pub mod tests {
             for &(series, timestamp, value) in &points {
                 batch.push(series, timestamp, value);
             }
-            let (key, mut start) = (|series: u32| &*keys[series as usize], 0);
+            let mut start = 0;
             while start < points.len() {
-                let taken = batch.encode(start..points.len(), MOST_BYTES, &labels, &key, &mut body);
+                let range = start..points.len();
+                let taken = batch.encode(range, MOST_BYTES, &labels, &mut &keys[..], &mut body);
+                let taken = taken.expect("keys");
                 let part = &points[start..start + taken];
                 assert!(
                     read_request(&body) == expected(part, &labels, &keys),

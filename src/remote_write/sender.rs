@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ages::Ages;
-use super::batch::Batch;
+use super::batch::{Batch, Keys};
 use super::client::{Response, Transport};
 use super::labels::Labels;
 use super::receiver::Receiver;
@@ -207,7 +207,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     /// Sends the next part of the batch, or the same once more if it has failed.
     fn send(&mut self, now: Instant) -> io::Result<Next> {
         if self.under_way == 0 {
-            self.begin_request();
+            self.begin_request()?;
         } else {
             self.tally.counts.remote_retried_points += self.request_points();
         }
@@ -221,17 +221,17 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         })
     }
 
-    fn begin_request(&mut self) {
-        let follower = &self.follower;
+    fn begin_request(&mut self) -> io::Result<()> {
         let end = self.batch.len().min(self.done + self.most);
         self.under_way = self.batch.encode(
             self.done..end,
             self.config.request_bytes,
             &self.labels,
-            &|series| follower.key(series),
+            &mut self.follower,
             &mut self.body,
-        );
+        )?;
         self.store_position(self.under_way);
+        Ok(())
     }
 
     /// Stores how far all is done. If that fails, more is sent again after a start.
@@ -330,6 +330,16 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         counts.remote_lag_bytes = bytes;
         counts.remote_lag_seconds = age.as_secs();
         self.tally.publish();
+    }
+}
+
+impl<F: FileSystem> Keys for Follower<F> {
+    fn key_bytes(&self, series: u32) -> usize {
+        self.key_bytes(series)
+    }
+
+    fn key(&mut self, series: u32) -> io::Result<&str> {
+        self.key(series)
     }
 }
 

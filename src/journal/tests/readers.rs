@@ -33,6 +33,7 @@ enum Step {
 struct Server {
     disk: Simulated,
     policy: SyncPolicy,
+    keys_held_bytes: usize,
     life: Life,
     /// Of each put, its key; the number of the put is its value, and its timestamp.
     puts: Vec<String>,
@@ -51,19 +52,30 @@ struct Server {
     dropped: u64,
 }
 
-fn start_life(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
+fn start_life(disk: &Simulated, policy: SyncPolicy, keys_held_bytes: usize) -> io::Result<Life> {
     let (names, now) = ([NAME.to_owned()], Instant::now());
     let limit = JOURNAL_LIMIT_BYTES;
-    Life::start_with_readers(&names, false, limit, disk.clone(), policy, Vec::new(), now)
+    let mut life =
+        Life::start_with_readers(&names, false, limit, disk.clone(), policy, Vec::new(), now)?;
+    for follower in life.readers.iter_mut().flat_map(|(_, readers)| readers) {
+        follower.keys_held_bytes = keys_held_bytes;
+    }
+    Ok(life)
 }
 
 impl Server {
     fn new(policy: SyncPolicy) -> Server {
+        Server::holding_keys(policy, Config::KEYS_HELD_BYTES)
+    }
+
+    /// One whose reader holds so many bytes of keys.
+    fn holding_keys(policy: SyncPolicy, keys_held_bytes: usize) -> Server {
         let disk = Simulated::new();
         Server {
-            life: start_life(&disk, policy).expect("a disk without faults"),
+            life: start_life(&disk, policy, keys_held_bytes).expect("a disk without faults"),
             disk,
             policy,
+            keys_held_bytes,
             puts: Vec::new(),
             frames: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
@@ -125,10 +137,20 @@ impl Server {
         self.done = before.map_or(0, |newest| newest + 1);
         self.done_of_read = 0;
         let mut read = Vec::new();
+        let disk = self.disk.clone();
         let follower = self.follower();
         let followed = follower.read(newest, most, &mut |put| read.push(put));
-        let is_read = |put: &ReadPut| (follower.key(put.series).to_owned(), *put);
-        let read: Vec<(String, ReadPut)> = read.iter().map(is_read).collect();
+        let key_of = |put: ReadPut| {
+            assert!(follower.key_bytes(put.series) <= "series n".len());
+            let key = follower.key(put.series).map(str::to_owned);
+            let key = key.or_else(|_| {
+                // It can be read as soon as the disk works again.
+                disk.repair();
+                follower.key(put.series).map(str::to_owned)
+            });
+            (key.expect("no fault"), put)
+        };
+        let read: Vec<(String, ReadPut)> = read.into_iter().map(key_of).collect();
         assert!(read.len() <= most);
         match followed {
             Ok(Followed::UpToDate) => assert!(follower.next_frame() > newest),
@@ -166,7 +188,8 @@ impl Server {
         self.disk.repair();
         self.frames.clear();
         self.done_of_read = 0;
-        self.life = start_life(&self.disk, self.policy).expect("a disk without faults");
+        let held = self.keys_held_bytes;
+        self.life = start_life(&self.disk, self.policy, held).expect("a disk without faults");
     }
 
     fn take(&mut self, step: &Step) {
@@ -245,12 +268,18 @@ fn step(faults: u32) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// All keys are held, or some, or none.
+fn keys_held_bytes() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![Config::KEYS_HELD_BYTES, 20, 0])
+}
+
 proptest! {
     #[test]
     fn a_reader_is_handed_all_that_was_acknowledged_in_order(
         steps in proptest::collection::vec(step(1), 1..40),
+        keys_held_bytes in keys_held_bytes(),
     ) {
-        let mut server = Server::new(SyncPolicy::Always);
+        let mut server = Server::holding_keys(SyncPolicy::Always, keys_held_bytes);
         for step in &steps {
             server.take(step);
         }
@@ -260,8 +289,9 @@ proptest! {
     #[test]
     fn without_faults_nothing_comes_twice_and_the_lag_is_exact(
         steps in proptest::collection::vec(step(0), 1..40),
+        keys_held_bytes in keys_held_bytes(),
     ) {
-        let mut server = Server::new(SyncPolicy::Never);
+        let mut server = Server::holding_keys(SyncPolicy::Never, keys_held_bytes);
         for step in &steps {
             server.take(step);
             let (puts, bytes) = server.follower().lag();

@@ -11,7 +11,7 @@ use crate::journal::files::{self, write_all};
 use crate::journal::frame::{self, FileKind};
 use crate::journal::position::{self, Position, PositionFile};
 use crate::journal::record::PutRecord;
-use crate::journal::simulated::Simulated;
+use crate::journal::simulated::{Fault, Simulated};
 use crate::journal::spool::Spool;
 use crate::remote_write::batch::tests::{Series, read_request};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
@@ -560,6 +560,52 @@ fn many_long_keys_are_sent_in_requests_of_limited_length() {
     run(&mut sender, Instant::now());
     assert_eq!(script.seen().points.len(), 50);
     assert!((8..17).contains(&script.seen().requests.len()));
+}
+
+/// Two files of puts to nine series of long and short keys, and what is to come of them.
+fn put_series(journal: &mut Journal) -> BTreeMap<Names, Vec<(i64, u64)>> {
+    let mut expected = BTreeMap::<Names, Vec<_>>::new();
+    for number in 0..60i64 {
+        let key = format!("k{}", number % 9).repeat(if number % 9 == 5 { 500 } else { 3 });
+        journal.put(&[(&key, number, number as f64)]);
+        let points = expected.entry(vec![("__name__".into(), key)]).or_default();
+        points.push((1_000 * number, (number as f64).to_bits()));
+        if number == 35 {
+            journal.begin_file();
+        }
+    }
+    expected
+}
+
+#[test]
+fn keys_that_are_not_held_are_read_once_a_request() {
+    let calls = [Config::KEYS_HELD_BYTES, 14, 0].map(|held_bytes| {
+        let (mut journal, script) = (Journal::new(), Script::default());
+        let expected = put_series(&mut journal);
+        let mut sender = sender(&journal, &script);
+        sender.follower.keys_held_bytes = held_bytes;
+        let calls = journal.disk.calls();
+        run(&mut sender, Instant::now());
+        assert_eq!(script.seen().points, expected, "{held_bytes}");
+        assert_eq!(script.seen().requests.len(), 2);
+        journal.disk.calls() - calls
+    });
+    assert_eq!([calls[1] - calls[0], calls[2] - calls[0]], [2 * 7, 2 * 9]);
+}
+
+#[test]
+fn a_disk_that_fails_once_while_keys_are_read_costs_no_points() {
+    for fault in [Fault::Error, Fault::Short, Fault::Interrupted] {
+        for call in 1..50 {
+            let (mut journal, script) = (Journal::new(), Script::default());
+            let expected = put_series(&mut journal);
+            let mut sender = sender(&journal, &script);
+            sender.follower.keys_held_bytes = 14;
+            journal.disk.fail_at(journal.disk.calls() + call, fault);
+            run(&mut sender, Instant::now());
+            assert_eq!(script.seen().points, expected, "{fault:?} {call}");
+        }
+    }
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
