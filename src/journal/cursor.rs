@@ -68,18 +68,18 @@ struct Series {
     keys: Vec<KeyPlace>,
     /// The keys that are held, one after the other, …
     held: String,
-    /// … and about how many bytes these may be.
+    /// … and how many bytes these may be. Past the first 64 GiB of a file, all are held.
     held_most_bytes: usize,
     /// Offset in the file of the end of the payload that is read.
     payload_end: u64,
 }
 
-/// Where a key is: whether it is held, and where it begins and how many bytes it has there or in the file.
+/// Where a key is: whether it is held or in the file, where it begins there, and how many bytes it has.
 #[derive(Clone, Copy)]
 struct KeyPlace(u64);
 
 impl KeyPlace {
-    /// Bits of the length, which has room: a key is shorter than its frame.
+    /// Bits of the length: a key is shorter than its frame.
     const LENGTH_BITS: u32 = FRAME_MAX_BYTES.ilog2();
 
     /// The first offset that has no room: 64 GiB.
@@ -432,5 +432,24 @@ impl Series {
         }
         self.places.declare(record, number);
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_key_has_room_for_the_longest_and_the_last_one() {
+        assert_eq!(KeyPlace::OFFSET_END, 64 << 30);
+        for is_held in [false, true] {
+            for offset in [0, 1, KeyPlace::OFFSET_END - 1] {
+                for bytes in [0, 1, FRAME_MAX_BYTES - 1] {
+                    let key = KeyPlace::new(is_held, offset, bytes);
+                    let found = (key.is_held(), key.offset(), key.bytes());
+                    assert_eq!(found, (is_held, offset, bytes));
+                }
+            }
+        }
     }
 }

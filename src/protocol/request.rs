@@ -62,6 +62,7 @@ pub(crate) fn plain_point(text: &[u8]) -> Option<(Put<'_>, &[u8])> {
 
 /// Three words with single spaces between them: the first two are ASCII, the third is the rest. `None`
 /// says nothing about the line.
+#[cfg(feature = "graphite")]
 #[inline(always)]
 pub(crate) fn plain_words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (first, words) = split_plain_word(line)?;

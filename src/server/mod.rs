@@ -29,7 +29,9 @@ use self::event_loop::EventLoop;
 pub use self::hooks::{Event, Hooks, Progress};
 #[cfg(all(test, feature = "http"))]
 pub use self::line_buffer::Unread;
-pub use self::line_buffer::{Line, LineBuffer, Lines};
+#[cfg(feature = "graphite")]
+pub use self::line_buffer::Lines;
+pub use self::line_buffer::{Line, LineBuffer};
 pub use self::listener::Address;
 use self::not_ready::NotReady;
 pub use self::stop::StopHandle;
