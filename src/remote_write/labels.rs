@@ -56,7 +56,7 @@ impl Labels {
     /// Calls `take` with the name and value of each label of the series with this key. Names are ascending in
     /// the order of their bytes, and each is there once. Two keys never have the same labels.
     ///
-    /// Tags without a value and tags after the first [`TAGS_MAX`] do not become labels. Of two tags with the same
+    /// Tags without a value and tags after the first `TAGS_MAX` do not become labels. Of two tags with the same
     /// name, the first one counts. A tag replaces a common label of its name, but never `__name__` or `key`. The
     /// label `key` is left out if the other labels, apart from the common ones, make up exactly the key: its tags
     /// have ascending names, none of them that of a common label, and nothing was changed or left out.

@@ -8,8 +8,8 @@ use crate::http::parse_date;
 /// Random pauses that grow, so that many senders that failed at the same moment do not return together.
 ///
 /// "Full jitter" of Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause is
-/// uniformly random below a limit that doubles with each failure, from [`Config::RETRY_FIRST`] to
-/// [`Config::RETRY_MAX`]. Of the methods compared there, it costs the receiver the fewest attempts.
+/// uniformly random below a limit that doubles with each failure, from `Config::RETRY_FIRST` to
+/// `Config::RETRY_MAX`. Of the methods compared there, it costs the receiver the fewest attempts.
 #[derive(Debug)]
 pub struct Backoff {
     failures: u32,
@@ -27,8 +27,8 @@ impl Backoff {
 
     /// The pause after one more failure.
     ///
-    /// A time that the receiver asks for is waited in full, up to [`Config::RETRY_AFTER_MAX`]. Jitter is added on
-    /// top, of up to the requested time or the usual limit, whichever is longer (at most [`Config::RETRY_MAX`]), so
+    /// A time that the receiver asks for is waited in full, up to `Config::RETRY_AFTER_MAX`. Jitter is added on
+    /// top, of up to the requested time or the usual limit, whichever is longer (at most `Config::RETRY_MAX`), so
     /// that senders told the same time do not return together.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let asked = retry_after.unwrap_or_default().min(Config::RETRY_AFTER_MAX);
