@@ -87,7 +87,7 @@ fn all<'head>(
     named.map(|header| header.value)
 }
 
-/// The value of a header that must not be there twice.
+/// The value of a header, which may be given once at the most.
 pub fn only<'head>(
     headers: &'head [Header],
     name: &'static str,

@@ -107,7 +107,7 @@ fn is_past(position: Position, next: u64) -> bool {
     position.frame > next || position.frame == next && position.puts > 0
 }
 
-/// Stores a position that has to be there after a loss of power. Where there is no room, puts are refused
+/// Stores a position so that it survives a loss of power. Where there is no room, puts are refused
 /// until there is.
 fn store<F: FileSystem>(
     folder: &mut F,

@@ -376,8 +376,8 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    /// Removes a file of the journal that may be there though its creation has failed: the file before it
-    /// goes on, and whoever reads would look for its next frames here. If that fails too, the disk fails.
+    /// Removes what a failed creation may have left of a file of the journal: the file before it goes on, and
+    /// a reader would look for its next frames here. If that fails too, the disk fails.
     fn remove_created(&mut self, number: u64, error: io::Error, now: Instant) -> io::Error {
         match self.folder.remove(&FileKind::Journal.name(number)) {
             Err(remaining) if remaining.kind() != ErrorKind::NotFound => self.fail(remaining, now),

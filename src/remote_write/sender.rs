@@ -314,10 +314,9 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         self.end_request()
     }
 
-    /// Ends, and stores how far it has come.
+    /// Ends, and stores how far it has come, with the request that has failed, if one has.
     pub fn close(mut self) {
-        self.under_way = 0;
-        self.store_position(0);
+        self.store_position(self.under_way);
         self.tally.publish();
     }
 

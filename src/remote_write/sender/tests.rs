@@ -375,6 +375,12 @@ fn requests_that_are_too_long_are_sent_in_parts() {
 
 #[test]
 fn what_was_under_way_is_sent_again_as_the_same_request() {
+    check_same_request(drop);
+    check_same_request(Sender::close);
+}
+
+/// The end of the first process is a kill, or in order.
+fn check_same_request(end: fn(Sender<Simulated, Script>)) {
     let (mut journal, script) = (Journal::new(), Script::default());
     let start = Instant::now();
     put_all(&mut journal, 0..100);
@@ -384,7 +390,7 @@ fn what_was_under_way_is_sent_again_as_the_same_request() {
     while counts(&killed).remote_failures == 0 {
         killed.step(start);
     }
-    drop(killed);
+    end(killed);
     put_all(&mut journal, 100..200);
     script.answer(&[]);
     let mut again = sender_with(&journal, &script, smaller);
