@@ -28,8 +28,8 @@
 //! |---|---|---|
 //! | `main.rs`, `cli.rs`, `logger.rs`, `service.rs` | arguments and environment to [`Config`], signals, the exit status, the log, the service manager | connections, the store |
 //! | `config.rs`, `error.rs` | every option and limit; why a server cannot start | |
-//! | `logging.rs` | what the library logs, to the logger of the process | what it means |
 //! | `counters.rs`, `logging.rs` | what is counted, and the handle to it; what is logged | what it means |
+//! | `build.rs` | before the compiler: the page is packed, the linker told what to leave out | |
 //! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
 //! | `key.rs`, `decimal.rs`, `calendar.rs` | the name of a series; decimals and doubles; dates of times | |

@@ -1,0 +1,44 @@
+//! Before the compiler: packs the page, and tells the linker what the daemon does without.
+
+use std::path::Path;
+use std::{env, fs};
+
+/// Leaves out unwinding tables, a tenth of the daemon. Only backtraces use them, as a panic ends the
+/// process, and without symbols a backtrace has no names. The compiler writes them whatever `panic` is,
+/// and the standard library comes with them.
+const DISCARD_UNWINDING_TABLES: &str = "SECTIONS {
+    /DISCARD/ : { *(.eh_frame .gcc_except_table .gcc_except_table.*) }
+} INSERT AFTER .text;";
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=src/web/page.html");
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    let out = Path::new(&out);
+
+    let page = fs::read("src/web/page.html").expect("the page");
+    let packed = snap::raw::Encoder::new().compress_vec(&page);
+    fs::write(out.join("page.snappy"), packed.expect("packed")).expect("written");
+
+    if is_released() && has_usual_linker() {
+        let script = out.join("discard.ld");
+        fs::write(&script, DISCARD_UNWINDING_TABLES).expect("written");
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+    }
+}
+
+/// Whether the daemon is built to be run, not to be tested, debugged or profiled.
+fn is_released() -> bool {
+    is("PROFILE", "release") && is("DEBUG", "false")
+}
+
+/// Whether the linker is that of the toolchain or the system, which take such a script. Not all do.
+fn has_usual_linker() -> bool {
+    is("CARGO_CFG_TARGET_OS", "linux")
+        && is("CARGO_ENCODED_RUSTFLAGS", "")
+        && env::var_os("RUSTC_LINKER").is_none()
+}
+
+fn is(variable: &str, value: &str) -> bool {
+    env::var(variable).is_ok_and(|set| set == value)
+}
