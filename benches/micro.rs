@@ -240,11 +240,8 @@ fn execute(criterion: &mut Criterion) {
         each_read(&input, |buffer| {
             lend(&mut store, &mut out, |turn| {
                 let mut executor = Executor::new(turn);
-                for line in buffer.lines() {
-                    if let Line::Whole(line) = line {
-                        let _answer = executor.execute(line);
-                    }
-                }
+                let mut lines = buffer.lines();
+                while executor.execute_next(&mut lines).is_some() {}
             });
         });
         out.len()

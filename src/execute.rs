@@ -7,7 +7,7 @@ use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
-use crate::server::Admission;
+use crate::server::{Admission, Line, Lines};
 use crate::store::{Kind, PUTS_AT_ONCE, Run, Snapshot, SnapshotError, Store};
 use crate::turn::Turn;
 
@@ -41,18 +41,13 @@ pub enum Answer {
 /// executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
     puts: Puts<'lines, 'turn, 'lent>,
-    /// Lines up to this length may take the fast path.
-    plain_line_bytes: usize,
 }
 
 impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
         let puts = Puts::new(turn);
-        Executor {
-            plain_line_bytes: puts.plain_line_bytes(),
-            puts,
-        }
+        Executor { puts }
     }
 
     /// Whether the turn is used up: its replies, including those to the puts that are held back, or
@@ -70,31 +65,34 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.puts.turn.is_postponed
     }
 
-    /// Executes a line and appends its reply, or the first piece of a long one.
+    /// Executes the next line and appends its reply, or the first piece of a long one. `None` if no line is
+    /// left.
     #[inline]
-    pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
-        if line.len() <= self.plain_line_bytes
-            && let Some(put) = request::plain_put(line)
-        {
-            self.puts.turn.allowance.count_line();
-            if self.puts.hold_back(put) {
+    pub fn execute_next(&mut self, lines: &mut Lines<'lines>) -> Option<Answer> {
+        if self.puts.take_plain(lines, request::plain_put) {
+            if self.puts.are_many() {
                 self.store_puts();
             }
-            return Answer::Executed;
+            return Some(Answer::Executed);
         }
-        let answer = self.execute_any(line);
+        let answer = match lines.next()? {
+            Line::Whole(line) => self.execute(line),
+            Line::TooLong(line) => self.answer_wrong_command(line),
+        };
         // A get, or a number of many digits, may have taken long.
         self.puts.turn.allowance.look_at_clock();
-        answer
+        Some(answer)
     }
 
-    fn execute_any(&mut self, line: &'lines [u8]) -> Answer {
-        match request::any_request(line) {
+    /// Executes a line.
+    pub fn execute(&mut self, line: &'lines [u8]) -> Answer {
+        match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put(put)) => {
                 match self.puts.admit() {
                     Admission::Open => {
-                        if self.puts.hold_back(put) || line.len() > ORDINARY_LINE_BYTES {
+                        self.puts.hold_back(put);
+                        if self.puts.are_many() || line.len() > ORDINARY_LINE_BYTES {
                             self.store_puts();
                         }
                     }
@@ -260,8 +258,17 @@ mod tests {
     use super::*;
     use crate::counters::Counts;
     use crate::memory::Room;
+    use crate::server::LineBuffer;
     use crate::turn::{Allowance, Environment};
     use std::time::{Duration, Instant};
+
+    /// Lines that have arrived.
+    fn arrived(lines: &[String]) -> LineBuffer {
+        let text = lines.join("\n") + "\n";
+        let mut input = LineBuffer::new(512, text.len());
+        input.read_from(&mut text.as_bytes(), text.len()).unwrap();
+        input
+    }
 
     /// How many of `lines` are executed in one turn whose time is over at the first look.
     fn executed_at_once(store: &mut Store, lines: &[String]) -> usize {
@@ -279,12 +286,10 @@ mod tests {
             environment: &Environment::default(),
             is_postponed: false,
         };
+        let mut input = arrived(lines);
+        let (mut lines, mut count) = (input.lines(), 0);
         let mut executor = Executor::new(&mut turn);
-        let mut count = 0;
-        while !executor.is_done()
-            && let Some(line) = lines.get(count)
-        {
-            executor.execute(line.as_bytes());
+        while !executor.is_done() && executor.execute_next(&mut lines).is_some() {
             count += 1;
         }
         count
@@ -331,9 +336,11 @@ mod tests {
                 is_postponed: false,
             };
             let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();
+            let mut input = arrived(&lines);
+            let mut lines = input.lines();
             let mut executor = Executor::new(&mut turn);
-            for line in &lines {
-                executor.execute(line.as_bytes());
+            for _ in 0..count {
+                assert!(executor.execute_next(&mut lines).is_some());
             }
             drop(executor);
             assert_eq!(replies, response::OK.repeat(count));

@@ -53,20 +53,15 @@ impl BadLine {
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
 
-/// The fast path of [`parse`]: the point of the line that `text` begins with, and the length of the line
-/// with its newline. The line is in ASCII with single spaces, perhaps a carriage return at its end, and
-/// has a timestamp of digits. `None` says nothing about the text.
+/// The fast path of [`parse`], as [`plain_point`] says.
 #[inline(always)]
 pub fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
-    let (put, rest) = plain_point(text)?;
-    let ([b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..]) = rest else {
-        return None;
-    };
+    let (put, length) = plain_point(text)?;
     if put.timestamp > EXACT_INTEGER_MAX || put.value.is_nan() {
         return None;
     }
     let timestamp = put.timestamp.checked_mul(unit.per_second())?;
-    Some((Put { timestamp, ..put }, text.len() - rest.len()))
+    Some((Put { timestamp, ..put }, length))
 }
 
 fn without_return(line: &[u8]) -> &[u8] {

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::server::Admission;
+use crate::server::{Admission, Lines};
 use crate::store::{PUTS_AT_ONCE, Put};
 use crate::turn::Turn;
 
@@ -19,6 +19,8 @@ pub struct Puts<'lines, 'turn, 'lent> {
     /// `held[..count]` are held back.
     held: [Put<'lines>; PUTS_AT_ONCE],
     count: usize,
+    /// Lines up to this length may take the fast path: none while puts are not admitted.
+    plain_line_bytes: usize,
 }
 
 /// What became of the puts that were held back, and how many these were.
@@ -34,20 +36,34 @@ pub enum Settled {
 impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
     /// No puts yet.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
+        let plain_line_bytes = match turn.admission() {
+            Admission::Open => ORDINARY_LINE_BYTES,
+            Admission::Full | Admission::Refused => 0,
+        };
         Puts {
             turn,
             held: Default::default(),
             count: 0,
+            plain_line_bytes,
         }
     }
 
-    /// How long a line may be for its put to be held back without asking whether it is
-    /// [admitted](Self::admit): 0 while puts are not.
-    pub fn plain_line_bytes(&self) -> usize {
-        match self.turn.admission() {
-            Admission::Open => ORDINARY_LINE_BYTES,
-            Admission::Full | Admission::Refused => 0,
-        }
+    /// Takes the next line and holds its put back, if this fast path reads it: it needs no search for the
+    /// newline first. Given a text, `read` returns the put of its first line, and the length of that with
+    /// the newline.
+    #[inline(always)]
+    pub fn take_plain(
+        &mut self,
+        lines: &mut Lines<'lines>,
+        read: impl FnOnce(&'lines [u8]) -> Option<(Put<'lines>, usize)>,
+    ) -> bool {
+        let Some((put, length)) = read(lines.uncut(self.plain_line_bytes)) else {
+            return false;
+        };
+        lines.skip_line(length);
+        self.turn.allowance.count_line();
+        self.hold_back(put);
+        true
     }
 
     /// How many are held back.
@@ -63,11 +79,16 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         admission
     }
 
-    /// Holds back one more, which is admitted, and says whether they are to be stored now.
+    /// Holds back one more, which is admitted, when they [are not many](Self::are_many).
     #[inline]
-    pub fn hold_back(&mut self, put: Put<'lines>) -> bool {
+    pub fn hold_back(&mut self, put: Put<'lines>) {
         self.held[self.count] = put;
         self.count += 1;
+    }
+
+    /// Whether so many are held back that they are to be stored now.
+    #[inline]
+    pub fn are_many(&self) -> bool {
         self.count == PUTS_AT_ONCE
     }
 

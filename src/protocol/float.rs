@@ -2,7 +2,7 @@
 
 use lexical_parse_float::FromLexical;
 
-use super::integer::{self, EIGHT_DIGITS, eight_digits};
+use super::integer::{self, EIGHT_DIGITS, eight_digits, more_digits};
 use super::{without_underscores, write_block};
 use crate::decimal::{POWERS_OF_TEN, value_of};
 
@@ -20,48 +20,39 @@ use crate::decimal::{POWERS_OF_TEN, value_of};
 /// assert_eq!(parse(b"0x10"), None);
 /// ```
 pub fn parse(text: &[u8]) -> Option<f64> {
-    parse_inlined(text)
+    match leading_decimal(text) {
+        Some((value, [])) => Some(value),
+        _ => parse_any(text),
+    }
 }
 
-/// [`parse`], for the fast paths, each of which has a copy of it.
-#[inline(always)]
-pub(crate) fn parse_inlined(text: &[u8]) -> Option<f64> {
-    parse_plain(text).or_else(|| parse_any(text))
-}
-
-fn parse_any(text: &[u8]) -> Option<f64> {
+/// The slow path of [`parse`].
+pub(super) fn parse_any(text: &[u8]) -> Option<f64> {
     // The crate's grammar is Python's, except for the underscores.
     let value = f64::from_lexical(&without_underscores(text)?).ok()?;
     Some(if value.is_nan() { f64::NAN } else { value })
 }
 
-/// The fast path: plain decimals of up to fifteen digits. `None` says nothing about the text.
-#[inline]
-fn parse_plain(text: &[u8]) -> Option<f64> {
-    let (negative, text) = match text.strip_prefix(b"-") {
-        Some(text) => (true, text),
-        None => (false, text),
+/// The fast path: the decimal that `text` begins with, of up to fifteen digits and without an exponent, and
+/// what follows it. `None` says nothing about the text.
+#[inline(always)]
+pub(super) fn leading_decimal(text: &[u8]) -> Option<(f64, &[u8])> {
+    let (is_negative, text) = match text {
+        [b'-', text @ ..] => (true, text),
+        _ => (false, text),
     };
-    // Fifteen digits and the point.
-    if text.len() > 16 {
-        return None;
+    let (mut digits, mut rest) = more_digits(0, text);
+    let (mut count, mut decimals) = (text.len() - rest.len(), 0);
+    if let [b'.', fraction @ ..] = rest {
+        (digits, rest) = more_digits(digits, fraction);
+        decimals = fraction.len() - rest.len();
+        count += decimals;
     }
-    let mut digits = 0u64;
-    let mut point = None;
-    for (index, &byte) in text.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(index),
-            _ => return None,
-        }
-    }
-    let count = text.len() - usize::from(point.is_some());
     if !(1..=15).contains(&count) {
         return None;
     }
-    let decimals = point.map_or(0, |index| text.len() - index - 1);
     let magnitude = value_of(digits as i64, decimals as u8);
-    Some(if negative { -magnitude } else { magnitude })
+    Some((if is_negative { -magnitude } else { magnitude }, rest))
 }
 
 /// Writes what `repr(value)` prints, and returns its length in bytes.

@@ -30,16 +30,23 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 pub(super) fn leading_digits(text: &[u8]) -> Option<(i64, &[u8])> {
     let eight = text.split_first_chunk();
     let eight = eight.and_then(|(eight, rest)| Some((parse_eight_digits(*eight)?, rest)));
-    let (mut magnitude, mut rest) = eight.unwrap_or((0, text));
-    while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        magnitude = magnitude
-            .wrapping_mul(10)
-            .wrapping_add(u64::from(digit - b'0'));
-        rest = after;
-    }
+    let (magnitude, rest) = eight.unwrap_or((0, text));
+    let (magnitude, rest) = more_digits(magnitude, rest);
     let count = text.len() - rest.len();
     let value = i64::try_from(magnitude).ok()?;
     (1..=19).contains(&count).then_some((value, rest))
+}
+
+/// The number whose first digits are `number`, and whose others `text` begins with; and what follows
+/// these. Modulo 2^64.
+#[inline(always)]
+pub(super) fn more_digits(mut number: u64, mut text: &[u8]) -> (u64, &[u8]) {
+    while let [digit @ b'0'..=b'9', rest @ ..] = text {
+        number = number.wrapping_mul(10);
+        number = number.wrapping_add(u64::from(digit - b'0'));
+        text = rest;
+    }
+    (number, text)
 }
 
 /// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the

@@ -27,11 +27,9 @@ use self::commit::InMemory;
 pub use self::commit::{Admission, Commit, Outcome, Recorder};
 use self::event_loop::EventLoop;
 pub use self::hooks::{Event, Hooks, Progress};
-#[cfg(feature = "graphite")]
-pub use self::line_buffer::Lines;
 #[cfg(all(test, feature = "http"))]
 pub use self::line_buffer::Unread;
-pub use self::line_buffer::{Line, LineBuffer};
+pub use self::line_buffer::{Line, LineBuffer, Lines};
 pub use self::listener::Address;
 use self::not_ready::NotReady;
 pub use self::stop::StopHandle;

@@ -5,7 +5,7 @@ use crate::execute::beginning;
 use crate::graphite;
 use crate::protocol::request;
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
-use crate::server::{Admission, Line, LineBuffer, Lines};
+use crate::server::{Admission, Line, LineBuffer};
 use crate::store::Put;
 use crate::turn::Turn;
 
@@ -39,7 +39,10 @@ impl GraphiteSession {
         let mut intake = Intake::new(turn);
         let mut lines = input.lines();
         while !intake.is_over && !intake.is_done() {
-            if intake.take_plain(&mut lines) {
+            let unit = intake.unit;
+            let read = |text| graphite::plain_put(text, unit);
+            if intake.puts.take_plain(&mut lines, read) {
+                intake.store_many();
                 continue;
             }
             match lines.next() {
@@ -62,8 +65,6 @@ impl GraphiteSession {
 /// Takes the lines of one turn.
 struct Intake<'lines, 'turn, 'lent> {
     puts: Puts<'lines, 'turn, 'lent>,
-    /// Lines up to this length may take the fast path.
-    plain_line_bytes: usize,
     unit: TimestampUnit,
     is_over: bool,
 }
@@ -73,7 +74,6 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
         let unit = turn.environment.timestamp_unit;
         let puts = Puts::new(turn);
         Intake {
-            plain_line_bytes: puts.plain_line_bytes(),
             puts,
             unit,
             is_over: false,
@@ -85,19 +85,12 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
         self.puts.turn.is_postponed || self.puts.turn.allowance.time_is_up()
     }
 
-    /// Takes the next line if the fast path reads it: without a search for its newline first.
+    /// Stores the puts that are held back, if they are many.
     #[inline]
-    fn take_plain(&mut self, lines: &mut Lines<'lines>) -> bool {
-        let text = lines.uncut(self.plain_line_bytes);
-        let Some((put, length)) = graphite::plain_put(text, self.unit) else {
-            return false;
-        };
-        lines.skip_line(length);
-        self.puts.turn.allowance.count_line();
-        if self.puts.hold_back(put) {
+    fn store_many(&mut self) {
+        if self.puts.are_many() {
             self.store();
         }
-        true
     }
 
     fn take(&mut self, line: &'lines [u8]) {
@@ -125,7 +118,8 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
     fn take_put(&mut self, put: Put<'lines>, line_bytes: usize) {
         match self.puts.admit() {
             Admission::Open => {
-                if self.puts.hold_back(put) || line_bytes > ORDINARY_LINE_BYTES {
+                self.puts.hold_back(put);
+                if self.puts.are_many() || line_bytes > ORDINARY_LINE_BYTES {
                     self.store();
                 }
             }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::execute::{Answer, Executor, Reply};
 use crate::protocol::response;
-use crate::server::{Line, LineBuffer};
+use crate::server::LineBuffer;
 use crate::turn::Turn;
 
 /// What a client's session of the line protocol keeps between its turns.
@@ -88,10 +88,8 @@ impl LineSession {
         let mut executor = Executor::new(turn);
         let mut lines = input.lines();
         while !self.is_over && !executor.is_done() {
-            let answer = match lines.next() {
-                Some(Line::Whole(line)) => executor.execute(line),
-                Some(Line::TooLong(line)) => executor.answer_wrong_command(line),
-                None => return,
+            let Some(answer) = executor.execute_next(&mut lines) else {
+                return;
             };
             self.burst = self.burst.max(match answer {
                 Answer::Blank => Burst::BlankLines,
