@@ -1,7 +1,7 @@
 //! The command line and the environment: to a [`Config`] and whatever else the daemon needs to know.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -35,36 +35,25 @@ enum Kind {
     Time(fn(&mut Config) -> &mut Duration),
     /// A time, or never.
     Limit(fn(&mut Config) -> &mut Option<Duration>),
+    /// Addresses to listen on, where this is spoken.
+    Addresses(Protocol),
+    /// A path, and what errors call it.
+    File(&'static str, fn(&mut Config) -> &mut Option<PathBuf>),
     /// Anything else: what errors call it, and what sets the field unless the value is wrong.
-    Other(&'static str, fn(&mut Settings, &OsStr) -> Option<()>),
+    Other(&'static str, fn(&mut Settings, &str) -> Option<()>),
 }
 
-use Kind::{Bytes, Flag, Limit, Number, Other, Time};
+use Kind::{Addresses, Bytes, File, Flag, Limit, Number, Other, Time};
 
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
 const OPTIONS: [(&str, Kind); 28] = [
-    (
-        "listen",
-        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
-            settings.listen(Protocol::Lines, text)
-        }),
-    ),
-    (
-        "graphite",
-        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
-            settings.listen(Protocol::Graphite, text)
-        }),
-    ),
-    (
-        "http",
-        Other("HOST:PORT, [IPV6]:PORT or unix:PATH", |settings, text| {
-            settings.listen(Protocol::Http, text)
-        }),
-    ),
+    ("listen", Addresses(Protocol::Lines)),
+    ("graphite", Addresses(Protocol::Graphite)),
+    ("http", Addresses(Protocol::Http)),
     (
         "socket-mode",
         Other("an octal number up to 777", |settings, text| {
-            settings.config.socket_mode = permissions(text.to_str()?)?;
+            settings.config.socket_mode = permissions(text)?;
             Some(())
         }),
     ),
@@ -73,7 +62,7 @@ const OPTIONS: [(&str, Kind); 28] = [
         Other(
             "off, error, warn, info, debug or trace",
             |settings, text| {
-                settings.log_level = text.to_str()?.parse().ok()?;
+                settings.log_level = text.parse().ok()?;
                 Some(())
             },
         ),
@@ -83,7 +72,7 @@ const OPTIONS: [(&str, Kind); 28] = [
         Other(
             "none, or bytes such as 33554432 or 32M",
             |settings, text| {
-                settings.config.memory_limit_bytes = match text.to_str()? {
+                settings.config.memory_limit_bytes = match text {
                     "none" => None,
                     text => Some(bytes(text)?),
                 };
@@ -94,7 +83,7 @@ const OPTIONS: [(&str, Kind); 28] = [
     (
         "when-full",
         Other("refuse or evict", |settings, text| {
-            settings.config.when_full = match text.to_str()? {
+            settings.config.when_full = match text {
                 "refuse" => WhenFull::Refuse,
                 "evict" => WhenFull::Evict,
                 _ => return None,
@@ -106,7 +95,7 @@ const OPTIONS: [(&str, Kind); 28] = [
     (
         "timestamp-unit",
         Other("s, ms, us or ns", |settings, text| {
-            settings.config.timestamp_unit = match text.to_str()? {
+            settings.config.timestamp_unit = match text {
                 "s" => TimestampUnit::Seconds,
                 "ms" => TimestampUnit::Milliseconds,
                 "us" => TimestampUnit::Microseconds,
@@ -116,19 +105,13 @@ const OPTIONS: [(&str, Kind); 28] = [
             Some(())
         }),
     ),
-    (
-        "data",
-        Other("a folder", |settings, path| {
-            settings.config.data = Some(Path::new(path).into());
-            (!path.is_empty()).then_some(())
-        }),
-    ),
+    ("data", File("a folder", |config| &mut config.data)),
     (
         "sync",
         Other(
             "always, never or seconds from 0.001 up",
             |settings, text| {
-                settings.config.sync = sync_policy(text.to_str()?)?;
+                settings.config.sync = sync_policy(text)?;
                 Some(())
             },
         ),
@@ -137,7 +120,7 @@ const OPTIONS: [(&str, Kind); 28] = [
     (
         "remote-write",
         Other("http://HOST[:PORT]/PATH", |settings, text| {
-            let urls = text.to_str()?.split(',').map(String::from);
+            let urls = text.split(',').map(String::from);
             settings.config.remote_write.urls.extend(urls);
             Some(())
         }),
@@ -145,7 +128,7 @@ const OPTIONS: [(&str, Kind); 28] = [
     (
         "remote-write-label",
         Other("NAME=VALUE", |settings, text| {
-            for label in text.to_str()?.split(',') {
+            for label in text.split(',') {
                 let (name, value) = label.split_once('=')?;
                 let label = (name.into(), value.into());
                 settings.config.remote_write.labels.push(label);
@@ -155,10 +138,7 @@ const OPTIONS: [(&str, Kind); 28] = [
     ),
     (
         "remote-write-header-file",
-        Other("a file", |settings, path| {
-            settings.config.remote_write.header_file = Some(Path::new(path).into());
-            (!path.is_empty()).then_some(())
-        }),
+        File("a file", |config| &mut config.remote_write.header_file),
     ),
     (
         "remote-write-spool",
@@ -342,15 +322,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Adds addresses, which commas separate.
-    fn listen(&mut self, protocol: Protocol, text: &OsStr) -> Option<()> {
-        for text in text.to_str()?.split(',') {
-            let address = address(text)?.address;
-            self.config.listen.push(Listen { address, protocol });
-        }
-        Some(())
-    }
-
     /// Adds to the options of the command line those that only the environment sets. An empty
     /// variable sets none.
     fn add_variables(
@@ -439,23 +410,33 @@ impl Kind {
             Bytes(_) => "bytes, such as 65536, 64K or 32M",
             Time(_) => "seconds, or a time such as 45s, 30m or 12h",
             Limit(_) => "never, or a time from 1s up such as 45s, 30m, 12h or 90d",
-            Other(takes, _) => takes,
+            Addresses(_) => "HOST:PORT, [IPV6]:PORT or unix:PATH",
+            File(takes, _) | Other(takes, _) => takes,
         }
     }
 
     /// Sets the field; `None` if the option does not take this.
     fn set(&self, settings: &mut Settings, value: &OsStr) -> Option<()> {
-        if let Other(_, set) = self {
-            return set(settings, value);
+        let config = &mut settings.config;
+        if let File(_, field) = self {
+            *field(config) = Some(value.into());
+            return (!value.is_empty()).then_some(());
         }
-        let (text, config) = (value.to_str()?, &mut settings.config);
+        let text = value.to_str()?;
         match self {
+            Addresses(protocol) => {
+                for text in text.split(',') {
+                    let (address, protocol) = (address(text)?.address, *protocol);
+                    config.listen.push(Listen { address, protocol });
+                }
+            }
             Flag(field) => *field(config) = text.parse().ok()?,
             Number(field) => *field(config) = text.parse().ok()?,
             Bytes(field) => *field(config) = bytes(text)?,
             Time(field) => *field(config) = duration(text)?,
             Limit(field) => *field(config) = limit(text)?,
-            Other(..) => {}
+            Other(_, set) => set(settings, text)?,
+            File(..) => {}
         }
         Some(())
     }

@@ -6,8 +6,8 @@ use std::slice::EscapeAscii;
 use crate::protocol::float;
 use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
-use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
-use crate::server::{Admission, Line, Lines};
+use crate::puts::{Puts, Settled};
+use crate::server::{Line, Lines};
 use crate::store::{Kind, PUTS_AT_ONCE, Run, Snapshot, SnapshotError, Store};
 use crate::turn::Turn;
 
@@ -37,7 +37,7 @@ pub enum Answer {
 
 /// Executes lines in order, and appends their replies to those of a turn.
 ///
-/// Puts are held back until there are enough to be stored at once, another request comes, or the
+/// Puts are [held back](Puts) until there are enough to be stored at once, another request comes, or the
 /// executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
     puts: Puts<'lines, 'turn, 'lent>,
@@ -46,7 +46,7 @@ pub struct Executor<'lines, 'turn, 'lent> {
 impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// An executor that appends to the replies of `turn`, and uses its allowance.
     pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
-        let puts = Puts::new(turn);
+        let puts = Puts::new(turn, answer_puts);
         Executor { puts }
     }
 
@@ -70,9 +70,6 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     #[inline]
     pub fn execute_next(&mut self, lines: &mut Lines<'lines>) -> Option<Answer> {
         if self.puts.take_plain(lines, request::plain_put) {
-            if self.puts.are_many() {
-                self.store_puts();
-            }
             return Some(Answer::Executed);
         }
         let answer = match lines.next()? {
@@ -89,16 +86,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         match request::parse(line) {
             Ok(Request::Blank) => Answer::Blank,
             Ok(Request::Put(put)) => {
-                match self.puts.admit() {
-                    Admission::Open => {
-                        self.puts.hold_back(put);
-                        if self.puts.are_many() || line.len() > ORDINARY_LINE_BYTES {
-                            self.store_puts();
-                        }
-                    }
-                    Admission::Full => self.puts.turn.full_at = 0,
-                    Admission::Refused => self.answer_refused(1),
-                }
+                self.puts.take(put, line.len());
                 Answer::Executed
             }
             Ok(Request::Get(_) | Request::GetAll) if !self.puts.turn.is_answered => {
@@ -113,39 +101,10 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         }
     }
 
-    /// Stores and answers the puts that are held back.
-    #[inline]
-    fn store_puts(&mut self) {
-        match self.puts.store() {
-            Settled::Stored(0) => {}
-            Settled::Stored(count) => self.answer_stored(count),
-            Settled::Refused(count) => self.answer_refused(count),
-        }
-    }
-
-    #[inline]
-    fn answer_stored(&mut self, count: usize) {
-        let turn = &mut *self.puts.turn;
-        turn.counts.requests_put += count as u64;
-        if let Some(recorder) = &mut turn.recorder {
-            let start = turn.replies.len();
-            recorder.add_replies(start..start + count * response::OK.len());
-        }
-        turn.replies
-            .extend_from_slice(ALL_OK[..count].as_flattened());
-    }
-
-    #[cold]
-    fn answer_refused(&mut self, count: usize) {
-        self.puts.turn.counts.requests_refused += count as u64;
-        let replies = response::NOT_STORED.repeat(count);
-        self.puts.turn.replies.extend_from_slice(&replies);
-    }
-
     /// Answers a line that is no request, or is too long to be one.
     pub fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
         debug!("wrong command: {}", beginning(line));
-        self.store_puts();
+        self.puts.store();
         self.puts.turn.counts.requests_wrong += 1;
         let replies = &mut self.puts.turn.replies;
         replies.extend_from_slice(response::WRONG_COMMAND);
@@ -157,7 +116,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     }
 
     fn answer_get(&mut self, snapshot: impl FnOnce(&mut Store) -> Option<Snapshot>) -> Answer {
-        self.store_puts();
+        self.puts.store();
         let turn = &mut *self.puts.turn;
         turn.counts.requests_get += 1;
         let Some(snapshot) = snapshot(turn.store) else {
@@ -179,9 +138,23 @@ pub fn beginning(line: &[u8]) -> EscapeAscii<'_> {
     line[..line.len().min(LOGGED_BYTES)].escape_ascii()
 }
 
-impl Drop for Executor<'_, '_, '_> {
-    fn drop(&mut self) {
-        self.store_puts();
+/// Appends the replies to puts.
+fn answer_puts(turn: &mut Turn, settled: Settled) {
+    match settled {
+        Settled::Stored(count) => {
+            turn.counts.requests_put += count as u64;
+            if let Some(recorder) = &mut turn.recorder {
+                let start = turn.replies.len();
+                recorder.add_replies(start..start + count * response::OK.len());
+            }
+            let replies = ALL_OK[..count].as_flattened();
+            turn.replies.extend_from_slice(replies);
+        }
+        Settled::Refused(count) => {
+            turn.counts.requests_refused += count as u64;
+            let replies = response::NOT_STORED.repeat(count);
+            turn.replies.extend_from_slice(&replies);
+        }
     }
 }
 

@@ -10,10 +10,7 @@ use crate::turn::Turn;
 pub const ORDINARY_LINE_BYTES: usize = 256;
 
 /// The puts of one session in one turn, held back until there are enough for one
-/// [`put_all`](crate::Store::put_all).
-///
-/// Whether and how they are answered is the session's matter: it says when they are to be
-/// [stored](Self::store), and learns what became of them.
+/// [`put_all`](crate::Store::put_all), until the session has them stored, or until this is dropped.
 pub struct Puts<'lines, 'turn, 'lent> {
     pub turn: &'turn mut Turn<'lent>,
     /// `held[..count]` are held back.
@@ -21,21 +18,22 @@ pub struct Puts<'lines, 'turn, 'lent> {
     count: usize,
     /// Lines up to this length may take the fast path: none while puts are not admitted.
     plain_line_bytes: usize,
+    /// Does what the session does about puts: counts them, and answers them if they are answered.
+    settle: fn(&mut Turn, Settled),
 }
 
-/// What became of the puts that were held back, and how many these were.
+/// What became of puts, and how many these are: at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Settled {
     /// They are stored, and recorded if they must be.
     Stored(usize),
-    /// There is no room for them: they changed nothing.
+    /// There is no room for them, or they may not be executed: they changed nothing.
     Refused(usize),
 }
 
 impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
-    /// No puts yet.
-    pub fn new(turn: &'turn mut Turn<'lent>) -> Self {
+    /// No puts yet. `settle` is called whenever some are stored or refused.
+    pub fn new(turn: &'turn mut Turn<'lent>, settle: fn(&mut Turn, Settled)) -> Self {
         let plain_line_bytes = match turn.admission() {
             Admission::Open => ORDINARY_LINE_BYTES,
             Admission::Full | Admission::Refused => 0,
@@ -45,12 +43,18 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
             held: Default::default(),
             count: 0,
             plain_line_bytes,
+            settle,
         }
     }
 
-    /// Takes the next line and holds its put back, if this fast path reads it: it needs no search for the
-    /// newline first. Given a text, `read` returns the put of its first line, and the length of that with
-    /// the newline.
+    /// How many are held back.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the next line, if this fast path reads it: it needs no search for the newline first. Given a
+    /// text, `read` returns the put of its first line, and the length of that with the newline.
     #[inline(always)]
     pub fn take_plain(
         &mut self,
@@ -66,41 +70,41 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         true
     }
 
-    /// How many are held back.
-    #[inline]
-    pub fn count(&self) -> usize {
-        self.count
+    /// Takes the put of any other line, which has so many bytes. If it may not be executed yet, the turn
+    /// ends and is postponed: the line is to come again.
+    pub fn take(&mut self, put: Put<'lines>, line_bytes: usize) {
+        match self.turn.admission() {
+            Admission::Open => {
+                self.hold_back(put);
+                if line_bytes > ORDINARY_LINE_BYTES {
+                    self.store();
+                }
+            }
+            Admission::Full => {
+                self.turn.is_postponed = true;
+                self.turn.allowance.end();
+            }
+            Admission::Refused => (self.settle)(self.turn, Settled::Refused(1)),
+        }
     }
 
-    /// Whether one more may be executed. If that is to be asked again later, the turn is postponed.
-    pub fn admit(&mut self) -> Admission {
-        let admission = self.turn.admission();
-        self.turn.is_postponed |= admission == Admission::Full;
-        admission
-    }
-
-    /// Holds back one more, which is admitted, when they [are not many](Self::are_many).
     #[inline]
-    pub fn hold_back(&mut self, put: Put<'lines>) {
+    fn hold_back(&mut self, put: Put<'lines>) {
         self.held[self.count] = put;
         self.count += 1;
-    }
-
-    /// Whether so many are held back that they are to be stored now.
-    #[inline]
-    pub fn are_many(&self) -> bool {
-        self.count == PUTS_AT_ONCE
+        if self.count == PUTS_AT_ONCE {
+            self.store();
+        }
     }
 
     /// Stores those that are held back.
-    #[inline]
-    pub fn store(&mut self) -> Settled {
+    pub fn store(&mut self) {
         let count = mem::take(&mut self.count);
         if count == 0 {
-            return Settled::Stored(0);
+            return;
         }
         if !self.turn.room.has(self.turn.store) && !self.make_room() {
-            return Settled::Refused(count);
+            return (self.settle)(self.turn, Settled::Refused(count));
         }
         let (puts, store) = (&self.held[..count], &mut *self.turn.store);
         let points_rewritten = store.points_rewritten();
@@ -111,7 +115,7 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         if store.points_rewritten() != points_rewritten {
             self.turn.allowance.look_at_clock();
         }
-        Settled::Stored(count)
+        (self.settle)(self.turn, Settled::Stored(count));
     }
 
     #[cold]
@@ -120,5 +124,11 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         let has_room = self.turn.room.make(self.turn.store, recorder);
         self.turn.allowance.look_at_clock();
         has_room
+    }
+}
+
+impl Drop for Puts<'_, '_, '_> {
+    fn drop(&mut self) {
+        self.store();
     }
 }

@@ -146,6 +146,11 @@ impl Allowance {
         self.time_is_up |= now >= ends_at;
     }
 
+    /// Takes the rest of the time.
+    pub fn end(&mut self) {
+        self.time_is_up = true;
+    }
+
     /// Whether the time is up.
     pub fn time_is_up(&self) -> bool {
         self.time_is_up

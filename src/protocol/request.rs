@@ -56,16 +56,6 @@ pub(crate) fn plain_point(text: &[u8]) -> Option<(Put<'_>, usize)> {
     Some((put, text.len() - rest.len()))
 }
 
-/// Three words with single spaces between them: the first two are ASCII, the third is the rest. `None`
-/// says nothing about the line.
-#[cfg(feature = "graphite")]
-#[inline(always)]
-pub(crate) fn plain_words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (first, words) = split_plain_word(line)?;
-    let (second, third) = split_plain_word(words)?;
-    Some((first, second, third))
-}
-
 /// The word of ASCII that `text` begins with, and what follows the space after it.
 #[inline(always)]
 fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -81,21 +71,19 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 #[inline(always)]
 fn plain_word_length(text: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let mut length = 0;
-    while let Some(eight) = text[length..].first_chunk() {
+    let mut rest = text;
+    while let Some((eight, after)) = rest.split_first_chunk() {
         let eight = u64::from_le_bytes(*eight);
         // Has the high bit of each byte that is above ASCII or below `!`. After the first such
         // byte it may have others too, which does not matter.
         let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
         if others != 0 {
-            return length + others.trailing_zeros() as usize / 8;
+            return text.len() - rest.len() + others.trailing_zeros() as usize / 8;
         }
-        length += 8;
+        rest = after;
     }
-    let rest = text[length..]
-        .iter()
-        .position(|byte| !matches!(byte, b'!'..=0x7f));
-    rest.map_or(text.len(), |offset| length + offset)
+    let end = rest.iter().position(|byte| !matches!(byte, b'!'..=0x7f));
+    text.len() - rest.len() + end.unwrap_or(rest.len())
 }
 
 /// Reads a line, given without its newline.

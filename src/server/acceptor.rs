@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Registry, Token};
 
 use super::listener::{Address, Listener, Socket};
+use super::rarely::Rarely;
 use crate::config::{Config, Listen, Protocol};
 use crate::error::Error;
 
@@ -29,8 +30,7 @@ pub struct Acceptor {
     retry: Duration,
     /// [`Config::full_log_interval`].
     log_interval: Duration,
-    /// When being full was last logged.
-    logged_at: Option<Instant>,
+    full_log: Rarely,
     /// How often it became full.
     pauses: u64,
 }
@@ -98,7 +98,7 @@ impl Acceptor {
             state: State::Quiet,
             retry: config.accept_retry,
             log_interval: config.full_log_interval,
-            logged_at: None,
+            full_log: Rarely::default(),
             pauses: 0,
         })
     }
@@ -195,9 +195,7 @@ impl Acceptor {
     ) -> Accepted {
         self.state = State::Full { retry_at };
         self.pauses += 1;
-        let is_old = |logged_at| now.saturating_duration_since(logged_at) >= self.log_interval;
-        if self.logged_at.is_none_or(is_old) {
-            self.logged_at = Some(now);
+        if self.full_log.is_due(now, self.log_interval) {
             warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
@@ -264,11 +262,10 @@ mod tests {
 
     #[test]
     fn being_full_is_tried_again_and_logged_again_when_it_is_time() {
-        let (retry, log_interval) = (Duration::from_secs(3), Duration::from_secs(10));
+        let retry = Duration::from_secs(3);
         let config = Config {
             listen: vec!["127.0.0.1:0".into()],
             accept_retry: retry,
-            full_log_interval: log_interval,
             ..Config::default()
         };
         let poll = Poll::new().unwrap();
@@ -294,22 +291,13 @@ mod tests {
         ));
         assert_eq!(acceptor.retry_at(), None, "nobody was waiting");
 
-        for (after, logged_after) in [
-            (log_interval - tick, Duration::ZERO),
-            (log_interval, log_interval),
-            (log_interval + tick, log_interval),
-        ] {
-            acceptor.wake();
-            assert!(matches!(
-                acceptor.accept(start + after, 1, 1),
-                Accepted::None
-            ));
-            assert!(
-                !acceptor.is_waiting() && acceptor.retry_at().is_none(),
-                "no room"
-            );
-            assert_eq!(acceptor.logged_at, Some(start + logged_after));
-            acceptor.make_room();
-        }
+        acceptor.wake();
+        assert!(matches!(acceptor.accept(start, 1, 1), Accepted::None));
+        assert!(
+            !acceptor.is_waiting() && acceptor.retry_at().is_none(),
+            "no room"
+        );
+        acceptor.make_room();
+        assert!(acceptor.is_waiting());
     }
 }

@@ -5,7 +5,7 @@ use crate::execute::beginning;
 use crate::graphite;
 use crate::protocol::request;
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
-use crate::server::{Admission, Line, LineBuffer};
+use crate::server::{Line, LineBuffer};
 use crate::store::Put;
 use crate::turn::Turn;
 
@@ -38,11 +38,10 @@ impl GraphiteSession {
     pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
         let mut intake = Intake::new(turn);
         let mut lines = input.lines();
-        while !intake.is_over && !intake.is_done() {
-            let unit = intake.unit;
-            let read = |text| graphite::plain_put(text, unit);
+        let unit = intake.unit;
+        let read = |text| graphite::plain_put(text, unit);
+        while !intake.is_over && !intake.puts.turn.allowance.time_is_up() {
             if intake.puts.take_plain(&mut lines, read) {
-                intake.store_many();
                 continue;
             }
             match lines.next() {
@@ -51,11 +50,11 @@ impl GraphiteSession {
                 None => break,
             }
         }
-        intake.store();
         if intake.puts.turn.is_postponed {
             lines.put_back();
         }
         self.is_over = intake.is_over;
+        drop(intake);
         if self.is_over {
             input.clear();
         }
@@ -72,31 +71,17 @@ struct Intake<'lines, 'turn, 'lent> {
 impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
     fn new(turn: &'turn mut Turn<'lent>) -> Self {
         let unit = turn.environment.timestamp_unit;
-        let puts = Puts::new(turn);
         Intake {
-            puts,
+            puts: Puts::new(turn, count_puts),
             unit,
             is_over: false,
-        }
-    }
-
-    #[inline]
-    fn is_done(&self) -> bool {
-        self.puts.turn.is_postponed || self.puts.turn.allowance.time_is_up()
-    }
-
-    /// Stores the puts that are held back, if they are many.
-    #[inline]
-    fn store_many(&mut self) {
-        if self.puts.are_many() {
-            self.store();
         }
     }
 
     fn take(&mut self, line: &'lines [u8]) {
         self.puts.turn.allowance.count_line();
         match graphite::parse(line, self.unit) {
-            Ok(graphite::Line::Put(put)) => self.take_put(put, line.len()),
+            Ok(graphite::Line::Put(put)) => self.puts.take(put, line.len()),
             Ok(graphite::Line::PutNow { key, value }) => {
                 let timestamp = self.puts.turn.environment.now();
                 let put = Put {
@@ -104,7 +89,7 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
                     timestamp,
                     value,
                 };
-                self.take_put(put, line.len());
+                self.puts.take(put, line.len());
             }
             Ok(graphite::Line::NotANumber) => self.puts.turn.counts.graphite_points_nan += 1,
             Err(bad) => self.drop_line(line, bad.reason()),
@@ -112,35 +97,6 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
         if line.len() > ORDINARY_LINE_BYTES {
             // Numbers of many digits may have taken long.
             self.puts.turn.allowance.look_at_clock();
-        }
-    }
-
-    fn take_put(&mut self, put: Put<'lines>, line_bytes: usize) {
-        match self.puts.admit() {
-            Admission::Open => {
-                self.puts.hold_back(put);
-                if self.puts.are_many() || line_bytes > ORDINARY_LINE_BYTES {
-                    self.store();
-                }
-            }
-            // The line comes again.
-            Admission::Full => {}
-            Admission::Refused => self.puts.turn.counts.graphite_points_refused += 1,
-        }
-    }
-
-    #[inline]
-    fn store(&mut self) {
-        let settled = self.puts.store();
-        let turn = &mut *self.puts.turn;
-        match settled {
-            Settled::Stored(count) => {
-                turn.counts.graphite_points += count as u64;
-                if let Some(recorder) = &mut turn.recorder {
-                    recorder.add_unanswered(count);
-                }
-            }
-            Settled::Refused(count) => turn.counts.graphite_points_refused += count as u64,
         }
     }
 
@@ -154,6 +110,18 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
     }
 }
 
+fn count_puts(turn: &mut Turn, settled: Settled) {
+    match settled {
+        Settled::Stored(count) => {
+            turn.counts.graphite_points += count as u64;
+            if let Some(recorder) = &mut turn.recorder {
+                recorder.add_unanswered(count);
+            }
+        }
+        Settled::Refused(count) => turn.counts.graphite_points_refused += count as u64,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +129,7 @@ mod tests {
     use crate::counters::Counts;
     use crate::journal::record::PutRecord;
     use crate::memory::Room;
+    use crate::server::Admission;
     use crate::server::Recorder;
     use crate::store::Store;
     use crate::turn::{Allowance, Environment};

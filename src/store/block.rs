@@ -82,7 +82,9 @@ impl Block {
 
     /// The points of this block and, after them, those of `run`.
     pub fn and_run(&self, run: &Run) -> Block {
-        let mut bytes = self.bytes.to_vec();
+        // Most points take less than two bytes.
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 2 * run.len());
+        bytes.extend_from_slice(&self.bytes);
         push_chunk(&mut bytes, run);
         Block::of_bytes(&bytes)
     }

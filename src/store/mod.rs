@@ -36,7 +36,6 @@ mod snapshot;
 mod timeline;
 
 use std::fmt;
-#[cfg(feature = "http")]
 use std::iter;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
@@ -403,7 +402,6 @@ impl Store {
     /// The series from this position on, in the order of their first put, each with its position:
     /// those that are there now. Those of which all points are [hidden](Self::set_floors) come without
     /// their keys. Positions are never used again, so a walk may pause while there are puts.
-    #[cfg(feature = "http")]
     pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, Option<&str>)> {
         iter::from_fn(move || {
             let (position, place) = self.order.next(from)?;
@@ -454,7 +452,7 @@ impl Store {
         let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
         let mut next =
             bounds.map(|(first, last)| (first.checked_sub(1).max(self.hidden_to()), last));
-        std::iter::from_fn(move || {
+        iter::from_fn(move || {
             let (after, last) = next?;
             let mut run = Run::new();
             if !self.notes.next_run(series?, NOW, after, last, &mut run) {
@@ -475,14 +473,7 @@ impl Store {
     /// The keys, in the order in which each was first put; those of whose points any are not
     /// [hidden](Self::set_floors).
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let mut next = 0;
-        let series = std::iter::from_fn(move || {
-            let (position, place) = self.order.next(next)?;
-            next = position + 1;
-            self.series.get(place)
-        });
-        let is_read = |series: &&Series| series.timeline.last_timestamp() >= self.hidden_below;
-        series.filter(is_read).map(|series| &*series.key)
+        self.keys_from(0).filter_map(|(_, key)| key)
     }
 
     /// Whether any points that a series had in an epoch are not [hidden](Self::set_floors).

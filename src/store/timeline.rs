@@ -629,6 +629,11 @@ impl History {
 
     /// How many blocks begin at a timestamp or before it.
     fn begun_to(&self, timestamp: i64) -> usize {
+        let last = self.sealed.last();
+        if last.is_some_and(|last| last.first_timestamp <= timestamp) {
+            // So it mostly is, and no other is looked at.
+            return self.sealed.len();
+        }
         self.sealed
             .partition_point(|sealed| sealed.first_timestamp <= timestamp)
     }
