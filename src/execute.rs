@@ -8,7 +8,7 @@ use crate::protocol::request::{self, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
 use crate::puts::{Puts, Settled};
 use crate::server::{Line, Lines};
-use crate::store::{Kind, PUTS_AT_ONCE, Run, Snapshot, SnapshotError, Store};
+use crate::store::{Kind, PUTS_AT_ONCE, Run, Snapshot, SnapshotError};
 use crate::turn::Turn;
 
 /// How much of a wrong line is logged.
@@ -92,11 +92,8 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             Ok(Request::Get(_) | Request::GetAll) if !self.puts.turn.is_answered => {
                 Answer::Executed
             }
-            Ok(Request::Get(key)) => self.answer_get(|store| store.snapshot(key)),
-            Ok(Request::GetAll) => self.answer_get(|store| {
-                let snapshot = store.snapshot_all();
-                (store.series_count() > 0).then_some(snapshot)
-            }),
+            Ok(Request::Get(key)) => self.answer_get(Some(key)),
+            Ok(Request::GetAll) => self.answer_get(None),
             Err(WrongCommand) => self.answer_wrong_command(line),
         }
     }
@@ -115,11 +112,16 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         }
     }
 
-    fn answer_get(&mut self, snapshot: impl FnOnce(&mut Store) -> Option<Snapshot>) -> Answer {
+    /// Answers with the points of one series, or of all.
+    fn answer_get(&mut self, key: Option<&str>) -> Answer {
         self.puts.store();
         let turn = &mut *self.puts.turn;
         turn.counts.requests_get += 1;
-        let Some(snapshot) = snapshot(turn.store) else {
+        let snapshot = match key {
+            Some(key) => turn.store.snapshot(key),
+            None => (turn.store.series_count() > 0).then(|| turn.store.snapshot_all()),
+        };
+        let Some(snapshot) = snapshot else {
             turn.replies.extend_from_slice(response::OK);
             return Answer::Executed;
         };
@@ -232,6 +234,7 @@ mod tests {
     use crate::counters::Counts;
     use crate::memory::Room;
     use crate::server::LineBuffer;
+    use crate::store::Store;
     use crate::turn::{Allowance, Environment};
     use std::time::{Duration, Instant};
 
