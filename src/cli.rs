@@ -45,6 +45,13 @@ enum Kind {
 
 use Kind::{Addresses, Bytes, File, Flag, Limit, Number, Other, Time};
 
+/// A kind of option with the field that it sets.
+macro_rules! field {
+    ($kind:ident $($field:ident).+) => {
+        $kind(|config| &mut config.$($field).+)
+    };
+}
+
 /// All options, by the name after `--`. The range of a number is checked when the server is bound.
 const OPTIONS: [(&str, Kind); 28] = [
     ("listen", Addresses(Protocol::Lines)),
@@ -91,7 +98,7 @@ const OPTIONS: [(&str, Kind); 28] = [
             Some(())
         }),
     ),
-    ("retention", Limit(|config| &mut config.retention)),
+    ("retention", field!(Limit retention)),
     (
         "timestamp-unit",
         Other("s, ms, us or ns", |settings, text| {
@@ -116,7 +123,7 @@ const OPTIONS: [(&str, Kind); 28] = [
             },
         ),
     ),
-    ("salvage", Flag(|config| &mut config.salvage)),
+    ("salvage", field!(Flag salvage)),
     (
         "remote-write",
         Other("http://HOST[:PORT]/PATH", |settings, text| {
@@ -140,43 +147,19 @@ const OPTIONS: [(&str, Kind); 28] = [
         "remote-write-header-file",
         File("a file", |config| &mut config.remote_write.header_file),
     ),
-    (
-        "remote-write-spool",
-        Bytes(|config| &mut config.remote_write.spool_bytes),
-    ),
-    (
-        "connection-limit",
-        Number(|config| &mut config.connection_limit),
-    ),
-    ("idle-timeout", Limit(|config| &mut config.idle_timeout)),
-    (
-        "request-timeout",
-        Time(|config| &mut config.request_timeout),
-    ),
-    ("stall-timeout", Limit(|config| &mut config.stall_timeout)),
-    ("stop-timeout", Time(|config| &mut config.stop_timeout)),
-    ("line-limit", Bytes(|config| &mut config.line_limit_bytes)),
-    ("read-buffer", Bytes(|config| &mut config.read_buffer_bytes)),
-    (
-        "write-buffer",
-        Bytes(|config| &mut config.write_buffer_bytes),
-    ),
-    (
-        "unsent-limit",
-        Bytes(|config| &mut config.unsent_limit_bytes),
-    ),
-    (
-        "snapshot-limit",
-        Bytes(|config| &mut config.snapshot_limit_bytes),
-    ),
-    (
-        "accepts-per-turn",
-        Number(|config| &mut config.accepts_per_turn),
-    ),
-    (
-        "events-per-turn",
-        Number(|config| &mut config.events_per_turn),
-    ),
+    ("remote-write-spool", field!(Bytes remote_write.spool_bytes)),
+    ("connection-limit", field!(Number connection_limit)),
+    ("idle-timeout", field!(Limit idle_timeout)),
+    ("request-timeout", field!(Time request_timeout)),
+    ("stall-timeout", field!(Limit stall_timeout)),
+    ("stop-timeout", field!(Time stop_timeout)),
+    ("line-limit", field!(Bytes line_limit_bytes)),
+    ("read-buffer", field!(Bytes read_buffer_bytes)),
+    ("write-buffer", field!(Bytes write_buffer_bytes)),
+    ("unsent-limit", field!(Bytes unsent_limit_bytes)),
+    ("snapshot-limit", field!(Bytes snapshot_limit_bytes)),
+    ("accepts-per-turn", field!(Number accepts_per_turn)),
+    ("events-per-turn", field!(Number events_per_turn)),
 ];
 
 /// Options that mean nothing without another one.

@@ -19,7 +19,7 @@
 //! (LEB128).
 //!
 //! Puts may go on between two pieces. The image has every point that was stored before the first
-//! piece and neither put again nor removed since; of what is put or removed meanwhile it may have some.
+//! piece and neither put again nor removed since. It may have some of what is put or removed in between.
 
 use std::fmt;
 

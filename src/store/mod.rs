@@ -418,8 +418,8 @@ impl Store {
         self.order.end()
     }
 
-    /// How many points were rewritten for late puts, some 40 to 150 ns each: for whoever shares a
-    /// thread with others and has to know how long puts take.
+    /// How many points were rewritten for late puts, some 40 to 150 ns each: tells a caller who shares
+    /// the thread with others whether puts may have taken long.
     pub(crate) fn points_rewritten(&self) -> u64 {
         self.points_rewritten
     }
@@ -528,7 +528,8 @@ impl Store {
         lock(&self.readers).set_limit_bytes(bytes);
     }
 
-    /// How many snapshots were cut off: whoever has some asks them where this has grown.
+    /// How many snapshots were cut off. When this has grown, ask those that are open
+    /// [whether they are](Snapshot::is_cut_off).
     pub fn snapshots_cut_off(&self) -> u64 {
         lock(&self.readers).cut_off
     }

@@ -35,9 +35,9 @@ use super::timeline::Extent;
 /// never more garbage than a third of the limit, even if nobody else sweeps.
 const BYTES_PER_STEP: usize = 4;
 
-/// Bytes that there is room for from the first note on, of which the system gives only the pages
-/// that are used. glibc always returns what was allocated in more than 32 MiB at once, and what is
-/// smaller not if it has once freed something larger.
+/// The first note takes room for so many bytes of them, of which the system gives only the pages that
+/// are used. To free more than 32 MiB always gives them back to the system. glibc may keep what is smaller,
+/// once it has freed something larger.
 const ROOM_BYTES: usize = (32 << 20) + (1 << 20);
 
 /// The epoch of what is stored now.

@@ -69,9 +69,9 @@ impl std::error::Error for SnapshotError {}
 impl Snapshot {
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one. Points
-    /// that are [hidden](Store::set_floors) meanwhile are left out, and of those that are removed
-    /// meanwhile there may be some. Now and then `run` has no points, after a look at 64 series of
-    /// which nothing is to be read.
+    /// that are [hidden](Store::set_floors) by now are left out, and some of those that were removed
+    /// since may come. Now and then `run` has no points, after a look at 64 series of which nothing is
+    /// to be read.
     ///
     /// A call costs a search in one series, the decoding of its points, and a look at what was
     /// noted of the series with each younger snapshot.
@@ -199,7 +199,7 @@ impl Snapshot {
 
     /// Chooses the series at a position that [`next_keys`](Self::next_keys) gave, of which
     /// [`next_run_until`](Self::next_run_until) reads the points past `after`, and gives its key;
-    /// `None` if it is removed meanwhile. `next_run` and `next_keys` go on from there.
+    /// `None` if it was removed since. `next_run` and `next_keys` go on from there.
     ///
     /// # Errors
     ///
