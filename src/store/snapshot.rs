@@ -886,6 +886,38 @@ mod tests {
 
     proptest! {
         #[test]
+        fn readers_are_found_by_place_and_epoch(
+            steps in proptest::collection::vec((0..4usize, 0..6u64, any::<bool>()), 1..40),
+        ) {
+            let readers = Arc::new(Mutex::new(Readers::default()));
+            let mut open: Vec<Snapshot> = Vec::new();
+            for (place, end, is_opened) in steps {
+                let place = if place == 0 { ALL } else { place };
+                if is_opened {
+                    open.push(Readers::open(&readers, place, 0..end));
+                } else if !open.is_empty() {
+                    open.remove(place % open.len());
+                }
+                let readers = lock(&readers);
+                let epochs = open.iter().map(|snapshot| snapshot.epoch);
+                prop_assert_eq!(readers.oldest(), epochs.clone().min().unwrap_or(u64::MAX));
+                prop_assert_eq!(readers.youngest, epochs.max().unwrap_or(0));
+                for (place, at) in (1..4).flat_map(|place| (0..7).map(move |at| (place, at))) {
+                    let of = |place| open.iter().filter(move |one| one.place == place);
+                    let epoch_of = |place| {
+                        let youngest = of(place).max_by_key(|one| one.epoch)?;
+                        (at < youngest.unread.end).then_some(youngest.epoch)
+                    };
+                    let youngest = epoch_of(ALL).max(epoch_of(place));
+                    prop_assert_eq!(readers.youngest_of(place, at), youngest);
+                    let mut all = of(ALL).chain(of(place));
+                    let any = all.any(|one| (at + 1..=at + 4).contains(&one.epoch));
+                    prop_assert_eq!(readers.any_of(place, at, at + 4), any);
+                }
+            }
+        }
+
+        #[test]
         fn snapshots_hold_what_a_naive_store_held(steps in steps()) {
             let (mut pair, mut cut_off) = (Pair::default(), 0);
             for step in steps {
