@@ -3,20 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use super::date::HttpDate;
-use super::failure::Failure;
+use super::failure::{Failure, Halt};
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
 #[derive(Debug)]
 pub struct Answer {
-    /// Status code, such as 200.
-    pub status: u16,
-    /// Names and values of headers, such as `Content-Type`.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// What its head is made of.
+    pub head: AnswerHead,
     /// The body.
     pub body: Body,
 }
@@ -32,13 +29,13 @@ pub enum Body {
 
 /// A body that is formed piece by piece, so that a long one takes little memory and holds nobody up.
 pub trait Pieces {
-    /// Appends to `turn.replies` until the body is complete, or, which is a break, as many bytes are
-    /// appended as the turn allows or its time is up. A call may append nothing.
+    /// Appends to `turn.replies` until the body is complete. A call may append nothing.
     ///
     /// # Errors
     ///
-    /// If the body will never be complete. If nothing of it was appended yet, this is the answer.
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure>;
+    /// If as many bytes are appended as the turn allows, or its time is up. Or if the body will never be
+    /// complete: if nothing of it was appended yet, this is the answer.
+    fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
     /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
     fn is_cut_off(&self) -> bool;
@@ -81,9 +78,9 @@ pub enum Tail {
 /// What the head of an answer is made of.
 #[derive(Debug)]
 pub struct AnswerHead {
-    /// Status code.
+    /// Status code, such as 200.
     pub status: u16,
-    /// Names and values of headers.
+    /// Names and values of headers, such as `Content-Type`.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
 }
 
@@ -157,8 +154,10 @@ pub fn append_chunk_size(bytes: &mut Vec<u8>, size: usize) {
 impl From<Failure> for Answer {
     fn from(failure: Failure) -> Answer {
         Answer {
-            status: failure.status,
-            headers: vec![("Content-Type", "text/plain; charset=utf-8".into())],
+            head: AnswerHead {
+                status: failure.status,
+                headers: vec![("Content-Type", "text/plain; charset=utf-8".into())],
+            },
             body: Body::Whole(format!("{}\n", failure.message).into_bytes().into()),
         }
     }

@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Why there is no answer, or none yet.
 
 /// Why there is no answer, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,6 +7,16 @@ pub struct Failure {
     pub status: u16,
     /// What is wrong, in a sentence for whoever asked.
     pub message: String,
+}
+
+/// Why something goes no further.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// It goes on in another turn: the time of this one is up, or more of the request must come.
+    Pause,
+    /// It never will.
+    Failed(Failure),
 }
 
 impl Failure {
@@ -19,5 +29,19 @@ impl Failure {
     /// What is asked for is wrong, for this reason.
     pub fn bad_request(message: impl Into<String>) -> Failure {
         Failure::new(400, message)
+    }
+}
+
+#[cfg(feature = "http")]
+impl From<String> for Failure {
+    fn from(message: String) -> Failure {
+        Failure::bad_request(message)
+    }
+}
+
+#[cfg(feature = "http")]
+impl<Reason: Into<Failure>> From<Reason> for Halt {
+    fn from(reason: Reason) -> Halt {
+        Halt::Failed(reason.into())
     }
 }

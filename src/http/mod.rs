@@ -25,7 +25,7 @@ pub use self::body::is_of_token;
 #[cfg(feature = "remote-write")]
 pub use self::date::parse_date;
 #[cfg(feature = "http")]
-pub use self::failure::Failure;
+pub use self::failure::{Failure, Halt};
 #[cfg(feature = "remote-write")]
 pub use self::framing::Framing;
 #[cfg(feature = "http")]

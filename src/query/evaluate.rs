@@ -1,21 +1,22 @@
 //! Evaluates a target: a tree of streams of series. Each asks those below it for one series after the
 //! other, so that a query holds no more than its functions need at once, and can stop between any two.
 
-use std::ops::ControlFlow;
+use std::task::Poll;
 use std::{mem, vec};
 
-use super::Failure;
 use super::arguments::Arguments;
 use super::functions::{Context, Function, Gather, Operation, common_step};
+use super::look_at_clock;
 use super::series::Series;
-use super::source::{Cursor, Source, time_is_up};
+use super::source::{Cursor, Source};
 use super::target::{Call, Expression};
 use super::window::Window;
 use crate::config::Config;
+use crate::http::{Failure, Halt};
 use crate::turn::Turn;
 
-/// The next series of a stream, or `None` after the last. A break says that the time is up.
-pub type Next = Result<ControlFlow<(), Option<Series>>, Failure>;
+/// The next series of a stream, or `None` after the last.
+pub type Next = Result<Option<Series>, Halt>;
 
 /// A stream of series.
 pub enum Stream {
@@ -36,8 +37,8 @@ pub struct Called {
     /// The series that are collected of each input.
     lists: Vec<Vec<Series>>,
     progress: Progress,
-    /// A series that is passed on when there is time again.
-    passed: Option<Series>,
+    /// A series that is ready to be returned.
+    ready: Option<Series>,
 }
 
 enum Progress {
@@ -47,10 +48,8 @@ enum Progress {
     Gathering(Box<dyn Gather>, i64),
     /// It returns what it has gathered.
     Gathered(Box<dyn Gather>),
-    /// It changes those of its first input one by one.
-    Passing,
-    /// It returns so many more of its first input.
-    Counting(usize),
+    /// It changes those of its first input one by one, and returns at most so many more.
+    Passing(usize),
     /// It returns these.
     Returning(vec::IntoIter<Series>),
 }
@@ -87,7 +86,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// If the snapshot cannot be read any more, the query holds too much, or a function fails.
+    /// If the time is up, the snapshot cannot be read any more, the query holds too much, or a function fails.
     pub fn next(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
         match self {
             Stream::Path(cursor) => source.next(cursor, turn),
@@ -104,18 +103,18 @@ impl Called {
         match call.function.operation {
             // Those of the first one pass, when it has the others.
             Operation::Each(_) => input = 1,
-            Operation::First(count) => progress = Progress::Counting(count(&call.arguments)),
+            Operation::First(count) => progress = Progress::Passing(count(&call.arguments)),
             Operation::Gather(gather) => {
                 let steps = call.inputs.iter().map(|input| input.step(&inner));
                 let step = steps.reduce(common_step).unwrap_or(inner.step);
                 progress = Progress::Gathering(gather(&call.arguments), step);
             }
-            Operation::All(_) | Operation::Make(_) => {}
+            Operation::All(_) => {}
         }
-        let inputs = call.inputs.into_iter();
-        let inputs: Vec<Stream> = inputs
-            .map(|input| Stream::new(input, &inner, source))
-            .collect();
+        let mut inputs = Vec::with_capacity(call.inputs.len());
+        for input in call.inputs {
+            inputs.push(Stream::new(input, &inner, source));
+        }
         Called {
             function: call.function,
             arguments: call.arguments,
@@ -124,75 +123,59 @@ impl Called {
             inputs,
             input,
             progress,
-            passed: None,
+            ready: None,
         }
     }
 
     fn next(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
-        if let Some(series) = self.passed.take() {
-            source.held.count(series.kept_bytes(), 0);
-            return Ok(ControlFlow::Continue(Some(series)));
-        }
         loop {
+            if let Some(series) = self.ready.take() {
+                source.held.count(series.kept_bytes(), 0);
+                return Ok(Some(series));
+            }
             match &mut self.progress {
                 Progress::Collecting | Progress::Gathering(..) => {
                     match self.next_input(source, turn)? {
-                        ControlFlow::Continue(Some(series)) => self.take(series, source)?,
-                        ControlFlow::Continue(None) => self.complete(source)?,
-                        ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+                        Some(series) => self.take(series, source)?,
+                        None => self.complete(source)?,
                     }
                 }
-                Progress::Passing => {
-                    let next = self.inputs[0].next(source, turn)?;
-                    let ControlFlow::Continue(Some(mut series)) = next else {
-                        return Ok(next);
+                Progress::Passing(0) => return Ok(None),
+                Progress::Passing(left) => {
+                    let Some(series) = self.inputs[0].next(source, turn)? else {
+                        return Ok(None);
                     };
-                    let is_kept = self.pass(&mut series, source)?;
-                    if is_kept && !time_is_up(turn.allowance) {
-                        return Ok(ControlFlow::Continue(Some(series)));
-                    } else if is_kept {
-                        source.held.count(0, series.kept_bytes());
-                        self.passed = Some(series);
-                    }
-                }
-                Progress::Counting(0) => return Ok(ControlFlow::Continue(None)),
-                Progress::Counting(count) => {
-                    let next = self.inputs[0].next(source, turn)?;
-                    *count -= usize::from(next.is_continue());
-                    return Ok(next);
+                    *left -= 1;
+                    self.pass(series, source)?;
                 }
                 Progress::Gathered(gather) => {
                     let before = gather.kept_bytes();
-                    let is_ready = gather.prepare();
-                    let next = if is_ready { gather.next() } else { None };
+                    let next = gather.next();
                     source.held.replace(before, gather.kept_bytes())?;
-                    if is_ready {
-                        return Ok(ControlFlow::Continue(next));
+                    if let Poll::Ready(series) = next {
+                        return Ok(series);
                     }
                 }
                 Progress::Returning(list) => {
                     let next = list.next();
                     let bytes = next.as_ref().map_or(0, Series::kept_bytes);
-                    source.held.replace(bytes, 0)?;
-                    return Ok(ControlFlow::Continue(next));
+                    source.held.count(bytes, 0);
+                    return Ok(next);
                 }
             }
-            if time_is_up(turn.allowance) {
-                return Ok(ControlFlow::Break(()));
-            }
+            look_at_clock(turn.allowance)?;
         }
     }
 
     /// The next series of those inputs that are not read yet, one input after the other.
     fn next_input(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
         while let Some(input) = self.inputs.get_mut(self.input) {
-            let next = input.next(source, turn)?;
-            if !matches!(next, ControlFlow::Continue(None)) {
-                return Ok(next);
+            if let Some(series) = input.next(source, turn)? {
+                return Ok(Some(series));
             }
             self.input += 1;
         }
-        Ok(ControlFlow::Continue(None))
+        Ok(None)
     }
 
     /// Takes a series of the input that is read now.
@@ -207,51 +190,46 @@ impl Called {
         source.held.replace(0, bytes)
     }
 
-    /// Makes what there is to make of its inputs, which are all read.
+    /// Begins to return what it makes of its inputs, which are all read but those that pass.
     fn complete(&mut self, source: &mut Source) -> Result<(), Failure> {
-        let room_bytes = source.held.room_bytes();
-        let made = match self.function.operation {
-            Operation::All(all) => {
+        let before = mem::replace(&mut self.progress, Progress::Collecting);
+        self.progress = match (&self.function.operation, before) {
+            (_, Progress::Gathering(gather, _)) => Progress::Gathered(gather),
+            (Operation::All(all), _) => {
                 let lists = mem::take(&mut self.lists);
                 let before = kept_bytes(lists.iter().flatten());
-                let made = all(lists, &self.context(room_bytes))?;
-                source.held.replace(before, kept_bytes(made.iter()))?;
-                made
+                let made = all(lists, &self.context(source))?;
+                source.held.replace(before, kept_bytes(&made))?;
+                Progress::Returning(made.into_iter())
             }
-            Operation::Make(make) => {
-                let made = make(&self.context(room_bytes));
-                source.held.replace(0, made.kept_bytes())?;
-                vec![made]
-            }
-            Operation::Each(_) | Operation::First(_) | Operation::Gather(_) => Vec::new(),
-        };
-        let returning = Progress::Returning(made.into_iter());
-        self.progress = match mem::replace(&mut self.progress, returning) {
-            Progress::Gathering(gather, _) => Progress::Gathered(gather),
-            _ if matches!(self.function.operation, Operation::Each(_)) => Progress::Passing,
-            _ => return Ok(()),
+            _ => Progress::Passing(usize::MAX),
         };
         Ok(())
     }
 
-    /// Changes a series, and says whether it is kept.
-    fn pass(&self, series: &mut Series, source: &Source) -> Result<bool, Failure> {
-        match self.function.operation {
-            Operation::Each(each) => Ok(each(series, &self.context(source.held.room_bytes()))?),
-            _ => Ok(true),
+    /// Changes a series, which then is ready, unless it is dropped.
+    fn pass(&mut self, mut series: Series, source: &mut Source) -> Result<(), Failure> {
+        let is_kept = match self.function.operation {
+            Operation::Each(each) => each(&mut series, &self.context(source))?,
+            _ => true,
+        };
+        if is_kept {
+            source.held.count(0, series.kept_bytes());
+            self.ready = Some(series);
         }
+        Ok(())
     }
 
-    fn context(&self, room_bytes: usize) -> Context<'_> {
+    fn context(&self, source: &Source) -> Context<'_> {
         Context {
             arguments: &self.arguments,
             window: &self.window,
             others: self.lists.get(1..).unwrap_or_default(),
-            room_bytes,
+            room_bytes: source.held.room_bytes(),
         }
     }
 }
 
-fn kept_bytes<'list>(list: impl Iterator<Item = &'list Series>) -> usize {
-    list.map(Series::kept_bytes).sum()
+fn kept_bytes<'list>(list: impl IntoIterator<Item = &'list Series>) -> usize {
+    list.into_iter().map(Series::kept_bytes).sum()
 }

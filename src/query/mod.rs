@@ -3,12 +3,13 @@
 pub mod aggregation;
 pub mod arguments;
 mod evaluate;
-mod failure;
 pub mod find;
 mod format;
 pub mod functions;
 pub mod interval;
 mod json;
+pub mod listing;
+mod names;
 mod number;
 pub mod pattern;
 mod regex;
@@ -18,7 +19,32 @@ mod source;
 mod steps;
 pub mod target;
 mod time;
+mod walk;
 pub mod window;
 
-pub use self::failure::Failure;
 pub use self::render::render;
+
+use crate::http::{Failure, Halt};
+use crate::store::SnapshotError;
+use crate::turn::Allowance;
+
+/// Pauses when the time of a turn is up.
+fn look_at_clock(allowance: &mut Allowance) -> Result<(), Halt> {
+    allowance.look_at_clock();
+    match allowance.time_is_up() {
+        true => Err(Halt::Pause),
+        false => Ok(()),
+    }
+}
+
+/// It needs more time or memory than a query may have. As Prometheus answers one that would load too many
+/// samples.
+fn too_much(message: String) -> Failure {
+    Failure::new(422, message)
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        Failure::new(503, error.to_string())
+    }
+}

@@ -5,8 +5,9 @@ use std::collections::BinaryHeap;
 
 use memchr::arch::all::memchr::Two;
 
-use super::Failure;
+use super::too_much;
 use crate::config::Config;
+use crate::http::Failure;
 
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
 const MOST_NODES: usize = 63;
@@ -81,7 +82,7 @@ impl Effort {
         let effort = self.for_each_byte.saturating_mul(key_bytes);
         let effort = effort.saturating_add(self.fixed);
         if effort > Config::KEY_EFFORT_MAX {
-            return Err(Failure::TooMuch(format!(
+            return Err(too_much(format!(
                 "a key of {key_bytes} bytes takes too long to compare: ask for fewer patterns, or for \
                  simpler ones"
             )));

@@ -1,21 +1,20 @@
 //! `/render`: the series of targets over a range of time.
 
-use std::ops::ControlFlow;
-use std::time::UNIX_EPOCH;
 use std::vec;
 
-use super::Failure;
 use super::aggregation::Aggregation;
 use super::evaluate::{Stream, fits};
 use super::format::{Format, Writer};
+use super::look_at_clock;
 use super::number::integer;
 use super::pattern::Budget;
-use super::source::{Held, Source, time_is_up};
+use super::source::{Held, Source};
 use super::target::{self, Expression};
 use super::window::Window;
 use super::{steps, time};
-use crate::config::Config;
-use crate::http::{self, Parameters, Pieces};
+use crate::config::{Config, TimestampUnit};
+use crate::http::{Failure, Halt, Parameters, Pieces};
+use crate::retention::in_units;
 use crate::turn::Turn;
 
 /// Pieces of series that are written, or series that are read, between two looks at the clock: some
@@ -53,20 +52,18 @@ pub fn render(
     turn: &mut Turn,
 ) -> Result<(&'static str, impl Pieces + use<>), Failure> {
     let format = format_of(parameters)?;
-    let window = window_of(parameters, now(turn))?;
+    let now = in_units((turn.environment.wall_clock)(), TimestampUnit::Seconds);
+    let window = window_of(parameters, now)?;
     let held = Held::new(turn.environment.query_limit_bytes);
     let snapshot = turn.store.snapshot_all();
     let mut source = Source::new(snapshot, turn.environment.timestamp_unit, held);
     let mut targets = Vec::new();
     let mut budget = Budget::default();
-    let brackets = parameters
-        .all("target")
-        .next()
-        .map_or("target[]", |_| "target");
-    for text in parameters
-        .all(brackets)
-        .filter(|text| !text.trim().is_empty())
-    {
+    let name = match parameters.get("target") {
+        Some(_) => "target",
+        None => "target[]",
+    };
+    for text in parameters.all(name).filter(|text| !text.trim().is_empty()) {
         let mut target = target::parse(text, &mut budget)?;
         source.take_paths(&mut target, turn.store)?;
         targets.push(target);
@@ -87,14 +84,6 @@ pub fn render(
     Ok((format.content_type(), render))
 }
 
-/// Seconds since 1970.
-fn now(turn: &Turn) -> i64 {
-    match (turn.environment.wall_clock)().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs() as i64,
-        Err(until) => -(until.duration().as_secs() as i64),
-    }
-}
-
 fn format_of(parameters: &Parameters) -> Result<Format, String> {
     match parameters.get("format") {
         None | Some("json") => Ok(Format::Json {
@@ -108,12 +97,11 @@ fn format_of(parameters: &Parameters) -> Result<Format, String> {
 
 /// The range of time of a query: a day up to now, unless it says else.
 fn window_of(parameters: &Parameters, now: i64) -> Result<Window, String> {
-    let [from, until] = [("from", "-24h"), ("until", "now")].map(|(name, default)| {
+    let time = |name, default| {
         let text = parameters.get(name).unwrap_or(default);
-        let read = time::parse(text, now);
-        read.map_err(|message| format!("{name}: {message}"))
-    });
-    let (from, until) = (from?, until?);
+        time::parse(text, now).map_err(|message| format!("{name}: {message}"))
+    };
+    let (from, until) = (time("from", "-24h")?, time("until", "now")?);
     if from >= until {
         return Err(format!(
             "from is {from}, which is not before until, {until}"
@@ -140,24 +128,22 @@ impl Render {
         };
         // So many steps overlap the range, or one fewer: it may begin and end within one.
         let is_short = |step: i64| (length + step - 1) / step <= most_steps;
-        let mut steps = steps::ladder().filter(|&step| step >= least);
-        if let Some(step) = steps.find(|&step| is_short(step)) {
-            (self.window.step, self.fitting) = (step, 0);
-            return Ok(());
-        }
-        let most = Config::STEPS_MAX;
-        Err(format!("a function needs series of more than {most} steps"))
+        let mut steps = steps::ladder();
+        let Some(step) = steps.find(|&step| step >= least && is_short(step)) else {
+            let most = Config::STEPS_MAX;
+            return Err(format!("a function needs series of more than {most} steps"));
+        };
+        (self.window.step, self.fitting) = (step, 0);
+        Ok(())
     }
 
-    /// Does what comes next: looks for series, evaluates the next one, or writes a piece of it. A break says
-    /// that the time is up; `true`, that the answer is complete.
-    fn go_on(&mut self, turn: &mut Turn) -> Result<ControlFlow<(), bool>, Failure> {
+    /// Does what comes next: looks for series, evaluates the next one, or writes a piece of it. Returns
+    /// whether the answer is complete.
+    fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Halt> {
         if self.writer.is_writing() {
             self.writer.write_piece(turn.replies);
         } else if !self.is_found {
-            if self.source.find(turn)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+            self.source.find(turn)?;
             let interval = self.source.interval(turn.store, &self.window)?;
             self.choose_step(interval)?;
             (self.is_found, self.found_bytes) = (true, self.source.held.bytes());
@@ -167,46 +153,39 @@ impl Render {
                 false => self.choose_step(self.window.step + 1)?,
             }
         } else if let Some(stream) = &mut self.stream {
-            match stream.next(&mut self.source, turn)? {
-                ControlFlow::Continue(Some(mut series)) => {
-                    series.shorten(self.most_steps);
-                    self.writer.begin(series, turn.replies);
-                }
-                ControlFlow::Continue(None) => {
-                    self.stream = None;
-                    self.source
-                        .held
-                        .replace(self.source.held.bytes(), self.found_bytes)?;
-                }
-                ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+            if let Some(mut series) = stream.next(&mut self.source, turn)? {
+                series.shorten(self.most_steps);
+                self.writer.begin(series, turn.replies);
+            } else {
+                self.stream = None;
+                let held = &mut self.source.held;
+                held.count(held.bytes(), self.found_bytes);
             }
         } else if let Some(target) = self.targets.next() {
             self.stream = Some(Stream::new(target, &self.window, &mut self.source));
         } else {
             self.writer.end(turn.replies);
-            return Ok(ControlFlow::Continue(true));
+            return Ok(true);
         }
-        Ok(ControlFlow::Continue(false))
+        Ok(false)
     }
 }
 
 impl Pieces for Render {
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, http::Failure> {
-        let full_at =
-            turn.replies.len() + turn.allowance.reply_bytes.min(Config::ANSWER_PIECE_BYTES);
+    fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
+        let piece_bytes = turn.allowance.reply_bytes.min(Config::ANSWER_PIECE_BYTES);
+        let full_at = turn.replies.len() + piece_bytes;
         let mut steps = 0u32;
         while turn.replies.len() < full_at {
-            match self.go_on(turn)? {
-                ControlFlow::Continue(false) => {}
-                ControlFlow::Continue(true) => return Ok(ControlFlow::Continue(())),
-                ControlFlow::Break(()) => break,
+            if self.go_on(turn)? {
+                return Ok(());
             }
             steps += 1;
-            if steps.is_multiple_of(STEPS_PER_LOOK) && time_is_up(turn.allowance) {
-                break;
+            if steps.is_multiple_of(STEPS_PER_LOOK) {
+                look_at_clock(turn.allowance)?;
             }
         }
-        Ok(ControlFlow::Break(()))
+        Err(Halt::Pause)
     }
 
     fn is_cut_off(&self) -> bool {
@@ -221,14 +200,13 @@ impl Pieces for Render {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TimestampUnit;
     use crate::counters::Counts;
     use crate::memory::Room;
     use crate::store::Store;
     use crate::turn::{Allowance, Environment};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     /// 21 November 2026, 22:15:50.
     const NOW: i64 = 1_795_299_350;
@@ -282,7 +260,7 @@ mod tests {
         query: &[(&str, &str)],
         reply_bytes: usize,
         mut between: impl FnMut(&mut Store),
-    ) -> Result<String, http::Failure> {
+    ) -> Result<String, Failure> {
         let pairs = query
             .iter()
             .map(|&(name, value)| (name.into(), value.into()));
@@ -292,11 +270,12 @@ mod tests {
             render(&parameters, turn)
         })?;
         let mut piece = Vec::new();
-        while with_turn(store, environment, &mut piece, reply_bytes, |turn| {
+        while let Err(halt) = with_turn(store, environment, &mut piece, reply_bytes, |turn| {
             pieces.append(turn)
-        })?
-        .is_break()
-        {
+        }) {
+            if let Halt::Failed(failure) = halt {
+                return Err(failure);
+            }
             assert!(reply_bytes == ALL_AT_ONCE || piece.len() < reply_bytes + 10_000);
             out.append(&mut piece);
             between(store);
@@ -305,7 +284,7 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
-    fn answer(store: &mut Store, query: &[(&str, &str)]) -> Result<String, http::Failure> {
+    fn answer(store: &mut Store, query: &[(&str, &str)]) -> Result<String, Failure> {
         let environment = environment(TimestampUnit::Seconds);
         answer_in_pieces(store, &environment, query, ALL_AT_ONCE, |_| {})
     }
@@ -785,9 +764,8 @@ mod tests {
         });
         let (mut looks, mut kept_bytes) = (1, pieces.kept_bytes());
         while with_turn(store, &environment, &mut out, ALL_AT_ONCE - 1, |turn| {
-            pieces.append(turn).unwrap()
-        })
-        .is_break()
+            pieces.append(turn)
+        }) == Err(Halt::Pause)
         {
             looks += 1;
             kept_bytes = kept_bytes.max(pieces.kept_bytes());

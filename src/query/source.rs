@@ -4,19 +4,19 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use super::Failure;
 use super::evaluate::Next;
 use super::pattern::{Effort, Pattern};
 use super::series::Series;
 use super::steps::{Steps, common_interval, interval_of, range_of};
 use super::target::{Call, Expression};
 use super::window::Window;
+use super::{look_at_clock, too_much};
 use crate::config::{Config, TimestampUnit};
+use crate::http::{Failure, Halt};
 use crate::store::{Run, Snapshot, Store};
-use crate::turn::{Allowance, Turn};
+use crate::turn::Turn;
 
 /// Runs of points that are read between two looks at the clock: a few microseconds.
 const RUNS_PER_LOOK: u32 = 8;
@@ -89,27 +89,26 @@ impl Held {
         self.limit.saturating_sub(self.bytes)
     }
 
-    /// The same, whether it is too much or not.
+    /// Counts that what took `before` bytes takes `after`, whether it is too much or not.
     pub fn count(&mut self, before: usize, after: usize) {
         self.bytes = self.bytes.saturating_sub(before) + after;
     }
 
-    /// Counts that what took `before` bytes takes `after`.
+    /// The same.
     ///
     /// # Errors
     ///
-    /// If the query holds too much.
+    /// If the query holds more than before, and too much.
     pub fn replace(&mut self, before: usize, after: usize) -> Result<(), Failure> {
         self.count(before, after);
         if self.bytes <= self.limit || after <= before {
             return Ok(());
         }
-        let message = format!(
+        Err(too_much(format!(
             "the query needs more than {} bytes of memory at once: ask for fewer series, or fewer \
              points of each",
             self.limit
-        );
-        Err(Failure::TooMuch(message))
+        )))
     }
 }
 
@@ -153,21 +152,22 @@ impl Source {
         if self.paths.len() == most {
             return Err(format!("a query has at most {most} paths").into());
         }
-        let is_key = !text.contains(['*', '?', '[', '{', '\\']);
-        let position = match is_key {
-            true => self.snapshot.position_of(store, &text)?,
-            false => None,
-        };
-        let pattern = (!is_key).then_some(pattern);
-        let pattern_bytes = pattern.as_ref().map_or(0, Pattern::allocated_bytes);
-        let bytes = 2 * size_of::<Path>() + text.len() + pattern_bytes;
-        self.held.replace(0, bytes)?;
-        self.paths.push(Path {
+        let bytes = 2 * size_of::<Path>() + text.len();
+        let mut path = Path {
             text,
-            pattern,
+            pattern: None,
             found: Found::new(),
-            positions: position.into_iter().collect(),
-        });
+            positions: Vec::new(),
+        };
+        if path.text.contains(['*', '?', '[', '{', '\\']) {
+            self.held.replace(0, bytes + pattern.allocated_bytes())?;
+            path.pattern = Some(pattern);
+        } else {
+            let position = self.snapshot.position_of(store, &path.text)?;
+            self.held.replace(0, bytes)?;
+            path.positions.extend(position);
+        }
+        self.paths.push(path);
         Ok(())
     }
 
@@ -183,134 +183,138 @@ impl Source {
         }
     }
 
-    /// Looks for the series of all paths. A break says that the time is up.
-    pub fn find(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
-        let mut paths: Vec<(&Pattern, &mut Found)> = Vec::new();
-        for path in &mut self.paths {
-            paths.extend(
-                path.pattern
-                    .as_ref()
-                    .map(|pattern| (pattern, &mut path.found)),
-            );
-        }
-        if !paths.is_empty() {
-            let efforts = paths.iter().map(|(pattern, _)| pattern.effort());
-            let effort = efforts.fold(Effort::default(), Effort::with);
-            while let Some(keys) = self.snapshot.next_keys(turn.store, Effort::KEYS_PER_LOOK)? {
-                let mut left = Effort::PER_LOOK;
-                for (position, key) in keys {
-                    left = left.saturating_sub(effort.of(key.len())?);
-                    add_key(key, position, &mut paths, &mut self.held)?;
-                    if left == 0 {
-                        break;
-                    }
-                }
-                if time_is_up(turn.allowance) {
-                    return Ok(ControlFlow::Break(()));
+    /// Looks for the series of all paths, and puts them in the order of their keys, as Graphite does.
+    ///
+    /// # Errors
+    ///
+    /// If the time is up, the snapshot cannot be read any more, or they are too many.
+    pub fn find(&mut self, turn: &mut Turn) -> Result<(), Halt> {
+        let paths = self.paths.iter_mut();
+        let mut patterns: Vec<(&Pattern, &mut Found)> = paths
+            .filter_map(|path| Some((path.pattern.as_ref()?, &mut path.found)))
+            .collect();
+        let efforts = patterns.iter().map(|(pattern, _)| pattern.effort());
+        let effort = efforts.fold(Effort::default(), Effort::with);
+        while !patterns.is_empty()
+            && let Some(keys) = self.snapshot.next_keys(turn.store, Effort::KEYS_PER_LOOK)?
+        {
+            let mut left = Effort::PER_LOOK;
+            for (position, key) in keys {
+                left = left.saturating_sub(effort.of(key.len())?);
+                add_key(key, position, &mut patterns, &mut self.held)?;
+                if left == 0 {
+                    break;
                 }
             }
+            look_at_clock(turn.allowance)?;
         }
-        self.put_in_order(turn)
-    }
-
-    /// Puts the series that are found in the order of their keys, as Graphite does.
-    fn put_in_order(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
         for path in &mut self.paths {
             while let Some(Reverse((key, position))) = path.found.pop() {
                 path.positions.push(position);
                 self.held.replace(KEY_BYTES + key.len(), size_of::<u64>())?;
-                if path.positions.len().is_multiple_of(Effort::KEYS_PER_LOOK)
-                    && time_is_up(turn.allowance)
-                {
-                    return Ok(ControlFlow::Break(()));
+                if path.positions.len().is_multiple_of(Effort::KEYS_PER_LOOK) {
+                    look_at_clock(turn.allowance)?;
                 }
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     /// The seconds between two points of the series that are found, as a rule: from a look at the first
     /// points of some of them in a window or, if it has less than two, in the time before it too.
+    ///
+    /// # Errors
+    ///
+    /// If the snapshot cannot be read any more.
     pub fn interval(&mut self, store: &Store, window: &Window) -> Result<i64, Failure> {
         let count: usize = self.paths.iter().map(|path| path.positions.len()).sum();
         let looked_at = count.min(SERIES_LOOKED_AT);
-        let (mut intervals, mut run) = (Vec::new(), Run::new());
+        let mut intervals = Vec::new();
         for number in 0..looked_at {
-            let mut place = number * count / looked_at;
-            let position = self.paths.iter().find_map(|path| {
-                let position = path.positions.get(place).copied();
-                place = place.saturating_sub(path.positions.len());
-                position
-            });
+            let mut positions = self.paths.iter().flat_map(|path| &path.positions);
+            let Some(&position) = positions.nth(number * count / looked_at) else {
+                break;
+            };
             for seconds_before in [0, LOOK_BACK_SECONDS] {
                 let from = window.from - seconds_before;
-                let window = Window { from, ..*window };
-                if let (Some(position), Some((after, until))) =
-                    (position, range_of(&window, self.unit))
-                    && self.snapshot.read_series(store, position, after)?.is_some()
-                {
-                    // As many, however the series is split into runs.
-                    let mut timestamps = Vec::new();
-                    while timestamps.len() < POINTS_LOOKED_AT
-                        && self.snapshot.next_run_until(store, until, &mut run)?
-                    {
-                        timestamps.extend_from_slice(run.timestamps());
-                    }
-                    timestamps.truncate(POINTS_LOOKED_AT);
-                    if let Some(interval) = interval_of(&timestamps, self.unit) {
-                        intervals.push(interval);
-                        break;
-                    }
+                let timestamps =
+                    self.first_timestamps(store, position, &Window { from, ..*window })?;
+                if let Some(interval) = interval_of(&timestamps, self.unit) {
+                    intervals.push(interval);
+                    break;
                 }
             }
         }
         Ok(common_interval(intervals))
     }
 
-    /// The next series of a path, or `None` after the last. A break says that the time is up.
+    /// Those of the first points of a series in a window: as many, however the series is split into runs.
+    fn first_timestamps(
+        &mut self,
+        store: &Store,
+        position: u64,
+        window: &Window,
+    ) -> Result<Vec<i64>, Failure> {
+        let (mut timestamps, mut run) = (Vec::new(), Run::new());
+        if let Some((after, until)) = range_of(window, self.unit)
+            && self.snapshot.read_series(store, position, after)?.is_some()
+        {
+            while timestamps.len() < POINTS_LOOKED_AT
+                && self.snapshot.next_run_until(store, until, &mut run)?
+            {
+                timestamps.extend_from_slice(run.timestamps());
+            }
+            timestamps.truncate(POINTS_LOOKED_AT);
+        }
+        Ok(timestamps)
+    }
+
+    /// The next series of a path, or `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// If the time is up, the snapshot cannot be read any more, or the query holds too much.
     pub fn next(&mut self, cursor: &mut Cursor, turn: &mut Turn) -> Next {
-        let (mut run, mut runs) = (Run::new(), 0u32);
         let range = range_of(&cursor.window, self.unit);
-        loop {
-            let Some((_, steps)) = &mut cursor.reading else {
-                let path = self.paths.get(cursor.path);
-                let position = path.and_then(|path| path.positions.get(cursor.next));
-                let Some(&position) = position else {
-                    return Ok(ControlFlow::Continue(None));
-                };
-                cursor.next += 1;
-                let after = range.and_then(|(after, _)| after);
-                if let Some(key) = self.snapshot.read_series(turn.store, position, after)? {
+        while cursor.reading.is_none() {
+            let path = &self.paths[cursor.path];
+            let Some(&position) = path.positions.get(cursor.next) else {
+                return Ok(None);
+            };
+            cursor.next += 1;
+            let after = range.and_then(|(after, _)| after);
+            match self.snapshot.read_series(turn.store, position, after)? {
+                Some(key) => {
                     let steps = Steps::new(&cursor.window, self.unit);
                     self.held.replace(0, steps.bytes())?;
                     cursor.reading = Some((key.into(), steps));
-                } else if time_is_up(turn.allowance) {
-                    // It is removed meanwhile, and so may be many others.
-                    return Ok(ControlFlow::Break(()));
                 }
-                continue;
-            };
-            if let Some((_, until)) = range
-                && self.snapshot.next_run_until(turn.store, until, &mut run)?
-            {
-                steps.add(&run);
-                runs += 1;
-                if runs.is_multiple_of(RUNS_PER_LOOK) && time_is_up(turn.allowance) {
-                    return Ok(ControlFlow::Break(()));
-                }
-            } else if let Some((key, steps)) = cursor.reading.take() {
-                self.held.replace(steps.bytes(), 0)?;
-                return Ok(ControlFlow::Continue(Some(Series {
-                    name: key,
-                    unaliased: String::new(),
-                    expression: self.paths[cursor.path].text.clone(),
-                    start: cursor.window.start(),
-                    step: cursor.window.step,
-                    values: steps.into_values(),
-                    consolidation: cursor.window.consolidation,
-                })));
+                // It was removed meanwhile, and so may be many others.
+                None => look_at_clock(turn.allowance)?,
             }
         }
+        let (mut run, mut runs) = (Run::new(), 0u32);
+        while let (Some((_, steps)), Some((_, until))) = (&mut cursor.reading, range)
+            && self.snapshot.next_run_until(turn.store, until, &mut run)?
+        {
+            steps.add(&run);
+            runs += 1;
+            if runs.is_multiple_of(RUNS_PER_LOOK) {
+                look_at_clock(turn.allowance)?;
+            }
+        }
+        Ok(cursor.reading.take().map(|(name, steps)| {
+            self.held.count(steps.bytes(), 0);
+            Series {
+                name,
+                unaliased: String::new(),
+                expression: self.paths[cursor.path].text.clone(),
+                start: cursor.window.start(),
+                step: cursor.window.step,
+                values: steps.into_values(),
+                consolidation: cursor.window.consolidation,
+            }
+        }))
     }
 }
 
@@ -330,10 +334,4 @@ fn add_key(
         }
     }
     Ok(())
-}
-
-/// Looks at the clock, and says whether the time of a turn is up.
-pub fn time_is_up(allowance: &mut Allowance) -> bool {
-    allowance.look_at_clock();
-    allowance.time_is_up()
 }

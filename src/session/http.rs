@@ -1,13 +1,12 @@
 //! HTTP/1.1: takes a request, and writes its answer, a long one piece by piece.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::config::Config;
 use crate::http::{
-    Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Head, LAST_CHUNK,
-    Manner, Method, Pieces, Request, Tail, append_chunk_size, find_end,
+    Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Halt, Head,
+    LAST_CHUNK, Manner, Method, Pieces, Request, Tail, append_chunk_size, find_end,
 };
 use crate::server::LineBuffer;
 use crate::turn::Turn;
@@ -129,7 +128,7 @@ impl HttpSession {
         }
         while turn.replies.len() < turn.full_at
             && !turn.allowance.time_is_up()
-            && self.step(input, turn).is_continue()
+            && self.step(input, turn)
         {}
         if self.is_over() {
             input.clear();
@@ -146,32 +145,27 @@ impl HttpSession {
         }
     }
 
-    /// A break means that the next step needs more input, or another turn.
-    fn step(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> ControlFlow<()> {
+    /// Takes the next step. Returns whether it did: it may need more input, or another turn.
+    fn step(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> bool {
         let result = match self.state {
             _ if self.awaited == Awaited::InVain => {
-                Err(Failure::new(408, "the request was not complete in time"))
+                Err(Failure::new(408, "the request was not complete in time").into())
             }
             State::Head => self.read_head(input, turn),
             State::Body(..) => self.read_body(input, turn),
-            State::Answering(_) => Ok(self.continue_answer(turn)),
-            State::CutOff | State::Over => Ok(ControlFlow::Break(())),
+            State::Answering(_) => self.continue_answer(turn),
+            State::CutOff | State::Over => Err(Halt::Pause),
         };
-        result.unwrap_or_else(|failure| {
+        if let Err(Halt::Failed(failure)) = result {
             self.refuse(failure, input, turn);
-            ControlFlow::Continue(())
-        })
+            return true;
+        }
+        result.is_ok()
     }
 
     /// Reads a head once all of it has come, and what has come of its body.
-    fn read_head(
-        &mut self,
-        input: &mut LineBuffer,
-        turn: &mut Turn,
-    ) -> Result<ControlFlow<()>, Failure> {
-        let Some(length) = search_head(input)? else {
-            return Ok(ControlFlow::Break(()));
-        };
+    fn read_head(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> Result<(), Halt> {
+        let length = search_head(input)?;
         let head = Head::parse(&input.bytes()[..length])?;
         let body = BodyReader::new(head.framing, input.line_limit())?;
         input.take(length);
@@ -183,18 +177,14 @@ impl HttpSession {
     }
 
     /// Takes what has come of the body, and answers the request when that is all.
-    fn read_body(
-        &mut self,
-        input: &mut LineBuffer,
-        turn: &mut Turn,
-    ) -> Result<ControlFlow<()>, Failure> {
+    fn read_body(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> Result<(), Halt> {
         let State::Body(head, body) = &mut self.state else {
-            return Ok(ControlFlow::Continue(()));
+            return Ok(());
         };
         let count = body.read(input.bytes())?;
         input.take(count);
         if !body.is_complete() {
-            return Ok(ControlFlow::Break(()));
+            return Err(Halt::Pause);
         }
         let manner = head.manner;
         turn.counts.requests_http += 1;
@@ -205,17 +195,12 @@ impl HttpSession {
         // It may have taken long.
         turn.allowance.look_at_clock();
         self.begin_answer(answer, manner, turn);
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     fn begin_answer(&mut self, answer: Answer, manner: Manner, turn: &mut Turn) {
-        let Answer {
-            status,
-            headers,
-            body,
-        } = answer;
-        let head = AnswerHead { status, headers };
-        let (tail, body) = match body {
+        let head = answer.head;
+        let (tail, body) = match answer.body {
             Body::Whole(body) => (Tail::Length(body.len()), body),
             Body::Pieces(_) if manner.is_head => (Tail::Close, Cow::Borrowed(&b""[..])),
             Body::Pieces(pieces) => {
@@ -237,26 +222,22 @@ impl HttpSession {
     }
 
     /// Forms and appends the next piece of the body of the answer.
-    fn continue_answer(&mut self, turn: &mut Turn) -> ControlFlow<()> {
+    fn continue_answer(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         let State::Answering(answering) = &mut self.state else {
-            return ControlFlow::Continue(());
+            return Ok(());
         };
-        match answering.append_piece(turn) {
-            Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
-            Ok(ControlFlow::Continue(())) => {
-                let is_persistent = answering.manner.is_persistent;
-                self.finish(is_persistent);
-            }
-            Err(failure) if answering.head.is_some() => {
-                let manner = answering.manner;
-                self.begin_answer(failure.into(), manner, turn);
-            }
-            Err(failure) => {
+        let result = answering.append_piece(turn);
+        let (manner, is_begun) = (answering.manner, answering.head.is_none());
+        match result {
+            Ok(()) => self.finish(manner.is_persistent),
+            Err(Halt::Pause) => return result,
+            Err(Halt::Failed(failure)) if is_begun => {
                 debug!("answer cut off: {}", failure.message);
                 self.state = State::CutOff;
             }
+            Err(Halt::Failed(failure)) => self.begin_answer(failure.into(), manner, turn),
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
     /// Answers what is no request, or none that can be served, and ends the session: it is not sure
@@ -287,27 +268,28 @@ impl HttpSession {
 }
 
 impl Answering {
-    /// Appends the next piece and what frames it, with the head before the first one. A break means
-    /// that more are to follow.
+    /// Appends the next piece and what frames it, with the head before the first one.
     ///
     /// # Errors
     ///
-    /// If there will be no more. Then nothing is appended.
-    fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+    /// If more pieces are to follow, or if there will be none, not even this: then nothing is appended.
+    fn append_piece(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         let start = turn.replies.len();
-        let kept_bytes = self.pieces.kept_bytes();
-        let flow = self.pieces.append(turn).and_then(|flow| {
-            let grows = self.pieces.kept_bytes() > kept_bytes.max(Config::ANSWER_KEPT_BYTES);
-            if flow.is_break() && grows && self.pieces.kept_bytes() > turn.kept_room_bytes {
-                let message = "other clients have the memory that this takes: try again later";
-                return Err(Failure::new(503, message));
-            }
-            Ok(flow)
-        });
-        let flow = flow.inspect_err(|_| turn.replies.truncate(start))?;
-        let (size, is_last) = (turn.replies.len() - start, flow.is_continue());
+        let kept_bytes = self.pieces.kept_bytes().max(Config::ANSWER_KEPT_BYTES);
+        let mut result = self.pieces.append(turn);
+        let is_last = result.is_ok();
+        let has_room = self.pieces.kept_bytes() <= kept_bytes.max(turn.kept_room_bytes);
+        if result == Err(Halt::Pause) && !has_room {
+            let message = "other clients have the memory that this takes: try again later";
+            result = Err(Failure::new(503, message).into());
+        }
+        if let Err(Halt::Failed(_)) = result {
+            turn.replies.truncate(start);
+            return result;
+        }
+        let size = turn.replies.len() - start;
         if size == 0 && !is_last {
-            return Ok(flow);
+            return result;
         }
         let mut before = Vec::new();
         if let Some(head) = self.head.take() {
@@ -331,16 +313,16 @@ impl Answering {
         before.extend_from_slice(&turn.replies[start..]);
         turn.replies.truncate(start);
         turn.replies.append(&mut before);
-        Ok(flow)
+        result
     }
 }
 
-/// Searches what has come for the end of a head, whose length is returned once it is there.
+/// Searches what has come for the end of a head, whose length is returned.
 ///
 /// # Errors
 ///
-/// If a line does not end as it should, or the head is longer than a line may be.
-fn search_head(input: &mut LineBuffer) -> Result<Option<usize>, Failure> {
+/// If it has not come yet, a line does not end as it should, or the head is longer than a line may be.
+fn search_head(input: &mut LineBuffer) -> Result<usize, Halt> {
     let limit = input.line_limit();
     while let Some(head) = input.through_newline() {
         let length = head.len();
@@ -348,23 +330,21 @@ fn search_head(input: &mut LineBuffer) -> Result<Option<usize>, Failure> {
             break;
         }
         match find_end(head)? {
-            End::Head => return Ok(Some(length)),
+            End::Head => return Ok(length),
             End::Line => {}
             End::Empty => input.take(length),
         }
     }
     let head = input.bytes();
     if head.len() <= limit {
-        return Ok(None);
+        return Err(Halt::Pause);
     }
     let (status, what) = match head[..limit].contains(&b'\n') {
         true => (431, "head"),
         false => (414, "request line"),
     };
-    Err(Failure::new(
-        status,
-        format!("the {what} is longer than {limit} bytes"),
-    ))
+    let message = format!("the {what} is longer than {limit} bytes");
+    Err(Failure::new(status, message).into())
 }
 
 /// Adds the parameters that a form in the body has to those of the request.

@@ -6,11 +6,12 @@ mod page;
 use std::borrow::Cow;
 
 use crate::config::Config;
-use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
+use crate::http::{Answer, AnswerHead, Body, Failure, Method, Pieces, Request};
 use crate::protocol::integer::parse_digits;
-use crate::query::find::{Find, Listing, Shape};
+use crate::query::find::{Find, Options, Shape};
 use crate::query::functions::describe;
-use crate::query::{self, render};
+use crate::query::listing::Listing;
+use crate::query::render;
 use crate::server::Admission;
 use crate::turn::Turn;
 
@@ -102,7 +103,7 @@ pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
             "GET, HEAD"
         };
         let mut answer = text(405, "this path is only read");
-        answer.headers.push(("Allow", allowed.into()));
+        answer.head.headers.push(("Allow", allowed.into()));
         return answer;
     }
     (route.handler)(request, turn).unwrap_or_else(Answer::from)
@@ -121,27 +122,36 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let leaves_only = flag(request, "leavesOnly")?;
     let mut pattern = pattern.to_string();
     let shape = match request.parameters.get("format") {
-        None | Some("treejson") => Shape::Tree { with_wildcard },
+        None | Some("treejson") => Shape::Tree,
         Some("completer") => {
             pattern = pattern.replace("..", "*.");
             if !pattern.ends_with('*') {
                 pattern.push('*');
             }
-            Shape::Completer { with_wildcard }
+            Shape::Completer
         }
         Some(_) => return Err(Failure::bad_request("Invalid value for 'format' parameter")),
     };
-    let found = Find::new(&mut [&*pattern].into_iter(), shape, leaves_only, turn)?;
+    let options = Options {
+        shape,
+        with_wildcard,
+        leaves_only,
+    };
+    let found = Find::new([&*pattern].into_iter(), options, turn)?;
     Ok(pieces(JSON, found))
 }
 
 /// Whole names for which patterns stand, as of graphite-web's `expand_view`.
 fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
-    let by_pattern = flag(request, "groupByExpr")?;
-    let leaves_only = flag(request, "leavesOnly")?;
-    let shape = Shape::Expand { by_pattern };
-    let mut patterns = request.parameters.all("query");
-    let found = Find::new(&mut patterns, shape, leaves_only, turn)?;
+    let options = Options {
+        shape: match flag(request, "groupByExpr")? {
+            true => Shape::ExpandByPattern,
+            false => Shape::Expand,
+        },
+        with_wildcard: false,
+        leaves_only: flag(request, "leavesOnly")?,
+    };
+    let found = Find::new(request.parameters.all("query"), options, turn)?;
     Ok(pieces(JSON, found))
 }
 
@@ -187,17 +197,6 @@ fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
     }
 }
 
-impl From<query::Failure> for Failure {
-    fn from(failure: query::Failure) -> Failure {
-        match failure {
-            query::Failure::Wrong(message) => Failure::bad_request(message),
-            // As Prometheus answers a query that would load too many samples.
-            query::Failure::TooMuch(message) => Failure::new(422, message),
-            query::Failure::CutOff(error) => Failure::new(503, error.to_string()),
-        }
-    }
-}
-
 fn text(status: u16, line: &str) -> Answer {
     Answer::from(Failure::new(status, line))
 }
@@ -206,12 +205,15 @@ const JSON: &str = "application/json";
 
 /// What is there, and may be another thing a moment later.
 fn fresh(content_type: &'static str, body: Body) -> Answer {
+    let headers = vec![
+        ("Content-Type", content_type.into()),
+        ("Cache-Control", "no-cache".into()),
+    ];
     Answer {
-        status: 200,
-        headers: vec![
-            ("Content-Type", content_type.into()),
-            ("Cache-Control", "no-cache".into()),
-        ],
+        head: AnswerHead {
+            status: 200,
+            headers,
+        },
         body,
     }
 }

@@ -18,7 +18,7 @@ pub fn answer() -> Answer {
         "text/html; charset=utf-8",
         Body::Whole(unpack(PACKED).into()),
     );
-    answer.headers.extend([
+    answer.head.headers.extend([
         ("Content-Security-Policy", POLICY.into()),
         ("Referrer-Policy", "no-referrer".into()),
     ]);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::counters::Counts;
-use crate::http::Parameters;
+use crate::http::{Halt, Parameters};
 use crate::memory::Room;
 use crate::query::pattern::{Budget, Pattern, next_node};
 use crate::store::Store;
@@ -53,14 +53,10 @@ fn ask(
             environment: &Environment::default(),
             is_postponed: false,
         };
-        let Answer {
-            status,
-            headers,
-            body,
-        } = answered.get_or_insert_with(|| answer(&request, &mut turn));
+        let Answer { head, body } = answered.get_or_insert_with(|| answer(&request, &mut turn));
         let (status, headers) = (
-            *status,
-            headers
+            head.status,
+            head.headers
                 .iter()
                 .map(|(name, value)| (*name, value.to_string()))
                 .collect(),
@@ -73,8 +69,9 @@ fn ask(
             Body::Pieces(body) => {
                 assert!(body.kept_bytes() < 20 << 20 && !body.is_cut_off());
                 match body.append(&mut turn) {
-                    Ok(step) => step.is_continue(),
-                    Err(failure) => {
+                    Ok(()) => true,
+                    Err(Halt::Pause) => false,
+                    Err(Halt::Failed(failure)) => {
                         assert_eq!(before, 0, "it comes before the body");
                         answered = Some(failure.into());
                         continue;

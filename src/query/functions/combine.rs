@@ -1,6 +1,7 @@
 //! Functions that make one series of several.
 
 use std::collections::{HashMap, VecDeque};
+use std::task::Poll;
 
 use super::Gather;
 use crate::config::Config;
@@ -72,22 +73,19 @@ impl Gather for Groups {
         self.kept_bytes += group.kept_bytes() - before;
     }
 
-    fn prepare(&mut self) -> bool {
-        let Some((_, group)) = self.groups.front_mut() else {
-            return true;
+    fn next(&mut self) -> Poll<Option<Series>> {
+        let Some((name, mut group)) = self.groups.pop_front() else {
+            return Poll::Ready(None);
         };
-        let before = group.kept_bytes();
-        let is_ready = group.compute(self.aggregation);
-        self.kept_bytes += group.kept_bytes() - before;
-        is_ready
-    }
-
-    fn next(&mut self) -> Option<Series> {
-        let (name, group) = self.groups.pop_front()?;
-        self.kept_bytes = self.kept_bytes.saturating_sub(group.kept_bytes());
+        self.kept_bytes -= group.kept_bytes();
+        if !group.compute(self.aggregation) {
+            self.kept_bytes += group.kept_bytes();
+            self.groups.push_front((name, group));
+            return Poll::Pending;
+        }
         let is_named = !matches!(self.node, Value::None);
         let name = is_named.then_some(name);
-        Some(group.series(self.aggregation, &self.called, name))
+        Poll::Ready(Some(group.series(self.aggregation, &self.called, name)))
     }
 
     fn kept_bytes(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::task::Poll;
 
 use super::{Context, Gather, Outcome};
 use crate::query::aggregation::Aggregation;
@@ -40,8 +41,14 @@ pub fn all_by(order: Order) -> Box<dyn Gather> {
 pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
     let mut ranking = Ranking::new(Order::Name(false, false), i64::MAX);
     series.into_iter().for_each(|series| ranking.add(series, 1));
-    while !ranking.prepare() {}
-    std::iter::from_fn(|| ranking.next()).collect()
+    let mut sorted = Vec::new();
+    loop {
+        match ranking.next() {
+            Poll::Ready(Some(series)) => sorted.push(series),
+            Poll::Ready(None) => return sorted,
+            Poll::Pending => {}
+        }
+    }
 }
 
 /// By what series are ordered.
@@ -193,7 +200,7 @@ impl Gather for Ranking {
         }
     }
 
-    fn prepare(&mut self) -> bool {
+    fn next(&mut self) -> Poll<Option<Series>> {
         for _ in 0..PREPARED_AT_ONCE.min(self.kept.len()) {
             if self.most < 0 {
                 self.most += 1;
@@ -202,13 +209,13 @@ impl Gather for Ranking {
                 self.last_first.extend(self.kept.pop());
             }
         }
-        self.kept.is_empty()
-    }
-
-    fn next(&mut self) -> Option<Series> {
-        let ranked = self.last_first.pop()?;
-        self.kept_bytes -= ranked.kept_bytes();
-        Some(ranked.series)
+        if !self.kept.is_empty() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.last_first.pop().map(|ranked| {
+            self.kept_bytes -= ranked.kept_bytes();
+            ranked.series
+        }))
     }
 
     fn kept_bytes(&self) -> usize {

@@ -15,6 +15,7 @@ mod time;
 mod transform;
 
 use std::fmt;
+use std::task::Poll;
 
 use self::table::TABLE;
 use super::arguments::{Arguments, Parameter};
@@ -65,8 +66,6 @@ pub enum Operation {
     Gather(fn(&Arguments) -> Box<dyn Gather>),
     /// Takes the series of each input at once.
     All(fn(Vec<Vec<Series>>, &Context) -> Results),
-    /// Makes a series out of nothing.
-    Make(fn(&Context) -> Series),
 }
 
 /// What a function may look at besides the series.
@@ -88,14 +87,9 @@ pub trait Gather {
     /// Adds a series. `step` is a multiple of the steps of all that are added.
     fn add(&mut self, series: Series, step: i64);
 
-    /// Does some of what is to do before the [next](Self::next) series, in a fraction of a millisecond, and
-    /// says whether that is all.
-    fn prepare(&mut self) -> bool {
-        true
-    }
-
-    /// The next series of the result, after all are added; then no more may be added.
-    fn next(&mut self) -> Option<Series>;
+    /// The next series of the result, or `None` after the last, when all are added; then no more may be
+    /// added. It is pending after a fraction of a millisecond, and is to be asked again.
+    fn next(&mut self) -> Poll<Option<Series>>;
 
     /// Bytes of memory that it takes.
     fn kept_bytes(&self) -> usize;

@@ -1,6 +1,6 @@
 //! All functions: what they are called, their headings, parameters, operations, and what they do.
 
-use super::Operation::{All, Each, First, Gather, Make};
+use super::Operation::{All, Each, First, Gather};
 use super::filter::Order::{self, Highest, Lowest};
 use super::{Function, alias, combine, filter, percent, time, transform};
 use crate::query::aggregation::Aggregation::{Average, Difference, Last, Maximum, Minimum, Sum};
@@ -75,7 +75,7 @@ pub const TABLE: &[Function] = functions! {
     "consolidateBy", "Special", [SERIES, required("consolidationFunc", Kind::Consolidation)], Each(time::consolidate_by),
         "Says how points become one value of a step, which is their average otherwise.",
         window: Some(time::consolidated);
-    "constantLine", "Special", [required("value", Kind::Number)], Make(time::constant_line),
+    "constantLine", "Special", [required("value", Kind::Number)], All(time::constant_line),
         "Makes a series of one value.",
         step: Some(|window, _| time::half(window));
     "movingAverage", "Calculate", [SERIES, required("windowSize", Kind::DurationOrSteps), optional("xFilesFactor", Kind::Number, NONE)],

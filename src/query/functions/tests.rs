@@ -9,6 +9,7 @@ use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
 use crate::query::window::Window;
 use proptest::prelude::*;
+use std::task::Poll;
 
 const TABLE: &str = include_str!("../../../tests/graphite/functions.tsv");
 
@@ -81,14 +82,14 @@ impl World {
                     .into_iter()
                     .flatten()
                     .for_each(|series| gather.add(series, step));
-                let next = || {
-                    while !gather.prepare() {}
-                    gather.next()
+                let next = || loop {
+                    if let Poll::Ready(series) = gather.next() {
+                        return series;
+                    }
                 };
                 Ok(std::iter::from_fn(next).collect())
             }
             Operation::All(all) => all(inputs, &context),
-            Operation::Make(make) => Ok(vec![make(&context)]),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Functions of time: which window is read, and how steps become others.
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, Results};
 use crate::config::Config;
 use crate::query::arguments::{Arguments, Value};
 use crate::query::interval;
@@ -42,16 +42,17 @@ pub fn half(window: &Window) -> i64 {
     (window.until.saturating_sub(window.from) / 2).max(1)
 }
 
-pub fn constant_line(context: &Context) -> Series {
-    let value = shortest(context.arguments.number(0).unwrap_or(f64::NAN));
-    Series {
-        expression: format!("constantLine({value})"),
-        name: value,
+pub fn constant_line(_: Vec<Vec<Series>>, context: &Context) -> Results {
+    let value = context.arguments.number(0).unwrap_or(f64::NAN);
+    let name = shortest(value);
+    Ok(vec![Series {
+        expression: format!("constantLine({name})"),
+        name,
         start: context.window.from,
         step: half(context.window),
-        values: vec![context.arguments.number(0).unwrap_or(f64::NAN); 3],
+        values: vec![value; 3],
         ..Series::default()
-    }
+    }])
 }
 
 /// Seconds before the first step over which a moving average is made.

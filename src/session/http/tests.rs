@@ -120,9 +120,12 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
         "/breaks" => pieces(&["one", "two"], Err(failure)),
         _ => Body::Whole(body.into()),
     };
+    let headers = vec![("Content-Type", "text/plain".into())];
     Answer {
-        status: 200,
-        headers: vec![("Content-Type", "text/plain".into())],
+        head: AnswerHead {
+            status: 200,
+            headers,
+        },
         body,
     }
 }
@@ -137,14 +140,14 @@ struct Script {
 }
 
 impl Pieces for Script {
-    fn append(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, Failure> {
+    fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         turn.replies
             .extend_from_slice(self.pieces.pop().unwrap_or_default().as_bytes());
         match &self.ends {
-            _ if !self.pieces.is_empty() => Ok(ControlFlow::Break(())),
-            Ok(()) => Ok(ControlFlow::Continue(())),
+            _ if !self.pieces.is_empty() => Err(Halt::Pause),
+            Ok(()) => Ok(()),
             // What was appended in the same call counts for nothing.
-            Err(failure) => Err(failure.clone()),
+            Err(failure) => Err(failure.clone().into()),
         }
     }
 
@@ -608,9 +611,7 @@ fn more_headers_than_the_limit_are_refused() {
         input
             .read_from(&mut request.as_bytes(), usize::MAX)
             .expect("a slice");
-        let length = search_head(&mut input)
-            .expect("well formed")
-            .expect("whole");
+        let length = search_head(&mut input).expect("whole");
         let parsed = Head::parse(&input.bytes()[..length]);
         assert_eq!(parsed.err().map(|failure| failure.status), expected);
         input.clear();

@@ -1,0 +1,114 @@
+//! Lists series as it comes to them, in the order of their first put: in constant memory.
+
+use std::mem;
+
+use super::json::{push_all, push_string};
+use super::pattern::Effort;
+use super::walk::Walk;
+use crate::config::Config;
+use crate::http::{Failure, Halt, Pieces};
+use crate::turn::Turn;
+
+/// A list of series, as far as it is written.
+#[derive(Debug)]
+pub struct Listing {
+    walk: Walk,
+    /// Those are listed in which all of these occur, letters of ASCII in either case. They are in lower
+    /// case here.
+    words: Vec<String>,
+    /// How many more are listed at most.
+    left: usize,
+    /// What the list begins with and ends in, and so does each of its entries.
+    around: [&'static str; 2],
+    around_each: [&'static str; 2],
+    is_begun: bool,
+}
+
+impl Listing {
+    /// All series: a list of names.
+    pub fn all(turn: &Turn) -> Listing {
+        Listing {
+            walk: Walk::new(turn, Effort::default()),
+            words: Vec::new(),
+            left: usize::MAX,
+            around: ["[", "]"],
+            around_each: ["", ""],
+            is_begun: false,
+        }
+    }
+
+    /// At most so many series in whose names all of these words occur, as graphite-web completes names.
+    ///
+    /// # Errors
+    ///
+    /// If the words are too long.
+    pub fn search(words: &str, most: usize, turn: &Turn) -> Result<Listing, Failure> {
+        let words = words.split_whitespace().map(str::to_ascii_lowercase);
+        let words: Vec<String> = words.collect();
+        let limit = Config::WORDS_BYTES_MAX;
+        if words.iter().map(String::len).sum::<usize>() > limit {
+            return Err(format!("the words take more than {limit} bytes").into());
+        }
+        let effort = Effort {
+            fixed: words.len(),
+            for_each_byte: words.len(),
+        };
+        Ok(Listing {
+            walk: Walk::new(turn, effort),
+            words,
+            left: most,
+            around: [r#"{"metrics": ["#, "]}"],
+            around_each: [r#"{"path": "#, r#", "is_leaf": true}"#],
+            is_begun: false,
+        })
+    }
+}
+
+impl Pieces for Listing {
+    fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
+        let full_at = turn.replies.len() + turn.allowance.reply_bytes;
+        let [begin, end] = self.around;
+        let [before, after] = self.around_each;
+        let walked = self.walk.go_on(turn, |key, out| {
+            if self.left == 0 || out.len() >= full_at {
+                return Err(Halt::Pause);
+            }
+            if has_all(key, &self.words) {
+                let is_first = !mem::replace(&mut self.is_begun, true);
+                push_all(out, &[if is_first { begin } else { ", " }, before]);
+                push_string(out, key);
+                push_all(out, &[after]);
+                self.left -= 1;
+            }
+            Ok(())
+        });
+        if self.left > 0 {
+            walked?;
+        }
+        push_all(turn.replies, &[if self.is_begun { "" } else { begin }, end]);
+        Ok(())
+    }
+
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    fn kept_bytes(&self) -> usize {
+        let words = self.words.iter();
+        let words = words.map(|word| size_of::<String>() + word.capacity());
+        size_of::<Listing>() + words.sum::<usize>()
+    }
+}
+
+/// Whether words in lower case occur in a key, whose letters of ASCII may be in either case. Takes time by
+/// the length of the key for each.
+fn has_all(key: &str, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let key = key.to_ascii_lowercase();
+    words.iter().all(|word| {
+        let mut windows = key.as_bytes().windows(word.len());
+        windows.any(|window| window == word.as_bytes())
+    })
+}
