@@ -11,6 +11,7 @@ mod json;
 pub mod listing;
 mod names;
 mod number;
+mod parameters;
 pub mod pattern;
 mod regex;
 mod render;

@@ -7,9 +7,8 @@
 
 use std::fmt;
 
-use super::arguments::{self, Arguments, Given, Literal};
+use super::arguments::{self, Arguments, Given, Value};
 use super::functions::{self, Function};
-use super::number::integer;
 use super::pattern::{Budget, Pattern};
 use super::series::beginning;
 use crate::config::Config;
@@ -45,8 +44,6 @@ pub struct Call {
     pub inputs: Vec<Expression>,
     /// The other arguments.
     pub arguments: Arguments,
-    /// How deep calls are nested here.
-    depth: usize,
 }
 
 /// Reads a target, one of those that `budget` is for.
@@ -120,9 +117,6 @@ struct Parser<'text, 'budget> {
     /// What comes next. On the boundary of a character.
     at: usize,
 }
-
-/// An argument: where it begins, its name if it has one, and what it is.
-type Placed<'text> = (usize, Option<&'text str>, Given<'text>);
 
 impl<'text, 'budget> Parser<'text, 'budget> {
     fn new(text: &'text str, budget: &'budget mut Budget) -> Parser<'text, 'budget> {
@@ -222,42 +216,42 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         if depth >= most_depth {
             return Err(too_deep());
         }
-        let piped = piped.map(|piped| (start, None, Given::Series(piped)));
+        let piped = piped.map(|piped| Given {
+            at: start,
+            name: None,
+            value: Value::Series(piped),
+        });
         let given = self.arguments(piped, depth + 1)?;
-        let places: Vec<usize> = given.iter().map(|(place, ..)| *place).collect();
-        let given = given.into_iter().map(|(_, name, given)| (name, given));
-        let checked = arguments::check(function.parameters, given.collect());
-        let (inputs, arguments) = checked.map_err(|(which, what)| Wrong {
-            at: which.map_or(start, |which| places[which]),
+        let checked = arguments::check(function.parameters(), given);
+        let (inputs, arguments) = checked.map_err(|(at, what)| Wrong {
+            at: at.unwrap_or(start),
             what: format!("{name}: {what},"),
         })?;
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
         self.budget.take(effort).map_err(wrong)?;
-        let depth = 1 + inputs.iter().map(Expression::depth).max().unwrap_or(0);
-        if depth > most_depth {
-            return Err(too_deep());
-        }
-        Ok(Expression::Call(Call {
+        let call = Expression::Call(Call {
             function,
             inputs,
             arguments,
-            depth,
-        }))
+        });
+        match call.depth() > most_depth {
+            true => Err(too_deep()),
+            false => Ok(call),
+        }
     }
 
     /// What is between parentheses, after what is piped.
     fn arguments(
         &mut self,
-        piped: Option<Placed<'text>>,
+        piped: Option<Given<'text>>,
         depth: usize,
-    ) -> Result<Vec<Placed<'text>>, Wrong> {
+    ) -> Result<Vec<Given<'text>>, Wrong> {
         let mut given = Vec::from_iter(piped);
         self.arguments += given.len();
         self.at += 1;
         if self.takes(')') {
             return Ok(given);
         }
-        let mut any_name = false;
         loop {
             self.skip_space();
             let at = self.at;
@@ -269,11 +263,13 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             let name = self.name_before('=');
             match name {
                 Some(_) => self.at += 1,
-                None if any_name => return self.expected("an argument with a name"),
+                None if given.last().is_some_and(|last| last.name.is_some()) => {
+                    return self.expected("an argument with a name");
+                }
                 None => {}
             }
-            any_name |= name.is_some();
-            given.push((at, name, self.argument(depth)?));
+            let value = self.argument(depth)?;
+            given.push(Given { at, name, value });
             if self.takes(')') {
                 return Ok(given);
             }
@@ -283,40 +279,35 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         }
     }
 
-    fn argument(&mut self, depth: usize) -> Result<Given<'text>, Wrong> {
+    fn argument(&mut self, depth: usize) -> Result<Value, Wrong> {
         self.skip_space();
         let start = self.at;
-        if let Some(quote @ ('"' | '\'')) = self.peek() {
-            let text = self.quoted(quote)?;
-            return Ok(Given::Literal(Literal::Text(text)));
+        if let Some(quote @ (b'"' | b'\'')) = self.rest().bytes().next() {
+            return Ok(Value::Text(self.quoted(quote)?.into()));
         }
         if self.name_before('(').is_none() && self.path().is_some() {
             let word = &self.text[start..self.at];
             self.skip_space();
-            if let (Some(literal), Some(',' | ')')) = (literal(word), self.peek()) {
-                return Ok(Given::Literal(literal));
+            if let (Some(constant), Some(',' | ')')) = (Value::constant(word), self.peek()) {
+                return Ok(constant);
             }
         }
         self.at = start;
-        self.expression(depth).map(Given::Series)
+        self.expression(depth).map(Value::Series)
     }
 
     /// What is between quotes, as it is written: a backslash keeps the next character from ending it,
     /// and two quotes do not end it either.
-    fn quoted(&mut self, quote: char) -> Result<&'text str, Wrong> {
-        let start = self.at + 1;
-        let mut characters = self.text[start..].char_indices().peekable();
-        while let Some((at, next)) = characters.next() {
-            let is_quote = next == quote;
-            let doubled = |(_, after): &(usize, char)| is_quote && *after == quote;
-            if next == '\\' || characters.next_if(doubled).is_some() {
-                if next == '\\' {
-                    characters.next();
-                }
-            } else if is_quote {
-                self.at = start + at + 1;
-                return Ok(&self.text[start..start + at]);
+    fn quoted(&mut self, quote: u8) -> Result<&'text str, Wrong> {
+        let (start, bytes) = (self.at + 1, self.text.as_bytes());
+        let mut at = start;
+        while let Some(&next) = bytes.get(at) {
+            let is_doubled = next == quote && bytes.get(at + 1) == Some(&quote);
+            if next == quote && !is_doubled {
+                self.at = at + 1;
+                return Ok(&self.text[start..at]);
             }
+            at += if next == b'\\' || is_doubled { 2 } else { 1 };
         }
         let what = "text without a closing quote".into();
         Err(Wrong { at: self.at, what })
@@ -334,11 +325,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             };
             match next {
                 '\\' => match characters.next() {
-                    Some((
-                        _,
-                        escaped @ '('..=')'
-                        | escaped @ ('{' | '}' | ',' | '.' | '\'' | '"' | '\\' | '|' | '='),
-                    )) => {
+                    Some((_, escaped)) if r#"(){},.'"\|="#.contains(escaped) => {
                         path.push(escaped);
                         continue;
                     }
@@ -363,36 +350,10 @@ impl Expression {
     fn depth(&self) -> usize {
         match self {
             Expression::Path { .. } => 0,
-            Expression::Call(call) => call.depth,
+            Expression::Call(call) => {
+                1 + call.inputs.iter().map(Expression::depth).max().unwrap_or(0)
+            }
         }
-    }
-}
-
-/// The constant that a word is; `None` if it is a path.
-fn literal(word: &str) -> Option<Literal<'static>> {
-    let constants = [
-        ("true", Literal::Flag(true)),
-        ("false", Literal::Flag(false)),
-        ("none", Literal::None),
-        ("inf", Literal::Number(f64::INFINITY)),
-    ];
-    let is_word = |(constant, _): &&(&str, _)| word.eq_ignore_ascii_case(constant);
-    if let Some((_, literal)) = constants.iter().find(is_word) {
-        return Some(*literal);
-    }
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (mantissa, exponent) = word.split_once(['e', 'E']).unwrap_or((word, "0"));
-    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let is_number = (whole.is_empty() || digits(whole))
-        && digits(fraction)
-        && digits(exponent.strip_prefix('-').unwrap_or(exponent));
-    if !is_number {
-        return None;
-    }
-    match integer(word) {
-        Some(integer) => Some(Literal::Integer(integer)),
-        None => crate::protocol::float::parse(word.as_bytes()).map(Literal::Number),
     }
 }
 
@@ -414,7 +375,7 @@ mod tests {
             Expression::Path { text, .. } => text.clone(),
             Expression::Call(call) => {
                 let inputs: Vec<String> = call.inputs.iter().map(shown).collect();
-                let arguments = call.function.parameters.iter().enumerate();
+                let arguments = call.function.parameters().enumerate();
                 let arguments: Vec<String> = arguments
                     .map(|(at, _)| format!("{:?}", call.arguments.get(at)))
                     .collect();
@@ -435,22 +396,22 @@ mod tests {
             (" a.{b,c}.*.[0-9]-x?;t=1 ", "a.{b,c}.*.[0-9]-x?;t=1"),
             ("a\\,b\\.c", "a,b.c"),
             ("5", "5"),
-            ("sum( a , b.{c,d} )", "sumSeries(a, b.{c,d}; Series)"),
-            ("a|scale(2)", "scale(a; Series, Number(2.0))"),
+            ("sum( a , b.{c,d} )", "sumSeries(a, b.{c,d}; None)"),
+            ("a|scale(2)", "scale(a; None, Number(2.0))"),
             (
                 "a | scale( factor = -2.5e1 )",
-                "scale(a; Series, Number(-25.0))",
+                "scale(a; None, Number(-25.0))",
             ),
             (
                 "divideSeries(divisorSeries=b,dividendSeriesList=a)",
-                "divideSeries(a, b; Series, Series)",
+                "divideSeries(a, b; None, None)",
             ),
             (
                 "sum(a|absolute(),b)",
-                "sumSeries(absolute(a; Series), b; Series)",
+                "sumSeries(absolute(a; None), b; None)",
             ),
-            ("alias(a,'it\\'s')", "alias(a; Series, Text(\"it\\\\'s\"))"),
-            ("alias(a,\"x, (y)\")", "alias(a; Series, Text(\"x, (y)\"))"),
+            ("alias(a,'it\\'s')", "alias(a; None, Text(\"it\\\\'s\"))"),
+            ("alias(a,\"x, (y)\")", "alias(a; None, Text(\"x, (y)\"))"),
             (
                 "scale(1,2)",
                 "scale: 'seriesList' must be a path or a call, at character 7 of target 'scale(1,2)'",

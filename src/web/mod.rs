@@ -59,7 +59,7 @@ const ROUTES: &[Route] = &[
         let (content_type, series) = render(&request.parameters, turn)?;
         Ok(pieces(content_type, series))
     }),
-    query("/functions", |_, _| Ok(json(describe::all().into_bytes()))),
+    query("/functions", |_, _| Ok(json(describe::all()))),
     query("/functions/*", function),
     query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
     query("/tags", |_, _| Ok(json(EMPTY_LIST))),
@@ -170,7 +170,7 @@ fn function(request: &Request, _: &mut Turn) -> Result<Answer, Failure> {
     let described = name
         .and_then(describe::one)
         .ok_or_else(|| Failure::new(404, "there is no such function"));
-    described.map(|described| json(described.into_bytes()))
+    described.map(json)
 }
 
 /// Whether puts are taken.

@@ -2,103 +2,96 @@
 //! Grafana completes targets by it.
 
 use super::{Function, TABLE};
-use crate::query::arguments::{Literal, Parameter};
-use crate::query::number::shortest;
+use crate::query::arguments::Value;
+use crate::query::json::push_all;
+use crate::query::parameters::{Parameter, options};
 
 /// All functions, by name.
-pub fn all() -> String {
-    let mut text = String::from("{");
+pub fn all() -> Vec<u8> {
+    let mut out = Vec::from(b"{");
     for function in TABLE {
         for name in [Some(function.name), function.alias].into_iter().flatten() {
-            let comma = separator(&text, "{", ",");
-            push(&mut text, &[comma, "\"", name, "\":"]);
-            describe(&mut text, name, function);
+            let comma = separator(&out, ",");
+            push_all(&mut out, &[comma, "\"", name, "\":"]);
+            describe(&mut out, name, function);
         }
     }
-    text + "}"
+    out.push(b'}');
+    out
 }
 
 /// The function of this name.
-pub fn one(name: &str) -> Option<String> {
-    let function = super::find(name)?;
-    let mut text = String::new();
-    describe(&mut text, name, function);
-    Some(text)
+pub fn one(name: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    describe(&mut out, name, super::find(name)?);
+    Some(out)
 }
 
 /// A function, under one of its names. No text in the table has anything to escape.
-fn describe(text: &mut String, name: &str, function: &Function) {
-    push(
-        text,
+fn describe(out: &mut Vec<u8>, name: &str, function: &Function) {
+    push_all(
+        out,
         &["{\"name\":\"", name, "\",\"function\":\"", name, "("],
     );
-    for parameter in function.parameters {
+    for parameter in function.parameters() {
         let star = if parameter.is_multiple { "*" } else { "" };
-        let comma = separator(text, "(", ", ");
-        push(text, &[comma, star, parameter.name]);
+        push_all(out, &[separator(out, ", "), star, parameter.name]);
     }
-    push(text, &[")\",\"description\":\"", function.description]);
-    push(
-        text,
+    push_all(out, &[")\",\"description\":\"", function.description]);
+    push_all(
+        out,
         &["\",\"module\":\"graphite.render.functions\",\"group\":\""],
     );
-    push(text, &[function.group, "\",\"params\":["]);
-    for parameter in function.parameters {
-        let comma = separator(text, "[", ",");
-        push(text, &[comma]);
-        describe_parameter(text, parameter);
+    push_all(out, &[function.group, "\",\"params\":["]);
+    for parameter in function.parameters() {
+        push_all(out, &[separator(out, ",")]);
+        describe_parameter(out, &parameter);
     }
-    push(text, &["]}"]);
+    push_all(out, &["]}"]);
 }
 
-fn describe_parameter(text: &mut String, parameter: &Parameter) {
+fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
     let kind = parameter.kind;
-    push(
-        text,
+    push_all(
+        out,
         &[
             "{\"name\":\"",
             parameter.name,
             "\",\"type\":\"",
-            kind.name(),
+            kind.type_name,
             "\"",
         ],
     );
-    if parameter.is_required {
-        push(text, &[",\"required\":true"]);
-    }
-    match parameter.default {
-        Literal::None => {}
-        Literal::Flag(true) => push(text, &[",\"default\":true"]),
-        Literal::Flag(false) => push(text, &[",\"default\":false"]),
-        Literal::Integer(number) => push(text, &[",\"default\":", &number.to_string()]),
+    match parameter
+        .default
+        .map(|default| (default, Value::constant(default)))
+    {
+        None => push_all(out, &[",\"required\":true"]),
+        Some((_, Some(Value::None))) => {}
         // As JSON writes what is beyond all numbers.
-        Literal::Number(f64::INFINITY) => push(text, &[",\"default\":1e9999"]),
-        Literal::Number(number) => push(text, &[",\"default\":", &shortest(number)]),
-        Literal::Text(default) => push(text, &[",\"default\":\"", default, "\""]),
+        Some((_, Some(Value::Number(_)))) => push_all(out, &[",\"default\":1e9999"]),
+        Some((default, Some(_))) => push_all(out, &[",\"default\":", default]),
+        Some((default, None)) => push_all(out, &[",\"default\":\"", default, "\""]),
     }
     if parameter.is_multiple {
-        push(text, &[",\"multiple\":true"]);
+        push_all(out, &[",\"multiple\":true"]);
     }
-    for (at, (option, _)) in kind.options().enumerate() {
-        let begin = if at == 0 { ",\"options\":[" } else { "," };
-        push(text, &[begin, "\"", option, "\""]);
+    let mut begin = ",\"options\":[\"";
+    for (option, _) in options(kind.name) {
+        push_all(out, &[begin, option, "\""]);
+        begin = ",\"";
     }
-    if kind.options().next().is_some() {
-        push(text, &["]"]);
+    if options(kind.name).next().is_some() {
+        push_all(out, &["]"]);
     }
     if !kind.suggestions().is_empty() {
-        push(text, &[",\"suggestions\":[", kind.suggestions(), "]"]);
+        push_all(out, &[",\"suggestions\":[", kind.suggestions(), "]"]);
     }
-    push(text, &["}"]);
+    push_all(out, &["}"]);
 }
 
-/// What separates an entry of a list that opens so from those before it.
-fn separator(text: &str, opening: &str, comma: &'static str) -> &'static str {
-    if text.ends_with(opening) { "" } else { comma }
-}
-
-fn push(text: &mut String, pieces: &[&str]) {
-    for piece in pieces {
-        text.push_str(piece);
-    }
+/// What separates an entry of a list from those before it.
+fn separator(out: &[u8], comma: &'static str) -> &'static str {
+    let is_first = out.last().is_some_and(|last| b"([{".contains(last));
+    if is_first { "" } else { comma }
 }

@@ -18,7 +18,8 @@ use std::fmt;
 use std::task::Poll;
 
 use self::table::TABLE;
-use super::arguments::{Arguments, Parameter};
+use super::arguments::Arguments;
+use super::parameters::{Parameter, parameters};
 use super::series::Series;
 use super::target::Expression;
 use super::window::Window;
@@ -33,8 +34,8 @@ pub struct Function {
     pub group: &'static str,
     /// What it does, in a sentence.
     pub description: &'static str,
-    /// What it takes, in order.
-    pub parameters: &'static [Parameter],
+    /// Its [parameters], in order.
+    pub signature: &'static str,
     /// What it does.
     pub operation: Operation,
     /// Which window its inputs are read over, if it is not that of the call.
@@ -118,7 +119,7 @@ impl Function {
     const fn new(
         name: &'static str,
         group: &'static str,
-        parameters: &'static [Parameter],
+        signature: &'static str,
         operation: Operation,
         description: &'static str,
     ) -> Function {
@@ -127,12 +128,17 @@ impl Function {
             alias: None,
             group,
             description,
-            parameters,
+            signature,
             operation,
             window: None,
             step: None,
             counts_steps: false,
         }
+    }
+
+    /// What it takes, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter> + use<> {
+        parameters(self.signature)
     }
 }
 

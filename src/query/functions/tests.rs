@@ -3,7 +3,7 @@
 use super::{Context, Function, Operation, common_step, describe};
 use crate::config::Config;
 use crate::query::aggregation::Aggregation;
-use crate::query::arguments::{Kind, Parameter};
+use crate::query::parameters::{Parameter, options};
 use crate::query::pattern::Budget;
 use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
@@ -234,14 +234,15 @@ fn functions_are_described_as_graphite_does() {
         let [name, group, parameters] = cells[..] else {
             panic!("a name, a group and parameters: {row}");
         };
-        let described = describe::one(name).expect(name);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        let described = text(describe::one(name).expect(name));
         let expected = format!("\"group\":\"{group}\",\"params\":{parameters}}}");
         assert!(
             described.ends_with(&expected),
             "{described}\nin Graphite {expected}"
         );
         assert!(
-            describe::all().contains(&format!("\"{name}\":{described}")),
+            text(describe::all()).contains(&format!("\"{name}\":{described}")),
             "{name}"
         );
         count += 1;
@@ -294,6 +295,19 @@ fn what_would_take_long_is_refused() {
 }
 
 #[test]
+fn signatures_have_kinds_that_there_are() {
+    for function in super::TABLE.iter() {
+        for (parameter, text) in function.parameters().zip(function.signature.split(", ")) {
+            let multiple = if parameter.is_multiple { "*" } else { "" };
+            let default = parameter.default.map(|default| format!(" = {default}"));
+            let (name, kind) = (parameter.name, parameter.kind.name);
+            let written = format!("{multiple}{name}: {kind}{}", default.unwrap_or_default());
+            assert_eq!(written, text, "{function:?}");
+        }
+    }
+}
+
+#[test]
 fn no_description_has_anything_to_escape() {
     for function in super::TABLE.iter() {
         let is_plain = |char: char| matches!(char, ' '..='~') && char != '"' && char != '\\';
@@ -332,12 +346,12 @@ const EXTREMES: [&str; 26] = [
 ];
 
 /// An argument of a call: nearly always one that is taken.
-fn argument(of: &'static Parameter) -> BoxedStrategy<String> {
-    let texts: Vec<String> = match of.kind {
-        kind if kind.takes_series() => return series(2).boxed(),
-        Kind::Flag => ["true", "false"].map(String::from).into(),
+fn argument(of: &Parameter) -> BoxedStrategy<String> {
+    let texts: Vec<String> = match of.kind.name {
+        _ if of.kind.takes_series() => return series(2).boxed(),
+        "flag" => ["true", "false"].map(String::from).into(),
         kind => {
-            let options = kind.options().map(|(name, _)| format!("'{name}'"));
+            let options = options(kind).map(|(name, _)| format!("'{name}'"));
             options.chain(EXTREMES.map(String::from)).collect()
         }
     };
@@ -349,11 +363,10 @@ fn call(depth: u32) -> BoxedStrategy<String> {
     let functions: Vec<&Function> = super::TABLE.iter().collect();
     let called = proptest::sample::select(functions).prop_flat_map(move |function| {
         let arguments = function
-            .parameters
-            .iter()
-            .map(move |parameter| match parameter.kind {
-                Kind::Series => series(depth).boxed(),
-                _ => argument(parameter),
+            .parameters()
+            .map(move |parameter| match parameter.kind.name {
+                "series" => series(depth).boxed(),
+                _ => argument(&parameter),
             });
         let arguments: Vec<BoxedStrategy<String>> = arguments.collect();
         arguments.prop_map(|arguments| format!("{}({})", function.name, arguments.join(",")))

@@ -1,0 +1,195 @@
+//! What functions take: the parameters of their signatures, and the kinds of arguments.
+
+use super::aggregation::Aggregation;
+use super::arguments::Value;
+use super::interval;
+use super::number::shortest;
+use super::regex::Regex;
+use crate::protocol::{float, integer};
+
+/// A parameter of a function.
+pub struct Parameter {
+    /// What it is called when an argument is named.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: &'static Kind,
+    /// It takes all arguments that are left.
+    pub is_multiple: bool,
+    /// The constant that it is if it is not given. `None` if a call must give it.
+    pub default: Option<&'static str>,
+}
+
+/// The parameters of a signature: `name: kind`, separated by commas, with ` = default` if a call may leave
+/// it out. One whose name has a star takes all arguments that are left.
+pub fn parameters(signature: &'static str) -> impl Iterator<Item = Parameter> {
+    signature.split(", ").map(|text| {
+        let (declared, default) = match text.split_once(" = ") {
+            Some((declared, default)) => (declared, Some(default)),
+            None => (text, None),
+        };
+        let (starred, kind) = declared.split_once(": ").unwrap_or((declared, ""));
+        let name = starred.trim_start_matches('*');
+        Parameter {
+            name,
+            kind: KINDS
+                .iter()
+                .find(|known| known.name == kind)
+                .unwrap_or(&KINDS[0]),
+            is_multiple: name != starred,
+            default,
+        }
+    })
+}
+
+/// A kind of arguments.
+pub struct Kind {
+    /// What signatures call it.
+    pub name: &'static str,
+    /// What Graphite calls it.
+    pub type_name: &'static str,
+    /// What it takes, for an error.
+    pub wanted: &'static str,
+    /// What a constant is as an argument of this kind. `None` if it is none of this kind.
+    pub read: fn(&Value) -> Option<Value>,
+}
+
+macro_rules! kinds {
+    ($($name:literal, $type_name:literal, $wanted:expr, $read:expr;)*) => {
+        &[$(Kind { name: $name, type_name: $type_name, wanted: $wanted, read: $read }),*]
+    };
+}
+
+const AN_AGGREGATION: &str = "the name of an aggregation, such as 'average', 'max' or 'sum'";
+
+const KINDS: &[Kind] = kinds! {
+    "series", "seriesList", "a path or a call", |_| None;
+    "seriesOrNumber", "any", "a path, a call or a number", |value| match *value {
+        Value::Integer(number) => Some(Value::Integer(number)),
+        Value::Number(number) => Some(Value::Number(number)),
+        _ => None,
+    };
+    "number", "float", "a number", |value| number(value).map(Value::Number);
+    "integer", "integer", "a whole number", |value| whole(value).map(Value::Integer);
+    "count", "integer", "a whole number, not negative",
+        |value| whole(value).filter(|&count| count >= 0).map(Value::Integer);
+    "integerOrInfinity", "intOrInf", "a whole number or inf",
+        |value| match number(value) {
+            Some(f64::INFINITY) => Some(Value::Number(f64::INFINITY)),
+            _ => whole(value).map(Value::Integer),
+        };
+    "flag", "boolean", "true or false", |value| flag(value).map(Value::Flag);
+    "text", "string", "text in quotes", |value| text(value).map(Value::Text);
+    "regex", "string", "a regular expression in quotes, of moderate size",
+        |value| Regex::new(&text(value)?).map(Value::Regex);
+    "interval", "interval", "an interval in quotes, such as '1h' or '-7d'", interval;
+    "duration", "interval", "an interval in quotes, above zero, such as '10min'",
+        |value| interval(value).filter(|value| matches!(value, Value::Interval(1.., _)));
+    "steps", "intOrInterval", "a number above zero, or an interval such as '10min'", steps;
+    "node", "nodeOrTag", "the number of a node, or a tag in quotes", |value| match value {
+        Value::Text(tag) => Some(Value::Text(tag.clone())),
+        _ => whole(value).map(Value::Integer),
+    };
+    "aggregation", "aggFunc", AN_AGGREGATION, |value| aggregation(value, "aggregation");
+    "aggregationOfSeries", "aggOrSeriesFunc", AN_AGGREGATION,
+        |value| aggregation(value, "aggregationOfSeries");
+    "consolidation", "string", "'average', 'avg_zero', 'sum', 'min', 'max', 'first' or 'last'",
+        |value| aggregation(value, "consolidation");
+};
+
+impl Kind {
+    /// Whether a path or a call is taken.
+    pub fn takes_series(&self) -> bool {
+        self.name.starts_with("series")
+    }
+
+    /// What could be offered, in JSON.
+    pub fn suggestions(&self) -> &'static str {
+        match self.name {
+            "duration" => r#""10min","1h","1d""#,
+            "steps" => r#"5,7,10,"1min","5min","10min","30min","1hour""#,
+            "interval" => r#""1h","6h","12h","1d","2d","7d","14d","30d""#,
+            _ => "",
+        }
+    }
+}
+
+/// The names of all that the kind of this name takes, in order, if these are few.
+pub fn options(kind: &str) -> impl Iterator<Item = &'static (&'static str, Aggregation)> + use<> {
+    let (options, with_series): (&[_], bool) = match kind {
+        "aggregation" => (&Aggregation::NAMES, false),
+        "aggregationOfSeries" => (&Aggregation::NAMES, true),
+        "consolidation" => (&Aggregation::CONSOLIDATIONS, true),
+        _ => (&[], true),
+    };
+    let is_option = move |name: &str| with_series || !name.ends_with("Series");
+    options.iter().filter(move |(name, _)| is_option(name))
+}
+
+fn aggregation(value: &Value, kind: &str) -> Option<Value> {
+    let Value::Text(name) = value else {
+        return None;
+    };
+    let (_, aggregation) = options(kind).find(|(known, _)| known == name)?;
+    Some(Value::Aggregation(*aggregation, name.clone()))
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Flag(flag) => Some(f64::from(u8::from(*flag))),
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        Value::Text(text) => float::parse(text.as_bytes()),
+        _ => None,
+    }
+}
+
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Flag(flag) => Some((*flag).into()),
+        Value::Integer(number) => Some(*number),
+        Value::Text(text) => integer::parse(text.as_bytes()),
+        _ => None,
+    }
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Flag(flag) => Some(*flag),
+        Value::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        Value::Integer(0) => Some(false),
+        Value::Integer(1) => Some(true),
+        _ => None,
+    }
+}
+
+/// A number will do as well.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Number(number) => Some(shortest(*number)),
+        _ => None,
+    }
+}
+
+fn interval(value: &Value) -> Option<Value> {
+    let Value::Text(text) = value else {
+        return None;
+    };
+    Some(Value::Interval(interval::parse(text)?, text.clone()))
+}
+
+/// A number of steps, or an interval, whose sign does not count.
+fn steps(value: &Value) -> Option<Value> {
+    match value {
+        Value::Integer(steps) => (*steps > 0).then_some(Value::Integer(*steps)),
+        Value::Number(steps) => (*steps >= 1.0).then_some(Value::Number(*steps)),
+        _ => match interval(value)? {
+            Value::Interval(seconds, text) if seconds != 0 => {
+                Some(Value::Interval(seconds.abs(), text))
+            }
+            _ => None,
+        },
+    }
+}
