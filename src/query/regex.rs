@@ -8,10 +8,8 @@
 //! There are no references to groups, no looking ahead or behind, and no flags but `(?i)` at the
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
-use crate::config::Config;
-use std::borrow::Cow;
-
 use super::number::integer;
+use crate::config::Config;
 
 /// Characters from the first to the last.
 type Range = (char, char);
@@ -36,19 +34,12 @@ const NOT_WORD: &[Range] = &[
 ];
 const ANY: &[Range] = &[('\0', '\x09'), ('\x0b', char::MAX)];
 
-/// The characters of these ranges, or, if it is negated, all others.
-#[derive(Debug)]
-struct Class {
-    ranges: Cow<'static, [Range]>,
-    is_negated: bool,
-}
-
 /// A compiled expression.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Regex {
     program: Vec<Step>,
     /// Those that its steps take.
-    classes: Vec<Class>,
+    ranges: Vec<Range>,
     /// The names of groups, by their numbers; empty if a group has none.
     names: Vec<String>,
     ignores_case: bool,
@@ -57,10 +48,12 @@ pub struct Regex {
 /// A step of a program. Where it goes on elsewhere than after itself, the distance is counted from itself.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Takes a character.
-    Take(char),
-    /// Takes one of a class, by its number.
-    TakeOf(usize),
+    /// Takes a character of so many ranges from the first one on; if it is negated, any other.
+    Take {
+        first: usize,
+        count: usize,
+        is_negated: bool,
+    },
     /// Goes on in the first place, or, if this fails, in the second.
     Split(isize, isize),
     Jump(isize),
@@ -91,46 +84,34 @@ impl Regex {
         let rest = text.strip_prefix("(?i)");
         let mut compiler = Compiler {
             rest: rest.unwrap_or(text),
-            names: vec![String::new()],
-            classes: Vec::new(),
+            regex: Regex {
+                program: vec![Step::Save(0)],
+                names: vec![String::new()],
+                ignores_case: rest.is_some(),
+                ..Regex::default()
+            },
         };
-        let body = compiler.alternatives(0)?;
-        if !compiler.rest.is_empty() {
-            return None;
-        }
-        let mut program = vec![Step::Save(0)];
-        program.extend(body);
-        program.extend([Step::Save(1), Step::Found]);
-        Some(Regex {
-            program,
-            classes: compiler.classes,
-            names: compiler.names,
-            ignores_case: rest.is_some(),
-        })
+        compiler.alternatives(0)?;
+        let mut regex = compiler.regex;
+        regex.program.extend([Step::Save(1), Step::Found]);
+        compiler.rest.is_empty().then_some(regex)
     }
 
     /// How many bytes of text may be searched at once, in all searches together.
     pub fn searched_bytes_max(&self) -> usize {
-        Config::REGEX_TRIED_MAX / size(&self.program, &self.classes)
+        Config::REGEX_TRIED_MAX / size(&self.program)
     }
 
     /// Bytes that it takes, about.
     pub fn allocated_bytes(&self) -> usize {
-        2 * size_of::<Step>() * size(&self.program, &self.classes)
+        2 * size_of::<Step>() * size(&self.program)
     }
 
     /// The number of the group of this name or number.
     pub fn group(&self, name: &str) -> Option<usize> {
-        let named = self
-            .names
-            .iter()
-            .position(|known| !known.is_empty() && known == name);
-        let number = || {
-            name.parse()
-                .ok()
-                .filter(|number| *number < self.names.len())
-        };
-        named.or_else(number)
+        let mut names = self.names.iter();
+        let named = names.position(|known| !known.is_empty() && known == name);
+        named.or_else(|| name.parse().ok().filter(|at| *at < self.names.len()))
     }
 
     /// Whether it is found in `text`.
@@ -149,11 +130,9 @@ impl Regex {
             tried: vec![0; (self.program.len() * (text.len() - from + 1)).div_ceil(64)],
             found: Found(vec![None; 2 * self.names.len()]),
         };
-        let starts = text[from..].char_indices().map(|(at, _)| from + at);
-        let mut starts = starts.chain([text.len()]);
-        starts
-            .any(|start| search.run(start))
-            .then_some(search.found)
+        let mut starts = (from..=text.len()).filter(|&at| text.is_char_boundary(at));
+        let is_found = starts.any(|start| search.run(start));
+        is_found.then_some(search.found)
     }
 }
 
@@ -206,14 +185,13 @@ impl Search<'_> {
             let mut goes_to = 1;
             let next = self.text[at..].chars().next();
             let is_passed = match program[step] {
-                Step::Take(char) => next.is_some_and(|next| {
+                Step::Take {
+                    first,
+                    count,
+                    is_negated,
+                } => next.is_some_and(|next| {
                     at += next.len_utf8();
-                    self.is_in(next, &[(char, char)])
-                }),
-                Step::TakeOf(class) => next.is_some_and(|next| {
-                    let class = &self.regex.classes[class];
-                    at += next.len_utf8();
-                    self.is_in(next, &class.ranges) != class.is_negated
+                    self.is_in(next, &self.regex.ranges[first..][..count]) != is_negated
                 }),
                 Step::Split(first, second) => {
                     jobs.push(Job::Try(step.wrapping_add_signed(second), at));
@@ -248,27 +226,23 @@ impl Search<'_> {
     }
 
     fn is_in(&self, char: char, ranges: &[Range]) -> bool {
-        let folded =
-            |fold: fn(&char) -> char| self.regex.ignores_case && is_one_of(fold(&char), ranges);
+        let folded = |char: char| self.regex.ignores_case && is_one_of(char, ranges);
         is_one_of(char, ranges)
-            || folded(char::to_ascii_lowercase)
-            || folded(char::to_ascii_uppercase)
+            || folded(char.to_ascii_lowercase())
+            || folded(char.to_ascii_uppercase())
     }
 }
 
 fn is_one_of(char: char, ranges: &[Range]) -> bool {
-    ranges
-        .iter()
-        .any(|&(first, last)| first <= char && char <= last)
+    let is_inside = |&(first, last): &Range| first <= char && char <= last;
+    ranges.iter().any(is_inside)
 }
 
-/// Reads an expression from left to right. Its functions return `None` if it is none.
+/// Reads an expression from left to right, and appends to its program. Its functions return `None` if it is
+/// none.
 struct Compiler<'text> {
     rest: &'text str,
-    /// The names of the groups so far.
-    names: Vec<String>,
-    /// The classes so far.
-    classes: Vec<Class>,
+    regex: Regex,
 }
 
 impl Compiler<'_> {
@@ -285,49 +259,49 @@ impl Compiler<'_> {
     }
 
     /// What is between bars.
-    fn alternatives(&mut self, depth: usize) -> Option<Vec<Step>> {
-        let mut branches = vec![self.sequence(depth)?];
-        while self.takes("|") {
-            branches.push(self.sequence(depth)?);
-            if branches.len() > Config::REGEX_STEPS_MAX {
-                return None;
+    fn alternatives(&mut self, depth: usize) -> Option<()> {
+        let (mut total, mut jumps) = (0, Vec::new());
+        loop {
+            let start = self.regex.program.len();
+            total = fitting(total + self.sequence(depth)?)?;
+            if !self.takes("|") {
+                break;
             }
+            total += 2;
+            let others = self.regex.program.len() - start + 2;
+            self.regex
+                .program
+                .insert(start, Step::Split(1, others as isize));
+            jumps.push(self.regex.program.len());
+            self.regex.program.push(Step::Jump(0));
         }
-        let mut steps = branches.pop()?;
-        while let Some(first) = branches.pop() {
-            let others = std::mem::take(&mut steps);
-            steps.push(Step::Split(1, first.len() as isize + 2));
-            steps.extend(first);
-            steps.push(Step::Jump(others.len() as isize + 1));
-            steps.extend(others);
-            steps = fitting(steps, &self.classes)?;
+        let end = self.regex.program.len();
+        for jump in jumps {
+            self.regex.program[jump] = Step::Jump((end - jump) as isize);
         }
-        Some(steps)
+        Some(())
     }
 
-    /// What follows each other, with how often it may.
-    fn sequence(&mut self, depth: usize) -> Option<Vec<Step>> {
-        let (mut steps, mut total) = (Vec::new(), 0);
+    /// What follows each other, with how often it may. Returns its [size].
+    fn sequence(&mut self, depth: usize) -> Option<usize> {
+        let mut total = 0;
         while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
-            let atom = self.atom(depth)?;
-            let atom = self.repeated(atom)?;
-            total += size(&atom, &self.classes);
-            if total > Config::REGEX_STEPS_MAX {
-                return None;
-            }
-            steps.extend(atom);
+            let start = self.regex.program.len();
+            self.atom(depth)?;
+            self.repeat(start)?;
+            total = fitting(total + size(&self.regex.program[start..]))?;
         }
-        Some(steps)
+        Some(total)
     }
 
-    fn atom(&mut self, depth: usize) -> Option<Vec<Step>> {
+    fn atom(&mut self, depth: usize) -> Option<()> {
         if self.rest.starts_with('{') && self.counts().is_some() {
             return None;
         }
+        let first = self.regex.ranges.len();
         let step = match self.next()? {
             '(' => return self.group(depth),
-            '[' => self.class()?,
-            '.' => self.take_of(ANY.into(), false),
+            '[' => return self.class(),
             '^' => Step::AtStart,
             '$' => Step::AtEnd,
             '*' | '+' | '?' => return None,
@@ -335,51 +309,57 @@ impl Compiler<'_> {
             '\\' if self.takes("Z") => Step::AtEnd,
             '\\' if self.takes("b") => Step::AtWordEdge(true),
             '\\' if self.takes("B") => Step::AtWordEdge(false),
-            '\\' => {
-                let ranges = self.escaped()?;
-                self.take_of(ranges, false)
+            '.' => {
+                self.regex.ranges.extend_from_slice(ANY);
+                self.take(first, false)
             }
-            char => Step::Take(char),
+            char => {
+                self.character(char)?;
+                self.take(first, false)
+            }
         };
-        Some(vec![step])
+        self.regex.program.push(step);
+        Some(())
     }
 
-    fn group(&mut self, depth: usize) -> Option<Vec<Step>> {
-        if depth == Config::REGEX_DEPTH_MAX || self.names.len() == Config::REGEX_GROUPS_MAX {
+    fn group(&mut self, depth: usize) -> Option<()> {
+        let number = self.regex.names.len();
+        if depth == Config::REGEX_DEPTH_MAX || number == Config::REGEX_GROUPS_MAX {
             return None;
         }
-        let mut number = None;
-        if !self.takes("?:") {
+        let is_counted = !self.takes("?:");
+        if is_counted {
             let mut name = "";
             if self.takes("?P<") {
                 (name, self.rest) = self.rest.split_once('>')?;
             } else if self.rest.starts_with('?') {
                 return None;
             }
-            number = Some(self.names.len());
-            self.names.push(name.into());
+            self.regex.names.push(name.into());
+            self.regex.program.push(Step::Save(2 * number));
         }
-        let mut steps = self.alternatives(depth + 1)?;
-        if let Some(number) = number {
-            steps.insert(0, Step::Save(2 * number));
-            steps.push(Step::Save(2 * number + 1));
+        self.alternatives(depth + 1)?;
+        if is_counted {
+            self.regex.program.push(Step::Save(2 * number + 1));
         }
-        self.takes(")").then_some(steps)
+        self.takes(")").then_some(())
     }
 
-    /// `atom`, as often as what follows it says.
-    fn repeated(&mut self, atom: Vec<Step>) -> Option<Vec<Step>> {
+    /// Repeats the atom that begins at `start` as often as what follows it says.
+    fn repeat(&mut self, start: usize) -> Option<()> {
         let (least, most) = match self.rest.as_bytes().first() {
             _ if self.takes("*") => (0, None),
             _ if self.takes("+") => (1, None),
             _ if self.takes("?") => (0, Some(1)),
             Some(b'{') => match self.counts() {
                 Some(counts) => counts,
-                None => return Some(atom),
+                None => return Some(()),
             },
-            _ => return Some(atom),
+            _ => return Some(()),
         };
         let is_lazy = self.takes("?");
+        let program = &mut self.regex.program;
+        let atom = program.split_off(start);
         let is_assertion = matches!(
             atom[..],
             [Step::AtStart | Step::AtEnd | Step::AtWordEdge(_)]
@@ -390,118 +370,123 @@ impl Compiler<'_> {
         {
             return None;
         }
+        fitting(most.unwrap_or(least).max(1) * size(&atom).max(1))?;
         let split = |inside: usize| match (inside as isize + 1, is_lazy) {
             (after, false) => Step::Split(1, after),
             (after, true) => Step::Split(after, 1),
         };
-        let count = most.unwrap_or(least).max(1);
-        if count * size(&atom, &self.classes).max(1) > Config::REGEX_STEPS_MAX {
-            return None;
+        for _ in 0..least {
+            program.extend_from_slice(&atom);
         }
-        let mut steps = atom.repeat(least);
-        match most {
-            None => {
-                steps.push(split(atom.len() + 1));
-                steps.extend_from_slice(&atom);
-                steps.push(Step::Jump(-(atom.len() as isize) - 1));
-            }
-            Some(most) => {
-                for left in (0..most - least).rev() {
-                    steps.push(split(atom.len() + left * (atom.len() + 1)));
-                    steps.extend_from_slice(&atom);
-                }
-            }
+        let length = atom.len();
+        for left in (0..most.map_or(1, |most| most - least)).rev() {
+            program.push(match most {
+                Some(_) => split(length + left * (length + 1)),
+                None => split(length + 1),
+            });
+            program.extend_from_slice(&atom);
         }
-        fitting(steps, &self.classes)
+        if most.is_none() {
+            program.push(Step::Jump(-(length as isize) - 1));
+        }
+        Some(())
     }
 
     /// Counts in braces. `None` if the braces are ordinary characters.
     fn counts(&mut self) -> Option<(usize, Option<usize>)> {
         let (inside, rest) = self.rest[1..].split_once('}')?;
         let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
-        let count = |text: &str| match text {
-            "" => Some(None),
-            text if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                let count = integer(text).and_then(|count| usize::try_from(count).ok());
-                Some(Some(count.map_or(Config::REGEX_COUNT_MAX, |count| {
-                    count.min(Config::REGEX_COUNT_MAX)
-                })))
-            }
-            _ => None,
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        if inside.is_empty() || !least.bytes().chain(most.bytes()).all(is_digit) {
+            return None;
+        }
+        self.rest = rest;
+        let most_count = Config::REGEX_COUNT_MAX;
+        let count = |text: &str| match integer(text) {
+            Some(count) => Some(usize::try_from(count).map_or(most_count, |it| it.min(most_count))),
+            None => (!text.is_empty()).then_some(most_count),
         };
-        let (least, most) = (count(least)?, count(most)?);
-        let is_ordinary = inside.is_empty();
-        self.rest = if is_ordinary { self.rest } else { rest };
-        (!is_ordinary).then_some((least.unwrap_or(0), most))
+        Some((count(least).unwrap_or(0), count(most)))
     }
 
-    fn take_of(&mut self, ranges: Cow<'static, [Range]>, is_negated: bool) -> Step {
-        self.classes.push(Class { ranges, is_negated });
-        Step::TakeOf(self.classes.len() - 1)
+    /// A step that takes the ranges from `first` on.
+    fn take(&self, first: usize, is_negated: bool) -> Step {
+        Step::Take {
+            first,
+            count: self.regex.ranges.len() - first,
+            is_negated,
+        }
     }
 
     /// What is in brackets.
-    fn class(&mut self) -> Option<Step> {
+    fn class(&mut self) -> Option<()> {
         let is_negated = self.takes("^");
-        let mut ranges = Vec::new();
-        while ranges.len() <= Config::REGEX_STEPS_MAX {
-            let first = match self.next()? {
-                ']' if !ranges.is_empty() => return Some(self.take_of(ranges.into(), is_negated)),
-                '\\' if self.takes("b") => vec![('\x08', '\x08')].into(),
-                '\\' => self.escaped()?,
-                char => vec![(char, char)].into(),
-            };
-            let is_range = self.rest.starts_with('-') && !self.rest.starts_with("-]");
-            if !is_range {
-                ranges.extend_from_slice(&first);
+        let first = self.regex.ranges.len();
+        loop {
+            let start = fitting(self.regex.ranges.len() - first)? + first;
+            match self.next()? {
+                ']' if start > first => break,
+                '\\' if self.takes("b") => self.regex.ranges.push(('\x08', '\x08')),
+                char => self.character(char)?,
+            }
+            if !self.rest.starts_with('-') || self.rest.starts_with("-]") {
                 continue;
             }
             self.takes("-");
-            let last = match self.next()? {
-                '\\' => self.escaped()?,
-                char => vec![(char, char)].into(),
-            };
-            match (&first[..], &last[..]) {
-                ([(first, same)], [(last, _)]) if first == same && first <= last => {
-                    ranges.push((*first, *last));
+            let last = self.next()?;
+            self.character(last)?;
+            match self.regex.ranges[start..] {
+                [(first, same), (last, also)] if first == same && last == also && first <= last => {
+                    self.regex.ranges.truncate(start);
+                    self.regex.ranges.push((first, last));
                 }
                 _ => return None,
             }
         }
-        None
+        let step = self.take(first, is_negated);
+        self.regex.program.push(step);
+        Some(())
     }
 
-    /// What a backslash stands for with what follows it.
-    fn escaped(&mut self) -> Option<Cow<'static, [Range]>> {
-        let char = match self.next()? {
-            'd' => return Some(DIGIT.into()),
-            'D' => return Some(NOT_DIGIT.into()),
-            's' => return Some(SPACE.into()),
-            'S' => return Some(NOT_SPACE.into()),
-            'w' => return Some(WORD.into()),
-            'W' => return Some(NOT_WORD.into()),
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'f' => '\x0c',
-            'v' => '\x0b',
-            'a' => '\x07',
-            char if char.is_ascii_alphanumeric() => return None,
+    /// A character, or what a backslash stands for with what follows it.
+    fn character(&mut self, char: char) -> Option<()> {
+        let char = match char {
+            '\\' => match self.next()? {
+                'd' => return self.ranges(DIGIT),
+                'D' => return self.ranges(NOT_DIGIT),
+                's' => return self.ranges(SPACE),
+                'S' => return self.ranges(NOT_SPACE),
+                'w' => return self.ranges(WORD),
+                'W' => return self.ranges(NOT_WORD),
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'f' => '\x0c',
+                'v' => '\x0b',
+                'a' => '\x07',
+                char if char.is_ascii_alphanumeric() => return None,
+                char => char,
+            },
             char => char,
         };
-        Some(vec![(char, char)].into())
+        self.ranges(&[(char, char)])
+    }
+
+    fn ranges(&mut self, ranges: &[Range]) -> Option<()> {
+        self.regex.ranges.extend_from_slice(ranges);
+        Some(())
     }
 }
 
-/// The steps, unless they are too many.
-fn fitting(steps: Vec<Step>, classes: &[Class]) -> Option<Vec<Step>> {
-    (size(&steps, classes) <= Config::REGEX_STEPS_MAX).then_some(steps)
+/// A size, unless it is too much.
+fn fitting(size: usize) -> Option<usize> {
+    (size <= Config::REGEX_STEPS_MAX).then_some(size)
 }
 
 /// How many steps there are, where one that takes several ranges counts for each.
-fn size(steps: &[Step], classes: &[Class]) -> usize {
+fn size(steps: &[Step]) -> usize {
     let of_step = |step: &Step| match step {
-        Step::TakeOf(class) => classes[*class].ranges.len(),
+        Step::Take { count, .. } => *count,
         _ => 1,
     };
     steps.iter().map(of_step).sum()
