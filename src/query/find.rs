@@ -1,9 +1,10 @@
 //! Which series and nodes there are: a walk over the names of all series for what patterns stand for,
 //! then the answer, sorted, as that of graphite-web is.
 
+use super::budget::{Budget, Effort};
 use super::json::{push_all, push_string};
 use super::names::{Found, Names};
-use super::pattern::{Budget, Effort, Pattern, next_node};
+use super::pattern::{Pattern, next_node};
 use super::walk::Walk;
 use crate::http::{Failure, Halt, Pieces};
 use crate::turn::Turn;

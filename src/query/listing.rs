@@ -2,8 +2,8 @@
 
 use std::mem;
 
+use super::budget::Effort;
 use super::json::{push_all, push_string};
-use super::pattern::Effort;
 use super::walk::Walk;
 use crate::config::Config;
 use crate::http::{Failure, Halt, Pieces};

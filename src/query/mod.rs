@@ -2,6 +2,7 @@
 
 pub mod aggregation;
 pub mod arguments;
+pub mod budget;
 mod evaluate;
 pub mod find;
 mod format;

@@ -2,44 +2,16 @@
 //! over Python's `fnmatch`.
 
 use std::collections::BinaryHeap;
+use std::iter;
+use std::str::Chars;
 
 use memchr::arch::all::memchr::Two;
 
-use super::too_much;
+use super::budget::{Budget, Effort};
 use crate::config::Config;
-use crate::http::Failure;
 
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
 const MOST_NODES: usize = 63;
-
-/// How much more the targets or patterns of a request may take to read: see [`Config::READING_UNITS`].
-#[derive(Debug)]
-pub struct Budget(usize);
-
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget(Config::READING_UNITS)
-    }
-}
-
-impl Budget {
-    /// Besides its arguments, a unit for eight bytes of them.
-    pub const FOR_CALL: usize = 48;
-    const FOR_NODE: usize = 12;
-    const FOR_ALTERNATIVE: usize = 16;
-
-    /// Takes so much of it.
-    ///
-    /// # Errors
-    ///
-    /// If that is not left: a sentence that says so.
-    pub fn take(&mut self, units: usize) -> Result<(), String> {
-        let left = self.0.checked_sub(units);
-        self.0 =
-            left.ok_or("a query has too many calls, or patterns with too many alternatives")?;
-        Ok(())
-    }
-}
 
 /// A pattern of keys, whose nodes dots separate.
 ///
@@ -56,52 +28,8 @@ pub struct Pattern {
     allocated_bytes: usize,
 }
 
-/// How many characters are compared at the most, to say whether a key is one that is looked for. Each
-/// takes one to three nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
-    /// Whatever the key is.
-    pub fixed: usize,
-    /// For each byte of the key.
-    pub for_each_byte: usize,
-}
-
-impl Effort {
-    /// So many keys may be compared between two looks at the clock: some microseconds.
-    pub const KEYS_PER_LOOK: usize = 64;
-
-    /// So much effort may be made between two looks at the clock, if it is reached earlier.
-    pub const PER_LOOK: usize = 8 << 10;
-
-    /// For a key of so many bytes.
-    ///
-    /// # Errors
-    ///
-    /// If all would wait for it.
-    pub fn of(self, key_bytes: usize) -> Result<usize, Failure> {
-        let effort = self.for_each_byte.saturating_mul(key_bytes);
-        let effort = effort.saturating_add(self.fixed);
-        if effort > Config::KEY_EFFORT_MAX {
-            return Err(too_much(format!(
-                "a key of {key_bytes} bytes takes too long to compare: ask for fewer patterns, or for \
-                 simpler ones"
-            )));
-        }
-        Ok(effort)
-    }
-
-    /// For this and something else.
-    pub fn with(self, other: Effort) -> Effort {
-        Effort {
-            fixed: self.fixed + other.fixed,
-            for_each_byte: self.for_each_byte + other.for_each_byte,
-        }
-    }
-}
-
 /// Where in a pattern a key may be after some of its nodes: a bit for each position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Positions(u64);
+type Positions = u64;
 
 /// What one node may be.
 #[derive(Debug)]
@@ -109,23 +37,20 @@ struct Node {
     /// Alternatives without wildcards, sorted.
     texts: Vec<String>,
     /// Those with wildcards.
-    wildcards: Vec<Vec<Token>>,
+    wildcards: Vec<String>,
     /// How many characters the first of a node are compared with, and how many each of them at the most.
     compared: usize,
     searched: usize,
 }
 
-/// What stands for a character of a node, or for several.
-#[derive(Debug, PartialEq, Eq)]
-enum Token {
+/// What stands in a wildcard for a character of a node, or for several.
+enum Token<'text> {
     Character(char),
     /// Any character.
     AnyOne,
-    /// A character of these ranges, both ends included; or, if it is negated, any other.
-    OneOf {
-        is_negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    /// What stands between brackets, or, after a `!`, none of it.
+    OneOf(&'text str),
+    NoneOf(&'text str),
     /// Any characters, or none.
     Any,
 }
@@ -197,7 +122,7 @@ impl Pattern {
 
     /// The positions after the next node of a key.
     pub fn advance(&self, positions: Positions, node: &str) -> Positions {
-        let mut left = positions.0;
+        let mut left = positions;
         let mut after = 0;
         while let Some(known) = self.nodes.get(left.trailing_zeros() as usize) {
             let position = left & left.wrapping_neg();
@@ -211,12 +136,12 @@ impl Pattern {
 
     /// Whether the nodes so far are what the pattern stands for.
     pub fn is_end(&self, positions: Positions) -> bool {
-        positions.0 >> self.nodes.len() != 0
+        positions >> self.nodes.len() != 0
     }
 
     /// Whether no keys with more nodes are among those that the pattern stands for.
     pub fn is_final(&self, positions: Positions) -> bool {
-        positions.0 & !(1 << self.nodes.len()) == 0
+        positions & !(1 << self.nodes.len()) == 0
     }
 
     /// Bytes that it takes, about.
@@ -230,7 +155,7 @@ impl Pattern {
             let before = positions;
             positions |= (positions & self.any_nodes) << 1;
             if positions == before {
-                return Positions(positions);
+                return positions;
             }
         }
     }
@@ -261,13 +186,15 @@ impl Node {
                     unexpanded.push(text);
                 }
             } else if text.contains(['*', '?', '[']) {
-                let tokens = tokens_of(&text);
-                let effort = effort_of(&tokens);
+                let (mut effort, mut past_any) = (0, None);
+                for token in tokens(&mut text.chars()) {
+                    past_any = past_any.or(matches!(token, Token::Any).then_some(effort + 1));
+                    effort += token.effort();
+                }
                 budget.take(Budget::FOR_ALTERNATIVE + effort)?;
                 compared += effort;
-                let mut parts = tokens.splitn(2, |token| *token == Token::Any);
-                searched += parts.nth(1).map_or(0, effort_of);
-                wildcards.push(tokens);
+                searched += past_any.map_or(0, |past_any| effort - past_any);
+                wildcards.push(text);
             } else {
                 texts.push(text);
             }
@@ -285,17 +212,13 @@ impl Node {
     fn is(&self, node: &str) -> bool {
         let is_text = |text: &String| (**text).cmp(node);
         self.texts.binary_search_by(is_text).is_ok()
-            || self.wildcards.iter().any(|tokens| is_match(tokens, node))
+            || self.wildcards.iter().any(|text| is_match(text, node))
     }
 
     /// Bytes that it takes, with what an allocator adds.
     fn allocated_bytes(&self) -> usize {
-        let texts = self.texts.iter().map(|text| 40 + text.capacity());
-        let tokens = self
-            .wildcards
-            .iter()
-            .map(|tokens| 40 + tokens.capacity() * size_of::<Token>() + 8 * effort_of(tokens));
-        size_of::<Node>() + texts.sum::<usize>() + tokens.sum::<usize>()
+        let texts = self.texts.iter().chain(&self.wildcards);
+        size_of::<Node>() + texts.map(|text| 40 + text.capacity()).sum::<usize>()
     }
 }
 
@@ -312,25 +235,28 @@ fn innermost_braces(text: &str) -> Option<(usize, usize)> {
     None
 }
 
-fn tokens_of(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        tokens.push(match character {
-            '*' if tokens.last() == Some(&Token::Any) => continue,
-            '*' => Token::Any,
+/// The tokens that come next.
+fn tokens<'text>(rest: &mut Chars<'text>) -> impl Iterator<Item = Token<'text>> {
+    iter::from_fn(|| {
+        Some(match rest.next()? {
+            '*' => {
+                *rest = rest.as_str().trim_start_matches('*').chars();
+                Token::Any
+            }
             '?' => Token::AnyOne,
-            '[' => match split_brackets(characters.as_str()) {
+            '[' => match split_brackets(rest.as_str()) {
                 Some((inside, after)) => {
-                    characters = after.chars();
-                    one_of(inside)
+                    *rest = after.chars();
+                    match inside.strip_prefix('!') {
+                        Some(inside) => Token::NoneOf(inside),
+                        None => Token::OneOf(inside),
+                    }
                 }
                 None => Token::Character('['),
             },
             character => Token::Character(character),
-        });
-    }
-    tokens
+        })
+    })
 }
 
 /// Splits a text at the bracket that closes: the first one, but for one that comes first inside.
@@ -341,31 +267,32 @@ fn split_brackets(text: &str) -> Option<(&str, &str)> {
     Some((&text[..end], &text[end + 1..]))
 }
 
-/// What stands between brackets: characters, and ranges of them. A range that ends before it begins
-/// has no characters.
-fn one_of(inside: &str) -> Token {
-    let is_negated = inside.starts_with('!');
-    let mut characters = inside[usize::from(is_negated)..].chars();
-    let mut ranges = Vec::new();
-    while let Some(first) = characters.next() {
+/// The ranges that stand between brackets, both ends included. A range that ends before it begins has no
+/// characters.
+fn ranges(inside: &str) -> impl Iterator<Item = (char, char)> {
+    let mut characters = inside.chars();
+    iter::from_fn(move || {
+        let first = characters.next()?;
         let mut after = characters.clone();
-        let last = match (after.next(), after.next()) {
+        match (after.next(), after.next()) {
             (Some('-'), Some(last)) => {
                 characters = after;
-                last
+                Some((first, last))
             }
-            _ => first,
-        };
-        ranges.push((first, last));
-    }
-    Token::OneOf { is_negated, ranges }
+            _ => Some((first, first)),
+        }
+    })
 }
 
-impl Token {
+fn has(inside: &str, character: char) -> bool {
+    ranges(inside).any(|(first, last)| first <= character && character <= last)
+}
+
+impl Token<'_> {
     /// How many characters a character is compared with.
     fn effort(&self) -> usize {
         match self {
-            Token::OneOf { ranges, .. } => ranges.len().max(1),
+            Token::OneOf(inside) | Token::NoneOf(inside) => ranges(inside).count().max(1),
             _ => 1,
         }
     }
@@ -374,50 +301,41 @@ impl Token {
         match self {
             Token::Character(this) => *this == character,
             Token::AnyOne | Token::Any => true,
-            Token::OneOf { is_negated, ranges } => {
-                let is_inside =
-                    |&(first, last): &(char, char)| first <= character && character <= last;
-                ranges.iter().any(is_inside) != *is_negated
-            }
+            Token::OneOf(inside) => has(inside, character),
+            Token::NoneOf(inside) => !has(inside, character),
         }
     }
 }
 
-/// How many characters a character is compared with that is compared with each of them.
-fn effort_of(tokens: &[Token]) -> usize {
-    tokens.iter().map(Token::effort).sum()
-}
-
-/// Whether the tokens stand for all of the text. Only the last `*` so far ever has to take more: what
-/// comes before it has been found as early as it can be.
-fn is_match(tokens: &[Token], text: &str) -> bool {
-    let mut rest = text.chars();
-    let mut at = 0;
+/// Whether a wildcard stands for all of a text. Only the last `*` so far ever has to take more: what comes
+/// before it has been found as early as it can be.
+fn is_match(wildcard: &str, text: &str) -> bool {
+    let (mut wildcard, mut text) = (wildcard.chars(), text.chars());
     // Past the last `*`, and where in the text what follows it was last looked for.
     let mut retry = None;
     loop {
-        let mut after = rest.clone();
-        match (tokens.get(at), after.next()) {
+        let (mut wildcard_after, mut text_after) = (wildcard.clone(), text.clone());
+        let token = tokens(&mut wildcard_after).next();
+        match (token, text_after.next()) {
             (Some(Token::Any), _) => {
-                at += 1;
-                if at == tokens.len() {
+                wildcard = wildcard_after;
+                if wildcard.as_str().is_empty() {
                     return true;
                 }
-                retry = Some((at, rest.clone()));
+                retry = Some((wildcard.clone(), text.clone()));
             }
             (None, None) => return true,
             // The rest of the text is too short, and even shorter if more of it is taken.
             (Some(_), None) => return false,
             (Some(token), Some(character)) if token.is(character) => {
-                rest = after;
-                at += 1;
+                (wildcard, text) = (wildcard_after, text_after);
             }
             _ => {
-                let Some((after_any, from)) = &mut retry else {
+                let Some((past_any, from)) = &mut retry else {
                     return false;
                 };
                 from.next();
-                (at, rest) = (*after_any, from.clone());
+                (wildcard, text) = (past_any.clone(), from.clone());
             }
         }
     }
@@ -616,7 +534,7 @@ mod tests {
             assert_eq!(parsed.is_ok(), fits, "{ranges}");
             if let Ok(parsed) = parsed {
                 assert!(parsed.effort().for_each_byte >= ranges);
-                assert!(parsed.allocated_bytes() >= ranges * size_of::<(char, char)>());
+                assert!(parsed.allocated_bytes() >= ranges);
             }
         }
     }

@@ -3,11 +3,11 @@
 use std::vec;
 
 use super::aggregation::Aggregation;
+use super::budget::Budget;
 use super::evaluate::{Stream, fits};
 use super::format::{Format, Writer};
 use super::look_at_clock;
 use super::number::integer;
-use super::pattern::Budget;
 use super::source::{Held, Source};
 use super::target::{self, Expression};
 use super::window::Window;

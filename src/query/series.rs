@@ -50,9 +50,10 @@ impl Series {
     /// that they fill the memory of a query, or to drop them, takes a millisecond or two.
     pub const KEPT_BYTES_MIN: usize = 1 << 9;
 
-    /// Names it, and what it was made from, after the function that was applied to it.
-    pub fn rename(&mut self, name: String) {
-        self.name = bounded(name);
+    /// Names it, and what it was made from, after the function that was applied to it, with what follows it
+    /// between the parentheses.
+    pub fn rename(&mut self, function: &str, arguments: &str) {
+        self.name = bounded([function, "(", &self.name, arguments, ")"].concat());
         self.expression.clone_from(&self.name);
     }
 

@@ -6,8 +6,9 @@ use std::collections::BinaryHeap;
 use std::mem;
 use std::rc::Rc;
 
+use super::budget::Effort;
 use super::evaluate::Next;
-use super::pattern::{Effort, Pattern};
+use super::pattern::Pattern;
 use super::series::Series;
 use super::steps::{Steps, common_interval, interval_of, range_of};
 use super::target::{Call, Expression};

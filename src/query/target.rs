@@ -8,8 +8,9 @@
 use std::fmt;
 
 use super::arguments::{self, Arguments, Given, Value};
+use super::budget::Budget;
 use super::functions::{self, Function};
-use super::pattern::{Budget, Pattern};
+use super::pattern::Pattern;
 use super::series::beginning;
 use crate::config::Config;
 

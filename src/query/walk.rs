@@ -3,8 +3,8 @@
 //! It sees the series that are there while it goes on. It takes no snapshot, so nothing has to be noted of
 //! what changes meanwhile.
 
+use super::budget::Effort;
 use super::look_at_clock;
-use super::pattern::Effort;
 use crate::http::Halt;
 use crate::turn::Turn;
 

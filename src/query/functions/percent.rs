@@ -1,5 +1,7 @@
 //! Functions that divide series by others.
 
+use std::mem;
+
 use super::alias::key;
 use super::combine::{Group, Places};
 use super::filter::sorted_by_name;
@@ -37,18 +39,18 @@ fn divide(dividend: &mut Series, divisor: &Series, factor: f64, function: &str) 
     }
     dividend.start = dividend.start.min(divisor.start);
     dividend.consolidation = Aggregation::default();
-    dividend.rename(format!("{function}({},{})", dividend.name, divisor.name));
+    dividend.rename(function, &[",", &divisor.name].concat());
 }
 
-/// What a series is of a total that there is not, or the other way round: nothing.
-fn missing(series: &mut Series, name: String) {
-    series.values.fill(f64::NAN);
-    series.rename(name);
+/// What a series is of a divisor that there is not: nothing.
+fn missing(dividend: &mut Series, function: &str) {
+    dividend.values.fill(f64::NAN);
+    dividend.rename(function, ",MISSING");
 }
 
 pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
     match context.others.first().map_or(&[][..], Vec::as_slice) {
-        [] => missing(series, format!("divideSeries({},MISSING)", series.name)),
+        [] => missing(series, "divideSeries"),
         [divisor] => divide(series, divisor, 1.0, "divideSeries"),
         several => {
             return Err(format!(
@@ -66,106 +68,84 @@ pub fn as_percent(lists: Vec<Vec<Series>>, context: &Context) -> Results {
         return Err("asPercent: the series have too many values".into());
     }
     let mut lists = lists.into_iter();
-    let series = lists.next().unwrap_or_default();
+    let mut series = lists.next().unwrap_or_default();
     let totals = lists.next();
-    let nodes = context.arguments.rest(2);
-    let number = context.arguments.number(1);
-    match (series.is_empty(), nodes.is_empty()) {
-        (true, _) => Ok(Vec::new()),
-        (false, true) => of_totals(series, totals, context),
-        (false, false) if number.is_some() => {
-            Err("asPercent: nodes need no total, or series".into())
-        }
-        (false, false) => of_groups(series, totals, context),
+    let total = context.arguments.get(1);
+    if series.is_empty() {
+        return Ok(series);
     }
-}
-
-/// Without nodes.
-fn of_totals(mut series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context) -> Results {
-    let total = match (totals, context.arguments.get(1)) {
+    if !context.arguments.rest(2).is_empty() {
+        return match context.arguments.number(1) {
+            Some(_) => Err("asPercent: nodes need no total, or series".into()),
+            None => of_groups(series, totals, context),
+        };
+    }
+    let totals = match (totals, total) {
+        // They match in the order of their names.
         (Some(totals), _) if totals.len() == series.len() => {
-            // They match in the order of their names.
             series = sorted_by_name(series);
-            for (series, total) in series.iter_mut().zip(sorted_by_name(totals)) {
-                divide(series, &total, 100.0, "asPercent");
-            }
-            return Ok(series);
+            sorted_by_name(totals)
         }
-        (Some(mut totals), _) => match totals.pop() {
-            Some(total) if totals.is_empty() => total,
-            _ => return Err("asPercent: the total is neither one series nor as many".into()),
-        },
-        (None, Value::None) => sum(&series),
-        (None, total) => constant(&series[0], total),
+        (Some(totals), _) if totals.len() == 1 => totals,
+        (Some(_), _) => return Err("asPercent: the total is neither one series nor as many".into()),
+        (None, Value::None) => vec![sum(&series)],
+        (None, total) => vec![constant(&series[0], total)],
     };
     let mut room = context.room_bytes;
-    for series in &mut series {
-        let before = series.kept_bytes();
-        divide(series, &total, 100.0, "asPercent");
-        take_room(&mut room, series.kept_bytes().saturating_sub(before))?;
+    for (series, total) in series.iter_mut().zip(totals.iter().cycle()) {
+        percent(series, Some(total), &mut room)?;
     }
     Ok(series)
 }
 
 /// With nodes: series and totals that have the same text in them belong together.
 fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context) -> Results {
-    let nodes = context.arguments.rest(2);
-    let mut groups = Parts::default();
-    for series in series {
-        groups.of(&key(&series.name, nodes)).0.push(series);
-    }
     let is_total_given = totals.is_some();
-    for total in totals.into_iter().flatten() {
-        groups.of(&key(&total.name, nodes)).1.push(total);
+    let mut places = Places::default();
+    let mut groups: Vec<[Vec<Series>; 2]> = Vec::new();
+    for (which, list) in [series, totals.unwrap_or_default()].into_iter().enumerate() {
+        for series in list {
+            let place = places.of(&key(&series.name, context.arguments.rest(2)));
+            if place == groups.len() {
+                groups.push(Default::default());
+            }
+            groups[place][which].push(series);
+        }
     }
     let mut room = context.room_bytes;
     let mut results = Vec::new();
-    for (series, totals) in groups.parts {
-        let total = match if is_total_given {
-            &totals[..]
-        } else {
-            &series[..]
-        } {
+    for [series, totals] in groups {
+        let mut total = match if is_total_given { &totals } else { &series }[..] {
             [] => None,
-            [total] => Some(total.clone()),
-            several => Some(sum(several)),
+            [ref total] => Some(total.clone()),
+            ref several => Some(sum(several)),
         };
-        if let (true, Some(total)) = (series.is_empty(), &total) {
-            let mut result = total.clone();
-            missing(&mut result, format!("asPercent(MISSING,{})", total.name));
-            results.push(result);
+        if series.is_empty()
+            && let Some(total) = &mut total
+        {
+            total.values.fill(f64::NAN);
+            let name = mem::replace(&mut total.name, "MISSING".into());
+            total.rename("asPercent", &[",", &name].concat());
+            results.push(mem::take(total));
         }
         for mut series in series {
-            let before = series.kept_bytes();
-            match &total {
-                Some(total) => divide(&mut series, total, 100.0, "asPercent"),
-                None => {
-                    let name = format!("asPercent({},MISSING)", series.name);
-                    missing(&mut series, name);
-                }
-            }
-            take_room(&mut room, series.kept_bytes().saturating_sub(before))?;
+            percent(&mut series, total.as_ref(), &mut room)?;
             results.push(series);
         }
     }
     Ok(results)
 }
 
-/// Series and totals by what they have in common, in the order in which this came first.
-#[derive(Default)]
-struct Parts {
-    places: Places,
-    parts: Vec<(Vec<Series>, Vec<Series>)>,
-}
-
-impl Parts {
-    fn of(&mut self, name: &str) -> &mut (Vec<Series>, Vec<Series>) {
-        let place = self.places.of(name);
-        if place == self.parts.len() {
-            self.parts.push(Default::default());
-        }
-        &mut self.parts[place]
+/// Makes a series what it is of a total, in percent, and takes what this adds out of the room for results.
+fn percent(series: &mut Series, total: Option<&Series>, room: &mut usize) -> Result<(), String> {
+    let before = series.kept_bytes();
+    match total {
+        Some(total) => divide(series, total, 100.0, "asPercent"),
+        None => missing(series, "asPercent"),
     }
+    let left = room.checked_sub(series.kept_bytes().saturating_sub(before));
+    *room = left.ok_or("asPercent: the result takes more memory than a query may")?;
+    Ok(())
 }
 
 /// The sum of series of the same step.
@@ -190,11 +170,4 @@ fn constant(like: &Series, number: &Value) -> Series {
         values,
         ..like.clone()
     }
-}
-
-/// Takes `bytes` out of the room that is left for results.
-fn take_room(room: &mut usize, bytes: usize) -> Result<(), String> {
-    let left = room.checked_sub(bytes);
-    *room = left.ok_or("asPercent: the result takes more memory than a query may")?;
-    Ok(())
 }

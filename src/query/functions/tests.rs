@@ -3,8 +3,8 @@
 use super::{Context, Function, Operation, common_step, describe};
 use crate::config::Config;
 use crate::query::aggregation::Aggregation;
+use crate::query::budget::Budget;
 use crate::query::parameters::{Parameter, options};
-use crate::query::pattern::Budget;
 use crate::query::series::Series;
 use crate::query::target::{self, Call, Expression};
 use crate::query::window::Window;

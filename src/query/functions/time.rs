@@ -29,11 +29,8 @@ pub fn shifted(window: &Window, arguments: &Arguments, _: i64) -> Option<Window>
 
 pub fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
     series.consolidation = context.arguments.aggregation(1);
-    series.rename(format!(
-        "consolidateBy({},\"{}\")",
-        series.name,
-        context.arguments.text(1)
-    ));
+    let arguments = [",\"", context.arguments.text(1), "\""].concat();
+    series.rename("consolidateBy", &arguments);
     Ok(true)
 }
 
@@ -77,7 +74,7 @@ pub fn moving_average(series: &mut Series, context: &Context) -> Outcome {
         Value::Integer(steps) => steps.to_string(),
         _ => shortest(arguments.number(1).unwrap_or(0.0)),
     };
-    series.rename(format!("movingAverage({},{size})", series.name));
+    series.rename("movingAverage", &[",", &size].concat());
     Ok(true)
 }
 
@@ -157,11 +154,9 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     };
     let values = (0..count).map(row).collect();
     let suffix = if is_aligned_to_start { ", true" } else { "" };
-    let (interval_text, aggregation_text) = (arguments.text(1), arguments.text(2));
-    series.rename(format!(
-        "summarize({}, \"{interval_text}\", \"{aggregation_text}\"{suffix})",
-        series.name
-    ));
+    let (interval_text, function) = (arguments.text(1), arguments.text(2));
+    let names = [", \"", interval_text, "\", \"", function, "\"", suffix].concat();
+    series.rename("summarize", &names);
     (series.start, series.step, series.values) = (start, interval, values);
     Ok(true)
 }

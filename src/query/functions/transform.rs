@@ -10,7 +10,7 @@ fn each(series: &mut Series, function: &str, mut next: impl FnMut(f64) -> f64) -
     for value in &mut series.values {
         *value = next(*value);
     }
-    series.rename(format!("{function}({})", series.name));
+    series.rename(function, "");
     Ok(true)
 }
 
@@ -24,7 +24,7 @@ fn each_with(
     for value in &mut series.values {
         *value = next(*value);
     }
-    series.rename(format!("{function}({},{number})", series.name));
+    series.rename(function, &[",", number].concat());
     Ok(true)
 }
 
@@ -63,7 +63,7 @@ pub fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
         }
         last = Some(at);
     }
-    series.rename(format!("keepLastValue({})", series.name));
+    series.rename("keepLastValue", "");
     Ok(true)
 }
 
@@ -154,7 +154,7 @@ pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
         true => "",
         false => ",referenceSeries",
     };
-    let default = general(default);
-    series.rename(format!("transformNull({},{default}{suffix})", series.name));
+    let arguments = [",", &general(default), suffix].concat();
+    series.rename("transformNull", &arguments);
     Ok(true)
 }
