@@ -47,25 +47,43 @@ pub fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
     (date_of(days * DAY) == (year, month, day)).then_some(days)
 }
 
-/// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`. Years have four digits: those
-/// past the last that has are written as this one, and those before the year 0 as that.
+/// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`.
 #[cfg(feature = "http")]
 pub fn push_time(out: &mut Vec<u8>, time: i64, mark: u8) {
     let (year, month, day) = date_of(time);
-    let second = time.rem_euclid(DAY);
-    let parts = [
-        (year.clamp(0, 9999) / 100, b"".as_slice()),
-        (year.clamp(0, 9999) % 100, b""),
-        (month, b"-"),
-        (day, b"-"),
-        (second / 3_600, &[mark]),
-        (second / 60 % 60, b":"),
-        (second % 60, b":"),
-    ];
-    for (part, before) in parts {
-        out.extend_from_slice(before);
-        out.extend_from_slice(&[b'0' + (part / 10) as u8, b'0' + (part % 10) as u8]);
+    push_year(out, year);
+    for part in [month, day] {
+        out.push(b'-');
+        push_two_digits(out, part);
     }
+    out.push(mark);
+    push_clock(out, time);
+}
+
+/// Appends a year with four digits: one past the last that has four is written as this one, and one before
+/// the year 0 as that.
+#[cfg(feature = "http")]
+pub fn push_year(out: &mut Vec<u8>, year: i64) {
+    let year = year.clamp(0, 9999);
+    push_two_digits(out, year / 100);
+    push_two_digits(out, year % 100);
+}
+
+/// Appends the time of day of a time: `22:15:50`.
+#[cfg(feature = "http")]
+pub fn push_clock(out: &mut Vec<u8>, time: i64) {
+    let second = time.rem_euclid(DAY);
+    push_two_digits(out, second / 3_600);
+    for part in [second / 60 % 60, second % 60] {
+        out.push(b':');
+        push_two_digits(out, part);
+    }
+}
+
+/// Appends a number below 100.
+#[cfg(feature = "http")]
+pub fn push_two_digits(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::time::SystemTime;
 
-use super::date::HttpDate;
+use super::date::push_date;
 use super::failure::{Failure, Halt};
 use crate::turn::Turn;
 
@@ -88,33 +87,49 @@ impl AnswerHead {
     /// The bytes of the head.
     pub fn to_bytes(&self, tail: Tail, manner: Manner, now: SystemTime) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
-        let (status, reason, date) = (self.status, reason(self.status), HttpDate(now));
-        put(
-            &mut bytes,
-            format_args!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n"),
-        );
+        push(&mut bytes, "HTTP/1.1 ");
+        push_number(&mut bytes, self.status.into());
+        push_all(&mut bytes, &[" ", reason(self.status), "\r\nDate: "]);
+        push_date(&mut bytes, now);
         for (name, value) in &self.headers {
-            put(&mut bytes, format_args!("{name}: {value}\r\n"));
+            push_all(&mut bytes, &["\r\n", name, ": ", value]);
         }
         // A browser is not to guess at what else a body could be.
-        bytes.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        push(&mut bytes, "\r\nX-Content-Type-Options: nosniff");
         match tail {
-            Tail::Length(length) => put(&mut bytes, format_args!("Content-Length: {length}\r\n")),
-            Tail::LastChunk => bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Tail::Length(length) => {
+                push(&mut bytes, "\r\nContent-Length: ");
+                push_number(&mut bytes, length);
+            }
+            Tail::LastChunk => push(&mut bytes, "\r\nTransfer-Encoding: chunked"),
             Tail::Close => {}
         }
         if !manner.is_persistent {
-            bytes.extend_from_slice(b"Connection: close\r\n");
+            push(&mut bytes, "\r\nConnection: close");
         } else if !manner.takes_chunks {
-            bytes.extend_from_slice(b"Connection: keep-alive\r\n");
+            push(&mut bytes, "\r\nConnection: keep-alive");
         }
-        bytes.extend_from_slice(b"\r\n");
+        push(&mut bytes, "\r\n\r\n");
         bytes
     }
 }
 
-fn put(bytes: &mut Vec<u8>, text: fmt::Arguments) {
-    let _memory_takes_all = bytes.write_fmt(text);
+#[inline(never)]
+fn push_number(bytes: &mut Vec<u8>, number: usize) {
+    push(bytes, &number.to_string());
+}
+
+/// Appends a text.
+pub fn push(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+/// Appends one text after the other. One copy of it is enough.
+#[inline(never)]
+pub fn push_all(bytes: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        bytes.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// The text after a status code, for people who read along.
@@ -148,7 +163,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Appends the line before a chunk of so many bytes.
 pub fn append_chunk_size(bytes: &mut Vec<u8>, size: usize) {
-    put(bytes, format_args!("{size:x}\r\n"));
+    push(bytes, &format!("{size:x}\r\n"));
 }
 
 impl From<Failure> for Answer {
@@ -158,7 +173,7 @@ impl From<Failure> for Answer {
                 status: failure.status,
                 headers: vec![("Content-Type", "text/plain; charset=utf-8".into())],
             },
-            body: Body::Whole(format!("{}\n", failure.message).into_bytes().into()),
+            body: Body::Whole((failure.message + "\n").into_bytes().into()),
         }
     }
 }

@@ -1,38 +1,32 @@
 //! Times as HTTP has them.
 
-#[cfg(feature = "http")]
-use std::fmt;
 #[cfg(feature = "remote-write")]
 use std::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[cfg(feature = "http")]
-use crate::calendar::WEEKDAYS;
+use super::answer::{push, push_all};
 #[cfg(feature = "remote-write")]
 use crate::calendar::day_of_date;
 use crate::calendar::{DAY, MONTHS, date_of};
-
-/// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 #[cfg(feature = "http")]
-pub struct HttpDate(pub SystemTime);
+use crate::calendar::{WEEKDAYS, push_clock, push_two_digits, push_year};
 
+/// Appends a time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 #[cfg(feature = "http")]
-impl fmt::Display for HttpDate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A clock that is set before 1970 is wrong anyway.
-        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = i64::try_from(since.as_secs()).unwrap_or(0);
-        let (year, month, day) = date_of(time);
-        let day_name = &WEEKDAYS[3 * (time / DAY % 7) as usize..][..3];
-        let month_name = &MONTHS[3 * (month as usize - 1)..][..3];
-        let second = time % DAY;
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        write!(
-            f,
-            "{day_name}, {day:02} {month_name} {year} {hour:02}:{minute:02}:{:02} GMT",
-            second % 60
-        )
-    }
+pub fn push_date(out: &mut Vec<u8>, time: SystemTime) {
+    // A clock that is set before 1970 is wrong anyway.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = i64::try_from(since.as_secs()).unwrap_or(0);
+    let (year, month, day) = date_of(time);
+    let name = |names: &'static str, at: i64| &names[3 * at as usize..][..3];
+    push_all(out, &[name(WEEKDAYS, time / DAY % 7), ", "]);
+    push_two_digits(out, day);
+    push_all(out, &[" ", name(MONTHS, month - 1), " "]);
+    push_year(out, year);
+    push(out, " ");
+    push_clock(out, time);
+    push(out, " GMT");
 }
 
 /// Reads a time in any of the three forms that a recipient must take (RFC 9110, section 5.6.7), to the
@@ -89,6 +83,13 @@ mod tests {
     use std::time::Duration;
 
     #[cfg(feature = "http")]
+    fn written(time: SystemTime) -> String {
+        let mut out = Vec::new();
+        push_date(&mut out, time);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[cfg(feature = "http")]
     #[test]
     fn dates_are_those_of_the_calendar() {
         for (seconds, expected) in [
@@ -101,7 +102,7 @@ mod tests {
             (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
         ] {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(HttpDate(time).to_string(), expected);
+            assert_eq!(written(time), expected);
         }
     }
 
@@ -152,10 +153,7 @@ mod tests {
     fn what_is_written_is_read() {
         for seconds in (0..253_402_300_799).step_by(86_399 * 7_919) {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(
-                parse_date(&HttpDate(time).to_string(), UNIX_EPOCH),
-                Some(time)
-            );
+            assert_eq!(parse_date(&written(time), UNIX_EPOCH), Some(time));
         }
     }
 }

@@ -17,7 +17,7 @@ mod response;
 #[cfg(feature = "http")]
 pub use self::answer::{
     Answer, AnswerHead, Body, CHUNK_END, CONTINUE, LAST_CHUNK, Manner, Pieces, Tail,
-    append_chunk_size,
+    append_chunk_size, push, push_all,
 };
 pub use self::body::BodyReader;
 #[cfg(feature = "remote-write")]

@@ -2,11 +2,11 @@
 //! then the answer, sorted, as that of graphite-web is.
 
 use super::budget::{Budget, Effort};
-use super::json::{push_all, push_string};
+use super::json::push_string;
 use super::names::{Found, Names};
 use super::pattern::{Pattern, next_node};
 use super::walk::Walk;
-use crate::http::{Failure, Halt, Pieces};
+use crate::http::{Failure, Halt, Pieces, push, push_all};
 use crate::turn::Turn;
 
 /// What a find is answered with.
@@ -91,8 +91,8 @@ impl Find {
     /// # Errors
     ///
     /// If one of them cannot be read.
-    pub fn new<'text>(
-        patterns: impl Iterator<Item = &'text str>,
+    pub fn new(
+        patterns: &mut dyn Iterator<Item = &str>,
         options: Options,
         turn: &Turn,
     ) -> Result<Find, Failure> {
@@ -146,7 +146,7 @@ impl Find {
             Shape::Expand => r#"{"results": ["#,
             Shape::ExpandByPattern => r#"{"results": {"#,
         };
-        push_all(out, &[begin]);
+        push(out, begin);
         if self.options.shape == Shape::Tree && self.options.with_wildcard {
             let any_branch = self.found.first().is_some_and(|first| !first.is_leaf);
             self.write_entry(out, "*", !any_branch);
@@ -156,9 +156,9 @@ impl Find {
     /// Ends the list of a pattern that is written, and begins further ones, until so many were begun.
     fn begin_lists(&mut self, out: &mut Vec<u8>, count: usize) {
         while self.lists < count {
-            push_all(out, &[if self.lists > 0 { "], " } else { "" }]);
+            push(out, if self.lists > 0 { "], " } else { "" });
             push_string(out, &self.searches[self.lists].text);
-            push_all(out, &[": ["]);
+            push(out, ": [");
             self.lists += 1;
         }
     }
@@ -172,15 +172,15 @@ impl Find {
 
     fn write_entry(&self, out: &mut Vec<u8>, name: &str, is_leaf: bool) {
         // The first one is written with the bracket before it.
-        push_all(out, &[if out.ends_with(b"[") { "" } else { ", " }]);
+        push(out, if out.ends_with(b"[") { "" } else { ", " });
         match self.options.shape {
             Shape::Tree => {
                 // All have the nodes of the pattern before its last one.
                 let pattern = self.searches.first().map_or("", |search| &search.text);
                 let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]);
-                push_all(out, &[r#"{"text": "#]);
+                push(out, r#"{"text": "#);
                 push_string(out, name);
-                push_all(out, &[r#", "id": "#]);
+                push(out, r#", "id": "#);
                 push_string(out, &[base, name].concat());
                 let [branch, leaf] = if is_leaf { ["0", "1"] } else { ["1", "0"] };
                 push_all(out, &[r#", "allowChildren": "#, branch]);
@@ -191,9 +191,9 @@ impl Find {
             }
             Shape::Completer => {
                 let [dot, leaf] = if is_leaf { ["", "1"] } else { [".", "0"] };
-                push_all(out, &[r#"{"path": "#]);
+                push(out, r#"{"path": "#);
                 push_string(out, &[name, dot].concat());
-                push_all(out, &[r#", "name": "#]);
+                push(out, r#", "name": "#);
                 push_string(out, last_node(name));
                 push_all(out, &[r#", "is_leaf": ""#, leaf, r#""}"#]);
             }
@@ -212,7 +212,7 @@ impl Find {
             Shape::ExpandByPattern if self.lists > 0 => "]}}",
             Shape::ExpandByPattern => "}}",
         };
-        push_all(out, &[end]);
+        push(out, end);
     }
 }
 

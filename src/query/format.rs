@@ -5,6 +5,7 @@ use super::json::push_string;
 use super::series::Series;
 use crate::calendar::push_time;
 use crate::decimal::{decimals_of, digits_of};
+use crate::http::{push, push_all};
 use crate::protocol::integer::{self, AscendingWriter};
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
 
@@ -87,30 +88,25 @@ impl Writer {
                 if !null_points && !series.values.iter().any(|value| value.is_finite()) {
                     return;
                 }
-                let mark: &[u8] = if self.any_series { b", " } else { b"[" };
-                out.extend_from_slice(mark);
-                out.extend_from_slice(b"{\"target\": ");
+                let mark = if self.any_series { ", " } else { "[" };
+                push_all(out, &[mark, "{\"target\": "]);
                 push_string(out, &series.name);
-                out.extend_from_slice(b", \"tags\": {");
+                push(out, ", \"tags\": {");
                 let is_aliased = !series.unaliased.is_empty();
-                let name = if is_aliased {
-                    &series.unaliased
-                } else {
-                    &series.name
-                };
-                write_json_tags(out, name);
-                out.extend_from_slice(b"}, \"datapoints\": [");
+                let names = [&series.name, &series.unaliased];
+                write_json_tags(out, names[usize::from(is_aliased)]);
+                push(out, "}, \"datapoints\": [");
             }
             Format::Csv => {
                 self.name_field.clear();
                 write_csv_field(&mut self.name_field, &series.name);
             }
             Format::Raw => {
-                out.extend_from_slice(series.name.as_bytes());
+                push(out, &series.name);
                 let length = (series.values.len() as i64).saturating_mul(series.step);
                 let end = series.start.saturating_add(length);
-                for (mark, number) in [(b',', series.start), (b',', end), (b',', series.step)] {
-                    out.push(mark);
+                for number in [series.start, end, series.step] {
+                    out.push(b',');
                     append(out, NUMBER_ROOM_BYTES, |room| integer::write(room, number));
                 }
                 out.push(b'|');
@@ -153,9 +149,7 @@ impl Writer {
                     out.push(b',');
                     push_time(out, time, b' ');
                     out.push(b',');
-                    append(out, NUMBER_ROOM_BYTES, |room| {
-                        write_value(room, value, decimals, b"")
-                    });
+                    push_value(out, value, decimals, b"");
                     out.extend_from_slice(b"\r\n");
                 }
             }
@@ -164,9 +158,7 @@ impl Writer {
                     if self.any_points {
                         out.push(b',');
                     }
-                    append(out, NUMBER_ROOM_BYTES, |room| {
-                        write_value(room, value, decimals, b"None")
-                    });
+                    push_value(out, value, decimals, b"None");
                     self.any_points = true;
                 }
             }
@@ -174,19 +166,19 @@ impl Writer {
         self.steps_done += piece.len();
         if self.steps_done == series.values.len() {
             self.series = None;
-            out.extend_from_slice(match self.format {
-                Format::Json { .. } => b"]}",
-                Format::Csv => b"",
-                Format::Raw => b"\n",
-            });
+            let end = match self.format {
+                Format::Json { .. } => "]}",
+                Format::Csv => "",
+                Format::Raw => "\n",
+            };
+            push(out, end);
         }
     }
 
     /// Ends the answer, after the last series.
     pub fn end(&self, out: &mut Vec<u8>) {
         if let Format::Json { .. } = self.format {
-            let end: &[u8] = if self.any_series { b"]" } else { b"[]" };
-            out.extend_from_slice(end);
+            push(out, if self.any_series { "]" } else { "[]" });
         }
     }
 }
@@ -197,6 +189,14 @@ fn append(out: &mut Vec<u8>, room_bytes: usize, write: impl FnOnce(&mut [u8]) ->
     out.resize(start + room_bytes, 0);
     let length = write(&mut out[start..]);
     out.truncate(start + length);
+}
+
+/// Appends a value. JSON, of which more is asked for, has a copy of its own of what writes them.
+#[inline(never)]
+fn push_value(out: &mut Vec<u8>, value: f64, decimals: u8, nothing: &[u8]) {
+    append(out, NUMBER_ROOM_BYTES, |room| {
+        write_value(room, value, decimals, nothing)
+    });
 }
 
 /// Writes a value as `repr()` does, or `nothing` if there is none, and returns its length.
@@ -247,26 +247,23 @@ fn write_json_points(
 /// Writes the tags of a series: its name, and those that follow it after semicolons.
 fn write_json_tags(out: &mut Vec<u8>, name: &str) {
     let mut parts = name.split(';');
-    out.extend_from_slice(b"\"name\": ");
+    push(out, "\"name\": ");
     push_string(out, parts.next().unwrap_or(name));
     let tags = parts.filter_map(|part| part.split_once('='));
     for (tag, value) in tags.filter(|&(tag, _)| tag != "name") {
-        out.extend_from_slice(b", ");
+        push(out, ", ");
         push_string(out, tag);
-        out.extend_from_slice(b": ");
+        push(out, ": ");
         push_string(out, value);
     }
 }
 
 /// Writes a field of CSV, in quotes if it needs them (RFC 4180, section 2).
 fn write_csv_field(out: &mut Vec<u8>, text: &str) {
-    if !text.contains(['"', ',', '\r', '\n']) {
-        out.extend_from_slice(text.as_bytes());
-        return;
+    match text.contains(['"', ',', '\r', '\n']) {
+        true => push_all(out, &["\"", &text.replace('"', "\"\""), "\""]),
+        false => push(out, text),
     }
-    out.push(b'"');
-    out.extend_from_slice(text.replace("\"", "\"\"").as_bytes());
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -1,11 +1,4 @@
-//! What JSON is written with.
-
-/// Appends one text after the other.
-pub fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
-    for text in texts {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
+//! Strings of JSON.
 
 /// Appends a string with its quotes, in ASCII, as Python's `json.dumps()` writes it.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {

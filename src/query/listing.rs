@@ -3,10 +3,10 @@
 use std::mem;
 
 use super::budget::Effort;
-use super::json::{push_all, push_string};
+use super::json::push_string;
 use super::walk::Walk;
 use crate::config::Config;
-use crate::http::{Failure, Halt, Pieces};
+use crate::http::{Failure, Halt, Pieces, push, push_all};
 use crate::turn::Turn;
 
 /// A list of series, as far as it is written.
@@ -77,7 +77,7 @@ impl Pieces for Listing {
                 let is_first = !mem::replace(&mut self.is_begun, true);
                 push_all(out, &[if is_first { begin } else { ", " }, before]);
                 push_string(out, key);
-                push_all(out, &[after]);
+                push(out, after);
                 self.left -= 1;
             }
             Ok(())

@@ -3,6 +3,12 @@
 pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
 
+/// The digits of a whole number. One copy of this is enough.
+#[inline(never)]
+pub fn whole(number: i64) -> String {
+    number.to_string()
+}
+
 /// The shortest digits that read back the same, as `str` writes them: `2.0`, `1e+16`.
 pub fn shortest(number: f64) -> String {
     let mut room = [0; NUMBER_ROOM_BYTES];
@@ -19,11 +25,11 @@ pub fn general(number: f64) -> String {
         return [sign, text.strip_suffix(".0").unwrap_or(&text)].concat();
     }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = [whole, fraction].concat();
+    let (before_point, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = [before_point, fraction].concat();
     let digits = all.trim_start_matches('0');
     // The exponent of the first digit.
-    let before = whole.len() as i64 - (all.len() - digits.len()) as i64;
+    let before = before_point.len() as i64 - (all.len() - digits.len()) as i64;
     let mut exponent = before - 1 + integer(exponent).unwrap_or(0);
     let digits = [digits, "000000"].concat();
     let (kept, rest) = digits.split_at(6);
@@ -33,7 +39,7 @@ pub fn general(number: f64) -> String {
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
-    let digits = kept.to_string();
+    let digits = whole(kept);
     let zeros;
     let (first, others) = match exponent {
         0..6 => digits.split_at(exponent as usize + 1),
@@ -49,7 +55,7 @@ pub fn general(number: f64) -> String {
     if !(-4..6).contains(&exponent) {
         text += if exponent < 0 { "e-" } else { "e+" };
         text += if exponent.abs() < 10 { "0" } else { "" };
-        text += &exponent.abs().to_string();
+        text += &whole(exponent.abs());
     }
     text
 }

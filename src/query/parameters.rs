@@ -3,7 +3,7 @@
 use super::aggregation::Aggregation;
 use super::arguments::Value;
 use super::interval;
-use super::number::shortest;
+use super::number::{shortest, whole as digits};
 use super::regex::Regex;
 use crate::protocol::{float, integer};
 
@@ -167,7 +167,7 @@ fn flag(value: &Value) -> Option<bool> {
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
+        Value::Integer(number) => Some(digits(*number)),
         Value::Number(number) => Some(shortest(*number)),
         _ => None,
     }

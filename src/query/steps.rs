@@ -69,10 +69,8 @@ pub struct Steps {
     /// range of timestamps.
     first: i128,
     width: i128,
-    /// The step that points are added to, the first timestamp past it, and the last one within it, as far
-    /// as that is a timestamp.
+    /// The step that points are added to, and the last timestamp within it, as far as there is one.
     step: usize,
-    step_end: i128,
     step_last: i64,
     /// The points of this step so far, and how many there are, those of no value included.
     tally: Tally,
@@ -89,7 +87,6 @@ impl Steps {
             first: i128::from(window.start()) * per_second,
             width: i128::from(window.step) * per_second,
             step: 0,
-            step_end: 0,
             step_last: 0,
             tally: Tally::default(),
             points: 0,
@@ -109,7 +106,8 @@ impl Steps {
         let (mut timestamps, mut values) = (run.timestamps(), run.values());
         while let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) {
             if first > self.step_last {
-                let past = i128::from(first) - self.step_end;
+                let past = i128::from(first) - i128::from(self.step_last) - 1;
+                // Mostly it is the next step, and a division takes long.
                 let steps = if past < self.width {
                     0
                 } else {
@@ -156,8 +154,8 @@ impl Steps {
     /// Goes to a step.
     fn begin(&mut self, step: i128) {
         self.step = step as usize;
-        self.step_end = self.first + (step + 1) * self.width;
-        self.step_last = i64::try_from(self.step_end - 1).unwrap_or(i64::MAX);
+        let last = self.first + (step + 1) * self.width - 1;
+        self.step_last = i64::try_from(last).unwrap_or(i64::MAX);
         (self.tally, self.points) = (Tally::default(), 0);
     }
 

@@ -2,79 +2,64 @@
 
 use super::fresh;
 use crate::counters::{Counts, Kind};
-use crate::http::{Answer, Body};
+use crate::http::{Answer, Body, push_all};
 use crate::memory::resident_bytes_now;
 use crate::turn::Turn;
 
 /// All counts, as they were published last, and what is known of the process.
 pub fn answer(turn: &Turn) -> Answer {
-    let mut text = String::with_capacity(8 << 10);
-    append_counts(&mut text, &turn.environment.counters.read());
-    let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
-    let help = "Which version this is.";
-    append(
-        &mut text,
-        ("metricd_build_info", version),
-        Kind::Now,
-        help,
-        "1",
+    let mut out = Vec::with_capacity(8 << 10);
+    append_counts(&mut out, &turn.environment.counters.read());
+    let version = concat!(
+        "metricd_build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}"
     );
+    append(&mut out, version, Kind::Now, "Which version this is.", "1");
     if let Some(bytes) = resident_bytes_now() {
         let name = "process_resident_memory_bytes";
         let help = "Bytes of the process that are resident.";
-        append(&mut text, (name, ""), Kind::Now, help, &bytes.to_string());
+        append(&mut out, name, Kind::Now, help, &bytes.to_string());
     }
-    let body = Body::Whole(text.into_bytes().into());
+    let body = Body::Whole(out.into());
     fresh("text/plain; version=0.0.4; charset=utf-8", body)
 }
 
-fn append_counts(text: &mut String, counts: &Counts) {
+fn append_counts(out: &mut Vec<u8>, counts: &Counts) {
     for ((name, count), (kind, description)) in counts.named().zip(Counts::descriptions()) {
-        let suffix = match kind {
-            Kind::Total => "_total",
-            Kind::Now => "",
-        };
         // Prometheus has all times in seconds.
-        let (name, value, help) = match name.strip_suffix("_microseconds") {
+        let (mut name, value, help) = match name.strip_suffix("_microseconds") {
             Some(name) => (
-                format!("metricd_{name}_seconds{suffix}"),
+                format!("metricd_{name}_seconds"),
                 format!("{}.{:06}", count / 1_000_000, count % 1_000_000),
                 description.replace("Microseconds", "Seconds"),
             ),
             None => (
-                format!("metricd_{name}{suffix}"),
+                format!("metricd_{name}"),
                 count.to_string(),
                 description.into(),
             ),
         };
-        append(text, (&name, ""), kind, help.trim(), &value);
+        name += match kind {
+            Kind::Total => "_total",
+            Kind::Now => "",
+        };
+        append(out, &name, kind, help.trim(), &value);
     }
 }
 
-/// Appends a metric with its labels, a help of one line and the value.
-fn append(text: &mut String, (name, labels): (&str, &str), kind: Kind, help: &str, value: &str) {
+/// Appends a metric, whose name may have labels in braces after it, with a help of one line and the value.
+fn append(out: &mut Vec<u8>, labeled: &str, kind: Kind, help: &str, value: &str) {
+    let name = labeled.split('{').next().unwrap_or(labeled);
     let kind = match kind {
         Kind::Total => "counter",
         Kind::Now => "gauge",
     };
-    for piece in [
-        "# HELP ",
-        name,
-        " ",
-        help,
-        "\n# TYPE ",
-        name,
-        " ",
-        kind,
-        "\n",
-        name,
-        labels,
-        " ",
-        value,
-        "\n",
-    ] {
-        text.push_str(piece);
-    }
+    push_all(
+        out,
+        &["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind],
+    );
+    push_all(out, &["\n", labeled, " ", value, "\n"]);
 }
 
 #[cfg(test)]
@@ -89,8 +74,9 @@ mod tests {
             loop_longest_turn_microseconds: 2_500,
             ..Counts::default()
         };
-        let mut text = String::new();
-        append_counts(&mut text, &counts);
+        let mut out = Vec::new();
+        append_counts(&mut out, &counts);
+        let text = String::from_utf8(out).expect("UTF-8");
         let mut values = BTreeMap::new();
         for metric in text.lines().collect::<Vec<_>>().chunks(3) {
             let [help, kind, value] = metric else {

@@ -18,59 +18,35 @@ use crate::turn::Turn;
 /// Makes the answer to a request.
 type Handler = fn(&Request, &mut Turn) -> Result<Answer, Failure>;
 
-/// What is served under a path. All paths may end in a slash, as those of graphite-web.
-struct Route {
-    /// With a star at its end, all paths that begin so.
-    path: &'static str,
-    /// Parameters may come in the body.
-    takes_post: bool,
-    handler: Handler,
-}
+/// The methods of what is only read, and of what takes parameters in the body too.
+const READ: &str = "GET, HEAD";
+const QUERY: &str = "GET, HEAD, POST";
 
-const fn get(path: &'static str, handler: Handler) -> Route {
-    let takes_post = false;
-    Route {
-        path,
-        takes_post,
-        handler,
-    }
-}
-
-const fn query(path: &'static str, handler: Handler) -> Route {
-    let takes_post = true;
-    Route {
-        path,
-        takes_post,
-        handler,
-    }
-}
-
-const ROUTES: &[Route] = &[
-    get("/", |_, _| Ok(page::answer())),
-    get("/healthz", |_, turn| health(turn)),
-    get("/metrics", |_, turn| Ok(exposition::answer(turn))),
-    query("/metrics/find", find),
-    query("/metrics/expand", expand),
-    query("/metrics/index.json", |_, turn| {
+/// What is served under which path, by which methods. A path with a star at its end stands for all that begin
+/// so. All may end in a slash, as those of graphite-web.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("/", READ, |_, _| Ok(page::answer())),
+    ("/healthz", READ, |_, turn| health(turn)),
+    ("/metrics", READ, |_, turn| Ok(exposition::answer(turn))),
+    ("/metrics/find", QUERY, find),
+    ("/metrics/expand", QUERY, expand),
+    ("/metrics/index.json", QUERY, |_, turn| {
         Ok(pieces(JSON, Listing::all(turn)))
     }),
-    query("/metrics/search", search),
-    query("/render", |request, turn| {
+    ("/metrics/search", QUERY, search),
+    ("/render", QUERY, |request, turn| {
         let (content_type, series) = render(&request.parameters, turn)?;
         Ok(pieces(content_type, series))
     }),
-    query("/functions", |_, _| Ok(json(describe::all()))),
-    query("/functions/*", function),
-    query("/version", |_, _| Ok(text(200, GRAPHITE_VERSION))),
-    query("/tags", |_, _| Ok(json(EMPTY_LIST))),
-    query("/tags/autoComplete/tags", |_, _| Ok(json(EMPTY_LIST))),
-    query("/tags/autoComplete/values", |_, _| Ok(json(EMPTY_LIST))),
-    query("/tags/findSeries", |_, _| Ok(json(EMPTY_LIST))),
-    query("/events/get_data", |_, _| Ok(json(EMPTY_LIST))),
+    ("/functions", QUERY, |_, _| Ok(json(describe::all()))),
+    ("/functions/*", QUERY, function),
+    ("/version", QUERY, |_, _| Ok(text(200, GRAPHITE_VERSION))),
+    ("/tags", QUERY, nothing),
+    ("/tags/autoComplete/tags", QUERY, nothing),
+    ("/tags/autoComplete/values", QUERY, nothing),
+    ("/tags/findSeries", QUERY, nothing),
+    ("/events/get_data", QUERY, nothing),
 ];
-
-/// There are no series by tag, and no events.
-const EMPTY_LIST: &[u8] = b"[]";
 
 /// The version of graphite-web that answers the same, by which clients choose what to ask for.
 const GRAPHITE_VERSION: &str = "1.1.8";
@@ -84,29 +60,29 @@ pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
         Some(path) if !path.is_empty() && !path.ends_with('/') => path,
         _ => &request.path,
     };
-    let is_here = |route: &&Route| match route.path.strip_suffix('*') {
+    let is_here = |route: &&(&str, &str, Handler)| match route.0.strip_suffix('*') {
         Some(start) => path.starts_with(start),
-        None => route.path == path,
+        None => route.0 == path,
     };
-    let Some(route) = ROUTES.iter().find(is_here) else {
+    let Some((_, methods, handler)) = ROUTES.iter().find(is_here) else {
         return text(404, "there is nothing at this path");
     };
     let is_allowed = match request.method {
         Method::Get | Method::Head => true,
-        Method::Post => route.takes_post,
+        Method::Post => *methods == QUERY,
         Method::Other => false,
     };
-    if !is_allowed {
-        let allowed = if route.takes_post {
-            "GET, HEAD, POST"
-        } else {
-            "GET, HEAD"
-        };
-        let mut answer = text(405, "this path is only read");
-        answer.head.headers.push(("Allow", allowed.into()));
-        return answer;
+    if is_allowed {
+        return handler(request, turn).unwrap_or_else(Answer::from);
     }
-    (route.handler)(request, turn).unwrap_or_else(Answer::from)
+    let mut answer = text(405, "this path is only read");
+    answer.head.headers.push(("Allow", (*methods).into()));
+    answer
+}
+
+/// There are no series by tag, and no events.
+fn nothing(_: &Request, _: &mut Turn) -> Result<Answer, Failure> {
+    Ok(json(b"[]"))
 }
 
 /// Series and nodes for which a pattern stands, as of graphite-web's `find_view`. Their time is not
@@ -137,7 +113,7 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         with_wildcard,
         leaves_only,
     };
-    let found = Find::new([&*pattern].into_iter(), options, turn)?;
+    let found = Find::new(&mut [&*pattern].into_iter(), options, turn)?;
     Ok(pieces(JSON, found))
 }
 
@@ -151,7 +127,7 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         with_wildcard: false,
         leaves_only: flag(request, "leavesOnly")?,
     };
-    let found = Find::new(request.parameters.all("query"), options, turn)?;
+    let found = Find::new(&mut request.parameters.all("query"), options, turn)?;
     Ok(pieces(JSON, found))
 }
 
@@ -218,8 +194,8 @@ fn fresh(content_type: &'static str, body: Body) -> Answer {
     }
 }
 
-fn json(body: impl Into<Cow<'static, [u8]>>) -> Answer {
-    fresh(JSON, Body::Whole(body.into()))
+fn json(body: impl Into<Vec<u8>>) -> Answer {
+    fresh(JSON, Body::Whole(Cow::Owned(body.into())))
 }
 
 fn pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Answer {

@@ -2,8 +2,8 @@
 //! Grafana completes targets by it.
 
 use super::{Function, TABLE};
+use crate::http::{push, push_all};
 use crate::query::arguments::Value;
-use crate::query::json::push_all;
 use crate::query::parameters::{Parameter, options};
 
 /// All functions, by name.
@@ -38,16 +38,16 @@ fn describe(out: &mut Vec<u8>, name: &str, function: &Function) {
         push_all(out, &[separator(out, ", "), star, parameter.name]);
     }
     push_all(out, &[")\",\"description\":\"", function.description]);
-    push_all(
+    push(
         out,
-        &["\",\"module\":\"graphite.render.functions\",\"group\":\""],
+        "\",\"module\":\"graphite.render.functions\",\"group\":\"",
     );
     push_all(out, &[function.group, "\",\"params\":["]);
     for parameter in function.parameters() {
-        push_all(out, &[separator(out, ",")]);
+        push(out, separator(out, ","));
         describe_parameter(out, &parameter);
     }
-    push_all(out, &["]}"]);
+    push(out, "]}");
 }
 
 fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
@@ -66,15 +66,15 @@ fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
         .default
         .map(|default| (default, Value::constant(default)))
     {
-        None => push_all(out, &[",\"required\":true"]),
+        None => push(out, ",\"required\":true"),
         Some((_, Some(Value::None))) => {}
         // As JSON writes what is beyond all numbers.
-        Some((_, Some(Value::Number(_)))) => push_all(out, &[",\"default\":1e9999"]),
+        Some((_, Some(Value::Number(_)))) => push(out, ",\"default\":1e9999"),
         Some((default, Some(_))) => push_all(out, &[",\"default\":", default]),
         Some((default, None)) => push_all(out, &[",\"default\":\"", default, "\""]),
     }
     if parameter.is_multiple {
-        push_all(out, &[",\"multiple\":true"]);
+        push(out, ",\"multiple\":true");
     }
     let mut begin = ",\"options\":[\"";
     for (option, _) in options(kind.name) {
@@ -82,12 +82,12 @@ fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
         begin = ",\"";
     }
     if options(kind.name).next().is_some() {
-        push_all(out, &["]"]);
+        push(out, "]");
     }
     if !kind.suggestions().is_empty() {
         push_all(out, &[",\"suggestions\":[", kind.suggestions(), "]"]);
     }
-    push_all(out, &["}"]);
+    push(out, "}");
 }
 
 /// What separates an entry of a list from those before it.

@@ -9,7 +9,7 @@ use super::{Context, Outcome, Results, common_step};
 use crate::config::Config;
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Value;
-use crate::query::number::shortest;
+use crate::query::number::{shortest, whole};
 use crate::query::series::Series;
 
 /// `dividend` divided by `divisor` and multiplied by `factor`, under the name of the function. There is
@@ -160,7 +160,7 @@ fn sum(series: &[Series]) -> Series {
 /// A number as a series like another one.
 fn constant(like: &Series, number: &Value) -> Series {
     let (name, value) = match *number {
-        Value::Integer(number) => (number.to_string(), number as f64),
+        Value::Integer(number) => (whole(number), number as f64),
         Value::Number(number) => (shortest(number), number),
         _ => (String::new(), f64::NAN),
     };

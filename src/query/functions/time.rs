@@ -4,7 +4,7 @@ use super::{Context, Outcome, Results};
 use crate::config::Config;
 use crate::query::arguments::{Arguments, Value};
 use crate::query::interval;
-use crate::query::number::shortest;
+use crate::query::number::{shortest, whole};
 use crate::query::series::{Series, bounded};
 use crate::query::window::Window;
 
@@ -71,7 +71,7 @@ pub fn moving_average(series: &mut Series, context: &Context) -> Outcome {
     series.start = series.start.saturating_add(seconds);
     let size = match arguments.get(1) {
         Value::Interval(_, text) => format!("\"{text}\""),
-        Value::Integer(steps) => steps.to_string(),
+        Value::Integer(steps) => whole(*steps),
         _ => shortest(arguments.number(1).unwrap_or(0.0)),
     };
     series.rename("movingAverage", &[",", &size].concat());

@@ -2,29 +2,28 @@
 
 use super::{Context, Outcome};
 use crate::config::Config;
-use crate::query::number::{general, round_to_six_decimals};
+use crate::query::number::{general, round_to_six_decimals, whole};
 use crate::query::series::Series;
 
 /// Replaces each value by what `next` makes of it, in order, and names the series after the function.
-fn each(series: &mut Series, function: &str, mut next: impl FnMut(f64) -> f64) -> Outcome {
-    for value in &mut series.values {
-        *value = next(*value);
-    }
-    series.rename(function, "");
-    Ok(true)
+fn each(series: &mut Series, function: &str, next: impl FnMut(f64) -> f64) -> Outcome {
+    each_with(series, function, None, next)
 }
 
 /// The same with a number, which becomes a part of the name.
 fn each_with(
     series: &mut Series,
     function: &str,
-    number: &str,
-    next: impl Fn(f64) -> f64,
+    number: Option<String>,
+    mut next: impl FnMut(f64) -> f64,
 ) -> Outcome {
     for value in &mut series.values {
         *value = next(*value);
     }
-    series.rename(function, &[",", number].concat());
+    series.rename(
+        function,
+        &number.map_or(String::new(), |number| format!(",{number}")),
+    );
     Ok(true)
 }
 
@@ -118,21 +117,27 @@ impl Counter {
 
 pub fn offset(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(0.0);
-    each_with(series, "offset", &general(factor), |value| value + factor)
+    each_with(series, "offset", Some(general(factor)), |value| {
+        value + factor
+    })
 }
 
 pub fn scale(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(1.0);
-    each_with(series, "scale", &general(factor), |value| value * factor)
+    each_with(series, "scale", Some(general(factor)), |value| {
+        value * factor
+    })
 }
 
 pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     let seconds = context.arguments.number(1).unwrap_or(1.0);
     let factor = seconds / series.step as f64;
-    let whole = (seconds as i64).to_string();
-    each_with(series, "scaleToSeconds", &whole, |value| {
-        round_to_six_decimals(value * factor)
-    })
+    each_with(
+        series,
+        "scaleToSeconds",
+        Some(whole(seconds as i64)),
+        |value| round_to_six_decimals(value * factor),
+    )
 }
 
 pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
