@@ -48,12 +48,14 @@
 //! | `graphite.rs` | pure: a line of Graphite's plaintext protocol to a put | sockets, the inside of the store |
 //! | `http/` | pure: HTTP from bytes and to bytes, for the server and for remote write | sockets, what is asked for |
 //! | `web/` | what is answered under which path; the page; what is counted, for Prometheus | sockets, how bytes are framed |
-//! | `query/target.rs`, `arguments.rs`, `functions/`, `regex.rs` | Graphite's language: from text to checked calls; what each function makes of series | the store |
+//! | `query/render.rs`, `evaluate.rs`, `format.rs`, `json.rs` | `/render`: targets evaluated, and written piece by piece | sockets |
+//! | `query/target.rs`, `arguments.rs`, `parameters.rs` | Graphite's language: from text to checked calls | the store |
+//! | `query/functions/`, `regex.rs` | what each function makes of series | the store |
 //! | `query/time.rs`, `interval.rs`, `window.rs` | the time that a query is about | the store |
 //! | `query/series.rs`, `aggregation.rs`, `number.rs` | values at equal steps, how many become one, and numbers as Python prints them | the store |
-//! | `query/pattern.rs`, `find.rs` | which names a pattern means | points |
+//! | `query/pattern.rs`, `budget.rs` | which keys a pattern stands for; what a request may take to read and to compare | the store |
+//! | `query/find.rs`, `names.rs`, `listing.rs`, `walk.rs` | `/metrics/find` and its kin: a walk over all keys, the names that are found | points |
 //! | `query/source.rs`, `steps.rs` | from the points of the store to values at steps | the language |
-//! | `query/evaluate.rs`, `render.rs`, `format.rs`, `json.rs` | a query, evaluated and written piece by piece | sockets |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |
 //! | `journal/mod.rs`, `channel.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |

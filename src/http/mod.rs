@@ -14,23 +14,16 @@ mod request;
 #[cfg(feature = "remote-write")]
 mod response;
 
-#[cfg(feature = "http")]
-pub use self::answer::{
-    Answer, AnswerHead, Body, CHUNK_END, CONTINUE, LAST_CHUNK, Manner, Pieces, Tail,
-    append_chunk_size, push, push_all,
-};
 pub use self::body::BodyReader;
-#[cfg(feature = "remote-write")]
-pub use self::body::is_of_token;
-#[cfg(feature = "remote-write")]
-pub use self::date::parse_date;
 #[cfg(feature = "http")]
-pub use self::failure::{Failure, Halt};
+pub use self::{
+    answer::{
+        Answer, AnswerHead, Body, CHUNK_END, CONTINUE, LAST_CHUNK, Manner, Pieces, Tail,
+        append_chunk_size, push, push_all,
+    },
+    failure::{Failure, Halt},
+    head::{End, Head, find_end},
+    request::{Method, Parameters, Request},
+};
 #[cfg(feature = "remote-write")]
-pub use self::framing::Framing;
-#[cfg(feature = "http")]
-pub use self::head::{End, Head, find_end};
-#[cfg(feature = "http")]
-pub use self::request::{Method, Parameters, Request};
-#[cfg(feature = "remote-write")]
-pub use self::response::ResponseHead;
+pub use self::{body::is_of_token, date::parse_date, framing::Framing, response::ResponseHead};

@@ -1,4 +1,16 @@
 //! Queries in Graphite's language: which series, over which time, and what is made of them.
+//!
+//! The way of a query, one file per step:
+//!
+//! ```text
+//! render ─ target ─ arguments ─ parameters, functions      what is asked for
+//!    ├─ time ─ window                                      over which time
+//!    ├─ source ─ pattern                                   which series there are
+//!    ├─ steps                                              how long a step is
+//!    ├─ evaluate ─ functions ─ source ─ steps              the next series
+//!    └─ format ─ json                                      its bytes
+//! find, listing ─ walk ─ pattern ─ names                   which names there are
+//! ```
 
 pub mod aggregation;
 pub mod arguments;

@@ -1,12 +1,13 @@
 //! A series as queries see it: values at equal steps.
 
-use std::{fmt, mem};
+use std::mem;
 
 use super::aggregation::Aggregation;
 use crate::config::Config;
 
 /// Values at equal steps.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
 pub struct Series {
     /// What is shown. At first the key.
     pub name: String,
@@ -23,12 +24,6 @@ pub struct Series {
     pub values: Vec<f64>,
     /// How several steps become one. What functions compute is averaged, unless they say else.
     pub consolidation: Aggregation,
-}
-
-impl fmt::Debug for Series {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(&self.name)
-    }
 }
 
 impl Default for Series {

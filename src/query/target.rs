@@ -5,8 +5,6 @@
 //! arguments are numbers, text in quotes, `true`, `false`, `none` and `inf`, and come last if they
 //! are named (`total=100`).
 
-use std::fmt;
-
 use super::arguments::{self, Arguments, Given, Value};
 use super::budget::Budget;
 use super::functions::{self, Function};
@@ -15,6 +13,7 @@ use super::series::beginning;
 use crate::config::Config;
 
 /// What a target asks for.
+#[cfg_attr(test, derive(Debug))]
 pub enum Expression {
     /// Series by their keys.
     Path {
@@ -27,17 +26,8 @@ pub enum Expression {
     Call(Call),
 }
 
-/// Prints what is called, or the path.
-impl fmt::Debug for Expression {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(match self {
-            Expression::Path { text, .. } => text,
-            Expression::Call(call) => call.function.name,
-        })
-    }
-}
-
 /// A call of a function.
+#[cfg_attr(test, derive(Debug))]
 pub struct Call {
     /// The function.
     pub function: &'static Function,
@@ -381,8 +371,8 @@ mod tests {
                     .map(|(at, _)| format!("{:?}", call.arguments.get(at)))
                     .collect();
                 format!(
-                    "{:?}({}; {})",
-                    call.function,
+                    "{}({}; {})",
+                    call.function.name,
                     inputs.join(", "),
                     arguments.join(", ")
                 )

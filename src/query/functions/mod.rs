@@ -14,7 +14,6 @@ mod tests;
 mod time;
 mod transform;
 
-use std::fmt;
 use std::task::Poll;
 
 use self::table::TABLE;
@@ -25,6 +24,7 @@ use super::target::Expression;
 use super::window::Window;
 
 /// A function of the language.
+#[cfg_attr(test, derive(Debug))]
 pub struct Function {
     /// What it is called.
     pub name: &'static str,
@@ -57,6 +57,7 @@ pub type Outcome = Result<bool, String>;
 pub type Results = Result<Vec<Series>, String>;
 
 /// What a function does. Those of the first kinds take the series of their inputs one after the other.
+#[cfg_attr(test, derive(Debug))]
 pub enum Operation {
     /// Changes each series of the first input, or drops it if `false` is returned. The series of the
     /// further inputs are in [`Context::others`]. The steps of a series may change.
@@ -100,18 +101,6 @@ pub trait Gather {
 pub fn find(name: &str) -> Option<&'static Function> {
     let is_called = |function: &&Function| function.name == name || function.alias == Some(name);
     TABLE.iter().find(is_called)
-}
-
-impl fmt::Debug for dyn Gather {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str("Gather")
-    }
-}
-
-impl fmt::Debug for Function {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(self.name)
-    }
 }
 
 impl Function {

@@ -302,7 +302,7 @@ fn signatures_have_kinds_that_there_are() {
             let default = parameter.default.map(|default| format!(" = {default}"));
             let (name, kind) = (parameter.name, parameter.kind.name);
             let written = format!("{multiple}{name}: {kind}{}", default.unwrap_or_default());
-            assert_eq!(written, text, "{function:?}");
+            assert_eq!(written, text, "{}", function.name);
         }
     }
 }
@@ -311,7 +311,11 @@ fn signatures_have_kinds_that_there_are() {
 fn no_description_has_anything_to_escape() {
     for function in super::TABLE.iter() {
         let is_plain = |char: char| matches!(char, ' '..='~') && char != '"' && char != '\\';
-        assert!(function.description.chars().all(is_plain), "{function:?}");
+        assert!(
+            function.description.chars().all(is_plain),
+            "{}",
+            function.name
+        );
     }
 }
 
