@@ -22,8 +22,6 @@ pub enum Message {
     },
     /// Do the next step of a checkpoint.
     Checkpoint(Step),
-    /// Look for files that readers have needed until now.
-    Released,
 }
 
 /// A step of a checkpoint.

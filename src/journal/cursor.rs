@@ -22,18 +22,6 @@ pub struct ReadPut {
     pub value: f64,
 }
 
-/// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// All puts up to the frame that was asked for are read.
-    UpToDate,
-    /// As many puts as were wanted are read.
-    Full,
-    /// The file is read to its end. The next call goes on with the next file, and its series have other
-    /// numbers.
-    EndOfFile,
-}
-
 /// A place in the files of a journal.
 pub struct Cursor<F: FileSystem> {
     /// The position of the next put.
@@ -55,8 +43,10 @@ pub struct Cursor<F: FileSystem> {
     record: Option<(usize, Before)>,
     /// Frames were missing, and none was read since.
     is_in_gap: bool,
-    /// Puts of this file were left out, and that was logged.
-    has_left_out: bool,
+    /// That puts of this file cannot be read was logged.
+    has_warned: bool,
+    /// Where the puts are that were read last.
+    pub marks: Marks,
 }
 
 /// The series that a file has declared so far, by their numbers.
@@ -102,47 +92,69 @@ impl KeyPlace {
     }
 }
 
-/// Where the puts are that were read: for each frame, and after puts that were left out.
+/// Where the puts are that were read: a mark for each frame, and after puts that were left out.
 #[derive(Default)]
 pub struct Marks {
-    /// From the put of this number on, they follow each other from this position on. Ascending.
-    marks: Vec<(usize, Position)>,
-    /// How many puts were read.
-    puts: usize,
+    /// Ascending.
+    marks: Vec<Mark>,
+    /// How many puts were handed over.
+    pub puts: usize,
+    /// How many were left out.
+    pub left_out: u64,
+}
+
+/// A place among the puts that were read.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    pub position: Position,
+    /// How many puts before it were handed over, …
+    pub puts: usize,
+    /// … and how many were left out.
+    pub left_out: u64,
+}
+
+impl Mark {
+    /// A place before which no puts were read.
+    pub fn at(position: Position) -> Mark {
+        Mark {
+            position,
+            puts: 0,
+            left_out: 0,
+        }
+    }
 }
 
 impl Marks {
-    pub fn clear(&mut self) {
+    fn clear(&mut self) {
         self.marks.clear();
-        self.puts = 0;
-    }
-
-    /// How many puts were read.
-    pub fn puts(&self) -> usize {
-        self.puts
+        (self.puts, self.left_out) = (0, 0);
     }
 
     /// Notes the position of the next put.
     fn push(&mut self, position: Position) {
-        let puts = self.puts;
-        self.marks.pop_if(|&mut (last, _)| last == puts);
-        self.marks.push((puts, position));
+        let (puts, left_out) = (self.puts, self.left_out);
+        self.marks.pop_if(|last| last.puts == puts);
+        self.marks.push(Mark {
+            position,
+            puts,
+            left_out,
+        });
     }
 
-    /// The position after the first `puts` that were read; `None` if nothing was.
-    pub fn position_after(&self, puts: usize) -> Option<Position> {
-        let known = self.marks.partition_point(|&(put, _)| put <= puts);
-        let &(put, position) = self.marks[..known].last()?;
-        Some(Position {
-            puts: position.puts + (puts - put) as u32,
-            ..position
-        })
+    /// The place after the first `puts` that were handed over, and after those that were left out there; `None`
+    /// if nothing was read.
+    pub fn after(&self, puts: usize) -> Option<Mark> {
+        let known = self.marks.partition_point(|mark| mark.puts <= puts);
+        let mut mark = *self.marks[..known].last()?;
+        mark.position.puts += (puts - mark.puts) as u32;
+        mark.puts = puts;
+        Some(mark)
     }
 }
 
 impl<F: FileSystem> Cursor<F> {
-    /// The place before the put at this position. No keys are held.
-    pub fn new(next: Position) -> Cursor<F> {
+    /// The place before the put at this position.
+    pub fn new(next: Position, keys_held_bytes: usize) -> Cursor<F> {
         Cursor {
             next: Position {
                 under_way: 0,
@@ -152,11 +164,12 @@ impl<F: FileSystem> Cursor<F> {
             is_ended: true,
             file_number: 0,
             series: Series::default(),
-            keys_held_bytes: 0,
+            keys_held_bytes,
             key: Vec::new(),
             record: None,
             is_in_gap: false,
-            has_left_out: false,
+            has_warned: false,
+            marks: Marks::default(),
         }
     }
 
@@ -206,8 +219,9 @@ impl<F: FileSystem> Cursor<F> {
         str::from_utf8(&self.key).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
-    /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`, and notes in
-    /// `marks` where they are. After [`UpToDate`](Followed::UpToDate), the next frame is past `newest`.
+    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has taken `most`. What it
+    /// does not take is left out. Ends before that where a file ends: the next call goes on with the next file,
+    /// whose series have other numbers. All is read when the next frame is past `newest`.
     ///
     /// # Errors
     ///
@@ -217,48 +231,52 @@ impl<F: FileSystem> Cursor<F> {
         folder: &mut F,
         newest: u64,
         most: usize,
-        marks: &mut Marks,
-        take: &mut impl FnMut(ReadPut),
-    ) -> io::Result<Followed> {
-        marks.clear();
-        marks.push(self.next);
-        while self.next.frame <= newest {
-            if self.record.is_none() {
-                let end = self.begin_frame(folder, newest)?;
-                marks.push(self.next);
-                match end {
-                    None => continue,
-                    Some(end) => return Ok(end),
-                }
+        take: &mut dyn FnMut(ReadPut) -> bool,
+    ) -> io::Result<()> {
+        self.marks.clear();
+        self.marks.push(self.next);
+        while self.marks.puts < most && self.next.frame <= newest {
+            if self.record.is_some() {
+                self.take_puts(most, take);
+                continue;
             }
-            self.take_puts(most, marks, take);
-            if marks.puts == most {
-                return Ok(Followed::Full);
+            let is_begun = self.begin_frame(folder, newest)?;
+            self.marks.push(self.next);
+            if !is_begun {
+                break;
             }
         }
-        Ok(Followed::UpToDate)
+        Ok(())
     }
 
-    /// Goes to the next frame, which may be past `newest`. Returns how the call ends if there is none.
-    fn begin_frame(&mut self, folder: &mut F, newest: u64) -> io::Result<Option<Followed>> {
+    /// Goes to the next frame, which may be past `newest`. False if the file has none.
+    fn begin_frame(&mut self, folder: &mut F, newest: u64) -> io::Result<bool> {
         while self.next.frame <= newest {
-            let Some(file) = self.file.as_mut().filter(|_| !self.is_ended) else {
-                if self.open(folder, newest)? {
-                    continue;
-                }
+            if self.is_ended && !self.open(folder, newest)? {
                 self.skip_to(newest + 1);
-                return Ok(Some(Followed::UpToDate));
+                return Ok(false);
+            }
+            let Some(number) = self.read_frame(folder)? else {
+                self.end_file(folder, newest)?;
+                return Ok(false);
             };
+            self.begin_records(number);
+            if number >= self.next.frame {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the next frame of the file that is not damaged. Returns its number; `None` at the end of the file.
+    fn read_frame(&mut self, folder: &mut F) -> io::Result<Option<u64>> {
+        let Some(file) = &mut self.file else {
+            return Ok(None);
+        };
+        loop {
             match file.next(folder) {
-                Ok(None | Some((_, []))) | Err(FrameError::Torn { .. }) => {
-                    return self.end_file(folder, newest).map(Some);
-                }
-                Ok(Some((number, _))) => {
-                    self.begin_records(number);
-                    if number >= self.next.frame {
-                        return Ok(None);
-                    }
-                }
+                Ok(Some((number, [_, ..]))) => return Ok(Some(number)),
+                Ok(_) | Err(FrameError::Torn { .. }) => return Ok(None),
                 // Which frames are missing is known with the next one.
                 Err(FrameError::Damaged { .. }) => {}
                 Err(FrameError::Io(error)) => {
@@ -268,11 +286,10 @@ impl<F: FileSystem> Cursor<F> {
                 Err(wrong) => {
                     let name = FileKind::Journal.name(self.file_number);
                     warn!("{name}: {wrong}: it is not sent");
-                    return self.end_file(folder, newest).map(Some);
+                    return Ok(None);
                 }
             }
         }
-        Ok(None)
     }
 
     /// Opens the file with the next frame, or else the one after it. False if that has no frames yet.
@@ -289,24 +306,21 @@ impl<F: FileSystem> Cursor<F> {
             held_most_bytes: self.keys_held_bytes,
             ..Series::default()
         };
-        self.has_left_out = false;
+        self.has_warned = false;
         Ok(true)
     }
 
     /// Goes to the next file, if it has frames.
-    fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<Followed> {
+    fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<()> {
         let numbers = files::numbers(folder, FileKind::Journal)?;
         self.is_ended = true;
         let mut later = numbers
             .into_iter()
             .filter(|&number| number > self.file_number);
-        let Some(number) = later.next().filter(|&number| number <= newest) else {
-            // Only damage ends a file before that. The frames to come are found from its beginning on.
-            self.skip_to(newest + 1);
-            return Ok(Followed::UpToDate);
-        };
-        self.skip_to(number);
-        Ok(Followed::EndOfFile)
+        let next = later.next().filter(|&number| number <= newest);
+        // Only damage ends the last file before `newest`. Frames to come are found from its beginning on.
+        self.skip_to(next.unwrap_or(newest + 1));
+        Ok(())
     }
 
     /// Goes to this frame, unless it is past it.
@@ -350,9 +364,9 @@ impl<F: FileSystem> Cursor<F> {
         }
     }
 
-    /// Hands over puts of a frame until there are `most` in `marks`, or the frame ends.
+    /// Hands over puts of a frame until `most` are taken, or the frame ends.
     #[inline]
-    fn take_puts(&mut self, most: usize, marks: &mut Marks, take: &mut impl FnMut(ReadPut)) {
+    fn take_puts(&mut self, most: usize, take: &mut dyn FnMut(ReadPut) -> bool) {
         let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
             return;
         };
@@ -361,21 +375,21 @@ impl<F: FileSystem> Cursor<F> {
             rest: &payload[offset..],
             before,
         };
-        let mut left_out = 0;
-        while marks.puts < most {
+        let mut has_unknown = false;
+        while self.marks.puts < most {
             let Some(put) = self.series.next_put(&mut records) else {
-                let is_wrong = !records.rest.is_empty() || left_out > 0;
+                let is_wrong = !records.rest.is_empty() || has_unknown;
                 self.end_frame(self.next.frame, is_wrong);
-                return marks.push(self.next);
+                return self.marks.push(self.next);
             };
             self.next.puts += 1;
-            if put.series == UNKNOWN {
-                left_out += 1;
-                marks.push(self.next);
-                continue;
+            has_unknown |= put.series == UNKNOWN;
+            if put.series != UNKNOWN && take(put) {
+                self.marks.puts += 1;
+            } else {
+                self.marks.left_out += 1;
+                self.marks.push(self.next);
             }
-            take(put);
-            marks.puts += 1;
         }
         self.record = Some((payload.len() - records.rest.len(), records.before));
     }
@@ -387,7 +401,7 @@ impl<F: FileSystem> Cursor<F> {
         if frame >= self.next.frame {
             self.next = Position::before(frame + 1);
         }
-        if is_wrong && !mem::replace(&mut self.has_left_out, true) {
+        if is_wrong && !mem::replace(&mut self.has_warned, true) {
             let name = FileKind::Journal.name(self.file_number);
             warn!("{name}: puts from frame {frame} on cannot be read, and are not sent");
         }

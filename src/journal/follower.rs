@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::cursor::{Cursor, Marks};
-pub use super::cursor::{Followed, ReadPut};
+pub use super::cursor::ReadPut;
+use super::cursor::{Cursor, Mark};
 use super::file_system::FileSystem;
 use super::files;
 use super::frame::FileKind;
@@ -20,30 +20,18 @@ pub struct Follower<F: FileSystem> {
     spool: Spool,
     /// Its number among the readers of the spool.
     number: usize,
-    /// How many bytes of the keys of a file are held.
-    pub keys_held_bytes: usize,
     cursor: Cursor<F>,
-    /// Where the puts are that were handed out last.
-    marks: Marks,
-    /// How many of these are done.
-    done_puts: usize,
+    /// Where in its file the puts begin that were handed out last.
+    batch_offset: u64,
     /// Up to here, all is done.
-    done: Position,
+    done: Mark,
     stored: PositionFile<F>,
     /// Number of the file in which that was stored last.
     stored_in: u64,
-    unsent: Option<Counted>,
-    unread: Option<Counted>,
-    /// The checkpoint of which all files that it needs are within the limit.
-    within_limit: Option<u64>,
-}
-
-/// What was counted once.
-struct Counted {
-    count: u64,
-    /// What is to be taken off that and what the spool counts: what it had counted by then, and what has
-    /// been done since.
-    taken_off: u64,
+    /// Puts that are not done, less those that the spool counts. `None` before they are counted.
+    unsent: Option<i64>,
+    /// The checkpoint before which all files that it needs are within the limit.
+    within_limit: u64,
 }
 
 impl<F: FileSystem> Follower<F> {
@@ -59,23 +47,21 @@ impl<F: FileSystem> Follower<F> {
             folder,
             spool,
             number,
-            keys_held_bytes: Config::KEYS_HELD_BYTES,
-            cursor: Cursor::new(position),
-            marks: Marks::default(),
-            done_puts: 0,
-            done: position,
+            cursor: Cursor::new(position, Config::KEYS_HELD_BYTES),
+            batch_offset: 0,
+            done: Mark::at(position),
             stored,
             stored_in: 0,
             unsent: None,
-            unread: None,
-            within_limit: None,
+            within_limit: 0,
         }
     }
 
-    /// Hands at most `most` puts to `take`, in order, none of a frame after number `newest`. After
-    /// [`UpToDate`](Followed::UpToDate), the [next frame](Self::next_frame) is past `newest`.
+    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has taken `most`, or a file
+    /// ends. What it does not take is left out. All is read when the [next frame](Self::next_frame) is past
+    /// `newest`. Whatever was handed out before must be [done](Self::finish).
     ///
-    /// The numbers of series stay as they are until the next call, by which all that was handed out is done.
+    /// The numbers of series stay as they are until the next call.
     ///
     /// Linear in the puts, and after the start or in another file also in those of the file before them.
     ///
@@ -86,19 +72,20 @@ impl<F: FileSystem> Follower<F> {
         &mut self,
         newest: u64,
         most: usize,
-        take: &mut impl FnMut(ReadPut),
-    ) -> io::Result<Followed> {
-        self.take_off(self.marks.puts());
-        self.done = self.cursor.next();
-        self.done_puts = 0;
-        let file = self.cursor.file_number();
-        let (cursor, marks) = (&mut self.cursor, &mut self.marks);
-        cursor.keys_held_bytes = self.keys_held_bytes;
-        let followed = cursor.read(&mut self.folder, newest, most, marks, take);
-        if cursor.file_number() != file {
-            self.unread = None;
-        }
-        followed
+        take: &mut dyn FnMut(ReadPut) -> bool,
+    ) -> io::Result<()> {
+        let (file, offset) = (self.cursor.file_number(), self.cursor.offset());
+        let result = self.cursor.read(&mut self.folder, newest, most, take);
+        let is_same = self.cursor.file_number() == file;
+        self.batch_offset = if is_same { offset } else { 0 };
+        self.done = Mark::at(self.done.position);
+        result
+    }
+
+    /// Holds so many bytes of the keys of a file that it opens from now on.
+    #[cfg(test)]
+    pub fn hold_keys(&mut self, bytes: usize) {
+        self.cursor.keys_held_bytes = bytes;
     }
 
     /// What it shares with the journal thread.
@@ -113,13 +100,18 @@ impl<F: FileSystem> Follower<F> {
 
     /// Number of the frame with the first put that is not done.
     pub fn unsent_frame(&self) -> u64 {
-        self.done.frame
+        self.done.position.frame
+    }
+
+    /// How many puts were handed out and are not done.
+    pub fn unfinished(&self) -> usize {
+        self.cursor.marks.puts - self.done.puts
     }
 
     /// How many puts were under way at the end of the process before: the first request is to have exactly
     /// so many, if it is not 0.
     pub fn under_way(&self) -> usize {
-        self.done.under_way as usize
+        self.done.position.under_way as usize
     }
 
     /// Bytes of the key of a series that was handed out last.
@@ -144,37 +136,37 @@ impl<F: FileSystem> Follower<F> {
         self.cursor.key(&mut self.folder, series)
     }
 
-    /// Stores that of the puts which the last [`read`](Self::read) has handed out the first `done` are
-    /// not needed any more, and that so many after these are under way.
+    /// Notes that the next `puts` of the [unfinished](Self::unfinished) ones are done. Returns how many puts
+    /// before, among and just after them were left out.
+    pub fn finish(&mut self, puts: usize) -> u64 {
+        let Some(done) = self.cursor.marks.after(self.done.puts + puts) else {
+            return 0;
+        };
+        let left_out = done.left_out - self.done.left_out;
+        self.done = done;
+        self.take_off(puts as u64 + left_out);
+        left_out
+    }
+
+    fn take_off(&mut self, puts: u64) {
+        self.unsent = self.unsent.map(|unsent| unsent - puts as i64);
+    }
+
+    /// Stores up to where all is done, which is not needed any more, and that so many puts after it are under
+    /// way.
     ///
     /// # Errors
     ///
     /// Those of the file system. What is done is not needed all the same.
-    pub fn store_position(&mut self, done: usize, under_way: usize) -> io::Result<()> {
-        self.take_off(done);
-        let position = self.marks.position_after(done);
-        self.store(Position {
-            under_way: under_way as u32,
-            ..position.unwrap_or(self.cursor.next())
-        })
-    }
-
-    /// Notes for the lag that so many of the puts that were handed out last are done.
-    fn take_off(&mut self, done: usize) {
-        if let Some(unsent) = &mut self.unsent {
-            unsent.taken_off += done.saturating_sub(self.done_puts) as u64;
-        }
-        self.done_puts = done;
-    }
-
-    fn store(&mut self, position: Position) -> io::Result<()> {
+    pub fn store_position(&mut self, under_way: usize) -> io::Result<()> {
+        let position = &mut self.done.position;
+        position.under_way = under_way as u32;
         let (file, folder) = (self.cursor.file_number(), &mut self.folder);
-        self.done = position;
         let stored = if file == self.stored_in {
-            self.stored.store(folder, position)
+            self.stored.store(folder, *position)
         } else {
             // So that a loss of power hardly ever brings back a position in a file that is removed.
-            self.stored.rewrite(folder, position)
+            self.stored.rewrite(folder, *position)
         };
         if stored.is_ok() {
             self.stored_in = file;
@@ -183,111 +175,96 @@ impl<F: FileSystem> Follower<F> {
         stored
     }
 
-    /// Puts and bytes of the journal that are written and not done; 0 and 0 if all are.
+    /// Puts that are written and not done, and bytes of the journal that they are in; 0 and 0 if all are done.
     ///
     /// The first call reads all these puts to count them. Later ones are cheap: there are a few calls to
     /// the file system for each file.
     pub fn lag(&mut self) -> (u64, u64) {
         let written = self.spool.written();
-        if self.done.frame > written.newest {
-            self.unsent = Some(Counted {
-                count: 0,
-                taken_off: written.points,
-            });
+        if self.unsent_frame() > written.newest {
+            self.unsent = Some(-(written.points as i64));
             return (0, 0);
         }
-        if self.unsent.is_none() {
-            let (mut ahead, folder) = (Cursor::new(self.done), &mut self.folder);
-            let puts = count(&mut ahead, folder, &self.spool, written.newest);
-            self.unsent = Some(Counted {
-                count: puts.unwrap_or(0), // a figure that is wrong until all is sent
-                taken_off: written.points,
-            });
-        }
-        if self.unread.is_none() {
-            let frame = match self.cursor.file_number() {
-                0 => self.cursor.next().frame,
-                file => file,
-            };
-            let journals = files::holding(&mut self.folder, frame);
-            let bytes = journals.and_then(|numbers| bytes_of(&mut self.folder, &numbers));
-            self.unread = Some(Counted {
-                count: bytes.unwrap_or(0), // a figure that is wrong until the next file
-                taken_off: written.bytes,
-            });
-        }
-        let now = |counted: &Option<Counted>, written: u64| {
-            let counted = counted.as_ref();
-            counted.map_or(0, |counted| {
-                (counted.count + written).saturating_sub(counted.taken_off)
-            })
+        let unsent = self.unsent.unwrap_or_else(|| {
+            let counted = count(
+                &mut self.folder,
+                &self.spool,
+                self.done.position,
+                written.newest,
+            );
+            // If they cannot be read, the figure is wrong until all is sent.
+            counted.unwrap_or(0) as i64 - written.points as i64
+        });
+        self.unsent = Some(unsent);
+        let points = unsent + written.points as i64;
+        // If files cannot be found, the figure is wrong until the next call.
+        (points.max(0) as u64, self.unsent_bytes().unwrap_or(0))
+    }
+
+    fn unsent_bytes(&mut self) -> io::Result<u64> {
+        let journals = files::holding(&mut self.folder, self.done.position.frame)?;
+        let bytes = bytes_of(&mut self.folder, &journals)?;
+        let done_bytes = match self.unfinished() {
+            _ if journals.first() != Some(&self.cursor.file_number()) => 0,
+            0 => self.cursor.offset(),
+            _ => self.batch_offset,
         };
-        let bytes = now(&self.unread, written.bytes).saturating_sub(self.cursor.offset());
-        (now(&self.unsent, written.points), bytes)
+        Ok(bytes.saturating_sub(done_bytes))
     }
 
     /// Drops the oldest file that only this reader needs, if those after it together have more bytes than
-    /// this: so one file is kept in any case. The first `done` puts that were handed out last are done.
-    /// Returns how many puts were dropped that were not done, as far as they can be read; then the next call of
-    /// `read` goes on after that file, and what was handed out and is not done is not to be sent. `None` if
-    /// nothing was dropped.
+    /// this: so one file is kept in any case. Returns how many puts were dropped that were not done, as far as
+    /// they can be read; then the next call of `read` goes on after that file, and what was handed out and is not
+    /// done is not to be sent. `None` if nothing was dropped.
     ///
     /// Cheap, as long as there is no new checkpoint.
     ///
     /// # Errors
     ///
     /// Those of the file system: nothing is dropped.
-    pub fn keep_within(&mut self, limit_bytes: u64, done: usize) -> io::Result<Option<u64>> {
+    pub fn keep_within(&mut self, limit_bytes: u64) -> io::Result<Option<u64>> {
         let checkpoint = self.spool.checkpoint();
-        if self.within_limit == Some(checkpoint) {
+        if self.within_limit == checkpoint {
             return Ok(None);
         }
-        self.take_off(done);
-        self.done = self.marks.position_after(done).unwrap_or(self.done);
-        let mut journals = files::holding(&mut self.folder, self.done.frame)?;
+        let mut journals = files::holding(&mut self.folder, self.done.position.frame)?;
         journals.retain(|&number| number < checkpoint);
         let later = journals.get(1..).unwrap_or_default();
         if bytes_of(&mut self.folder, later)? <= limit_bytes {
-            self.within_limit = Some(checkpoint);
+            self.within_limit = checkpoint;
             return Ok(None);
         }
         let end = later[0];
-        let mut ahead = Cursor::new(self.done);
-        let puts = count(&mut ahead, &mut self.folder, &self.spool, end - 1);
+        let counted = count(&mut self.folder, &self.spool, self.done.position, end - 1);
         if self.spool.is_stopped() {
             return Ok(None);
         }
-        if let Err(error) = &puts {
+        let puts = counted.unwrap_or_else(|error| {
             warn!("a file of the journal that is dropped cannot be read: {error}");
-            ahead = Cursor::new(Position::before(end));
-        }
-        self.cursor = ahead;
-        self.marks.clear();
-        (self.done_puts, self.unread) = (0, None);
-        let puts = puts.unwrap_or(0);
-        if let Some(unsent) = &mut self.unsent {
-            unsent.taken_off += puts;
-        }
-        if let Err(error) = self.store(self.cursor.next()) {
+            0
+        });
+        self.take_off(puts);
+        let end = Position::before(end);
+        self.done = Mark::at(end);
+        self.cursor = Cursor::new(end, self.cursor.keys_held_bytes);
+        if let Err(error) = self.store_position(0) {
             debug!("cannot store that points are left out: {error}");
         }
         Ok(Some(puts))
     }
 }
 
-/// Counts the puts of frames up to `newest` that can be read, and goes past them. If the readers are to
-/// stop, it does so too.
+/// Counts the puts of frames up to `newest` that can be read from a position on, until the readers are to stop.
 fn count<F: FileSystem>(
-    cursor: &mut Cursor<F>,
     folder: &mut F,
     spool: &Spool,
+    from: Position,
     newest: u64,
 ) -> io::Result<u64> {
-    let (mut puts, mut marks) = (0, Marks::default());
-    let take = &mut |_| puts += 1;
-    while !spool.is_stopped()
-        && cursor.read(folder, newest, COUNTED_AT_ONCE, &mut marks, take)? != Followed::UpToDate
-    {
+    let (mut puts, mut cursor) = (0, Cursor::new(from, 0));
+    while cursor.next().frame <= newest && !spool.is_stopped() {
+        cursor.read(folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
+        puts += cursor.marks.puts as u64 + cursor.marks.left_out;
     }
     Ok(puts)
 }

@@ -445,11 +445,11 @@ impl<F: FileSystem> FrameReader<F> {
     }
 }
 
-fn u32_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u32 {
+pub fn u32_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u32 {
     u32::from_le_bytes(std::array::from_fn(|place| bytes[at + place]))
 }
 
-fn u64_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u64 {
+pub fn u64_at<const LENGTH: usize>(bytes: &[u8; LENGTH], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|place| bytes[at + place]))
 }
 

@@ -19,6 +19,7 @@ use std::io::{self, ErrorKind};
 
 use super::file_system::{FileSystem, retried};
 use super::files;
+use super::frame::{u32_at, u64_at};
 
 /// What the names of all files of positions begin with.
 pub const PREFIX: &str = "sent-";
@@ -26,6 +27,9 @@ pub const PREFIX: &str = "sent-";
 const MAGIC: &[u8; 8] = b"mtrcpos1";
 
 const RECORD_BYTES: usize = 20;
+
+/// Where a record has its checksum.
+const CHECKSUM: usize = 16;
 
 /// Past so many bytes, the file is written once more with its last record.
 const FULL_BYTES: usize = 64 << 10;
@@ -52,25 +56,15 @@ impl Position {
         }
     }
 
-    /// Appends the record of this position, and returns its checksum, given that of the record before.
-    fn append_record(&self, mut checksum: u32, out: &mut Vec<u8>) -> u32 {
-        let start = out.len();
-        out.extend(self.frame.to_le_bytes());
-        out.extend(self.puts.to_le_bytes());
-        out.extend(self.under_way.to_le_bytes());
-        checksum = crc32c::crc32c_append(checksum, &out[start..]);
-        out.extend(checksum.to_le_bytes());
-        checksum
-    }
-
-    fn of_record(record: &[u8; RECORD_BYTES]) -> Position {
-        let u32_at =
-            |at: usize| u32::from_le_bytes(std::array::from_fn(|place| record[at + place]));
-        Position {
-            frame: u64::from(u32_at(0)) | u64::from(u32_at(4)) << 32,
-            puts: u32_at(8),
-            under_way: u32_at(12),
-        }
+    /// The record of this position, given the checksum of the record before.
+    fn record(&self, checksum_before: u32) -> [u8; RECORD_BYTES] {
+        let mut record = [0; RECORD_BYTES];
+        record[..8].copy_from_slice(&self.frame.to_le_bytes());
+        record[8..12].copy_from_slice(&self.puts.to_le_bytes());
+        record[12..CHECKSUM].copy_from_slice(&self.under_way.to_le_bytes());
+        let checksum = crc32c::crc32c_append(checksum_before, &record[..CHECKSUM]);
+        record[CHECKSUM..].copy_from_slice(&checksum.to_le_bytes());
+        record
     }
 }
 
@@ -104,13 +98,15 @@ fn last_whole(bytes: &[u8]) -> Option<Position> {
     let (records, _) = bytes.strip_prefix(MAGIC)?.as_chunks::<RECORD_BYTES>();
     let (mut checksum, mut last) = (crc32c::crc32c(MAGIC), None);
     for record in records {
-        let position = Position::of_record(record);
-        let mut expected = Vec::with_capacity(RECORD_BYTES);
-        checksum = position.append_record(checksum, &mut expected);
-        if expected != record {
+        checksum = crc32c::crc32c_append(checksum, &record[..CHECKSUM]);
+        if checksum != u32_at(record, CHECKSUM) {
             break;
         }
-        last = Some(position);
+        last = Some(Position {
+            frame: u64_at(record, 0),
+            puts: u32_at(record, 8),
+            under_way: u32_at(record, 12),
+        });
     }
     last
 }
@@ -158,9 +154,9 @@ impl<F: FileSystem> PositionFile<F> {
             return self.rewrite(folder, position);
         };
         self.last = None;
-        let mut record = Vec::with_capacity(RECORD_BYTES);
-        self.checksum = position.append_record(self.checksum, &mut record);
-        self.bytes += record.len();
+        let record = position.record(self.checksum);
+        self.checksum = u32_at(&record, CHECKSUM);
+        self.bytes += RECORD_BYTES;
         files::write_all(folder, &mut file, &record)?;
         (self.file, self.last) = (Some(file), Some(position));
         Ok(())
@@ -178,8 +174,9 @@ impl<F: FileSystem> PositionFile<F> {
     pub fn rewrite(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
         (self.file, self.last) = (None, None);
         let partial = format!("{}.tmp", self.name);
-        let mut bytes = MAGIC.to_vec();
-        self.checksum = position.append_record(crc32c::crc32c(MAGIC), &mut bytes);
+        let record = position.record(crc32c::crc32c(MAGIC));
+        self.checksum = u32_at(&record, CHECKSUM);
+        let bytes = [MAGIC, &record[..]].concat();
         self.bytes = bytes.len();
         let mut file = folder.create(&partial)?;
         files::write_all(folder, &mut file, &bytes)?;

@@ -89,12 +89,13 @@ impl<F: FileSystem> Readers<F> {
         writer: &mut Writer<F>,
         folder: impl Fn() -> F,
     ) -> Option<(Spool, Vec<Follower<F>>)> {
-        let spool = Spool::new(vec![self.needed()?; self.readers.len()]);
+        self.needed()?;
+        let positions = self.readers.iter();
+        let positions = positions.map(|(_, position)| position.unwrap_or_default().frame);
+        let spool = Spool::new(positions.collect());
         let mut followers = Vec::new();
         for (number, (stored, position)) in self.readers.into_iter().enumerate() {
-            let position = position.unwrap_or_default();
-            spool.need_from(number, position.frame);
-            let spool = spool.clone();
+            let (position, spool) = (position.unwrap_or_default(), spool.clone());
             followers.push(Follower::new(folder(), spool, number, stored, position));
         }
         writer.serve(spool.clone(), Instant::now());

@@ -1,59 +1,34 @@
 //! What the journal thread and those who read its files tell each other.
 
-use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::channel::{Channel, Message};
+use super::channel::Channel;
 
 /// Shared by the journal thread and the readers of its files, each of which has a number from 0 on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Spool {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     written: Written,
     /// Number of the checkpoint that was written last: no start needs the files before it.
     checkpoint: u64,
     /// For each reader, the number of the first frame that it still needs.
     needed: Vec<u64>,
-    /// The journal thread, and the number of a frame: when readers need none before it, the thread has a
-    /// file to remove, and is told so.
-    release: Option<(Channel, u64)>,
-    /// A reader waits for a frame after this number.
-    awaited: Option<u64>,
+    /// A reader waits for a frame after this number; `u64::MAX` if none waits.
+    awaited: u64,
     is_stopped: bool,
     /// How many readers have not ended.
     running: usize,
     /// What wakes the loop when none is left.
     channel: Option<Channel>,
-}
-
-impl State {
-    fn needed(&self) -> Option<u64> {
-        self.needed.iter().min().copied()
-    }
-
-    /// The channel on which to tell that a file is released, if it is.
-    fn take_released(&mut self) -> Option<Channel> {
-        let needed = self.needed();
-        let release = self.release.take_if(|&mut (_, at)| needed >= Some(at));
-        release.map(|(channel, _)| channel)
-    }
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").finish_non_exhaustive()
-    }
 }
 
 /// How far the journal is written.
@@ -63,16 +38,27 @@ pub struct Written {
     pub newest: u64,
     /// How many puts there are in the frames since the start.
     pub points: u64,
-    /// How many bytes these frames have.
-    pub bytes: u64,
 }
 
 impl Spool {
     /// The spool of readers that need these frames and those after them.
     pub fn new(needed: Vec<u64>) -> Spool {
-        let spool = Spool::default();
-        spool.lock().needed = needed;
-        spool
+        let state = State {
+            written: Written::default(),
+            checkpoint: 0,
+            needed,
+            awaited: u64::MAX,
+            is_stopped: false,
+            running: 0,
+            channel: None,
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        Spool {
+            shared: Arc::new(shared),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,17 +69,20 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that frames up to this number are written, with so many puts and bytes more.
-    pub fn add_written(&self, newest: u64, points: u64, bytes: u64) {
-        let awaited = {
+    /// Says that frames up to this number are written, with so many puts more.
+    pub fn add_written(&self, newest: u64, points: u64) {
+        let is_awaited = {
             let state = &mut self.lock();
             state.written.newest = newest;
             state.written.points += points;
-            state.written.bytes += bytes;
-            state.awaited.take_if(|seen| newest > *seen)
+            let is_awaited = newest > state.awaited;
+            if is_awaited {
+                state.awaited = u64::MAX;
+            }
+            is_awaited
         };
         // To wake somebody is a system call, even if nobody waits.
-        if awaited.is_some() {
+        if is_awaited {
             self.shared.changed.notify_all();
         }
     }
@@ -108,16 +97,6 @@ impl Spool {
         self.lock().checkpoint
     }
 
-    /// Has the journal thread told, once, when readers need no frame before this one.
-    pub fn tell_released(&self, channel: &Channel, at: Option<u64>) {
-        let released = {
-            let state = &mut self.lock();
-            state.release = at.map(|at| (channel.clone(), at));
-            state.take_released()
-        };
-        tell(released);
-    }
-
     /// How far the journal is written.
     pub fn written(&self) -> Written {
         self.lock().written
@@ -125,19 +104,12 @@ impl Spool {
 
     /// Number of the first frame that a reader still needs; `None` without readers.
     pub fn needed(&self) -> Option<u64> {
-        self.lock().needed()
+        self.lock().needed.iter().min().copied()
     }
 
     /// Says that a reader needs no frame before this one.
     pub fn need_from(&self, reader: usize, frame: u64) {
-        let released = {
-            let state = &mut self.lock();
-            if let Some(needed) = state.needed.get_mut(reader) {
-                *needed = frame;
-            }
-            state.take_released()
-        };
-        tell(released);
+        self.lock().needed[reader] = frame;
     }
 
     /// Waits until a frame after number `seen` is written, or until this time, if there is one. False if
@@ -145,7 +117,7 @@ impl Spool {
     pub fn wait(&self, seen: u64, until: Option<Instant>) -> bool {
         let mut state = self.lock();
         while !state.is_stopped && state.written.newest <= seen {
-            state.awaited = Some(state.awaited.map_or(seen, |other| other.min(seen)));
+            state.awaited = state.awaited.min(seen);
             let changed = &self.shared.changed;
             let Some(until) = until else {
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -167,20 +139,26 @@ impl Spool {
         self.shared.changed.notify_all();
     }
 
+    /// Whether readers are to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.lock().is_stopped
+    }
+
     /// Says on which channel the loop waits.
     pub fn set_channel(&self, channel: Channel) {
         self.lock().channel = Some(channel);
     }
 
-    /// Says that a reader has begun, or that it has ended.
-    pub fn add_running(&self, is_running: bool) {
+    /// Says that a reader has begun.
+    pub fn begin_reader(&self) {
+        self.lock().running += 1;
+    }
+
+    /// Says that a reader has ended.
+    pub fn end_reader(&self) {
         let channel = {
             let state = &mut self.lock();
-            state.running = if is_running {
-                state.running + 1
-            } else {
-                state.running.saturating_sub(1)
-            };
+            state.running -= 1;
             state.channel.clone().filter(|_| state.running == 0)
         };
         self.shared.changed.notify_all();
@@ -203,17 +181,5 @@ impl Spool {
             .wait_timeout_while(self.lock(), wait, runs);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.running == 0
-    }
-
-    /// Whether readers are to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.lock().is_stopped
-    }
-}
-
-/// Tells the journal thread that a file is released.
-fn tell(released: Option<Channel>) {
-    if let Some(channel) = released {
-        drop(channel.send(Message::Released)); // a buffer for frames, which is not needed here
     }
 }

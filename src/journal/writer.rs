@@ -53,10 +53,12 @@ pub struct Writer<F: FileSystem> {
     obsolete: Vec<String>,
     /// Bytes of such files that stay until a checkpoint is synced.
     obsolete_bytes: u64,
-    /// Those who read the files.
-    spool: Option<Spool>,
     /// When a part of these is to be removed.
     remove_at: Option<Instant>,
+    /// Those who read the files.
+    spool: Option<Spool>,
+    /// When they need no frame before this one, there are more such files.
+    release_at: Option<u64>,
     /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
     steps: u64,
     /// When they are told.
@@ -129,8 +131,9 @@ impl<F: FileSystem> Writer<F> {
             is_checkpoint_synced: false,
             obsolete: Vec::new(),
             obsolete_bytes: 0,
-            spool: None,
             remove_at: None,
+            spool: None,
+            release_at: None,
             steps: 0,
             pause_until: None,
             retry_at: None,
@@ -160,7 +163,7 @@ impl<F: FileSystem> Writer<F> {
     /// Tells readers from now on how far it has come, and keeps the files that they need.
     pub fn serve(&mut self, spool: Spool, now: Instant) {
         let settled = self.channel.progress(false).settled;
-        spool.add_written(settled, 0, 0);
+        spool.add_written(settled, 0);
         spool.set_checkpoint(self.checkpoint);
         spool.set_channel(self.channel());
         self.spool = Some(spool);
@@ -233,7 +236,6 @@ impl<F: FileSystem> Writer<F> {
                     self.frames.add(number, synced, bytes);
                     self.frames.puts += u64::from(puts);
                 }
-                Message::Released => self.find_obsolete(now),
                 Message::Checkpoint(step) => {
                     self.write_frames(now);
                     if let Err(error) = self.take_step(step, now) {
@@ -248,6 +250,9 @@ impl<F: FileSystem> Writer<F> {
         self.retry_at.take_if(|retry_at| *retry_at <= now);
         if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
+        }
+        if self.release_at.is_some() && self.needed() >= self.release_at {
+            self.find_obsolete(now);
         }
         if self.remove_at.is_some_and(|remove_at| remove_at <= now) {
             self.remove_part(Config::REMOVED_AT_ONCE_BYTES, now);
@@ -266,7 +271,7 @@ impl<F: FileSystem> Writer<F> {
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.publish();
         if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
-            spool.add_written(*numbers.end(), puts, bytes.len() as u64);
+            spool.add_written(*numbers.end(), puts);
         }
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
@@ -450,16 +455,19 @@ impl<F: FileSystem> Writer<F> {
     }
 
     fn obsolete_files(&mut self) -> io::Result<Vec<String>> {
-        if let Some(spool) = &self.spool {
-            let needed = spool.needed();
+        let needed = self.needed();
+        if needed.is_some() {
             let journals = files::numbers(&mut self.folder, FileKind::Journal)?;
-            let mut following = journals.into_iter().filter(|&first| Some(first) > needed);
-            // The file before that is released then, if it is older than the checkpoint.
-            let following = following.next().filter(|&first| first <= self.checkpoint);
-            spool.tell_released(&self.channel, following);
-            return files::before(&mut self.folder, self.checkpoint, needed);
+            let following = journals.into_iter().find(|&first| Some(first) > needed);
+            // The file before that is not needed then, if it is older than the checkpoint.
+            self.release_at = following.filter(|&first| first <= self.checkpoint);
         }
-        files::before(&mut self.folder, self.checkpoint, None)
+        files::before(&mut self.folder, self.checkpoint, needed)
+    }
+
+    /// Number of the first frame that readers still need; `None` without readers.
+    fn needed(&self) -> Option<u64> {
+        self.spool.as_ref().and_then(Spool::needed)
     }
 
     /// Removes so many bytes of a file that is not needed any more. Little by little, since a file

@@ -20,9 +20,6 @@ mod field {
     pub const TIMESTAMP: u8 = 2 << 3;
 }
 
-/// The series number of points that are not to be sent.
-const UNSENT: u32 = u32::MAX;
-
 /// About how many bytes the labels of a key take. They may hold it twice: in parts, and as the label `key`.
 fn key_label_bytes(key_bytes: usize) -> usize {
     2 * key_bytes + 32
@@ -97,24 +94,9 @@ impl Batch {
         });
     }
 
-    /// Appends a put that is not to be sent.
-    pub fn push_unsent(&mut self) {
-        self.push(UNSENT, 0, 0.0);
-    }
-
-    /// How many points there are, including those that are not to be sent.
+    /// How many points there are.
     pub fn len(&self) -> usize {
         self.points.len()
-    }
-
-    /// How many points of this range are to be sent.
-    ///
-    /// # Panics
-    ///
-    /// If the range is not within the batch.
-    pub fn count(&self, points: Range<usize>) -> usize {
-        let points = self.points[points].iter();
-        points.filter(|point| point.series != UNSENT).count()
     }
 
     /// Whether there are none.
@@ -179,9 +161,6 @@ impl Batch {
         let mut request_bytes = 0;
         for number in points.clone() {
             let point = self.points[number];
-            if point.series == UNSENT {
-                continue;
-            }
             let series = point.series as usize;
             if self.places.len() <= series {
                 self.places.resize(series + 1, 0);

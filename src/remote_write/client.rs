@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::headers::HeaderFile;
+use super::headers;
 use super::retry::retry_after;
 use super::socket::{Socket, Stream};
 use super::url::Url;
@@ -47,7 +48,11 @@ impl Response {
 
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it answers {}: {}", self.status, self.text)
+        let hint = match self.status {
+            300..=399 => " (redirects are not followed: change the URL)",
+            _ => "",
+        };
+        write!(f, "it answers {}: {}{hint}", self.status, self.text)
     }
 }
 
@@ -69,7 +74,7 @@ pub trait Transport: Send + 'static {
 /// the same request for ever.
 pub struct Client {
     url: Url,
-    headers: Option<HeaderFile>,
+    header_file: Option<PathBuf>,
     timeout: Duration,
     /// The connection of the last request, if it can be used again.
     kept: Option<Connection>,
@@ -98,10 +103,10 @@ impl Client {
     ///
     /// `timeout` limits each request, from connecting to the end of the answer. Only the lookup of a name is not
     /// limited.
-    pub fn new(url: Url, headers: Option<HeaderFile>, timeout: Duration) -> Client {
+    pub fn new(url: Url, header_file: Option<PathBuf>, timeout: Duration) -> Client {
         Client {
             url,
-            headers,
+            header_file,
             timeout,
             kept: None,
         }
@@ -112,8 +117,12 @@ impl Client {
             target, authority, ..
         } = &self.url;
         let version = env!("CARGO_PKG_VERSION");
-        let lines = self.headers.as_ref().map(HeaderFile::lines).transpose()?;
-        let lines = lines.unwrap_or_default();
+        let lines = match &self.header_file {
+            Some(path) => {
+                headers::read(path).map_err(|error| explain(&path.display().to_string(), &error))?
+            }
+            None => String::new(),
+        };
         Ok(format!(
             "POST {target} HTTP/1.1\r\n\
              Host: {authority}\r\n\

@@ -1,22 +1,16 @@
-//! Headers of requests, such as `Authorization`, which an operator keeps in a file.
+//! Headers of requests, which an operator keeps in a file of lines such as `Authorization: Bearer …`.
+//!
+//! It is read for each request, so a change counts at once. It should be replaced by renaming another file: one
+//! that is rewritten in place may be read half written.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
 use crate::http::is_of_token;
-
-/// A file of lines such as `Authorization: Bearer …`.
-///
-/// It is read for each request, so a change counts at once. It should be replaced by renaming another file: one
-/// that is rewritten in place may be read half written.
-#[derive(Clone, Debug)]
-pub struct HeaderFile {
-    path: PathBuf,
-}
 
 /// The most bytes of the file. Servers take much shorter heads.
 const FILE_MAX_BYTES: u64 = 65_536;
@@ -40,30 +34,6 @@ const RESERVED: [&str; 15] = [
     "X-Prometheus-Remote-Write-Version",
 ];
 
-impl HeaderFile {
-    /// Checks that the file can be used now.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read, others than its owner may read or change it, or a line is not a header that
-    /// may be set. The message is for an operator and contains no value.
-    pub fn open(path: &Path) -> io::Result<HeaderFile> {
-        read(path)?;
-        Ok(HeaderFile { path: path.into() })
-    }
-
-    /// Reads the file. Returns its lines as in the head of a request, each ended by `\r\n`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](Self::open), after the path.
-    pub fn lines(&self) -> io::Result<String> {
-        read(&self.path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
-        })
-    }
-}
-
 fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, message.into())
 }
@@ -79,8 +49,13 @@ fn check(file: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads and checks the file, and returns its lines as in the head of a request.
-fn read(path: &Path) -> io::Result<String> {
+/// Reads a file. Returns its lines as in the head of a request, each ended by `\r\n`.
+///
+/// # Errors
+///
+/// If it cannot be read, others than its owner may read or change it, or a line is not a header that may be
+/// set. The message is for an operator and contains no value.
+pub fn read(path: &Path) -> io::Result<String> {
     // Otherwise, to open a pipe would wait for a writer, and a terminal could come to control the process.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options()
@@ -143,6 +118,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
     use std::process;
 
     /// A folder that is removed when it is dropped.
@@ -220,36 +196,40 @@ mod tests {
     #[test]
     fn files_that_are_not_secret_or_no_files_are_refused() {
         let folder = Folder::new("refused");
-        let open = |name: &str, text: &[u8], mode| {
-            let error = HeaderFile::open(&folder.write(name, text, mode)).err();
-            error.map(|error| error.to_string())
-        };
-        for mode in [0o600, 0o400, 0o700] {
-            assert_eq!(open(&format!("{mode:o}"), b"A: 1", mode), None);
-        }
-        for mode in [0o604, 0o640, 0o602, 0o620, 0o601, 0o610, 0o644] {
-            let refusal = open(&format!("{mode:o}"), b"A: secret", mode).expect("refused");
-            assert!(
-                refusal.contains("chmod 600") && !refusal.contains("secret"),
-                "{refusal}"
-            );
-        }
         let limit = FILE_MAX_BYTES as usize;
-        assert_eq!(open("full", &[b'\n'].repeat(limit), 0o600), None);
-        let refusal = open("long", &[b'\n'].repeat(limit + 1), 0o600);
-        assert!(refusal.expect("refused").contains("longer than 65536"));
-        assert!(
-            open("bytes", b"A: \xff", 0o600)
-                .expect("refused")
-                .contains("UTF-8")
-        );
-        assert!(
-            HeaderFile::open(&folder.0)
-                .unwrap_err()
-                .to_string()
-                .contains("not a regular file")
-        );
-        let missing = HeaderFile::open(&folder.0.join("missing")).unwrap_err();
+        let full = [b'\n'].repeat(limit);
+        for (text, mode, expected) in [
+            (&b"A: secret"[..], 0o600, None),
+            (b"A: secret", 0o400, None),
+            (b"A: secret", 0o700, None),
+            (b"A: secret", 0o604, Some("chmod 600")),
+            (b"A: secret", 0o640, Some("chmod 600")),
+            (b"A: secret", 0o602, Some("chmod 600")),
+            (b"A: secret", 0o620, Some("chmod 600")),
+            (b"A: secret", 0o601, Some("chmod 600")),
+            (b"A: secret", 0o610, Some("chmod 600")),
+            (&full, 0o600, None),
+            (
+                &[&full[..], b"\n"].concat(),
+                0o600,
+                Some("longer than 65536"),
+            ),
+            (b"A: secret\xff", 0o600, Some("UTF-8")),
+        ] {
+            let result = read(&folder.write("file", text, mode));
+            let refusal = result.err().map(|error| error.to_string());
+            let is_expected = match (&refusal, expected) {
+                (Some(refusal), Some(reason)) => {
+                    refusal.contains(reason) && !refusal.contains("secret")
+                }
+                (refusal, expected) => refusal.is_none() && expected.is_none(),
+            };
+            assert!(is_expected, "{refusal:?}, not {expected:?} for {mode:o}");
+            fs::remove_file(folder.0.join("file")).unwrap();
+        }
+        let refusal = read(&folder.0).unwrap_err().to_string();
+        assert!(refusal.contains("not a regular file"), "{refusal}");
+        let missing = read(&folder.0.join("missing")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
@@ -260,29 +240,7 @@ mod tests {
         let folder = Folder::new("pipe");
         let path = folder.0.join("pipe");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        assert!(
-            HeaderFile::open(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("not a regular file")
-        );
-    }
-
-    #[test]
-    fn the_file_is_read_and_checked_each_time() {
-        let folder = Folder::new("changed");
-        let path = folder.write("file", b"A: 1", 0o600);
-        let file = HeaderFile::open(&path).unwrap();
-        assert_eq!(file.lines().unwrap(), "A: 1\r\n");
-        folder.write("file", b"A: 2", 0o600);
-        assert_eq!(file.lines().unwrap(), "A: 2\r\n");
-        folder.write("file", b"A: secret", 0o644);
-        let refusal = file.lines().unwrap_err().to_string();
-        assert!(refusal.starts_with(path.to_str().unwrap()), "{refusal}");
-        assert!(!refusal.contains("secret"), "{refusal}");
-        fs::remove_file(&path).unwrap();
-        assert_eq!(file.lines().unwrap_err().kind(), ErrorKind::NotFound);
-        folder.write("file", b"A: 3", 0o600);
-        assert_eq!(file.lines().unwrap(), "A: 3\r\n");
+        let refusal = read(&path).unwrap_err().to_string();
+        assert!(refusal.contains("not a regular file"), "{refusal}");
     }
 }

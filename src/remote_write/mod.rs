@@ -25,12 +25,12 @@ mod url;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use self::client::{Client, Transport};
-use self::headers::HeaderFile;
 use self::labels::Labels;
 pub use self::receiver::Receiver;
 use self::sender::{Next, Sender};
@@ -48,10 +48,8 @@ const STACK_BYTES: usize = 256 << 10;
 /// Receivers that are checked, and not sent to yet.
 #[derive(Debug, Default)]
 pub struct Receivers {
-    clients: Vec<(Url, Arc<Receiver>)>,
-    /// Names of the files that their positions are in.
-    positions: Vec<String>,
-    headers: Option<HeaderFile>,
+    receivers: Vec<(Url, Arc<Receiver>)>,
+    header_file: Option<PathBuf>,
     labels: Labels,
 }
 
@@ -62,51 +60,48 @@ impl Receivers {
     ///
     /// If a URL or a label is wrong, or the file of headers cannot be used.
     pub fn new(config: &Config) -> Result<Receivers, Error> {
-        let wrong = |field, message: &str| Error::Setting {
-            field,
-            message: message.into(),
-        };
+        let wrong = |field, message| Error::Setting { field, message };
         let config = &config.remote_write;
-        let (mut clients, mut positions) = (Vec::new(), Vec::new());
+        let mut receivers: Vec<(Url, _)> = Vec::new();
         for text in &config.urls {
-            let url = Url::parse(text).map_err(|message| wrong("remote_write", message))?;
-            let receiver = Arc::new(Receiver::new(url.to_string()));
-            let position = position_name(&url);
-            if positions.contains(&position) {
-                return Err(wrong(
-                    "remote_write",
-                    &format!("{url} is there twice, and without its query that is one receiver"),
-                ));
+            let field = "remote_write";
+            let url = Url::parse(text).map_err(|message| wrong(field, message.into()))?;
+            let name = url.to_string();
+            if receivers
+                .iter()
+                .any(|(other, _)| position_name(other) == position_name(&url))
+            {
+                let why = "is there twice, and without its query that is one receiver";
+                return Err(wrong(field, format!("{name} {why}")));
             }
-            positions.push(position);
-            clients.push((url, receiver));
+            receivers.push((url, Arc::new(Receiver::new(name))));
         }
         let labels = Labels::new(&config.labels);
-        let labels = labels.map_err(|message| wrong("remote_write_label", &message))?;
-        let headers = match &config.header_file {
-            Some(path) => Some(HeaderFile::open(path).map_err(|source| Error::HeaderFile {
+        let labels = labels.map_err(|message| wrong("remote_write_label", message))?;
+        let header_file = config.header_file.clone();
+        if let Some(path) = &header_file {
+            headers::read(path).map_err(|source| Error::HeaderFile {
                 path: path.clone(),
                 source,
-            })?),
-            None => None,
-        };
+            })?;
+        }
         Ok(Receivers {
-            clients,
-            positions,
-            headers,
+            receivers,
+            header_file,
             labels,
         })
     }
 
     /// What can be seen of each from outside, in the order of the configuration.
     pub fn seen(&self) -> Vec<Arc<Receiver>> {
-        let receivers = self.clients.iter().map(|(_, receiver)| receiver);
-        receivers.cloned().collect()
+        let receivers = self.receivers.iter();
+        receivers.map(|(_, receiver)| receiver.clone()).collect()
     }
 
     /// Names of the files that their positions in the journal are in, in the same order.
-    pub fn positions(&self) -> &[String] {
-        &self.positions
+    pub fn positions(&self) -> Vec<String> {
+        let receivers = self.receivers.iter();
+        receivers.map(|(url, _)| position_name(url)).collect()
     }
 
     /// Starts a thread for each, which sends what its follower reads until the spool is stopped.
@@ -119,11 +114,11 @@ impl Receivers {
         followers: Vec<Follower<F>>,
         config: &Config,
     ) -> io::Result<()> {
-        for (number, ((url, receiver), follower)) in
-            self.clients.into_iter().zip(followers).enumerate()
-        {
+        let receivers = self.receivers.into_iter().zip(followers);
+        for (number, ((url, receiver), follower)) in receivers.enumerate() {
             let spool = follower.spool().clone();
-            let client = Client::new(url, self.headers.clone(), config.remote_write.timeout);
+            let header_file = self.header_file.clone();
+            let client = Client::new(url, header_file, config.remote_write.timeout);
             let sender = Sender::new(
                 follower,
                 client,
@@ -135,10 +130,10 @@ impl Receivers {
             );
             let name = format!("metricd-send-{number}");
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
-            spool.add_running(true);
+            spool.begin_reader();
             let running = spool.clone();
             if let Err(error) = builder.spawn(move || run(sender, &running)) {
-                spool.add_running(false);
+                spool.end_reader();
                 return Err(error);
             }
         }
@@ -166,7 +161,7 @@ fn run<F: FileSystem, T: Transport>(mut sender: Sender<F, T>, spool: &Spool) {
         }
     }
     sender.close();
-    spool.add_running(false);
+    spool.end_reader();
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 
 use std::io;
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,11 +32,9 @@ pub struct Sender<F: FileSystem, T: Transport> {
     labels: Labels,
     unit: TimestampUnit,
     config: RemoteWrite,
-    /// What was read last, …
+    /// What was read last.
     batch: Batch,
-    /// … how many points of it are done, …
-    done: usize,
-    /// … and how many are in the request that is under way: none, if there is no request.
+    /// How many points are in the request that is under way: none, if there is no request.
     under_way: usize,
     /// The body of that request.
     body: Vec<u8>,
@@ -71,15 +68,6 @@ pub enum Next {
     Written(u64),
 }
 
-/// What a request has come to.
-enum Outcome {
-    Taken,
-    /// It is to be sent again, at the earliest after this time.
-    Failed(String, Option<Duration>),
-    /// It is not to be sent again as it is.
-    Refused(Response),
-}
-
 impl<F: FileSystem, T: Transport> Sender<F, T> {
     /// A sender of what `follower` reads. `seed` makes its pauses different from those of others.
     pub fn new(
@@ -106,7 +94,6 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             unit: config.timestamp_unit,
             config: config.remote_write.clone(),
             batch: Batch::default(),
-            done: 0,
             under_way: 0,
             body: Vec::new(),
             most,
@@ -126,9 +113,13 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     /// Takes a step: reads, or sends one request. Returns when the next one is to be taken.
     pub fn step(&mut self, now: Instant) -> Next {
         let next = self.try_step(now).unwrap_or_else(|error| {
-            self.fail(&format!("cannot read the journal: {error}"), None, now)
+            self.fail(&format!("cannot read the journal: {error}"), None, now);
+            Next::Now
         });
-        self.publish(now);
+        // Otherwise there is more to do, and what may take long is published before it begins.
+        if next != Next::Now {
+            self.publish(now);
+        }
         next
     }
 
@@ -141,7 +132,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             // Meanwhile too much may come to be kept.
             return Ok(Next::At(until.min(now + Config::SPOOL_LOOK)));
         }
-        if self.done == self.batch.len()
+        if self.follower.unfinished() == 0
             && let Some(next) = self.fill(now)?
         {
             return Ok(next);
@@ -152,18 +143,10 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     /// Leaves out the oldest puts if too much is kept for this receiver.
     fn keep_within_spool(&mut self, now: Instant) -> io::Result<()> {
         let limit_bytes = self.config.spool_bytes as u64;
-        let mut is_over = false;
-        while let Some(dropped) = self.follower.keep_within(limit_bytes, self.done)? {
-            self.tally.counts.remote_dropped_points += dropped;
+        while let Some(dropped) = self.follower.keep_within(limit_bytes)? {
             self.forget_batch();
-            is_over = true;
-        }
-        if is_over && self.dropped_log.is_due(now, self.log_interval) {
-            let count = self.tally.counts.remote_dropped_points;
-            let name = &self.receiver.name;
-            warn!(
-                "{name}: the spool is full, see --remote-write-spool: {count} points were left out so far"
-            );
+            let why = "the spool is full, see --remote-write-spool";
+            self.count_dropped(dropped, why, now);
         }
         Ok(())
     }
@@ -171,7 +154,16 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     fn forget_batch(&mut self) {
         self.batch.clear();
         self.body.clear();
-        (self.done, self.under_way) = (0, 0);
+        self.under_way = 0;
+    }
+
+    fn count_dropped(&mut self, points: u64, why: &str, now: Instant) {
+        let dropped = &mut self.tally.counts.remote_dropped_points;
+        *dropped += points;
+        if points > 0 && self.dropped_log.is_due(now, self.log_interval) {
+            let name = &self.receiver.name;
+            warn!("{name}: {why}: {dropped} points were left out so far");
+        }
     }
 
     /// Reads the next batch. Returns what to wait for if there is none to be sent.
@@ -180,7 +172,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         if next_frame > self.send_to {
             let written = self.follower.spool().written().newest;
             if written < next_frame {
-                self.store_position(0);
+                self.store_position();
                 self.gather_until = None;
                 return Ok(Some(Next::Written(next_frame - 1)));
             }
@@ -193,15 +185,19 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         }
         self.forget_batch();
         let (batch, unit) = (&mut self.batch, self.unit);
-        self.follower.read(
-            self.send_to,
-            self.config.request_points,
-            &mut |put| match milliseconds(put.timestamp, unit) {
-                Some(timestamp_ms) => batch.push(put.series, timestamp_ms, put.value),
-                None => batch.push_unsent(),
-            },
-        )?;
-        Ok(self.batch.is_empty().then_some(Next::Now))
+        let most = self.config.request_points;
+        self.follower.read(self.send_to, most, &mut |put| {
+            let timestamp_ms = milliseconds(put.timestamp, unit);
+            if let Some(timestamp_ms) = timestamp_ms {
+                batch.push(put.series, timestamp_ms, put.value);
+            }
+            timestamp_ms.is_some()
+        })?;
+        if !self.batch.is_empty() {
+            return Ok(None);
+        }
+        self.finish_request(now);
+        Ok(Some(Next::Now))
     }
 
     /// Sends the next part of the batch, or the same once more if it has failed.
@@ -209,83 +205,57 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         if self.under_way == 0 {
             self.begin_request()?;
         } else {
-            self.tally.counts.remote_retried_points += self.request_points();
+            self.tally.counts.remote_retried_points += self.under_way as u64;
         }
-        if self.request_points() == 0 {
-            return Ok(self.end_request());
+        // Until the answer comes, nothing is published.
+        self.publish(now);
+        match self.transport.post(&self.body) {
+            Ok(response) if matches!(response.status, 200..=299) => self.taken(now),
+            Ok(response) if response.is_refusal() => self.refused(&response, now),
+            Ok(response) => self.fail(&response.to_string(), response.retry_after, now),
+            Err(error) => self.fail(&error.to_string(), None, now),
         }
-        Ok(match self.post() {
-            Outcome::Taken => self.taken(),
-            Outcome::Failed(why, retry_after) => self.fail(&why, retry_after, now),
-            Outcome::Refused(response) => self.refused(&response, now),
-        })
+        Ok(Next::Now)
     }
 
     fn begin_request(&mut self) -> io::Result<()> {
-        let end = self.batch.len().min(self.done + self.most);
+        let begin = self.batch.len() - self.follower.unfinished();
+        let end = self.batch.len().min(begin + self.most);
         self.under_way = self.batch.encode(
-            self.done..end,
+            begin..end,
             self.config.request_bytes,
             &self.labels,
             &mut self.follower,
             &mut self.body,
         )?;
-        self.store_position(self.under_way);
+        self.store_position();
         Ok(())
     }
 
-    /// Stores how far all is done. If that fails, more is sent again after a start.
-    fn store_position(&mut self, under_way: usize) {
-        if let Err(error) = self.follower.store_position(self.done, under_way) {
+    /// Stores how far all is done, and what is under way. If that fails, more is sent again after a start.
+    fn store_position(&mut self) {
+        if let Err(error) = self.follower.store_position(self.under_way) {
             let name = &self.receiver.name;
             debug!("{name}: cannot store how far points are sent: {error}");
         }
     }
 
-    /// The points of the request that is under way.
-    fn request(&self) -> Range<usize> {
-        self.done..self.done + self.under_way
+    /// Goes past the points of a request, and those among and after them that have no room in one.
+    fn finish_request(&mut self, now: Instant) {
+        let left_out = self.follower.finish(mem::take(&mut self.under_way));
+        let why = "timestamps have no room as milliseconds, or the journal is damaged";
+        self.count_dropped(left_out, why, now);
     }
 
-    /// How many they are, without those that cannot be sent.
-    fn request_points(&self) -> u64 {
-        self.batch.count(self.request()) as u64
-    }
-
-    fn post(&mut self) -> Outcome {
-        match self.transport.post(&self.body) {
-            Ok(Response {
-                status: 200..=299, ..
-            }) => Outcome::Taken,
-            Ok(response) if response.is_refusal() => Outcome::Refused(response),
-            Ok(response) => {
-                let hint = match response.status / 100 {
-                    3 => " (redirects are not followed: change the URL)",
-                    _ => "",
-                };
-                Outcome::Failed(format!("{response}{hint}"), response.retry_after)
-            }
-            Err(error) => Outcome::Failed(error.to_string(), None),
-        }
-    }
-
-    fn taken(&mut self) -> Next {
-        self.tally.counts.remote_sent_points += self.request_points();
+    fn taken(&mut self, now: Instant) {
+        self.tally.counts.remote_sent_points += self.under_way as u64;
         self.tally.counts.remote_sent_bytes += self.body.len() as u64;
         self.backoff.reset();
         self.most = (2 * self.most).min(self.config.request_points);
-        self.end_request()
+        self.finish_request(now);
     }
 
-    fn end_request(&mut self) -> Next {
-        let unfit = self.under_way as u64 - self.request_points();
-        self.tally.counts.remote_dropped_points += unfit;
-        self.done += mem::take(&mut self.under_way);
-        self.body.clear();
-        Next::Now
-    }
-
-    fn fail(&mut self, why: &str, retry_after: Option<Duration>, now: Instant) -> Next {
+    fn fail(&mut self, why: &str, retry_after: Option<Duration>, now: Instant) {
         self.receiver.set_last_error(why);
         self.tally.counts.remote_failures += 1;
         if self.failed_log.is_due(now, self.log_interval) {
@@ -294,16 +264,15 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         }
         // From the end of the request on, which may have taken long.
         self.pause = Some(self.backoff.next(retry_after));
-        Next::Now
     }
 
-    fn refused(&mut self, response: &Response, now: Instant) -> Next {
+    fn refused(&mut self, response: &Response, now: Instant) {
         if response.is_about_a_part() && self.under_way > 1 {
             self.most = self.under_way / 2;
             self.under_way = 0;
-            return Next::Now;
+            return;
         }
-        let points = self.request_points();
+        let points = self.under_way as u64;
         self.tally.counts.remote_rejected_points += points;
         self.receiver.set_last_error(&response.to_string());
         if self.refused_log.is_due(now, self.log_interval) {
@@ -311,12 +280,12 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             warn!("{name} has refused {points} points, which are not sent again: {response}");
         }
         self.backoff.reset();
-        self.end_request()
+        self.finish_request(now);
     }
 
     /// Ends, and stores how far it has come, with the request that has failed, if one has.
     pub fn close(mut self) {
-        self.store_position(self.under_way);
+        self.store_position();
         self.tally.publish();
     }
 

@@ -149,7 +149,7 @@ impl Server {
             Some(path) if store.series_count() == 0 => {
                 let mut not_ready = NotReady::bind(&config)?;
                 #[cfg(feature = "remote-write")]
-                let readers = receivers.positions();
+                let readers = &receivers.positions();
                 #[cfg(not(feature = "remote-write"))]
                 let readers = &[];
                 let (store, opened) = journal::open(path, &config, readers, &mut |event| {

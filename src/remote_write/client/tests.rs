@@ -196,13 +196,14 @@ fn lines_of_a_file_are_in_the_head_and_change_with_it() {
     write("X-Scope-OrgID: 1");
     let receiver = Receiver::start(vec![vec![Request, send(OK), Request, send(OK), Hold]]);
     let mut client = receiver.client(LONG);
-    client.headers = Some(HeaderFile::open(&path).unwrap());
+    client.header_file = Some(path.clone());
     client.post(b"x").unwrap();
     write("X-Scope-OrgID: 2");
     client.post(b"x").unwrap();
     std::fs::remove_file(&path).unwrap();
     let error = client.post(b"x").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().starts_with(path.to_str().unwrap()));
     drop(client);
     let requests = receiver.requests();
     for (request, line) in requests[0].iter().zip(["1", "2"]) {

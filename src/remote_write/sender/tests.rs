@@ -61,7 +61,7 @@ impl Journal {
         frame::finish(&mut bytes, self.next, self.next);
         self.write(&bytes);
         let count = puts.len() as u64;
-        self.spool.add_written(self.next, count, bytes.len() as u64);
+        self.spool.add_written(self.next, count);
         self.next += 1;
     }
 
@@ -589,7 +589,7 @@ fn keys_that_are_not_held_are_read_once_a_request() {
         let (mut journal, script) = (Journal::new(), Script::default());
         let expected = put_series(&mut journal);
         let mut sender = sender(&journal, &script);
-        sender.follower.keys_held_bytes = held_bytes;
+        sender.follower.hold_keys(held_bytes);
         let calls = journal.disk.calls();
         run(&mut sender, Instant::now());
         assert_eq!(script.seen().points, expected, "{held_bytes}");
@@ -606,7 +606,7 @@ fn a_disk_that_fails_once_while_keys_are_read_costs_no_points() {
             let (mut journal, script) = (Journal::new(), Script::default());
             let expected = put_series(&mut journal);
             let mut sender = sender(&journal, &script);
-            sender.follower.keys_held_bytes = 14;
+            sender.follower.hold_keys(14);
             journal.disk.fail_at(journal.disk.calls() + call, fault);
             run(&mut sender, Instant::now());
             assert_eq!(script.seen().points, expected, "{fault:?} {call}");
