@@ -35,7 +35,7 @@ const CHECKSUM: usize = 16;
 const FULL_BYTES: usize = 64 << 10;
 
 /// A place between two puts of the journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// Number of the frame with the next put,
     pub frame: u64,

@@ -53,30 +53,22 @@ impl<F: FileSystem> Readers<F> {
     /// If such a position cannot be stored, unless that is for lack of room.
     pub fn begin(&mut self, folder: &mut F, next: u64) -> io::Result<()> {
         let begin = Position::before(next);
+        let is_past = |position: Position| (position.frame, position.puts) > (next, 0);
         for (stored, position) in &mut self.readers {
-            if position.is_some_and(|position| !is_past(position, next)) {
-                continue;
+            if position.is_none_or(is_past) {
+                *position = Some(begin);
+                store(folder, stored, begin)?;
             }
-            *position = Some(begin);
-            store(folder, stored, begin)?;
         }
-        self.set_others_back(folder, next)
-    }
-
-    /// Does the same for those who are not there now: they may come back when these numbers are in use.
-    fn set_others_back(&self, folder: &mut F, next: u64) -> io::Result<()> {
-        let is_here = |name: &str| self.readers.iter().any(|(stored, _)| stored.name() == name);
+        // The same for those who are not here now: they may come back when these numbers are in use.
         for name in folder.list()? {
+            let is_other = || self.readers.iter().all(|(stored, _)| stored.name() != name);
             if name.starts_with(position::PREFIX)
                 && !name.contains('.')
-                && !is_here(&name)
-                && position::load(folder, &name)?.is_some_and(|position| is_past(position, next))
+                && is_other()
+                && position::load(folder, &name)?.is_some_and(is_past)
             {
-                store(
-                    folder,
-                    &mut PositionFile::new(&name),
-                    Position::before(next),
-                )?;
+                store(folder, &mut PositionFile::new(&name), begin)?;
             }
         }
         Ok(())
@@ -101,11 +93,6 @@ impl<F: FileSystem> Readers<F> {
         writer.serve(spool.clone(), Instant::now());
         Some((spool, followers))
     }
-}
-
-/// Whether a position is past the beginning of frame `next`.
-fn is_past(position: Position, next: u64) -> bool {
-    position.frame > next || position.frame == next && position.puts > 0
 }
 
 /// Stores a position so that it survives a loss of power. Where there is no room, puts are refused

@@ -1,6 +1,5 @@
 //! How long ago frames were written.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The most frames whose times are noted. A frame between two of them counts as old as the later one.
@@ -10,13 +9,13 @@ const NOTES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Ages {
     /// Numbers of frames and their times, both ascending.
-    notes: VecDeque<(u64, Instant)>,
+    notes: Vec<(u64, Instant)>,
 }
 
 impl Ages {
     /// Notes that frames up to `newest` were written by now, unless this was noted before.
     pub fn note(&mut self, newest: u64, now: Instant) {
-        if self.notes.back().is_some_and(|&(noted, _)| noted >= newest) {
+        if self.notes.last().is_some_and(|&(noted, _)| noted >= newest) {
             return;
         }
         if self.notes.len() == NOTES {
@@ -27,16 +26,15 @@ impl Ages {
                 index % 2 == 1
             });
         }
-        self.notes.push_back((newest, now));
+        self.notes.push((newest, now));
     }
 
     /// How long ago a frame was written, as far as it was noted. Zero if it is not written yet. Forgets the frames
     /// before it.
     pub fn of(&mut self, frame: u64, now: Instant) -> Duration {
-        while self.notes.front().is_some_and(|&(noted, _)| noted < frame) {
-            self.notes.pop_front();
-        }
-        let written = self.notes.front();
+        let before = self.notes.partition_point(|&(noted, _)| noted < frame);
+        self.notes.drain(..before);
+        let written = self.notes.first();
         written.map_or(Duration::ZERO, |&(_, at)| now.saturating_duration_since(at))
     }
 }

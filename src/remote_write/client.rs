@@ -40,8 +40,12 @@ impl Response {
             "order",
             "bounds",
         ];
-        let text = self.text.to_ascii_lowercase();
-        let is_about_points = || WORDS.iter().any(|word| text.contains(word));
+        let text = self.text.as_bytes();
+        let is_in_text = |word: &&str| {
+            let mut places = text.windows(word.len());
+            places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let is_about_points = || WORDS.iter().any(is_in_text);
         matches!(self.status, 409 | 413) || matches!(self.status, 400 | 422) && is_about_points()
     }
 }

@@ -107,9 +107,9 @@ fn insert<'a>(labels: &mut Vec<(Cow<'a, str>, &'a str)>, name: Cow<'a, str>, val
 /// first digit or in place of an empty text. Only names of metrics may have colons.
 fn allowed(text: &str, is_metric: bool) -> Cow<'_, str> {
     let is_allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && is_metric);
+        |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || (*byte == b':' && is_metric);
     let begins_well = text.starts_with(|first: char| !first.is_ascii_digit());
-    if begins_well && text.bytes().all(is_allowed) {
+    if begins_well && text.as_bytes().iter().all(is_allowed) {
         return text.into();
     }
     let mut changed = String::with_capacity(1 + text.len());
@@ -117,8 +117,8 @@ fn allowed(text: &str, is_metric: bool) -> Cow<'_, str> {
         changed.push('_');
     }
     for c in text.chars() {
-        let is_allowed = u8::try_from(c).is_ok_and(is_allowed);
-        changed.push(if is_allowed { c } else { '_' });
+        let byte = u8::try_from(c).ok().filter(is_allowed);
+        changed.push(byte.map_or('_', char::from));
     }
     changed.into()
 }

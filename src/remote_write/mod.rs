@@ -23,12 +23,14 @@ mod socket;
 mod tls;
 mod url;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
+
+use foldhash::fast::RandomState;
 
 use self::client::{Client, Transport};
 use self::labels::Labels;
@@ -125,8 +127,8 @@ impl Receivers {
                 receiver,
                 self.labels.clone(),
                 config,
-                // A random number of the standard library.
-                RandomState::new().hash_one(number),
+                // Another number in each process.
+                RandomState::default().hash_one(number),
             );
             let name = format!("metricd-send-{number}");
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
