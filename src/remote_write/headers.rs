@@ -46,6 +46,9 @@ fn check(file: &Metadata) -> io::Result<()> {
         let message = "others than its owner may read or change it: chmod 600 it";
         return Err(io::Error::new(ErrorKind::PermissionDenied, message));
     }
+    if file.len() > FILE_MAX_BYTES {
+        return Err(invalid("it is longer than 65536 bytes"));
+    }
     Ok(())
 }
 
@@ -58,17 +61,13 @@ fn check(file: &Metadata) -> io::Result<()> {
 pub fn read(path: &Path) -> io::Result<String> {
     // Otherwise, to open a pipe would wait for a writer, and a terminal could come to control the process.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::options()
+    let mut file = File::options()
         .read(true)
         .custom_flags(flags.bits() as i32)
         .open(path)?;
     check(&file.metadata()?)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_MAX_BYTES {
-        return Err(invalid("it is longer than 65536 bytes"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
     lines_of(&text)
 }
 

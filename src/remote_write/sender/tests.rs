@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use super::*;
+use crate::counters::Counts;
 use crate::journal::file_system::FileSystem;
 use crate::journal::files::{self, write_all};
 use crate::journal::frame::{self, FileKind};
@@ -110,6 +111,10 @@ struct Seen {
     requests: Vec<Vec<u8>>,
     /// By labels, timestamps and bits, in the order in which they came.
     points: BTreeMap<Names, Vec<(i64, u64)>>,
+    /// Who is asked what is published while a request is under way, …
+    receiver: Option<Arc<Receiver>>,
+    /// … and the points and bytes of the lag that it said.
+    lags: Vec<(u64, u64)>,
 }
 
 impl Seen {
@@ -136,6 +141,13 @@ impl Transport for Script {
     fn post(&mut self, body: &[u8]) -> io::Result<Response> {
         let seen = &mut *self.seen();
         seen.requests.push(body.to_vec());
+        let mut counts = Counts::default();
+        seen.receiver
+            .as_ref()
+            .expect("a sender")
+            .add_to(&mut counts);
+        seen.lags
+            .push((counts.remote_lag_points, counts.remote_lag_bytes));
         let series: Vec<Series> = read_request(body);
         let mut answer = match seen.answers.len() {
             0 => Answer::Take,
@@ -178,10 +190,12 @@ fn sender_with(
     let position = stored.unwrap_or(Position::before(1));
     let spool = journal.spool.clone();
     let stored = PositionFile::new(POSITION);
+    let receiver = Arc::new(Receiver::new("http://receiver/".into()));
+    script.seen().receiver = Some(receiver.clone());
     Sender::new(
         Follower::new(disk, spool, 0, stored, position),
         script.clone(),
-        Arc::new(Receiver::new("http://receiver/".into())),
+        receiver,
         Labels::default(),
         &config,
         7,
@@ -205,8 +219,8 @@ fn run(sender: &mut Sender<Simulated, Script>, mut now: Instant) -> Duration {
     panic!("it does not end");
 }
 
-fn counts(sender: &Sender<Simulated, Script>) -> crate::counters::Counts {
-    let mut counts = crate::counters::Counts::default();
+fn counts(sender: &Sender<Simulated, Script>) -> Counts {
+    let mut counts = Counts::default();
     sender.receiver.add_to(&mut counts);
     counts
 }
@@ -549,6 +563,28 @@ fn timestamps_become_milliseconds_and_those_that_do_not_fit_are_left_out() {
     assert_eq!(script.seen().values(), [2.0, 4.0]);
     assert_eq!(counts(&sender).remote_dropped_points, 2);
     assert_eq!(counts(&sender).remote_sent_points, 2);
+    assert!(!sender.dropped_log.is_due(Instant::now(), Duration::MAX));
+}
+
+#[test]
+fn the_lag_has_what_is_under_way_and_is_known_meanwhile() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    put_all(&mut journal, 0..14);
+    let bytes = journal.begin_file() as u64;
+    put_all(&mut journal, 14..21);
+    let in_second = journal.file_bytes as u64 + frame::FILE_HEAD_BYTES as u64;
+    let mut sender = sender_with(&journal, &script, |config| {
+        config.remote_write.request_points = 7;
+    });
+    run(&mut sender, Instant::now());
+    let end = frame::FRAME_HEAD_BYTES as u64;
+    let [first, second, third] = script.seen().lags[..] else {
+        panic!("three requests");
+    };
+    assert_eq!((first, third), ((21, bytes + in_second), (7, in_second)));
+    let of_frames = bytes - end - frame::FILE_HEAD_BYTES as u64;
+    assert_eq!(second.0, 14);
+    assert!(second.1 > in_second + end && second.1 < in_second + of_frames);
 }
 
 #[test]
