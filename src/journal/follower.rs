@@ -43,6 +43,7 @@ impl<F: FileSystem> Follower<F> {
         stored: PositionFile<F>,
         position: Position,
     ) -> Follower<F> {
+        spool.begin_reader();
         Follower {
             folder,
             spool,
@@ -251,6 +252,12 @@ impl<F: FileSystem> Follower<F> {
             debug!("cannot store that points are left out: {error}");
         }
         Ok(Some(puts))
+    }
+}
+
+impl<F: FileSystem> Drop for Follower<F> {
+    fn drop(&mut self) {
+        self.spool.end_reader();
     }
 }
 

@@ -25,7 +25,7 @@ struct State {
     /// A reader waits for a frame after this number; `u64::MAX` if none waits.
     awaited: u64,
     is_stopped: bool,
-    /// How many readers have not ended.
+    /// How many readers there are.
     running: usize,
     /// What wakes the loop when none is left.
     channel: Option<Channel>,
@@ -149,7 +149,7 @@ impl Spool {
         self.lock().channel = Some(channel);
     }
 
-    /// Says that a reader has begun.
+    /// Says that there is one more reader.
     pub fn begin_reader(&self) {
         self.lock().running += 1;
     }
@@ -167,7 +167,7 @@ impl Spool {
         }
     }
 
-    /// Whether a reader has not ended.
+    /// Whether there are readers.
     pub fn is_running(&self) -> bool {
         self.lock().running > 0
     }

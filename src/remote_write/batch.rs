@@ -206,14 +206,17 @@ impl Batch {
 
 /// Writes a label.
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
-    let bytes = 2 + varint_bytes(name.len() as u64) + varint_bytes(value.len() as u64);
+    let text_bytes = |text: &str| 1 + varint_bytes(text.len() as u64) as usize + text.len();
     out.push(field::LABEL);
-    write_varint(out, u64::from(bytes) + (name.len() + value.len()) as u64);
-    for (field, text) in [(field::NAME, name), (field::VALUE_OF_LABEL, value)] {
-        out.push(field);
-        write_varint(out, text.len() as u64);
-        out.extend_from_slice(text.as_bytes());
-    }
+    write_varint(out, (text_bytes(name) + text_bytes(value)) as u64);
+    write_text(out, field::NAME, name);
+    write_text(out, field::VALUE_OF_LABEL, value);
+}
+
+fn write_text(out: &mut Vec<u8>, field: u8, text: &str) {
+    out.push(field);
+    write_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes the points of a series.

@@ -121,7 +121,8 @@ impl Receivers {
             let spool = follower.spool().clone();
             let header_file = self.header_file.clone();
             let client = Client::new(url, header_file, config.remote_write.timeout);
-            let sender = Sender::new(
+            // In a box, since it is moved a few times.
+            let sender = Box::new(Sender::new(
                 follower,
                 client,
                 receiver,
@@ -129,15 +130,10 @@ impl Receivers {
                 config,
                 // Another number in each process.
                 RandomState::default().hash_one(number),
-            );
+            ));
             let name = format!("metricd-send-{number}");
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
-            spool.begin_reader();
-            let running = spool.clone();
-            if let Err(error) = builder.spawn(move || run(sender, &running)) {
-                spool.end_reader();
-                return Err(error);
-            }
+            builder.spawn(move || run(sender, &spool))?;
         }
         Ok(())
     }
@@ -151,19 +147,16 @@ fn position_name(url: &Url) -> String {
 }
 
 /// Takes steps until the spool is stopped.
-fn run<F: FileSystem, T: Transport>(mut sender: Sender<F, T>, spool: &Spool) {
-    loop {
-        let goes_on = match sender.step(Instant::now()) {
+fn run<F: FileSystem, T: Transport>(mut sender: Box<Sender<F, T>>, spool: &Spool) {
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = match sender.step(Instant::now()) {
             Next::Now => !spool.is_stopped(),
             Next::At(time) => spool.wait(u64::MAX, Some(time)),
             Next::Written(frame) => spool.wait(frame, None),
         };
-        if !goes_on {
-            break;
-        }
     }
     sender.close();
-    spool.end_reader();
 }
 
 #[cfg(test)]

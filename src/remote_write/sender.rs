@@ -284,7 +284,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     }
 
     /// Ends, and stores how far it has come, with the request that has failed, if one has.
-    pub fn close(mut self) {
+    pub fn close(&mut self) {
         self.store_position();
         self.tally.publish();
     }

@@ -389,12 +389,12 @@ fn requests_that_are_too_long_are_sent_in_parts() {
 
 #[test]
 fn what_was_under_way_is_sent_again_as_the_same_request() {
-    check_same_request(drop);
+    check_same_request(|_| {});
     check_same_request(Sender::close);
 }
 
 /// The end of the first process is a kill, or in order.
-fn check_same_request(end: fn(Sender<Simulated, Script>)) {
+fn check_same_request(end: fn(&mut Sender<Simulated, Script>)) {
     let (mut journal, script) = (Journal::new(), Script::default());
     let start = Instant::now();
     put_all(&mut journal, 0..100);
@@ -404,7 +404,8 @@ fn check_same_request(end: fn(Sender<Simulated, Script>)) {
     while counts(&killed).remote_failures == 0 {
         killed.step(start);
     }
-    end(killed);
+    end(&mut killed);
+    drop(killed);
     put_all(&mut journal, 100..200);
     script.answer(&[]);
     let mut again = sender_with(&journal, &script, smaller);
@@ -585,6 +586,25 @@ fn the_lag_has_what_is_under_way_and_is_known_meanwhile() {
     let of_frames = bytes - end - frame::FILE_HEAD_BYTES as u64;
     assert_eq!(second.0, 14);
     assert!(second.1 > in_second + end && second.1 < in_second + of_frames);
+}
+
+#[test]
+fn what_has_no_room_is_taken_off_the_lag_and_counted_once() {
+    let (mut journal, script) = (Journal::new(), Script::default());
+    let timestamp = |number| if number % 5 == 0 { i64::MAX } else { number };
+    for number in 0..40 {
+        journal.put(&[("a", timestamp(number), 0.5)]);
+    }
+    script.answer(&[Answer::Status(413, None, ""), Answer::Take]);
+    let mut sender = sender_with(&journal, &script, |config| {
+        config.remote_write.request_points = 16;
+    });
+    run(&mut sender, Instant::now());
+    let lags = script.seen().lags.clone().into_iter();
+    // Half of 16 are taken, with those among and after them, then the other half.
+    assert!(lags.map(|(points, _)| points).eq([40, 40, 40 - 11, 20]));
+    assert_eq!(counts(&sender).remote_dropped_points, 8);
+    assert_eq!(counts(&sender).remote_lag_points, 0);
 }
 
 #[test]
