@@ -490,3 +490,27 @@ fn files_stay_until_they_are_done_and_then_nothing_more_is_called() {
     }
     assert!(!is_there(&server, 1));
 }
+
+#[test]
+fn positions_are_appended_but_in_each_file_of_the_journal_written_once_more() {
+    let mut server = Server::new(SyncPolicy::Always);
+    for _ in 0..20 {
+        server.turn(&server.changes(9, 5));
+    }
+    let mut journals = server.disk.clone().list().expect("no fault");
+    journals.retain(|name| name.starts_with("journal-"));
+    let (newest, mut appended, mut written) = (server.spool().written().newest, 0, 0);
+    while server.follower().next_frame() <= newest {
+        server.read(1, 0).expect("no fault");
+        let (calls, follower) = (server.disk.calls(), server.follower());
+        follower.finish(follower.unfinished());
+        follower.store_position(0).expect("no fault");
+        match server.disk.calls() - calls {
+            0 | 1 => appended += 1,
+            _ => written += 1,
+        }
+    }
+    assert!(appended >= server.puts.len() - written, "{appended}");
+    assert_eq!(written, journals.len());
+    assert!(written > 1);
+}
