@@ -83,12 +83,6 @@ impl<F: FileSystem> Follower<F> {
         result
     }
 
-    /// Holds so many bytes of the keys of a file that it opens from now on.
-    #[cfg(test)]
-    pub fn hold_keys(&mut self, bytes: usize) {
-        self.cursor.keys_held_bytes = bytes;
-    }
-
     /// What it shares with the journal thread.
     pub fn spool(&self) -> &Spool {
         &self.spool
@@ -283,4 +277,12 @@ fn bytes_of<F: FileSystem>(folder: &mut F, numbers: &[u64]) -> io::Result<u64> {
         bytes += folder.size(&FileKind::Journal.name(number))?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+impl<F: FileSystem> Follower<F> {
+    /// Holds so many bytes of the keys of a file that it opens from now on.
+    pub fn hold_keys(&mut self, bytes: usize) {
+        self.cursor.keys_held_bytes = bytes;
+    }
 }
