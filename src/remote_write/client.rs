@@ -31,21 +31,13 @@ impl Response {
     /// taken. Receivers have no other way to say so than their words: Prometheus, Mimir and Cortex speak of
     /// samples, series and labels, VictoriaMetrics and InfluxDB of points and timestamps.
     pub fn is_about_a_part(&self) -> bool {
-        const WORDS: [&str; 7] = [
-            "sample",
-            "series",
-            "label",
-            "point",
-            "timestamp",
-            "order",
-            "bounds",
-        ];
+        const WORDS: &str = "sample series label point timestamp order bounds";
         let text = self.text.as_bytes();
-        let is_in_text = |word: &&str| {
-            let mut places = text.windows(word.len());
-            places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
+        let is_in_text = |word: &str| {
+            let mut parts = text.windows(word.len());
+            parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
         };
-        let is_about_points = || WORDS.iter().any(is_in_text);
+        let is_about_points = || WORDS.split(' ').any(is_in_text);
         matches!(self.status, 409 | 413) || matches!(self.status, 400 | 422) && is_about_points()
     }
 }
@@ -197,7 +189,7 @@ impl Connection {
 
     /// Sends a request and reads the answer.
     fn exchange(&mut self, head: &[u8], body: &[u8]) -> io::Result<Answer> {
-        let sent = self.send(head, body);
+        let sent = self.stream.send(head).and_then(|()| self.stream.send(body));
         let answer = self.answer();
         match (sent, answer) {
             (Ok(()), answer) => answer,
@@ -209,11 +201,6 @@ impl Connection {
             }
             (Err(error), _) => Err(explain("cannot send the request", &error)),
         }
-    }
-
-    fn send(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        self.stream.send(head)?;
-        self.stream.send(body)
     }
 
     fn answer(&mut self) -> io::Result<Answer> {

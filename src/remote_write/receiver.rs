@@ -12,16 +12,8 @@ pub struct Receiver {
     pub name: String,
     /// Its counters.
     pub counts: Arc<Published>,
-    /// The last reason why it did not take points.
-    last_error: Mutex<LastError>,
-}
-
-/// An error, if there was any.
-#[derive(Debug, Default)]
-struct LastError {
-    message: String,
-    /// In seconds since 1970.
-    at: u64,
+    /// When it last did not take points, in seconds since 1970, and why; 0 if it has taken all.
+    last_error: Mutex<(u64, String)>,
 }
 
 impl Receiver {
@@ -34,7 +26,7 @@ impl Receiver {
         }
     }
 
-    fn last_error(&self) -> MutexGuard<'_, LastError> {
+    fn last_error(&self) -> MutexGuard<'_, (u64, String)> {
         // No code panics while it holds the lock.
         self.last_error
             .lock()
@@ -44,10 +36,8 @@ impl Receiver {
     /// Notes why it does not take points now.
     pub fn set_last_error(&self, message: &str) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        *self.last_error() = LastError {
-            message: message.into(),
-            at: since_1970.map_or(0, |time| time.as_secs()),
-        };
+        let now = since_1970.map_or(0, |time| time.as_secs());
+        *self.last_error() = (now, message.into());
     }
 
     /// Adds its counters to `counts`. The lag in seconds becomes that of the slowest receiver, and the time of the
@@ -58,12 +48,12 @@ impl Receiver {
         self.counts.add_to(counts);
         counts.remote_lag_seconds = oldest.max(counts.remote_lag_seconds);
         let last = &mut counts.remote_last_error_timestamp_seconds;
-        *last = self.last_error().at.max(*last);
+        *last = self.last_error().0.max(*last);
     }
 
     /// A line about the last error, if there was one.
     pub fn last_error_line(&self) -> Option<String> {
-        let LastError { message, at } = &*self.last_error();
+        let (at, message) = &*self.last_error();
         (*at > 0).then(|| format!("{}: last error, at {at}: {message}", self.name))
     }
 }

@@ -60,21 +60,16 @@ impl Url {
         let (host, port) = split_port(authority);
         let usual = if is_secure { 443 } else { 80 };
         let port = port.map_or(Ok(usual), port_of)?;
-        let shown_port = if port == usual {
-            String::new()
-        } else {
-            format!(":{port}")
-        };
+        let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Url {
             is_secure,
             host: bare_host(host)?.to_owned(),
             port,
-            authority: format!("{host}{shown_port}"),
-            target: if target.starts_with('/') {
-                target.to_owned()
-            } else {
-                format!("/{target}")
+            authority: match port == usual {
+                true => host.to_owned(),
+                false => format!("{host}:{port}"),
             },
+            target: format!("{slash}{target}"),
         })
     }
 }
