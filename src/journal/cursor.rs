@@ -95,7 +95,7 @@ impl KeyPlace {
 /// Where the puts are that were read: a mark for each frame, and after puts that were left out.
 #[derive(Default)]
 pub struct Marks {
-    /// Ascending.
+    /// Ascending, from the place before all of them on.
     marks: Vec<Mark>,
     /// How many puts were handed over.
     pub puts: usize,
@@ -125,9 +125,11 @@ impl Mark {
 }
 
 impl Marks {
-    fn clear(&mut self) {
+    /// Begins with the position of the first put.
+    fn begin(&mut self, position: Position) {
         self.marks.clear();
         (self.puts, self.left_out) = (0, 0);
+        self.push(position);
     }
 
     /// Notes the position of the next put.
@@ -141,25 +143,27 @@ impl Marks {
         });
     }
 
-    /// The place after the first `puts` that were handed over, and after those that were left out there; `None`
-    /// if nothing was read.
-    pub fn after(&self, puts: usize) -> Option<Mark> {
+    /// The place after the first `puts` that were handed over, and after those that were left out there.
+    pub fn after(&self, puts: usize) -> Mark {
         let known = self.marks.partition_point(|mark| mark.puts <= puts);
-        let mut mark = *self.marks[..known].last()?;
+        let mut mark = self.marks[known - 1];
         mark.position.puts += (puts - mark.puts) as u32;
         mark.puts = puts;
-        Some(mark)
+        mark
     }
 }
 
 impl<F: FileSystem> Cursor<F> {
     /// The place before the put at this position.
     pub fn new(next: Position, keys_held_bytes: usize) -> Cursor<F> {
+        let next = Position {
+            under_way: 0,
+            ..next
+        };
+        let mut marks = Marks::default();
+        marks.begin(next);
         Cursor {
-            next: Position {
-                under_way: 0,
-                ..next
-            },
+            next,
             file: None,
             is_ended: true,
             file_number: 0,
@@ -169,7 +173,7 @@ impl<F: FileSystem> Cursor<F> {
             record: None,
             is_in_gap: false,
             has_warned: false,
-            marks: Marks::default(),
+            marks,
         }
     }
 
@@ -233,8 +237,7 @@ impl<F: FileSystem> Cursor<F> {
         most: usize,
         take: &mut dyn FnMut(ReadPut) -> bool,
     ) -> io::Result<()> {
-        self.marks.clear();
-        self.marks.push(self.next);
+        self.marks.begin(self.next);
         while self.marks.puts < most && self.next.frame <= newest {
             if self.record.is_some() {
                 self.take_puts(most, take);
@@ -314,12 +317,11 @@ impl<F: FileSystem> Cursor<F> {
     fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<()> {
         let numbers = files::numbers(folder, FileKind::Journal)?;
         self.is_ended = true;
-        let mut later = numbers
+        let next = numbers
             .into_iter()
-            .filter(|&number| number > self.file_number);
-        let next = later.next().filter(|&number| number <= newest);
+            .find(|&number| number > self.file_number);
         // Only damage ends the last file before `newest`. Frames to come are found from its beginning on.
-        self.skip_to(next.unwrap_or(newest + 1));
+        self.skip_to(next.unwrap_or(u64::MAX).min(newest + 1));
         Ok(())
     }
 

@@ -134,9 +134,7 @@ impl<F: FileSystem> Follower<F> {
     /// Notes that the next `puts` of the [unfinished](Self::unfinished) ones are done. Returns how many puts
     /// before, among and just after them were left out.
     pub fn finish(&mut self, puts: usize) -> u64 {
-        let Some(done) = self.cursor.marks.after(self.done.puts + puts) else {
-            return 0;
-        };
+        let done = self.cursor.marks.after(self.done.puts + puts);
         let left_out = done.left_out - self.done.left_out;
         self.done = done;
         self.take_off(puts as u64 + left_out);
