@@ -235,7 +235,7 @@ impl<F: FileSystem> Cursor<F> {
         folder: &mut F,
         newest: u64,
         most: usize,
-        take: &mut dyn FnMut(ReadPut) -> bool,
+        take: &mut impl FnMut(ReadPut) -> bool,
     ) -> io::Result<()> {
         self.marks.begin(self.next);
         while self.marks.puts < most && self.next.frame <= newest {
@@ -368,7 +368,7 @@ impl<F: FileSystem> Cursor<F> {
 
     /// Hands over puts of a frame until `most` are taken, or the frame ends.
     #[inline]
-    fn take_puts(&mut self, most: usize, take: &mut dyn FnMut(ReadPut) -> bool) {
+    fn take_puts(&mut self, most: usize, take: &mut impl FnMut(ReadPut) -> bool) {
         let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
             return;
         };

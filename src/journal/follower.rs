@@ -73,7 +73,7 @@ impl<F: FileSystem> Follower<F> {
         &mut self,
         newest: u64,
         most: usize,
-        take: &mut dyn FnMut(ReadPut) -> bool,
+        take: &mut impl FnMut(ReadPut) -> bool,
     ) -> io::Result<()> {
         let (file, offset) = (self.cursor.file_number(), self.cursor.offset());
         let result = self.cursor.read(&mut self.folder, newest, most, take);

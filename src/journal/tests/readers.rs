@@ -303,6 +303,14 @@ proptest! {
     }
 }
 
+#[test]
+fn files_that_are_missing_are_passed() {
+    let mut cursor = Cursor::new(Position::before(1), 0);
+    let result = cursor.read(&mut Simulated::new(), 6, 4, &mut |_| true);
+    result.expect("no fault");
+    assert_eq!(cursor.next(), Position::before(7));
+}
+
 /// Of each file, each byte is changed, and each length is cut.
 #[test]
 fn damaged_files_are_read_in_part() {
