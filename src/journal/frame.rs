@@ -423,12 +423,10 @@ impl<F: FileSystem> FrameReader<F> {
         self.bytes.drain(..self.unread);
         self.offset += self.unread as u64;
         self.unread = 0;
-        let length = self.bytes.len();
-        self.bytes.resize(length + READ_BYTES, 0);
-        let room = &mut self.bytes[length..];
-        let read = retried(|| folder.read(&mut self.file, room));
-        self.bytes.truncate(length + *read.as_ref().unwrap_or(&0));
-        read
+        let mut room = vec![0; READ_BYTES];
+        let read = retried(|| folder.read(&mut self.file, &mut room))?;
+        self.bytes.extend_from_slice(&room[..read]);
+        Ok(read)
     }
 
     /// Reads the file once more up to this offset.
