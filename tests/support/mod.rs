@@ -15,6 +15,7 @@ pub mod process;
 pub mod receivers;
 
 use std::env;
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -154,6 +155,65 @@ impl Running {
 /// A path in the folder for temporary files, which is short enough for a socket, for this process alone.
 pub fn temporary_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("metricd-{}-{name}", std::process::id()))
+}
+
+/// A folder for one test, which is removed with this.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = temporary_path(&format!("{}-{number}", env!("CARGO_CRATE_NAME")));
+        fs::create_dir(&path).expect("a new folder");
+        Folder(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The names of all files.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("a folder");
+        let name = |entry: io::Result<fs::DirEntry>| entry.expect("a file").file_name();
+        entries
+            .map(|entry| name(entry).into_string().expect("a name"))
+            .collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is in the folder for temporary files.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Checks cases at the same time, each on a thread of its own: for those that mostly wait.
+pub fn all_at_once<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let check = &check;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
+/// Has this process log to its standard error what the program logs there by default.
+pub fn log_to_standard_error() {
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record) {
+            say(&record.args().to_string());
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Logger).expect("the first logger");
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 /// The address of a Unix socket, as an option takes it.

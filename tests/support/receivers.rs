@@ -3,45 +3,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+pub use super::Folder;
 use super::http::get;
 use super::json::Json;
 use super::process::Process;
-use super::{DEADLINE, is_installed, temporary_path};
+use super::{DEADLINE, is_installed};
 
 /// Of each series, by its labels as `name{label="value",…}`, the bits of the values by their milliseconds.
 pub type Points = BTreeMap<String, BTreeMap<i64, u64>>;
-
-/// A folder for one test, which is removed with this.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Folder {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = temporary_path(&format!("{}-{number}", env!("CARGO_CRATE_NAME")));
-        fs::create_dir_all(&path).expect("a folder");
-        Folder(path)
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left is in the folder for temporary files.
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// An address on which nobody listens. Nobody else takes it soon, as a rule.
 pub fn free_address() -> SocketAddr {
@@ -63,7 +39,8 @@ impl Kind {
         }
     }
 
-    fn command(self, address: SocketAddr, folder: &Path) -> Command {
+    /// The command that starts it; `scrape_configs` is for Prometheus.
+    fn command(self, address: SocketAddr, folder: &Path, scrape_configs: &str) -> Command {
         let mut command = Command::new(self.program());
         let data = folder.join("data");
         let data = data.display();
@@ -76,12 +53,15 @@ impl Kind {
             ]),
             Kind::Prometheus => {
                 let config = folder.join("prometheus.yml");
-                fs::write(&config, "scrape_configs: []\n").expect("is written");
+                let text = format!("scrape_configs: {scrape_configs}\n");
+                fs::write(&config, text).expect("is written");
                 command.args([
                     format!("--config.file={}", config.display()),
                     format!("--storage.tsdb.path={data}"),
                     format!("--web.listen-address={address}"),
                     "--web.enable-remote-write-receiver".into(),
+                    // Else it waits for 5 s before it looks for what to scrape.
+                    "--scrape.discovery-reload-interval=10ms".into(),
                 ])
             }
         };
@@ -94,6 +74,8 @@ pub struct Receiver {
     pub kind: Kind,
     pub address: SocketAddr,
     folder: Folder,
+    /// What a Prometheus scrapes, as its configuration has it.
+    pub scrape_configs: String,
     process: Option<Process>,
 }
 
@@ -104,6 +86,7 @@ impl Receiver {
             kind,
             address: free_address(),
             folder: Folder::new(),
+            scrape_configs: "[]".into(),
             process: None,
         })
     }
@@ -122,7 +105,8 @@ impl Receiver {
 
     /// Starts it, and does not wait.
     pub fn begin(&mut self) {
-        let mut command = self.kind.command(self.address, &self.folder.0);
+        let (folder, scrapes) = (&self.folder.0, &self.scrape_configs);
+        let mut command = self.kind.command(self.address, folder, scrapes);
         self.process = Some(Process::spawn(&mut command));
     }
 

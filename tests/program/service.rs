@@ -1,11 +1,6 @@
 //! The program under a service manager that speaks systemd's protocol: what it tells the manager, and
 //! the sockets that it takes over.
 
-// Reads from /proc what a process uses.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
-
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -15,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::process::{Daemon, METRICD, Process, listening_line, listening_text};
+use crate::support::{Client, DEADLINE, Folder, OK, again, temporary_path, unix_address};
 use rustix::process::Signal;
-use support::process::{Daemon, METRICD, Process, listening_line, listening_text};
-use support::{Client, DEADLINE, OK, again, temporary_path, unix_address};
 
 /// The socket of a service manager.
 struct Manager {
@@ -231,8 +226,8 @@ fn start_suspended_meanwhile(manager: &Manager, folder: &Path) -> (Process, Stri
 #[test]
 fn a_start_that_takes_long_tells_how_far_it_is() {
     const PUTS: usize = 300_000;
-    let folder = temporary_path("progress");
-    let daemon = Daemon::start(&["--data", folder.to_str().expect("text")]);
+    let folder = Folder::new();
+    let daemon = Daemon::start(&["--data", folder.0.to_str().expect("text")]);
     let puts: String = (0..PUTS)
         .map(|at| format!("put k{} 0.5 {at}\n", at % 1_000))
         .collect();
@@ -242,7 +237,7 @@ fn a_start_that_takes_long_tells_how_far_it_is() {
 
     let manager = Manager::new("loading");
     // On a busy machine it may be through before it can be suspended.
-    let mut attempts = (0..10).map(|_| start_suspended_meanwhile(&manager, &folder));
+    let mut attempts = (0..10).map(|_| start_suspended_meanwhile(&manager, &folder.0));
     let (process, message) = attempts
         .find(|(_, message)| message != READY)
         .expect("tells how far it is");
@@ -263,7 +258,6 @@ fn a_start_that_takes_long_tells_how_far_it_is() {
     let mut messages = std::iter::from_fn(|| Some(manager.next()));
     messages.find(|message| message == READY);
     process.kill();
-    fs::remove_dir_all(folder).expect("is removed");
 }
 
 /// Starts the program with these as its descriptors from 3 on.

@@ -1,23 +1,17 @@
 //! The page in a browser: Chromium opens it from the program, with points that were put.
 //!
 //! Without `chromium` and `chromedriver` the tests pass and say so, unless `METRICD_REQUIRE_PEERS` is set.
-//! `cargo test --test page -- --ignored` makes the README's screenshot again, `tests/page/screenshot.png`.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-#[path = "page/webdriver.rs"]
-mod webdriver;
-
-mod support;
+//! `cargo test --test program -- --ignored` makes the README's screenshot again, `tests/page/screenshot.png`.
 
 use std::fs;
 use std::net::SocketAddr;
 
+use super::webdriver::{Browser, END, ESCAPE, LEFT, quoted};
+use crate::support::OK;
+use crate::support::process::{Daemon, listening_line};
 use rustix::process::Signal;
-use support::OK;
-use support::process::{Daemon, listening_line};
-use webdriver::{Browser, END, ESCAPE, LEFT, quoted};
 
-const PAGE: &str = include_str!("../src/web/page.html");
+const PAGE: &str = include_str!("../../src/web/page.html");
 
 /// 14 November 2023, 22:13:20 in UTC.
 const START: u64 = 1_700_000_000;

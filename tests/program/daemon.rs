@@ -1,11 +1,6 @@
 //! The program itself, as an operator sees it: options, log, signals, exit status, and what it
 //! does when it runs short of descriptors, memory or standard streams.
 
-// Reads from /proc what a process uses.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -16,11 +11,13 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::process::{Daemon, End, METRICD, Process, listening_line, through_shell};
+use crate::support::{
+    Client, OK, WRONG_COMMAND, again, all_at_once, assert_same, may_open_files, run_with_open_files,
+};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use support::process::{Daemon, End, METRICD, Process, listening_line, through_shell};
-use support::{Client, OK, WRONG_COMMAND, again, assert_same, may_open_files, run_with_open_files};
 
 #[track_caller]
 fn run<S: AsRef<OsStr>>(options: &[S]) -> End {
@@ -141,10 +138,11 @@ fn the_unsent_limit_bounds_what_the_system_holds_for_a_stalled_reader() {
 
 #[test]
 fn clients_that_are_still_for_too_long_are_cut_off() {
-    for (options, reply, closed) in [
+    let cases = [
         (["--idle-timeout", "1"], false, "is closed: Idle"),
         (["--stall-timeout", "1"], true, "is closed: Stalled"),
-    ] {
+    ];
+    all_at_once(cases, |(options, reply, closed)| {
         let daemon = Daemon::start(&[&options[..], &["--log-level", "debug"]].concat());
         let start = Instant::now();
         let client = if reply {
@@ -157,7 +155,7 @@ fn clients_that_are_still_for_too_long_are_cut_off() {
         {}
         assert!(start.elapsed() >= Duration::from_secs(1));
         client.rest();
-    }
+    });
 }
 
 #[test]
@@ -189,7 +187,7 @@ fn a_signal_has_it_log_what_it_has_counted() {
 
 #[test]
 fn the_snapshot_limit_says_when_a_stalled_reader_is_cut_off() {
-    for (limit, is_cut_off) in [("0", true), ("1000000", false)] {
+    all_at_once([("0", true), ("1000000", false)], |(limit, is_cut_off)| {
         let daemon = Daemon::start(&["--snapshot-limit", limit]);
         let (reader, reply) = daemon.reader_of_a_long_reply();
         let put = [b"put ", &reply[3..4_003], b" 1.5 100\n"].concat();
@@ -197,7 +195,7 @@ fn the_snapshot_limit_says_when_a_stalled_reader_is_cut_off() {
         let received = reader.finish();
         assert!(reply.starts_with(&received));
         assert_eq!(received.len() < reply.len(), is_cut_off, "limit {limit}");
-    }
+    });
 }
 
 #[test]
@@ -226,7 +224,7 @@ fn stop_signals() -> Vec<Signal> {
 
 #[test]
 fn a_signal_stops_it_and_replies_that_are_owed_are_written() {
-    for signal in stop_signals() {
+    all_at_once(stop_signals(), |signal| {
         let daemon = Daemon::start(&["--stop-timeout", "1000"]);
         let idle = daemon.connect();
         let (reader, reply) = daemon.reader_of_a_long_reply();
@@ -237,7 +235,7 @@ fn a_signal_stops_it_and_replies_that_are_owed_are_written() {
         assert_eq!(end.code, Some(0), "{signal:?}: {end:?}");
         assert_eq!(end.stdout, [""; 0]);
         assert!(TcpStream::connect(daemon.address).is_err());
-    }
+    });
 }
 
 #[test]
@@ -283,12 +281,13 @@ fn a_hangup_does_not_stop_it_under_nohup() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for [first, second] in [
+    let cases = [
         [Signal::TERM, Signal::TERM],
         [Signal::INT, Signal::INT],
         [Signal::INT, Signal::TERM],
         [Signal::TERM, Signal::INT],
-    ] {
+    ];
+    all_at_once(cases, |[first, second]| {
         let daemon = Daemon::start(&["--stop-timeout", "1000"]);
         let (idle, (_stalled, _reply)) = (daemon.connect(), daemon.reader_of_a_long_reply());
         daemon.process.signal(first);
@@ -296,7 +295,7 @@ fn a_second_signal_ends_it_at_once() {
         assert_same(&idle.rest(), b"");
         daemon.process.signal(second);
         daemon.process.end();
-    }
+    });
 }
 
 #[test]
@@ -609,7 +608,7 @@ fn a_full_log_that_is_blocking_does_not_stop_it() {
         into_pipe.into(),
         into_socket.into(),
     ];
-    for log in logs {
+    all_at_once(logs, |log| {
         let shared = log.try_clone().expect("a second descriptor");
         let mut command = Command::new(METRICD);
         command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
@@ -625,7 +624,7 @@ fn a_full_log_that_is_blocking_does_not_stop_it() {
         // A client that has said that it read the last replies is not waited for.
         client.wait_for_a_turn();
         process.stop();
-    }
+    });
     drop((terminal, pipe, socket));
 }
 
@@ -731,7 +730,7 @@ fn a_thousand_clients_that_connect_while_it_is_suspended_are_each_served() {
         return eprintln!("not tested: {SYSTEM_LIMIT} is {queue}");
     }
     if !may_open_files(4_000) {
-        let this = "a_thousand_clients_that_connect_while_it_is_suspended_are_each_served";
+        let this = "daemon::a_thousand_clients_that_connect_while_it_is_suspended_are_each_served";
         return run_with_open_files(4_000, this);
     }
     let daemon = Daemon::start(&[]);

@@ -2,11 +2,11 @@
 //!
 //! Without `graphite-web` the test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
 
-mod support;
-
+use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::{env, fs};
+use std::process::{Command, Stdio};
+
+use crate::support::{self, Folder};
 
 /// The Python that Debian's packages are for.
 const PYTHON: &str = "/usr/bin/python3";
@@ -22,14 +22,14 @@ fn tables_are_what_graphite_web_makes() {
     }
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let source = tests.join("graphite");
-    let root = env::temp_dir().join(format!("metricd-tables-{}", std::process::id()));
+    let root = Folder::new();
     let copy = root.join("graphite");
-    fs::create_dir_all(&copy).expect("a folder");
+    fs::create_dir(&copy).expect("a folder");
     fs::create_dir(root.join("numbers")).expect("a folder");
     // Some take their numbers from there.
     let numbers = "numbers/make_tables.py";
     fs::copy(tests.join(numbers), root.join(numbers)).expect("a copy");
-    let mut differing = Vec::new();
+    let mut runs = Vec::new();
     for entry in fs::read_dir(&source).expect("the folder of tables") {
         let script = entry.expect("an entry").file_name();
         let Some(table) = table_of(&script.to_string_lossy()) else {
@@ -37,15 +37,22 @@ fn tables_are_what_graphite_web_makes() {
         };
         // A script writes beside itself.
         fs::copy(source.join(&script), copy.join(&script)).expect("a copy");
-        let run = Command::new(PYTHON).arg(copy.join(&script)).output();
-        let run = run.expect("python3 runs");
+        let mut command = Command::new(PYTHON);
+        command
+            .arg(copy.join(&script))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        runs.push((table, command.spawn().expect("python3 runs")));
+    }
+    let mut differing = Vec::new();
+    for (table, run) in runs {
+        let run = run.wait_with_output().expect("ends");
         let made = fs::read(copy.join(&table)).unwrap_or_default();
         if made != fs::read(source.join(&table)).expect("a table") {
             let errors = String::from_utf8_lossy(&run.stderr).into_owned();
             differing.push(format!("{table}: {errors}"));
         }
     }
-    fs::remove_dir_all(&root).expect("a folder of this test");
     assert!(differing.is_empty(), "other than committed: {differing:?}");
 }
 

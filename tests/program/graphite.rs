@@ -3,23 +3,19 @@
 //!
 //! Without a `collectd` that test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
 
-// Reads from /proc what a process uses.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::support;
+use crate::support::process::{METRICD, Process};
+use crate::support::{Client, DEADLINE, Folder, OK, temporary_path, unix_address};
 use rustix::process::Signal;
-use support::process::{METRICD, Process};
-use support::{Client, DEADLINE, OK, temporary_path, unix_address};
 
 /// The program with a port for each protocol.
 struct Daemon {
@@ -250,8 +246,8 @@ fn a_web_page_puts_nothing() {
 
 #[test]
 fn what_the_journal_has_survives_a_kill() {
-    let folder = temporary_path("graphite-data");
-    let data = ["--data", folder.to_str().expect("text")];
+    let folder = Folder::new();
+    let data = ["--data", folder.0.to_str().expect("text")];
     let points = |from: usize| {
         let lines = (from..from + 1_000).map(|at| format!("k{} {at} {at}\n", at % 7));
         lines.collect::<String>()
@@ -278,7 +274,6 @@ fn what_the_journal_has_survives_a_kill() {
     let daemon = Daemon::start(&data);
     assert_eq!(daemon.counts()["store_points"], 2_003);
     daemon.process.stop();
-    fs::remove_dir_all(&folder).expect("is removed");
 }
 
 #[test]
@@ -312,7 +307,7 @@ fn what_memory_has_no_room_for_is_counted_and_the_sender_goes_on() {
 fn many_connections_at_once_and_resets_in_the_middle_of_a_line() {
     const CONNECTIONS: usize = 500;
     if !support::may_open_files(4 * CONNECTIONS as u64) {
-        let name = "many_connections_at_once_and_resets_in_the_middle_of_a_line";
+        let name = "graphite::many_connections_at_once_and_resets_in_the_middle_of_a_line";
         return support::run_with_open_files(4 * CONNECTIONS as u64, name);
     }
     let daemon = Daemon::start(&[]);
@@ -388,7 +383,7 @@ fn bytes_at_random_store_what_is_in_order_among_them() {
 /// A `collectd` that sends to a port, killed when this is dropped.
 struct Collectd {
     process: Process,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Collectd {
@@ -403,10 +398,9 @@ impl Collectd {
             support::skip_without("collectd");
             return None;
         }
-        let folder = temporary_path("collectd");
-        fs::create_dir(&folder).expect("a folder for temporary files");
+        let folder = Folder::new();
         let configuration = folder.join("collectd.conf");
-        fs::write(&configuration, configured(&folder, graphite)).expect("is written");
+        fs::write(&configuration, configured(&folder.0, graphite)).expect("is written");
         let mut command = Command::new("collectd");
         command.arg("-f").arg("-C").arg(configuration);
         Some(Collectd {
@@ -423,13 +417,6 @@ impl Collectd {
         let days = files.filter(|file| file.file_name().to_string_lossy().starts_with(name));
         let texts = days.map(|file| fs::read_to_string(file.path()).expect("is read"));
         texts.collect()
-    }
-}
-
-impl Drop for Collectd {
-    fn drop(&mut self) {
-        // Left to the system if that fails. The process is killed after this.
-        fs::remove_dir_all(&self.folder).ok();
     }
 }
 

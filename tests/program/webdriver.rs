@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::support::{DEADLINE, skip_without, temporary_path};
+use crate::support::{DEADLINE, skip_without, temporary_path};
 
 /// Keys that are no characters, as WebDriver numbers them.
 pub const END: char = '\u{e010}';

@@ -1,14 +1,11 @@
 //! What `--memory-limit` promises, of a process as an operator sees it.
-#![cfg(target_os = "linux")]
-
-mod support;
 
 use std::fs;
 use std::time::Instant;
 
+use crate::support::process::Daemon;
+use crate::support::{Client, DEADLINE, OK, all_at_once};
 use rustix::process::Signal;
-use support::process::Daemon;
-use support::{Client, DEADLINE, OK};
 
 /// The least that the limit may be, which is soon reached.
 const LIMIT: &str = "8M";
@@ -99,7 +96,7 @@ const KINDS: [(Kind, usize); 3] = [(series, 50), (large_keys, 20), (points_in_an
 
 #[test]
 fn puts_are_refused_beyond_the_limit() {
-    for (kind, batches) in KINDS {
+    all_at_once(KINDS, |(kind, batches)| {
         let daemon = limited(LIMIT, "refuse");
         let mut client = daemon.connect();
         let (mut stored, mut refused) = (0, 0);
@@ -128,12 +125,12 @@ fn puts_are_refused_beyond_the_limit() {
             "{points} {stored}"
         );
         assert_within(LIMIT_BYTES, &daemon);
-    }
+    });
 }
 
 #[test]
 fn the_oldest_points_are_evicted() {
-    for (kind, batches) in KINDS {
+    all_at_once(KINDS, |(kind, batches)| {
         let daemon = limited(LIMIT, "evict");
         let mut client = daemon.connect();
         for batch in 0..batches {
@@ -147,7 +144,7 @@ fn the_oldest_points_are_evicted() {
         }
         assert!(!counts.contains("evicted_points=0"), "{counts}");
         assert_within(LIMIT_BYTES, &daemon);
-    }
+    });
 }
 
 #[test]

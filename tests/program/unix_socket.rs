@@ -1,50 +1,16 @@
 //! The file of a Unix socket, as an operator and other programs see it. What clients are promised is
 //! in `wire_unix.rs`.
 
-// Reads from /proc what a process uses.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
-
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use support::process::{End, METRICD, Process, listening_text};
-use support::{Client, OK, temporary_path, unix_address};
-
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = temporary_path(name);
-        fs::create_dir(&path).expect("a new folder");
-        Folder(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("a folder");
-        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("a file").file_name();
-        entries
-            .map(|entry| name(entry).into_string().expect("a name"))
-            .collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("is removed");
-    }
-}
+use crate::support::process::{End, METRICD, Process, listening_text};
+use crate::support::{Client, Folder, OK, unix_address};
 
 fn command(path: &Path) -> Command {
     let mut command = Command::new(METRICD);
@@ -81,7 +47,7 @@ fn leave_dead_file(path: &Path) {
 
 #[test]
 fn the_file_has_its_mode_and_goes_with_the_server() {
-    let folder = Folder::new("mode");
+    let folder = Folder::new();
     let path = folder.join("socket");
     for (options, expected) in [
         (&[][..], 0o660),
@@ -101,7 +67,7 @@ fn the_file_has_its_mode_and_goes_with_the_server() {
 
 #[test]
 fn the_file_of_a_dead_server_is_replaced() {
-    let folder = Folder::new("dead");
+    let folder = Folder::new();
     let path = folder.join("socket");
     leave_dead_file(&path);
     // What a start leaves that is killed before the file is in place.
@@ -115,7 +81,7 @@ fn the_file_of_a_dead_server_is_replaced() {
 
 #[test]
 fn a_file_that_is_not_its_own_any_more_stays() {
-    let folder = Folder::new("own");
+    let folder = Folder::new();
     let path = folder.join("socket");
     let process = start(&path, &[]);
     fs::remove_file(&path).expect("is removed");
@@ -131,7 +97,7 @@ fn a_file_that_is_not_its_own_any_more_stays() {
 
 #[test]
 fn a_relative_path_is_one_in_its_folder() {
-    let folder = Folder::new("relative");
+    let folder = Folder::new();
     for given in ["socket", "./socket", "../.././socket"] {
         fs::create_dir_all(folder.join("a/b")).expect("a folder");
         let at = if given.starts_with("..") { "a/b" } else { "." };
@@ -159,7 +125,7 @@ fn refused(command: &mut Command, path: &Path, says: &str) {
 
 #[test]
 fn where_it_cannot_listen_it_says_what_to_do() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new();
     let path = folder.join("socket");
     let check = |path: &Path, says| refused(&mut command(path), path, says);
 
@@ -203,7 +169,7 @@ fn where_it_cannot_listen_it_says_what_to_do() {
 
 #[test]
 fn a_path_may_have_106_bytes() {
-    let folder = Folder::new("long");
+    let folder = Folder::new();
     let name = "n".repeat(106 - folder.0.as_os_str().len() - 1);
     let path = folder.join(&name);
     let process = start(&path, &[]);
@@ -220,7 +186,7 @@ fn a_path_may_have_106_bytes() {
 #[test]
 fn without_permission_it_says_which_is_missing() {
     const NOBODY: u32 = 65_534;
-    let folder = Folder::new("permission");
+    let folder = Folder::new();
     let path = folder.join("socket");
     leave_dead_file(&path);
     let check = |folder_mode, socket_mode, says| {
@@ -258,7 +224,7 @@ fn bytes_held_for_a_stalled_reader(path: &Path, unsent_limit: &str) -> usize {
 
 #[test]
 fn the_unsent_limit_bounds_what_the_system_holds_for_a_stalled_reader() {
-    let folder = Folder::new("unsent");
+    let folder = Folder::new();
     let path = folder.join("socket");
     let [little, much] =
         ["4096", "131072"].map(|limit| bytes_held_for_a_stalled_reader(&path, limit));

@@ -2,11 +2,7 @@
 //! into meanwhile. Real processes and real files, seen from outside.
 //!
 //! More kills at random moments than usual:
-//! `METRICD_KILLS=300 cargo test --release --test durability -- --nocapture kill_9`
-
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
+//! `METRICD_KILLS=300 cargo test --release --test program -- --nocapture kill_9`
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -21,10 +17,11 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support;
+use crate::support::process::{Daemon, METRICD, Process, through_shell};
+use crate::support::{Client, DEADLINE, OK, again, assert_same, show};
 use metricd::{Config, Server, SyncPolicy};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
-use support::process::{Daemon, METRICD, Process, through_shell};
-use support::{Client, DEADLINE, OK, again, assert_same, show};
 
 const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
 
@@ -102,7 +99,11 @@ impl Folder {
     fn server_with_limit(&self, journal_limit_bytes: usize, sync: &str) -> Command {
         let mut command = Command::new(env::current_exe().expect("the path of the tests"));
         command
-            .args(["--exact", "a_server_with_a_small_journal", "--nocapture"])
+            .args([
+                "--exact",
+                "durability::a_server_with_a_small_journal",
+                "--nocapture",
+            ])
             .env(ENV_FOLDER, self.path())
             .env(ENV_LIMIT, journal_limit_bytes.to_string())
             .env(ENV_SYNC, sync);
@@ -246,21 +247,10 @@ const ENV_SYNC: &str = "METRICD_TEST_SYNC";
 /// has no option for the limit of the journal.
 #[test]
 fn a_server_with_a_small_journal() {
-    struct Logger;
-    impl log::Log for Logger {
-        fn enabled(&self, _: &log::Metadata) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record) {
-            eprintln!("{}", record.args());
-        }
-        fn flush(&self) {}
-    }
     let Some(folder) = env::var_os(ENV_FOLDER) else {
         return;
     };
-    log::set_logger(&Logger).expect("the first logger");
-    log::set_max_level(log::LevelFilter::Info);
+    support::log_to_standard_error();
     let limit = env::var(ENV_LIMIT).expect("a limit");
     let config = Config {
         listen: vec!["127.0.0.1:0".into()],

@@ -1,9 +1,6 @@
 //! HTTP through the socket: by hand, and by `curl`.
 //!
 //! Without `curl` its tests pass and say so, unless `METRICD_REQUIRE_PEERS` is set.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
-
-mod support;
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -12,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metricd::{Config, Listen, Protocol, Server};
-use support::process::{Daemon, listening_line, listening_text};
-use support::{
+use crate::support;
+use crate::support::process::{Daemon, listening_line, listening_text};
+use crate::support::{
     Client, OK, may_open_files, run_with_open_files, show, temporary_path, unix_address,
 };
+use metricd::{Config, Listen, Protocol, Server};
 
 /// A request for nothing that there is.
 const GET: &[u8] = b"GET /none HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -324,7 +322,7 @@ fn a_thousand_connections_are_kept_alive_while_others_put() {
     if !may_open_files(3_000) {
         return run_with_open_files(
             3_000,
-            "a_thousand_connections_are_kept_alive_while_others_put",
+            "http::a_thousand_connections_are_kept_alive_while_others_put",
         );
     }
     let house = House::start(&[]);

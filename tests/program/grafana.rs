@@ -3,13 +3,10 @@
 //! Each request names the place in the source of Grafana 12 from which it is taken:
 //! `datasource.ts` is `public/app/plugins/datasource/graphite/datasource.ts`, the files of Go are in
 //! `pkg/tsdb/graphite`.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
 
-mod support;
-
-use support::OK;
-use support::http::{get, post};
-use support::process::{Daemon, listening_line};
+use crate::support::OK;
+use crate::support::http::{get, post};
+use crate::support::process::{Daemon, listening_line};
 
 /// When the first point is.
 const START: u32 = 1_700_000_000;
