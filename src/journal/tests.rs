@@ -474,7 +474,17 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     check(disk, Some(&life), life.executed.len(), "after a failure");
 }
 
-/// Of each file, each byte is changed, and each length is cut.
+/// A file cut to each length, and with each of its bytes changed.
+fn damaged(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+    let changed = (0..whole.len()).map(|place| {
+        let mut bytes = whole.to_vec();
+        bytes[place] ^= 1 << (place % 8);
+        bytes
+    });
+    cut.chain(changed)
+}
+
 #[test]
 fn damaged_files_are_read_in_part_or_refused() {
     let disk = Simulated::new();
@@ -484,13 +494,7 @@ fn damaged_files_are_read_in_part_or_refused() {
     assert!(names.len() > 1, "{names:?}");
     for name in &names {
         let whole = disk.content(name).unwrap_or_default();
-        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
-        let changed = (0..whole.len()).map(|place| {
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1 << (place % 8);
-            bytes
-        });
-        for (case, bytes) in cut.chain(changed).enumerate() {
+        for (case, bytes) in damaged(&whole).enumerate() {
             let copy = Simulated::new();
             for other in &names {
                 copy.set_content(other, &disk.content(other).unwrap_or_default());

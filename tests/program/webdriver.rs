@@ -7,7 +7,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::support::{DEADLINE, skip_without, temporary_path};
 
@@ -16,9 +15,6 @@ pub const END: char = '\u{e010}';
 pub const LEFT: char = '\u{e012}';
 pub const ESCAPE: char = '\u{e00c}';
 
-/// A browser takes a processor for itself.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// A headless Chromium with a window of 1240 × 560 pixels. Ended when this is dropped.
 pub struct Browser {
     driver: Child,
@@ -26,7 +22,6 @@ pub struct Browser {
     /// The path of the session: empty until there is one.
     session: String,
     profile: PathBuf,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
@@ -40,7 +35,6 @@ impl Browser {
             skip_without("chromium, or chromedriver,");
             return None;
         };
-        let turn = ONE_AT_A_TIME.lock();
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("TZ", "UTC");
         command.stdin(Stdio::null()).stderr(Stdio::null());
@@ -51,7 +45,6 @@ impl Browser {
             address: address_in(BufReader::new(stdout)),
             session: String::new(),
             profile: temporary_path(&format!("profile-{name}")),
-            _turn: turn.unwrap_or_else(PoisonError::into_inner),
         };
         browser.open_session(&chromium);
         Some(browser)

@@ -60,8 +60,6 @@ impl Kind {
                     format!("--storage.tsdb.path={data}"),
                     format!("--web.listen-address={address}"),
                     "--web.enable-remote-write-receiver".into(),
-                    // Else it waits for 5 s before it looks for what to scrape.
-                    "--scrape.discovery-reload-interval=10ms".into(),
                 ])
             }
         };

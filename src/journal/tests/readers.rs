@@ -311,7 +311,6 @@ fn files_that_are_missing_are_passed() {
     assert_eq!(cursor.next(), Position::before(7));
 }
 
-/// Of each file, each byte is changed, and each length is cut.
 #[test]
 fn damaged_files_are_read_in_part() {
     let mut server = Server::new(SyncPolicy::Always);
@@ -328,13 +327,7 @@ fn damaged_files_are_read_in_part() {
     }
     assert_eq!(files.len(), 3);
     for (name, whole) in &files {
-        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
-        let changed = (0..whole.len()).map(|place| {
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1 << (place % 8);
-            bytes
-        });
-        for (case, bytes) in cut.chain(changed).enumerate() {
+        for (case, bytes) in damaged(whole).enumerate() {
             let mut disk = Simulated::new();
             for (other, bytes) in &files {
                 disk.set_content(other, bytes);
