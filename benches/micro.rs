@@ -2,29 +2,23 @@
 //!
 //!     cargo bench --bench micro
 //!
+//! How the store alone puts and reads: cargo bench --bench store -- --alone
+//!
 //! Each bench checks its result before it is timed, and states its throughput.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{
-    Allowance, Batch, Environment, Executor, Labels, Line, LineBuffer, Room, Turn,
-};
+use metricd::internals::{Allowance, Environment, Executor, Line, LineBuffer, Room, Turn};
 use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
-use metricd::{Counts, Key, Put, Run, Store};
-
-#[path = "support/series.rs"]
-mod series;
+use metricd::{Counts, Store};
 
 const SERIES: usize = 100;
 
 /// Points of each series: more than a head takes, so that puts seal blocks now and then.
 const POINTS: usize = 1_000;
-
-/// As many as a head takes.
-const HEAD_POINTS: usize = 160;
 
 const LINES: usize = SERIES * POINTS;
 const BUFFER_BYTES: usize = 64 << 10;
@@ -144,62 +138,6 @@ fn numbers(criterion: &mut Criterion) {
     time(criterion, title, POINTS, bytes, write);
 }
 
-fn put(criterion: &mut Criterion) {
-    let points: Vec<_> = points().collect();
-    let mut puts = Vec::with_capacity(LINES);
-    for (key, timestamp, value) in &points {
-        let (key, timestamp, value) = (Key::from(&key[..]), *timestamp, *value);
-        puts.push(Put {
-            key,
-            timestamp,
-            value,
-        });
-    }
-    let title = "put: in order, sealed every 160 points";
-    time(criterion, title, LINES, LINES, || {
-        let mut store = Store::new();
-        store.put_all(&puts);
-        store.point_count()
-    });
-}
-
-/// One more point to a series whose head is full: of a store, that is so of the first series.
-fn seal(criterion: &mut Criterion) {
-    let full_head = || {
-        let mut store = Store::new();
-        for place in 0..HEAD_POINTS {
-            store.put("host", timestamp(place), value(0, place));
-        }
-        store
-    };
-    let put = |store: &mut Store| store.put("host", timestamp(HEAD_POINTS), 50.0);
-    let (mut sealed, full) = (full_head(), full_head());
-    put(&mut sealed);
-    assert_eq!(sealed.point_count(), HEAD_POINTS + 1);
-    assert!(sealed.allocated_bytes() < full.allocated_bytes());
-    let mut group = criterion.benchmark_group("seal");
-    group.throughput(Throughput::Elements(HEAD_POINTS as u64));
-    group.bench_function("a full head", |bencher| {
-        bencher.iter_batched_ref(full_head, put, BatchSize::SmallInput)
-    });
-    group.finish();
-}
-
-fn decode(criterion: &mut Criterion) {
-    let store = filled();
-    time(criterion, "decode: all points", LINES, LINES, || {
-        let (mut snapshot, mut run, mut count) = (store.snapshot_all(), Run::new(), 0);
-        while snapshot
-            .next_run(&store, &mut run)
-            .expect("of this store")
-            .is_some()
-        {
-            count += black_box(run.timestamps()).len();
-        }
-        count
-    });
-}
-
 /// A turn whose allowance does not end.
 fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn)) {
     let time = Duration::from_secs(1_000);
@@ -248,49 +186,5 @@ fn execute(criterion: &mut Criterion) {
     });
 }
 
-/// Points of 1,000 series in step as a request of remote write: many, and as few as one of each.
-fn encode(criterion: &mut Criterion) {
-    const SERIES: usize = 1_000;
-    let keys: Vec<String> = (0..SERIES).map(series::key).collect();
-    let numbered = &mut &keys[..];
-    for points in [10 * SERIES, SERIES] {
-        let walk = |number| series::walk(number, 50, 0);
-        let mut walks: Vec<_> = (0..SERIES).map(walk).collect();
-        let (labels, mut batch, mut body) = (Labels::default(), Batch::default(), Vec::new());
-        for place in 0..points {
-            let number = place % SERIES;
-            let point = walks[number].next().expect("points without end");
-            batch.push(number as u32, point.timestamp * 1_000, point.value);
-        }
-        let taken = batch.encode(0..points, usize::MAX, &labels, numbered, &mut body);
-        assert_eq!(taken.ok(), Some(points));
-        check_request(&body, &keys, points);
-        let bytes_a_point = body.len() as f64 / points as f64;
-        let title = format!("encode: {points} points");
-        println!("{title}: {bytes_a_point:.2} bytes a point");
-        time(criterion, &title, points, points, || {
-            let taken = batch.encode(0..points, usize::MAX, &labels, numbered, &mut body);
-            taken.unwrap_or(0)
-        });
-    }
-}
-
-/// Checks that each key is in the request once, and as many samples as there are points.
-fn check_request(body: &[u8], keys: &[String], points: usize) {
-    let request = snap::raw::Decoder::new().decompress_vec(body);
-    let request = request.expect("a block that snappy reads");
-    let count = |text: &[u8]| memchr::memmem::find_iter(&request, text).count();
-    // Of a value that happens to hold these bytes there is none.
-    assert_eq!(count(b"\x12\x10\x09"), points);
-    assert_eq!(count(b"\x0a\x03key\x12\x12"), keys.len());
-    assert!(
-        keys.iter()
-            .step_by(97)
-            .all(|key| count(key.as_bytes()) == 1)
-    );
-}
-
-criterion_group!(
-    benches, split, parse, numbers, put, seal, decode, reply, execute, encode
-);
+criterion_group!(benches, split, parse, numbers, reply, execute);
 criterion_main!(benches);

@@ -11,65 +11,40 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use metricd::Point;
 use support::client::Client;
-use support::latency::p99_of_puts;
+use support::http::get;
+use support::latency::waits_under;
 use support::process::Process;
 use support::series::{FIRST_TIMESTAMP, SECONDS_BETWEEN_POINTS, key, walk};
-use support::table::{figure, median};
-
-const OPTIONS: &str = "--render | --long | --find | --puts";
-
-/// Puts sent before their replies are waited for.
-const BATCH: usize = 1_000;
+use support::table::{median, print_row};
 
 const ROUNDS: usize = 9;
 
 /// How long puts are timed.
 const PUTS_TIME: Duration = Duration::from_secs(5);
 
-/// A server that sends nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 const CLIENTS: usize = 8;
 
-type Part = fn() -> Result<()>;
-
 fn main() -> Result<()> {
-    let mut only = None;
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            // What cargo itself passes to every bench.
-            "--bench" => {}
-            "--render" | "--long" | "--find" | "--puts" => only = Some(argument),
-            _ => bail!("{argument}? Usage: cargo bench --bench query -- [{OPTIONS}]"),
-        }
-    }
+    let parts = support::parts(&["--render", "--long", "--find", "--puts"], &[])?;
     println!("{}\n", support::process::machine()?);
-    let parts: [(&str, Part); 4] = [
-        ("--render", render),
-        ("--long", long),
-        ("--find", find),
-        ("--puts", puts),
-    ];
-    for (part, run) in parts {
-        if only.as_deref().is_none_or(|only| only == part) {
-            run()?;
+    for part in parts {
+        match part {
+            "--render" => render()?,
+            "--long" => long()?,
+            "--find" => find()?,
+            _ => puts()?,
         }
     }
     Ok(())
-}
-
-fn row(name: &str, value: f64, verdict: &str) {
-    println!("{name:72} {:>8}  {verdict}", figure(value));
 }
 
 /// A server, a client of its main port, and where it speaks HTTP.
@@ -81,9 +56,7 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Server> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
-        command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        let process = Process::start(&mut command, &[])?;
+        let process = Process::metricd(["--http", "127.0.0.1:0"])?;
         let http = process.announced()?.parse()?;
         let client = Client::connect(&process)?;
         Ok(Server {
@@ -96,17 +69,7 @@ impl Server {
     fn put(&mut self, key: &str, points: impl Iterator<Item = Point>) -> Result<()> {
         let lines =
             points.map(|Point { timestamp, value }| format!("put {key} {value:?} {timestamp}\n"));
-        self.put_lines(lines)
-    }
-
-    fn put_lines(&mut self, lines: impl Iterator<Item = String>) -> Result<()> {
-        let mut lines = lines.peekable();
-        while lines.peek().is_some() {
-            let batch: Vec<String> = lines.by_ref().take(BATCH).collect();
-            let replies = b"ok\n\n".repeat(batch.len());
-            self.client.expect(batch.concat().as_bytes(), &replies)?;
-        }
-        Ok(())
+        self.client.put_lines(lines).map(drop)
     }
 
     /// Microseconds of the server's processor time.
@@ -134,53 +97,6 @@ impl Server {
             median(ones).context("no rounds")?,
             median(others).context("no rounds")?,
         ))
-    }
-}
-
-/// The answer to a GET, on a connection of its own.
-struct Answer {
-    is_chunked: bool,
-    /// As it comes, in chunks or as a whole.
-    body: Vec<u8>,
-}
-
-fn get(http: SocketAddr, target: &str) -> Result<Answer> {
-    let mut stream = TcpStream::connect(http)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    let mut answer = Vec::with_capacity(16 << 20);
-    stream.read_to_end(&mut answer)?;
-    ensure!(
-        answer.starts_with(b"HTTP/1.1 200 "),
-        "{}",
-        support::client::shown(&answer)
-    );
-    let end =
-        memchr::memmem::find(&answer, b"\r\n\r\n").context("an answer has no end of a head")?;
-    let body = answer.split_off(end + 4);
-    let is_chunked = memchr::memmem::find(&answer, b"Transfer-Encoding: chunked").is_some();
-    Ok(Answer { is_chunked, body })
-}
-
-impl Answer {
-    /// The body without the sizes of its chunks.
-    fn body(&self) -> Result<Vec<u8>> {
-        if !self.is_chunked {
-            return Ok(self.body.clone());
-        }
-        let (mut chunks, mut body) = (&self.body[..], Vec::new());
-        loop {
-            let line = memchr::memmem::find(chunks, b"\r\n").context("a chunk has no size")?;
-            let size = usize::from_str_radix(std::str::from_utf8(&chunks[..line])?, 16)?;
-            let chunk = chunks.get(line + 2..line + 2 + size);
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend_from_slice(chunk.context("a chunk is cut off")?);
-            chunks = &chunks[line + 2 + size + 2..];
-        }
     }
 }
 
@@ -223,7 +139,7 @@ fn hour() -> Result<(Server, String)> {
             values,
         )?);
     }
-    let answer = get(server.http, &query)?.body()?;
+    let answer = get(server.http, &query)?;
     let expected = format!("[{}]", expected.join(", "));
     ensure!(
         answer == expected.as_bytes(),
@@ -245,19 +161,19 @@ fn render() -> Result<()> {
         |server| get(server.http, &query).map(drop),
     )?;
     let points = (SERIES * POINTS) as f64;
-    row(
+    print_row(
         "get * of 1,000 series × 360 points: points/s of CPU",
         points * 1e6 / get_time,
         "",
     );
-    row(
+    print_row(
         "/render of the same as JSON: points/s of CPU",
         points * 1e6 / render_time,
         "",
     );
-    row("    against the get", ratio, "must ≥ 0.4, aim 0.8");
+    print_row("    against the get", ratio, "must ≥ 0.4, aim 0.8");
     match graphite_web()? {
-        Some(seconds) => row(
+        Some(seconds) => print_row(
             "the same by graphite-web over whisper: points/s of CPU",
             points / seconds,
             "",
@@ -311,7 +227,7 @@ fn long() -> Result<()> {
     }
     let values = sums.iter().map(|(sum, count)| sum / count);
     let expected = format!("[{}]", json("long", start, step, values)?);
-    let answer = get(server.http, &query)?.body()?;
+    let answer = get(server.http, &query)?;
     ensure!(
         answer == expected.as_bytes(),
         "a render is not the means of what was put"
@@ -325,17 +241,17 @@ fn long() -> Result<()> {
             Ok(())
         },
     )?;
-    row(
+    print_row(
         "get of 1 M points of one series: ms of CPU",
         get_time / 1e3,
         "",
     );
-    row(
+    print_row(
         "/render of them to 1,000 points: ms of CPU",
         render_time / 1e3,
         "",
     );
-    row("    against the get", ratio, "must ≤ 0.5, aim 0.2");
+    print_row("    against the get", ratio, "must ≤ 0.5, aim 0.2");
     Ok(())
 }
 
@@ -351,9 +267,9 @@ fn find() -> Result<()> {
             series / NODES
         )
     };
-    server.put_lines((0..SERIES).map(line))?;
+    server.client.put_lines((0..SERIES).map(line))?;
     let query = "/metrics/find?query=*";
-    let found = get(server.http, query)?.body()?;
+    let found = get(server.http, query)?;
     let nodes = memchr::memmem::find_iter(&found, b"\"text\"").count();
     ensure!(nodes == NODES, "{nodes} nodes are found");
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
@@ -363,20 +279,20 @@ fn find() -> Result<()> {
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     let median = |times| median(times).context("no rounds");
-    row(
+    print_row(
         "/metrics/find?query=* at 1 M series in 1,000 first nodes: ms",
         median(times)?,
         "must ≤ 50, aim 5",
     );
-    row("    ms of CPU", median(cpu)?, "");
-    let idle = put_p99(&server, |_| Ok(()))?;
-    let beside = put_p99(&server, |stop| {
+    print_row("    ms of CPU", median(cpu)?, "");
+    let idle = p99_under(&server, idle)?;
+    let beside = p99_under(&server, |stop| {
         while !stop.load(Ordering::Relaxed) {
             get(server.http, query)?;
         }
         Ok(())
     })?;
-    row(
+    print_row(
         "    p99 of a put beside it, more than alone: ms",
         beside - idle,
         "must ≤ 1",
@@ -386,33 +302,23 @@ fn find() -> Result<()> {
 
 fn puts() -> Result<()> {
     let (server, query) = hour()?;
-    let idle = put_p99(&server, |_| Ok(()))?;
-    let rendering = put_p99(&server, |stop| {
+    let idle = p99_under(&server, idle)?;
+    let rendering = p99_under(&server, |stop| {
         load(stop, || get(server.http, &query).map(drop))
     })?;
-    let main_port = server.process.address;
-    let getting = put_p99(&server, |stop| {
-        load(stop, || {
-            let mut stream = TcpStream::connect(main_port)?;
-            stream.write_all(b"get *\n")?;
-            stream.shutdown(Shutdown::Write)?;
-            let mut reply = Vec::with_capacity(16 << 20);
-            stream.read_to_end(&mut reply)?;
-            ensure!(reply.ends_with(b"\n\n"), "a get is cut off");
-            Ok(())
-        })
-    })?;
-    row("p99 of a put, alone: ms", idle, "");
-    row(
+    print_row("p99 of a put, alone: ms", idle, "");
+    print_row(
         "    while 8 clients render without pause, more than alone",
         rendering - idle,
         "must ≤ 1, aim 0.2",
     );
-    row(
-        "    while 8 clients get * without pause, more than alone",
-        getting - idle,
-        "",
-    );
+    Ok(())
+}
+
+fn idle(stop: &AtomicBool) -> Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 
@@ -434,14 +340,6 @@ fn load(stop: &AtomicBool, ask: impl Fn() -> Result<()> + Sync) -> Result<()> {
 }
 
 /// The milliseconds in which 99 of 100 puts are answered, each by itself, while a load lasts.
-fn put_p99(server: &Server, under: impl FnOnce(&AtomicBool) -> Result<()> + Send) -> Result<f64> {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let load = scope.spawn(|| under(&stop));
-        let begin = Instant::now();
-        let p99 = p99_of_puts(&server.process, || begin.elapsed() >= PUTS_TIME);
-        stop.store(true, Ordering::Relaxed);
-        load.join().ok().context("the load panicked")??;
-        p99
-    })
+fn p99_under(server: &Server, load: impl FnOnce(&AtomicBool) -> Result<()> + Send) -> Result<f64> {
+    Ok(waits_under(&server.process, PUTS_TIME, load)?.percentile(99))
 }

@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, bail};
+
 use crate::crowd::{Crowd, OK, Script};
 use crate::daemon::Daemon;
-use crate::{Bench, Limit, Result, probe};
+use crate::support::latency::waits_under;
+use crate::support::table::median;
+use crate::{Bench, Limit};
 
 type Case = fn(&mut Bench) -> Result<()>;
 
@@ -19,7 +23,6 @@ pub const CASES: &[(&str, Case)] = &[
     ("5: memory of pipelined replies", replies_memory),
     ("6: exit under load", exit),
     ("7: stalled readers and the kernel", stalled_kernel),
-    ("8: a fast reader", fast_reader),
 ];
 
 pub const LONGEST_WAIT: Limit = (20.0, "ms");
@@ -29,7 +32,6 @@ const SEND_QUEUE: Limit = (400.0, "KB");
 const PEAK: Limit = (150.0, "MB");
 const SLOWER_PUTS: Limit = (3.0, "x");
 const EXIT: [(u32, Limit, &str); 2] = [(1, (5.2, "s"), "the first"), (2, (0.1, "s"), "the second")];
-const NONE: Limit = (f64::INFINITY, "ms");
 
 /// When the server holds so much, no more readers stall.
 const MEMORY_MOST_MEGABYTES: f64 = 3_000.0;
@@ -98,12 +100,6 @@ fn prepared(bench: &Bench, (_, clients, script, puts): Load) -> Result<(Daemon, 
     Ok((daemon, crowd))
 }
 
-fn median(times: impl Iterator<Item = Result<f64>>) -> Result<f64> {
-    let mut times = times.collect::<Result<Vec<_>>>()?;
-    times.sort_unstable_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
-}
-
 fn idle(stop: &AtomicBool) -> Result<()> {
     while !stop.load(Ordering::Relaxed) {
         thread::sleep(POLL_INTERVAL);
@@ -112,18 +108,18 @@ fn idle(stop: &AtomicBool) -> Result<()> {
 }
 
 fn sending(bench: &mut Bench) -> Result<()> {
-    let waits = probe::during(&bench.start()?, bench.seconds(1), idle)?;
+    let waits = waits_under(&bench.start()?.process, bench.seconds(1), idle)?;
     bench.waits("without load", waits);
     for load in loads() {
         let (what, clients) = (load.0, bench.scaled(load.1) as usize);
         let (daemon, mut crowd) = prepared(bench, load)?;
         let load = |stop: &AtomicBool| crowd.run(stop);
-        let waits = probe::during(&daemon, bench.seconds(3), load)?;
+        let waits = waits_under(&daemon.process, bench.seconds(3), load)?;
         bench.waits(what, waits);
         // Who does not read may be.
         let reads = !crowd.script.reply.is_empty();
         if reads && daemon.connections()?.0 < clients {
-            return Err("clients were cut off".into());
+            bail!("clients were cut off");
         }
     }
     Ok(())
@@ -173,7 +169,7 @@ fn resetting(bench: &mut Bench) -> Result<()> {
             drop(crowds);
             idle(stop)
         };
-        let waits = probe::during(&daemon, bench.seconds(4), load)?;
+        let waits = waits_under(&daemon.process, bench.seconds(4), load)?;
         bench.waits(what, waits);
     }
     Ok(())
@@ -185,13 +181,13 @@ fn new_keys(bench: &mut Bench) -> Result<()> {
         // As many at once as a client takes memory for with ease.
         for first in (0..keys).step_by(400_000) {
             if stop.load(Ordering::Relaxed) {
-                return Err("the keys are not put in time".into());
+                bail!("the keys are not put in time");
             }
             run(&daemon, Script::puts(first..first + 400_000, 0..1, "1.5"))?;
         }
         Ok(())
     };
-    let waits = probe::during(&daemon, Duration::from_secs(100), load)?;
+    let waits = waits_under(&daemon.process, Duration::from_secs(100), load)?;
     bench.waits("16 M keys by one client", waits);
     Ok(())
 }
@@ -255,7 +251,7 @@ fn exit(bench: &mut Bench) -> Result<()> {
                 thread::sleep(bench.seconds(1));
                 let took = daemon.stop(signals);
                 stop.store(true, Ordering::Relaxed);
-                load.join().map_err(|_| "the load panicked")?.and(took)
+                load.join().ok().context("the load panicked")?.and(took)
             })?;
             let note = format!("after {signal} signal, by the clock {by_the_clock:.1?}");
             bench.row(what, took.as_secs_f64(), limit, &note);
@@ -267,28 +263,14 @@ fn exit(bench: &mut Bench) -> Result<()> {
 fn stalled_kernel(bench: &mut Bench) -> Result<()> {
     let (daemon, series) = (filled(bench)?, bench.scaled(100_000));
     let puts = |at| run(&daemon, Script::puts(0..series, at..at + 1, "1.5"));
-    let without = median((1..6).map(puts))?;
+    let without = median((1..6).map(puts).collect::<Result<_>>()?).context("no rounds")?;
     // In groups, because the system gives less to each of many at once.
     let _crowds = stall(bench, &daemon, &[bench.scaled(100); 15], NOTHING)?;
-    let with = median((6..11).map(puts))?;
+    let with = median((6..11).map(puts).collect::<Result<_>>()?).context("no rounds")?;
     let (left, unsent) = daemon.connections()?;
     let note = format!("{left} readers");
     bench.row("kernel's send queues, each", unsent, SEND_QUEUE, &note);
     let note = format!("{with:.3} s, without readers {without:.3}");
     bench.row("100,000 puts", with / without, SLOWER_PUTS, &note);
-    Ok(())
-}
-
-fn fast_reader(bench: &mut Bench) -> Result<()> {
-    let (daemon, points) = (bench.start()?, bench.scaled(1_000));
-    let puts = Script::puts(0..1_000, 0..points, "1.5");
-    let script = Script::once("get *\n".into(), puts.points());
-    run(&daemon, puts)?;
-    let before = daemon.running();
-    let seconds = median((0..9).map(|_| run(&daemon, script.clone())))?;
-    let cpu = (daemon.running() - before) / 9;
-    let rate = f64::from(points) / 1e3 / seconds;
-    let note = format!("{rate:.1} M points/s; the server ran for {cpu:.1?}");
-    bench.row("1 M points", seconds * 1e3, NONE, &note);
     Ok(())
 }

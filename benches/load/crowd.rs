@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use anyhow::{Result, bail};
+
 use crate::daemon::Daemon;
+use crate::support::client::shown;
 
 pub const OK: &str = "ok\n\n";
 
@@ -79,7 +81,7 @@ struct Client {
 impl Crowd {
     pub fn connect(daemon: &Daemon, count: u32, script: Script) -> Result<Crowd> {
         let connect = |_| {
-            let stream = TcpStream::connect_timeout(&daemon.address, TIMEOUT)?;
+            let stream = TcpStream::connect_timeout(&daemon.process.address, TIMEOUT)?;
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             Ok(Client {
@@ -120,7 +122,7 @@ impl Crowd {
                 thread::sleep(POLL_INTERVAL);
             }
         }
-        Err("clients are not served in time".into())
+        bail!("clients are not served in time")
     }
 }
 
@@ -156,8 +158,7 @@ impl Client {
             let expected = &reply[(self.received_bytes % reply.len() as u64) as usize..];
             let (now, rest) = received.split_at(expected.len().min(received.len()));
             if !expected.starts_with(now) {
-                let shown = now[..now.len().min(60)].escape_ascii();
-                return Err(format!("a wrong answer: `{shown}`").into());
+                bail!("a wrong answer: {}", shown(now));
             }
             self.received_bytes += now.len() as u64;
             received = rest;

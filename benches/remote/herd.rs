@@ -92,13 +92,6 @@ impl Sender {
     }
 }
 
-/// How senders behave.
-struct Manner {
-    name: &'static str,
-    has_jitter: bool,
-    request_points: f64,
-}
-
 /// What happens after the receiver's return.
 struct Seen {
     /// The most requests that arrive in a second of the first minute.
@@ -114,7 +107,7 @@ fn event(seconds: f64, sender: usize) -> Reverse<(u64, usize)> {
     Reverse(((seconds * 1e9) as u64, sender))
 }
 
-fn simulate(manner: &Manner) -> Seen {
+fn simulate(has_jitter: bool, request_points: f64) -> Seen {
     let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
     // They were not started at one moment.
     let starts = (0..SENDERS).map(|number| event(number as f64 / SENDERS as f64, number));
@@ -126,7 +119,7 @@ fn simulate(manner: &Manner) -> Seen {
             break None;
         };
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
-        let points = ((now - sender.sent_until) * RATE).min(manner.request_points);
+        let points = ((now - sender.sent_until) * RATE).min(request_points);
         let (is_taken, end) = receiver.take(now, points);
         if now >= BACK {
             if let Some(arrivals) = arrivals.get_mut((now - BACK) as usize) {
@@ -141,7 +134,7 @@ fn simulate(manner: &Manner) -> Seen {
             }
             if is_late { 0.0 } else { GATHER }
         } else {
-            sender.pause(manner.has_jitter)
+            sender.pause(has_jitter)
         };
         if late == 0 {
             break Some(end - BACK);
@@ -159,17 +152,12 @@ fn simulate(manner: &Manner) -> Seen {
 }
 
 pub fn run() -> Result<()> {
-    let manner = |name, has_jitter, request_points| Manner {
-        name,
-        has_jitter,
-        request_points,
-    };
     let manners = [
-        manner("metricd", true, REQUEST_POINTS),
-        manner("pauses without jitter", false, REQUEST_POINTS),
-        manner("requests without a limit", true, f64::INFINITY),
+        ("metricd", true, REQUEST_POINTS),
+        ("pauses without jitter", false, REQUEST_POINTS),
+        ("requests without a limit", true, f64::INFINITY),
     ];
-    let seen = manners.each_ref().map(simulate);
+    let seen = manners.map(|(_, has_jitter, points)| simulate(has_jitter, points));
     let (rate, capacity) = (RATE * SENDERS as f64, CAPACITY / REQUEST_POINTS);
     let waiting = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
     let shortest = waiting / (CAPACITY - rate);
@@ -178,9 +166,9 @@ pub fn run() -> Result<()> {
         "{SENDERS} senders of {RATE} points/s; a receiver of twice as many comes back after an hour."
     );
     println!("It could take all that waits in {}.\n", hours(shortest));
-    let rows = manners.iter().zip(&seen).map(|(manner, seen)| {
+    let rows = manners.iter().zip(&seen).map(|((name, ..), seen)| {
         vec![
-            manner.name.into(),
+            (*name).into(),
             figure(seen.peak / capacity),
             seen.in_vain.to_string(),
             seen.caught_up.map_or("not in a day".into(), hours),

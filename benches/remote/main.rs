@@ -18,8 +18,7 @@ mod sink;
 mod support;
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,9 +29,10 @@ use procfs_core::{FromRead, process::Schedstat};
 use sink::Sink;
 use support::client::Client;
 use support::folder::Folder;
-use support::latency::p99_of_puts;
-use support::process::{Memory, Process, machine};
-use support::series::{Points, key, walk};
+use support::http::{get, metric, text};
+use support::latency::waits_of_puts;
+use support::process::{Memory, Process, free_address, is_installed, machine};
+use support::series::{Points, key, victoria_points, walk};
 use support::table::{figure, table};
 
 const SERIES: usize = 1_000;
@@ -42,58 +42,23 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const THREAD: &str = "metricd-send-0";
 
 fn main() -> Result<()> {
-    let mut only = None;
-    let mut is_small = false;
-    for argument in env::args().skip(1) {
-        match argument.as_str() {
-            // What cargo itself passes to every bench.
-            "--bench" => {}
-            "--small" => is_small = true,
-            "--herd" | "--catch-up" | "--beside" => only = Some(argument),
-            _ => bail!("{argument}? Options: --herd | --catch-up | --beside, --small"),
-        }
-    }
+    let parts = support::parts(&["--herd", "--catch-up", "--beside"], &["--small"])?;
+    let is_small = env::args().any(|argument| argument == "--small");
     let points = match env::var("METRICD_POINTS") {
         Ok(points) => points.parse().context("METRICD_POINTS")?,
         Err(_) if is_small => 200_000,
         Err(_) => 10_000_000,
     };
     let scrape_time = Duration::from_secs(if is_small { 2 } else { 15 });
-    let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
     println!("{}\n", machine()?);
-    if is_wanted("--herd") {
-        herd::run()?;
-    }
-    if is_wanted("--catch-up") {
-        catch_up(points)?;
-    }
-    if is_wanted("--beside") {
-        others::run(points, scrape_time)?;
+    for part in parts {
+        match part {
+            "--herd" => herd::run()?,
+            "--catch-up" => catch_up(points)?,
+            _ => others::run(points, scrape_time)?,
+        }
     }
     Ok(())
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// The body of an answer.
-fn get(address: SocketAddr, target: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    // Nothing is sent in chunks to clients of that version.
-    stream.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("no whole answer")?;
-    Ok(body.into())
-}
-
-/// The value of the first series of `/metrics` that begins so.
-fn metric(address: SocketAddr, series: &str) -> Result<f64> {
-    let metrics = get(address, "/metrics")?;
-    let line = metrics.lines().find(|line| line.starts_with(series));
-    let value = line.and_then(|line| Some(line.rsplit_once(' ')?.1));
-    Ok(value.with_context(|| format!("no {series}"))?.parse()?)
 }
 
 /// Points of all series in step, in pieces of so many lines as there are series.
@@ -115,9 +80,9 @@ fn feed(points: usize, prefix: &str, mut send: impl FnMut(&[u8]) -> Result<()>) 
 
 /// A server with these options that has taken the points, and where it speaks HTTP.
 fn server_with(folder: &Folder, points: usize, options: &[&str]) -> Result<(Process, SocketAddr)> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
-    command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]);
-    let process = Process::start(command.arg(&folder.0).args(options), &[])?;
+    let data = folder.0.to_str().context("a folder of another name")?;
+    let kept = ["--http", "127.0.0.1:0", "--data", data];
+    let process = Process::metricd(kept.iter().chain(options))?;
     let http = process.announced()?.parse()?;
     let mut client = Client::connect(&process)?;
     let replies = b"ok\n\n".repeat(SERIES);
@@ -134,19 +99,14 @@ struct VictoriaMetrics {
 impl VictoriaMetrics {
     /// None if it is not installed.
     fn start() -> Result<Option<VictoriaMetrics>> {
+        if !is_installed("victoria-metrics") {
+            return Ok(None);
+        }
         let (address, folder) = (free_address()?, Folder::new()?);
         let mut command = Command::new("victoria-metrics");
         command.arg(format!("-httpListenAddr={address}"));
         command.arg(format!("-storageDataPath={}", folder.0.display()));
         command.arg("-retentionPeriod=100y");
-        if Command::new("victoria-metrics")
-            .arg("-version")
-            .output()
-            .is_err()
-        {
-            println!("victoria-metrics is not installed");
-            return Ok(None);
-        }
         let process = Process::start(&mut command, &[address])?;
         let _folder = folder;
         Ok(Some(VictoriaMetrics { process, _folder }))
@@ -162,26 +122,10 @@ impl VictoriaMetrics {
         get(self.process.address, "/internal/force_flush")?;
         let key = key(SERIES / 2);
         let target = format!("/api/v1/export?start=0&match%5B%5D=%7B{label}%3D%22{key}%22%7D");
-        let export = get(self.process.address, &target)?;
-        let list = |name: &str| -> Result<Vec<f64>> {
-            let list = export
-                .split_once(&format!("\"{name}\":["))
-                .context("no list")?
-                .1;
-            let list = list.split(']').next().unwrap_or_default().split(',');
-            list.map(|number| Ok(number.parse()?)).collect()
-        };
-        let (values, times) = (list("values")?, list("timestamps")?);
-        let expected = walk(SERIES / 2, 20, 0).take(points / SERIES);
-        let found = times
-            .iter()
-            .map(|time| time / 1e3)
-            .zip(values.iter().copied());
-        let expected = expected.map(|point| (point.timestamp as f64, point.value));
-        ensure!(
-            found.eq(expected),
-            "a series is received otherwise than put"
-        );
+        let export = text(self.process.address, &target)?;
+        let expected: Vec<_> = walk(SERIES / 2, 20, 0).take(points / SERIES).collect();
+        let is_same = export.contains(&victoria_points(&expected));
+        ensure!(is_same, "a series is received otherwise than put");
         Ok(())
     }
 }
@@ -263,7 +207,7 @@ fn caught_up(
     hold(true)?;
     let (process, http) = server_with(&folder, points, &["--remote-write", &url])?;
     let idle = Instant::now();
-    let idle_p99 = p99_of_puts(&process, || idle.elapsed() > IDLE_TIME)?;
+    let idle_p99 = waits_of_puts(&process, || idle.elapsed() > IDLE_TIME)?.percentile(99);
     let before = sender_seconds(&process)?;
     let (begin, is_over, id) = (Instant::now(), AtomicBool::new(false), process.child.id());
     hold(false)?;
@@ -274,9 +218,9 @@ fn caught_up(
             is_over.store(true, Ordering::Relaxed);
             anyhow::Ok((most?, begin.elapsed().as_secs_f64()))
         });
-        let p99 = p99_of_puts(&process, || is_over.load(Ordering::Relaxed))?;
+        let waits = waits_of_puts(&process, || is_over.load(Ordering::Relaxed))?;
         let (most, seconds) = watch.join().ok().context("it panicked")??;
-        anyhow::Ok((p99, most, seconds))
+        anyhow::Ok((waits.percentile(99), most, seconds))
     })?;
     let thread = sender_seconds(&process)? - before;
     Ok(vec![

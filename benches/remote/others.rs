@@ -10,9 +10,10 @@ use anyhow::Result;
 
 use crate::sink::Sink;
 use crate::support::folder::Folder;
-use crate::support::process::{Memory, Process};
+use crate::support::http::metric;
+use crate::support::process::{Memory, Process, free_address, is_installed};
 use crate::support::table::{figure, table};
-use crate::{SERIES, VictoriaMetrics, feed, free_address, megabytes, metric, watch};
+use crate::{SERIES, VictoriaMetrics, feed, megabytes, watch};
 
 pub fn run(points: usize, scrape_time: Duration) -> Result<()> {
     let mut rows = Vec::new();
@@ -22,14 +23,6 @@ pub fn run(points: usize, scrape_time: Duration) -> Result<()> {
         "others|points/s|µs of the process, a point|bytes, a point|MB at rest|MB at the most";
     println!("{}", table(head, rows));
     Ok(())
-}
-
-fn is_installed(program: &str) -> bool {
-    let is_installed = Command::new(program).arg("--version").output().is_ok();
-    if !is_installed {
-        println!("{program} is not installed");
-    }
-    is_installed
 }
 
 /// It takes the points in Graphite's plaintext protocol while VictoriaMetrics stands still, and then hands

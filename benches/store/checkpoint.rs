@@ -2,18 +2,16 @@
 //!
 //! Nobody else puts meanwhile, so that what differs is the checkpoint's.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::fs;
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::durable::{ROUNDS, memory, start, until};
-use crate::support::client::Client;
+use crate::support::client::{BATCH, Client, PUT_REPLY};
 use crate::support::folder::Folder;
 use crate::support::table::{figure, median};
-use crate::wire::{BATCH, Growing, PUT_REPLY, SERIES, Server, row};
+use crate::wire::{Growing, SERIES, Server, row};
 
 /// A checkpoint begins when the journal is longer than this, and than the last checkpoint.
 const JOURNAL_BYTES: f64 = (64 << 20) as f64;
@@ -21,10 +19,6 @@ const JOURNAL_BYTES: f64 = (64 << 20) as f64;
 /// What single puts add to the journal before a checkpoint begins: in so many seconds that what was
 /// put at full speed before them is synced.
 const PROBED_BYTES: f64 = (2 << 20) as f64;
-
-/// About the bytes of a checkpoint that are written and synced at once.
-const PIECE_BYTES: usize = 64 << 10;
-const SYNCS: usize = 300;
 
 /// Puts one by one before checkpoints, and while they are written.
 pub fn run(points: usize) -> Result<()> {
@@ -70,8 +64,6 @@ pub fn run(points: usize) -> Result<()> {
     for (name, value, most) in rows {
         row(name, value, most);
     }
-    let [p99, _] = slowest(syncs(&folder.0.join("syncs"))?)?;
-    row("  a sync of 64 KiB by itself: p99, ms", p99, None);
     Ok(())
 }
 
@@ -96,18 +88,6 @@ fn probe(client: &mut Client, mut is_end: impl FnMut() -> bool) -> Result<Vec<f6
         Ok(is_end())
     })?;
     Ok(millis)
-}
-
-/// Milliseconds that a write and a sync of a piece take, which a put may have to wait for.
-fn syncs(path: &Path) -> Result<Vec<f64>> {
-    let (mut file, piece) = (File::create(path)?, [0; PIECE_BYTES]);
-    let sync = |_| {
-        let begin = Instant::now();
-        file.write_all(&piece)?;
-        file.sync_data()?;
-        Ok(begin.elapsed().as_secs_f64() * 1e3)
-    };
-    (0..SYNCS).map(sync).collect()
 }
 
 /// The 99th percentile, and the greatest.

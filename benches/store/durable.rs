@@ -5,8 +5,8 @@
 //! cache then, those of Redis too. After a start all points are counted, and one series is compared
 //! byte for byte.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use metricd::Point;
 use procfs_core::{FromRead, process::Status};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::client::Client;
+use crate::support::client::{BATCH, Client};
 use crate::support::folder::Folder;
-use crate::support::process::Process;
-use crate::support::table::median;
-use crate::wire::{BATCH, SERIES, Server, print_row, row};
+use crate::support::process::{Process, free_address, is_installed};
+use crate::support::table::{median, print_row};
+use crate::wire::{SERIES, Server, row};
 use crate::work::{WALK, Work, kind};
 
 /// Redis gets the first points of each series, which suits it: its sets slow down as they grow.
@@ -41,10 +41,8 @@ pub fn run(points: usize) -> Result<()> {
     let points_a_series = (points / SERIES).clamp(1, WALK.points);
     let work = Work::new(&kind(WALK.name, points_a_series, WALK.make), SERIES);
     let rates = restarts(&work)?;
-    if Command::new("redis-server").arg("-v").output().is_ok() {
+    if is_installed("redis-server") {
         redis(&work, rates)?;
-    } else {
-        println!("redis-server is not installed: starts are not compared");
     }
     empty_folder()
 }
@@ -59,9 +57,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> 
 }
 
 pub fn start(folder: &Path) -> Result<Process> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
-    command.args(["--listen", "127.0.0.1:0", "--data"]);
-    Process::start(command.arg(folder), &[])
+    Process::metricd([OsStr::new("--data"), folder.as_os_str()])
 }
 
 /// The last of a few processes, and the seconds of the fastest start. The others are killed.
@@ -177,7 +173,7 @@ fn redis(work: &Work, rates: [f64; 2]) -> Result<()> {
 
 /// Returns when it answers, and so has loaded everything.
 fn start_redis(folder: &Path, append_only: &str) -> Result<Process> {
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let address = free_address()?;
     let port = address.port().to_string();
     let mut command = Command::new("redis-server");
     command.args([

@@ -17,41 +17,33 @@ mod support;
 mod wire;
 mod work;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// The points of a checkpoint, unless the variable `METRICD_POINTS` gives another number.
 const POINTS: usize = 10_000_000;
 
-const OPTIONS: &str = "--alone | --wire | --durable | --fits";
-
 fn main() -> Result<()> {
-    let mut only = None;
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            // What cargo itself passes to every bench.
-            "--bench" => {}
-            "--alone" | "--wire" | "--durable" | "--fits" => only = Some(argument),
-            _ => bail!("{argument}? Usage: cargo bench --bench store -- [{OPTIONS}]"),
-        }
-    }
-    let runs = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let parts = support::parts(&["--alone", "--wire", "--durable", "--fits"], &[])?;
     println!("{}", support::process::machine()?);
-    if runs("--alone") {
-        println!("\nThe store alone, 1 M points\n\n{}", alone::run()?);
-    }
-    if runs("--wire") {
-        println!("\nThe server over loopback, all included\n");
-        wire::run()?;
-    }
-    if runs("--durable") {
-        println!("\nThe server with --data, beside Redis\n");
-        let points = std::env::var("METRICD_POINTS").map_or(Ok(POINTS), |points| points.parse())?;
-        durable::run(points)?;
-        checkpoint::run(points)?;
-    }
-    if runs("--fits") {
-        println!("\nWhat fits under a limit\n");
-        fits::run()?;
+    for part in parts {
+        match part {
+            "--alone" => println!("\nThe store alone, 1 M points\n\n{}", alone::run()?),
+            "--wire" => {
+                println!("\nThe server over loopback, all included\n");
+                wire::run()?;
+            }
+            "--durable" => {
+                println!("\nThe server with --data, beside Redis\n");
+                let points = std::env::var("METRICD_POINTS");
+                let points = points.map_or(Ok(POINTS), |points| points.parse())?;
+                durable::run(points)?;
+                checkpoint::run(points)?;
+            }
+            _ => {
+                println!("\nWhat fits under a limit\n");
+                fits::run()?;
+            }
+        }
     }
     Ok(())
 }

@@ -5,30 +5,21 @@
 //! and one series of each load is compared byte for byte. How fast gets are, and whom they hold
 //! up, is measured beside other servers: cargo bench --bench versus
 
-use std::fmt::Write;
-use std::process::Command;
-
 use anyhow::Result;
 use metricd::Point;
 
 use crate::support::client::Client;
 use crate::support::process::Process;
 use crate::support::series::{Points, key};
-use crate::support::table::{figure, median};
-use crate::work::{NOISE, Order, SPARSE, STRAYING, WALK, Work, kind, shuffled, walk};
+use crate::support::table::{median, print_row};
+use crate::work::{Order, WALK, Work, shuffled, walk};
 
-/// Puts sent before their replies are waited for. Both ways they fit the sockets' buffers.
-pub const BATCH: usize = 1_000;
-pub const PUT_REPLY: &[u8] = b"ok\n\n";
 pub const SERIES: usize = 1_000;
 const ROUNDS: usize = 3;
 
 pub fn run() -> Result<()> {
     orders()?;
-    kinds()?;
-    many_series()?;
-    growth()?;
-    stalled_get()
+    growth()
 }
 
 /// A line of the report: the figure, and what it may be at most.
@@ -41,10 +32,6 @@ pub fn row(name: &str, value: f64, most: Option<f64>) {
     print_row(name, value, &verdict);
 }
 
-pub fn print_row(name: &str, value: f64, verdict: &str) {
-    println!("{name:60} {:>8}  {verdict}", figure(value));
-}
-
 /// A server, and a client that puts to it and checks it.
 pub struct Server {
     pub process: Process,
@@ -54,11 +41,7 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Result<Server> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
-        Server::over(Process::start(
-            command.args(["--listen", "127.0.0.1:0"]),
-            &[],
-        )?)
+        Server::over(Process::metricd([""; 0])?)
     }
 
     /// A server that has just been started.
@@ -81,19 +64,11 @@ impl Server {
     /// Puts in batches; says how many microseconds of processor time a put took the server.
     pub fn put<'a>(&mut self, puts: impl IntoIterator<Item = (&'a str, Point)>) -> Result<f64> {
         let before = self.process.cpu()?.running;
-        let (mut puts, mut count) = (puts.into_iter().peekable(), 0u32);
-        while puts.peek().is_some() {
-            let (mut batch, count_before) = (String::new(), count);
-            for (key, Point { timestamp, value }) in puts.by_ref().take(BATCH) {
-                writeln!(batch, "put {key} {value:?} {timestamp}")?;
-                count += 1;
-            }
-            let replies = PUT_REPLY.repeat((count - count_before) as usize);
-            self.client.expect(batch.as_bytes(), &replies)?;
-        }
+        let line = |(key, Point { timestamp, value })| format!("put {key} {value:?} {timestamp}\n");
+        let count = self.client.put_lines(puts.into_iter().map(line))?;
         self.client.expect_silence()?;
         let seconds = self.process.cpu()?.running - before;
-        Ok(seconds * 1e6 / f64::from(count))
+        Ok(seconds * 1e6 / count as f64)
     }
 
     fn growth_bytes(&self) -> Result<f64> {
@@ -129,19 +104,16 @@ fn load(work: &Work, order: &Order) -> Result<[f64; 2]> {
 /// Orders in turn, so that ratios are taken between neighbours in time.
 fn orders() -> Result<()> {
     let work = Work::new(&WALK, SERIES);
-    let (random, backwards) = (shuffled(&work.order, 2), work.backwards());
-    let mut rounds: Vec<[f64; 7]> = Vec::new();
+    let random = shuffled(&work.order, 2);
+    let mut rounds: Vec<[f64; 5]> = Vec::new();
     for _ in 0..ROUNDS {
         let [bytes, micros] = load(&work, &work.order)?;
         let [random_bytes, random_micros] = load(&work, &random)?;
-        let [backwards_bytes, backwards_micros] = load(&work, &backwards)?;
         rounds.push([
             bytes,
             micros,
             random_micros / micros,
             random_bytes,
-            backwards_micros / micros,
-            backwards_bytes,
             repeats(&work)? / micros,
         ]);
     }
@@ -150,8 +122,6 @@ fn orders() -> Result<()> {
         ("  in order, 1 x 1,000: server CPU µs a put", Some(0.12)),
         ("  random order: times in order", Some(4.0)),
         ("  random order: bytes a point", None),
-        ("  backwards: times in order", Some(10.0)),
-        ("  backwards: bytes a point", None),
         ("  the last 100 points again: times in order", Some(1.5)),
     ];
     for (number, (name, most)) in rows.into_iter().enumerate() {
@@ -170,56 +140,24 @@ fn repeats(work: &Work) -> Result<f64> {
     Ok(micros)
 }
 
-fn kinds() -> Result<()> {
-    for (kind, most) in [(STRAYING, 1.8), (NOISE, 11.0)] {
-        let work = Work::new(&kind, SERIES);
-        let [bytes, _] = load(&work, &work.order)?;
-        row(&format!("{}: bytes a point", kind.name), bytes, Some(most));
-    }
-    let work = Work::new(&SPARSE, 500_000);
-    let [bytes, _] = load(&work, &work.order)?;
-    let name = "500,000 series x 12 points: bytes a series";
-    row(name, bytes * SPARSE.points as f64, Some(300.0));
-    Ok(())
-}
-
-/// One point to each of a million series, again and again, each time in another order.
-fn many_series() -> Result<()> {
-    const MANY: usize = 1_000_000;
-    let work = Work::new(&kind("walk", 1 + ROUNDS, walk), MANY);
-    let mut server = Server::start()?;
-    let mut rounds = Vec::new();
-    for (seed, round) in work.order.chunks(MANY).enumerate() {
-        rounds.push(server.put(work.puts(&shuffled(round, seed as u64)))?);
-    }
-    let (key, points) = (&work.keys[MANY / 2], &work.points[MANY / 2]);
-    server.check(key, points, work.order.len())?;
-    let adding = rounds.remove(0);
-    let name = "1 M series in random order, 1 x 1,000: server CPU µs a put";
-    row(name, median(rounds).unwrap_or(f64::NAN), Some(0.3));
-    row("  the first of each", adding, None);
-    Ok(())
-}
-
 /// A store that grows to 100 M points, beside one that holds a million.
 fn growth() -> Result<()> {
-    /// Puts to either at a mark: what fills a block of each series, be it full or empty before;
+    const MARK: usize = 100_000_000;
+    /// Puts to either at the end: what fills a block of each series, be it full or empty before;
     /// in turns, since the machine's speed moves meanwhile.
     const COMPARED_PUTS: usize = 1_120_000;
     const TURNS: usize = 14;
     let mut growing = Growing::start()?;
-    for mark in [10_000_000, 30_000_000, 100_000_000] {
-        growing.put(mark - COMPARED_PUTS - growing.points)?;
-        let mut few = Growing::start()?;
-        few.put(1_000_000)?;
-        let (mut with_few, mut with_many) = (0.0, 0.0);
-        for _ in 0..TURNS {
-            with_few += few.put(COMPARED_PUTS / TURNS)?;
-            with_many += growing.put(COMPARED_PUTS / TURNS)?;
-        }
-        let name = format!("a put at {} M points: times one at 1 M", mark / 1_000_000);
-        row(&name, with_many / with_few, Some(1.15));
+    growing.put(MARK - COMPARED_PUTS)?;
+    let mut few = Growing::start()?;
+    few.put(1_000_000)?;
+    let (mut with_few, mut with_many) = (0.0, 0.0);
+    for _ in 0..TURNS {
+        with_few += few.put(COMPARED_PUTS / TURNS)?;
+        with_many += growing.put(COMPARED_PUTS / TURNS)?;
     }
+    let name = "a put at 100 M points: times one at 1 M";
+    row(name, with_many / with_few, Some(1.15));
     let series: Vec<Point> = walk(0).take(growing.points / SERIES).collect();
     growing.server.check(&key(0), &series, growing.points)?;
     let bytes = growing.server.process.memory_at_rest()?.resident;
@@ -257,42 +195,4 @@ impl Growing {
         let series = (0..points).map(|number| number % SERIES);
         self.server.put(series.filter_map(next))
     }
-}
-
-/// A client that asks for 10 M points and reads nothing, without and with puts by others.
-/// What the puts themselves cost is measured by a second server without such a client.
-fn stalled_get() -> Result<()> {
-    const POINTS_A_SERIES: usize = 10_000;
-    let kind = kind("walk", POINTS_A_SERIES + 1_000, walk);
-    let mut work = Work::new(&kind, SERIES);
-    let later = work.order.split_off(SERIES * POINTS_A_SERIES);
-    let mut server = Server::holding(&work, &work.order)?;
-    let before = server.growth_bytes()?;
-    server.put(work.puts(&later))?;
-    let puts = server.growth_bytes()? - before;
-
-    let mut server = Server::holding(&work, &work.order)?;
-    let before = server.growth_bytes()?;
-    let mut reader = Client::connect(&server.process)?;
-    reader.send(b"get *\n")?;
-    let stalled = server.growth_bytes()? - before;
-    server.put(work.puts(&later))?;
-    let stalled_and_puts = server.growth_bytes()? - before;
-    let (key, points) = (&work.keys[SERIES - 1], &work.points[SERIES - 1]);
-    let end = lines(key, &points[..POINTS_A_SERIES]);
-    reader.expect_lines(work.order.len() + 2, end.as_bytes())?;
-    let drained = server.growth_bytes()? - before;
-
-    let row = |name: &str, bytes: f64, most| row(name, bytes / 1024.0, most);
-    row("a stalled get * of 10 M points, KiB", stalled, Some(256.0));
-    let name = "  while others put 1 M points, less their cost, KiB";
-    row(name, stalled_and_puts - puts, Some(256.0));
-    row("  1 M puts without it, KiB", puts, None);
-    row("  1 M puts with it, KiB", stalled_and_puts - stalled, None);
-    row(
-        "  left of it once it has been read, KiB",
-        drained - puts,
-        None,
-    );
-    Ok(())
 }

@@ -20,6 +20,10 @@ const READ_BUFFER_BYTES: usize = 256 << 10;
 /// What is kept of the end of a long reply, at least.
 const TAIL_BYTES: usize = 1 << 20;
 
+/// Puts sent before their replies are waited for. Both ways they fit the sockets' buffers.
+pub const BATCH: usize = 1_000;
+pub const PUT_REPLY: &[u8] = b"ok\n\n";
+
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -48,6 +52,19 @@ impl Client {
         self.send(requests)?;
         let outcome = self.expect_replies(replies);
         outcome.with_context(|| shown(requests))
+    }
+
+    /// Sends puts, each of them a line, in batches whose replies are waited for. Returns how many.
+    pub fn put_lines(&mut self, lines: impl IntoIterator<Item = String>) -> Result<usize> {
+        let (mut lines, mut count) = (lines.into_iter(), 0);
+        loop {
+            let batch: Vec<String> = lines.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(count);
+            }
+            count += batch.len();
+            self.expect(batch.concat().as_bytes(), &PUT_REPLY.repeat(batch.len()))?;
+        }
     }
 
     pub fn expect_replies(&mut self, replies: &[u8]) -> Result<()> {

@@ -1,20 +1,22 @@
 //! A server as a process of its own, and what the system knows about it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use procfs_core::process::{Schedstat, SmapsRollup, Stat};
 use procfs_core::{CpuInfo, FromRead, Meminfo};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -33,7 +35,8 @@ pub struct Process {
     pub address: SocketAddr,
     /// Its Unix socket, if that is where it listens.
     path: Option<PathBuf>,
-    log: Receiver<String>,
+    /// Shared with threads that connect.
+    log: Mutex<Receiver<String>>,
 }
 
 impl Drop for Process {
@@ -45,6 +48,12 @@ impl Drop for Process {
 }
 
 impl Process {
+    /// Starts this build of metricd with these options, on a port of its own choice.
+    pub fn metricd<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Result<Process> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metricd"));
+        Process::start(command.args(["--listen", "127.0.0.1:0"]).args(options), &[])
+    }
+
     /// Returns once the server can be connected to: at all the addresses that it was given, or,
     /// if none, at the one that it says it is `listening on`.
     pub fn start(command: &mut Command, given: &[SocketAddr]) -> Result<Process> {
@@ -58,7 +67,7 @@ impl Process {
             child,
             address: *given.first().unwrap_or(&address),
             path: None,
-            log,
+            log: Mutex::new(log),
         };
         for address in given {
             process.await_accepting(address)?;
@@ -87,7 +96,7 @@ impl Process {
     /// The next address that the server says it is `listening on`.
     pub fn announced(&self) -> Result<String> {
         loop {
-            let line = self.log.recv_timeout(START_TIMEOUT);
+            let line = self.lines().recv_timeout(START_TIMEOUT);
             let line = line.context("it never said where it listens")?;
             if let Some((_, address)) = line.rsplit_once("listening on ") {
                 return Ok(address.trim().into());
@@ -95,9 +104,13 @@ impl Process {
         }
     }
 
+    fn lines(&self) -> MutexGuard<'_, Receiver<String>> {
+        self.log.lock().expect("nobody panics with it")
+    }
+
     /// What the server logged, at most the last few lines.
     pub fn log(&self) -> String {
-        let lines: Vec<String> = self.log.try_iter().collect();
+        let lines: Vec<String> = self.lines().try_iter().collect();
         let last = &lines[lines.len().saturating_sub(4)..];
         format!("it logged: {}", last.join(" | "))
     }
@@ -142,6 +155,27 @@ impl Process {
         }
         bail!("it does not come to rest in {REST_TIMEOUT:?}")
     }
+}
+
+/// Whether a program is there to be started; if not, says so.
+pub fn is_installed(program: &str) -> bool {
+    let is_installed = Command::new(program).arg("--version").output().is_ok();
+    if !is_installed {
+        println!("{program} is not installed");
+    }
+    is_installed
+}
+
+/// Lets this process, and those it starts, have as many files open as the system allows.
+pub fn open_many_files() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
+/// An address of TCP that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Reads a server's output on a thread, to its end: a pipe that fills up would stop the server.

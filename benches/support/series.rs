@@ -39,6 +39,15 @@ pub fn walk(seed: usize, step: i64, stray_seconds: i64) -> Points {
     })
 }
 
+/// The points of a series as VictoriaMetrics exports them; its timestamps are milliseconds.
+pub fn victoria_points(points: &[Point]) -> String {
+    let list =
+        |number: fn(&Point) -> String| points.iter().map(number).collect::<Vec<_>>().join(",");
+    let values = list(|point| point.value.to_string());
+    let timestamps = list(|point| (point.timestamp * 1_000).to_string());
+    format!("\"values\":[{values}],\"timestamps\":[{timestamps}]")
+}
+
 /// SplitMix64 (Steele and others, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 pub struct Random(pub u64);
 

@@ -15,6 +15,11 @@ pub fn table(head: &str, rows: Vec<Vec<String>>) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Prints a figure, and what is to be said of it.
+pub fn print_row(name: &str, value: f64, verdict: &str) {
+    println!("{name:72} {:>8}  {verdict}", figure(value));
+}
+
 /// Three digits or so, and no more than five characters.
 pub fn figure(value: f64) -> String {
     let (divisor, suffix) = match value.abs() {

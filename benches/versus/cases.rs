@@ -26,7 +26,6 @@ const TIMED: &str = "a second ↑|p50, µs|p99 ↓|p99.9|longest|CPU, ns each �
                      |generator, %|waiting, %";
 const DURING: &str = "before: puts/s|p99, µs|longest|during: puts/s ↑|p99, µs ↓|longest\
                       |points/s read";
-const STALLED: &str = "growth, KiB ↓|puts/s ↑|p99, µs|longest";
 const STARTED: &str = "resident, KiB ↓|of it private|private and written";
 const OF_ONE: &str = "that never spoke, bytes ↓|after one put, bytes ↓";
 
@@ -56,7 +55,6 @@ pub static MIX: Block = block("nine puts to a get, 50 connections", BOTH, TIMED)
 pub static GET_SERIES: Block = block("get, 1,000 points, 8 connections", &[Reading], TIMED);
 pub static GET_ALL: Block = block("get *, 1 M points, 1 connection", &[Reading], TIMED);
 pub static OTHERS: Block = block("puts by 50 others during get *", BOTH, DURING);
-pub static STALL: Block = block("puts by 50 others during a stalled get *", BOTH, STALLED);
 pub static START: Block = block("memory at the start", &[], STARTED);
 pub static IDLE: Block = block("memory of an idle connection", &[], OF_ONE);
 pub static POINT: Block = block("memory of a point", &[Keeping], "resident growth, bytes ↓");
@@ -79,7 +77,7 @@ pub static CASES: [Case; 10] = [
     case(&[&PIPELINED_1], |setup| puts(setup, &PIPELINED_1, 1, 1_000)),
     case(&[&PIPELINED_4], |setup| puts(setup, &PIPELINED_4, 4, 100)),
     case(&[&MIX], mix),
-    case(&[&GET_SERIES, &GET_ALL, &OTHERS, &STALL, &POINT], reads),
+    case(&[&GET_SERIES, &GET_ALL, &OTHERS, &POINT], reads),
     case(&[&START], start),
     case(&[&IDLE], idle),
 ];
@@ -179,10 +177,8 @@ fn put_first(running: &Running, clients: &mut [Client], is_there: bool) -> Resul
     running.await_points(clients.len(), &[&put])
 }
 
-/// What a point weighs, gets of one series and of all, puts by others meanwhile, and a reader
-/// that stalls. They share one filled server, because filling the slowest takes longer than the
-/// rest. What an allocator keeps from an earlier `get *` would hide what a stalled one takes, so
-/// that its memory is looked at before any other is asked for.
+/// What a point weighs, gets of one series and of all, and puts by others meanwhile. They share one
+/// filled server, because filling the slowest takes longer than the rest.
 fn reads(setup: &mut Setup) -> Result<()> {
     let (running, dialect) = (setup.running, setup.running.server.dialect);
     let mut first = [Client::connect(&running.process)?];
@@ -193,11 +189,6 @@ fn reads(setup: &mut Setup) -> Result<()> {
         let growth = running.process.memory_at_rest()?.resident - before;
         setup.record(&POINT, &[growth / POINTS as f64]);
     }
-    let wants_others = setup.wants(&OTHERS) || setup.wants(&STALL);
-    let stalled_bytes = match wants_others {
-        true => stalled_growth(running)?,
-        false => 0.0,
-    };
     let reply = Rc::new(Reply::Lines);
     if setup.wants(&GET_SERIES) {
         let mut generator = Generator::new(running)?;
@@ -213,8 +204,8 @@ fn reads(setup: &mut Setup) -> Result<()> {
         generator.add(all_script(running), &reply, false)?;
         time(setup, &GET_ALL, generator, POINTS)?;
     }
-    match wants_others {
-        true => others(setup, stalled_bytes),
+    match setup.wants(&OTHERS) {
+        true => others(setup),
         false => Ok(()),
     }
 }
@@ -225,25 +216,8 @@ fn all_script(running: &Running) -> Script {
     Script::repeating(&dialect.get_all(), dialect.reply_lines(KEYS, POINTS + 1))
 }
 
-/// What a server's written memory grows by when a client asks for everything and reads nothing.
-fn stalled_growth(running: &Running) -> Result<f64> {
-    let before = running.process.memory_at_rest()?.written;
-    let mut reader = ask_for_all(running)?;
-    let after = running.process.memory_at_rest()?.written;
-    reader.expect_lines(running.server.dialect.reply_lines(KEYS, POINTS + 1), b"")?;
-    Ok(after - before)
-}
-
-fn ask_for_all(running: &Running) -> Result<Client> {
-    let mut client = Client::connect(&running.process)?;
-    client.send(all_script(running).next_batch())?;
-    Ok(client)
-}
-
-/// Puts by others: alone, then beside a client that asks for everything again as soon as it
-/// has got it, then beside one that asked for everything and reads nothing. Its reply holds what
-/// was stored when it was asked for, to the point, and nothing of what was put since.
-fn others(setup: &mut Setup, stalled_bytes: f64) -> Result<()> {
+/// Puts by others: alone, then beside a client that asks for everything again as soon as it has got it.
+fn others(setup: &mut Setup) -> Result<()> {
     let (running, dialect) = (setup.running, setup.running.server.dialect);
     let mut generator = putting(running, PUT_CONNECTIONS, 1, POINTS_A_SERIES as i64)?;
     let reply = match dialect.replies_grow() {
@@ -251,24 +225,15 @@ fn others(setup: &mut Setup, stalled_bytes: f64) -> Result<()> {
         false => Reply::Lines,
     };
     generator.add(all_script(running), &Rc::new(reply), true)?;
-    let warm_up = generator.run(WARM_UP, false)?;
+    generator.run(WARM_UP, false)?;
     let before = generator.run(setup.interval(), false)?;
     let during = generator.run(setup.interval(), true)?;
-
-    let mut reader = ask_for_all(running)?;
-    running.process.memory_at_rest()?;
-    let stalled = generator.run(setup.interval(), false)?;
-    let puts = warm_up.requests + before.requests + during.requests;
-    let lines = dialect.reply_lines(KEYS, POINTS + 1 + puts);
-    reader.expect_lines(lines, b"")?;
-
     let figures = |run: &Run| {
         let rate = run.requests as f64 / run.seconds;
         [rate, run.latency_micros(0.99), run.latency_micros(1.0)]
     };
     let read = during.batches_beside as f64 * POINTS as f64 / during.seconds_in_all;
-    let (before, during, stalled) = (figures(&before), figures(&during), figures(&stalled));
-    setup.record(&OTHERS, &[&before[..], &during, &[read]].concat());
-    setup.record(&STALL, &[&[stalled_bytes / 1024.0], &stalled[..]].concat());
+    let figures = [&figures(&before)[..], &figures(&during), &[read]].concat();
+    setup.record(&OTHERS, &figures);
     Ok(())
 }

@@ -14,6 +14,8 @@ use memchr::memmem;
 use metricd::Point;
 
 use crate::dialect::Dialect;
+use crate::support::http::text;
+use crate::support::series::victoria_points;
 
 /// Whole series are asked for, which costs the server much more than a point.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -72,7 +74,7 @@ impl Inlet {
             Kind::Victoria => {
                 self.http("/internal/force_flush")?;
                 let path = format!("/api/v1/export?match[]=%7B__name__=%22{key}%22%7D&start=1");
-                Ok(self.http(&path)?.trim() == exported(key, points))
+                Ok(self.http(&path)?.contains(&victoria_points(points)))
             }
             Kind::Carbon => {
                 let cached = self.cached(key)?;
@@ -142,19 +144,9 @@ impl Inlet {
         Ok(reply)
     }
 
-    /// The body of the reply to a GET by HTTP 1.0: no chunks, and the end of the reply is the
-    /// connection's. It is asked once more where the connection was reset on a busy machine.
+    /// It is asked once more where the connection was reset on a busy machine.
     fn http(&self, path: &str) -> Result<String> {
-        let get = || {
-            let mut reply = String::new();
-            let mut stream = self.connect()?;
-            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
-            stream.read_to_string(&mut reply)?;
-            let (head, body) = reply.split_once("\r\n\r\n").context("no head")?;
-            ensure!(head.get(8..10) == Some(" 2"), "GET {path}: {head}");
-            anyhow::Ok(body.to_string())
-        };
-        get().or_else(|_| get())
+        text(self.address, path).or_else(|_| text(self.address, path))
     }
 
     fn connect(&self) -> Result<TcpStream> {
@@ -167,15 +159,4 @@ impl Inlet {
 /// A float in Python's pickle: `G` and its eight bytes, the highest first.
 fn pickled(value: f64) -> Vec<u8> {
     [b"G", &value.to_be_bytes()[..]].concat()
-}
-
-/// The line of JSON in which VictoriaMetrics exports a series; its timestamps are milliseconds.
-fn exported(key: &str, points: &[Point]) -> String {
-    let list =
-        |number: &dyn Fn(&Point) -> String| points.iter().map(number).collect::<Vec<_>>().join(",");
-    let values = list(&|point| point.value.to_string());
-    let timestamps = list(&|point| (point.timestamp * 1_000).to_string());
-    format!(
-        "{{\"metric\":{{\"__name__\":\"{key}\"}},\"values\":[{values}],\"timestamps\":[{timestamps}]}}"
-    )
 }

@@ -28,16 +28,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lexopt::{Arg, ValueExt};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use cases::{CASES, Case};
 use report::{Report, Setup};
+use support::process::open_many_files;
 
 const USAGE: &str =
     "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT] [--readme]";
-
-/// Descriptors that this process and each server need: the idle connections and some more.
-const DESCRIPTORS: u64 = 5_200;
 
 fn main() -> Result<()> {
     let first = env::args().nth(1).unwrap_or_default();
@@ -45,13 +42,7 @@ fn main() -> Result<()> {
         return Ok(ceiling::run()?);
     }
     let report = options().context(USAGE)?;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < DESCRIPTORS) {
-        // The servers inherit it.
-        let current = Some(DESCRIPTORS);
-        let higher = Rlimit { current, ..limit };
-        setrlimit(Resource::Nofile, higher).context("cannot have more descriptors")?;
-    }
+    open_many_files()?;
     compare(report)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A further peer is a further `Server` here and, where it speaks something else, a `Dialect`.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use crate::dialect::Dialect::{self, Graphite, Lines, Memcached, RedisSet, RedisZadd};
 use crate::inlet::Inlet;
 use crate::inlet::Kind::{Carbon, Metricd, Victoria};
-use crate::support::process::Process;
+use crate::support::folder::Folder;
+use crate::support::process::{Process, free_address};
 use Need::{Answering, Keeping, Pipelining, Reading, Remembering};
 
 /// The hidden first argument under which this program is the ceiling.
@@ -157,9 +158,9 @@ impl Server {
             inlet = Some(Inlet::new(kind, ports[1]));
         }
         let carbon = place.fill_in(include_str!("carbon.conf"));
-        fs::write(place.folder.join("carbon.conf"), carbon)?;
+        fs::write(place.folder.0.join("carbon.conf"), carbon)?;
         let schemas = "[all]\npattern = .*\nretentions = 10s:1d\n";
-        fs::write(place.folder.join("storage-schemas.conf"), schemas)?;
+        fs::write(place.folder.0.join("storage-schemas.conf"), schemas)?;
         let process = Process::start(&mut place.command(self.command), given)?;
         Ok(Running {
             process,
@@ -189,21 +190,18 @@ impl Running {
     }
 }
 
-/// Two ports that were free a moment ago, and a folder that is removed with this.
+/// Two ports that were free a moment ago, and a folder.
 struct Place {
     addresses: [SocketAddr; 2],
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Place {
     fn new() -> Result<Place> {
-        let listener = || TcpListener::bind("127.0.0.1:0");
-        let (one, other) = (listener()?, listener()?);
-        let addresses = [one.local_addr()?, other.local_addr()?];
-        let (own_id, port) = (std::process::id(), addresses[0].port());
-        let folder = env::temp_dir().join(format!("metricd-versus-{own_id}-{port}"));
-        fs::create_dir(&folder)?;
-        Ok(Place { addresses, folder })
+        Ok(Place {
+            addresses: [free_address()?, free_address()?],
+            folder: Folder::new()?,
+        })
     }
 
     fn fill_in(&self, text: &str) -> String {
@@ -211,7 +209,7 @@ impl Place {
         let own = env::current_exe().unwrap_or_default();
         text.replace("{port}", &port)
             .replace("{query_port}", &query_port)
-            .replace("{folder}", &self.folder.to_string_lossy())
+            .replace("{folder}", &self.folder.0.to_string_lossy())
             .replace("{versus}", &own.to_string_lossy())
     }
 
@@ -226,12 +224,5 @@ impl Place {
         command.args(&words[1..]);
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
         command
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // A file that stays in the system's folder for such is no reason to fail.
-        fs::remove_dir_all(&self.folder).ok();
     }
 }
