@@ -122,7 +122,7 @@ impl Receivers {
             let header_file = self.header_file.clone();
             let client = Client::new(url, header_file, config.remote_write.timeout);
             // In a box, since it is moved a few times.
-            let sender = Box::new(Sender::new(
+            let mut sender = Box::new(Sender::new(
                 follower,
                 client,
                 receiver,
@@ -133,7 +133,7 @@ impl Receivers {
             ));
             let name = format!("metricd-send-{number}");
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
-            builder.spawn(move || run(sender, &spool))?;
+            builder.spawn(move || run(&mut sender, &spool))?;
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ fn position_name(url: &Url) -> String {
 }
 
 /// Takes steps until the spool is stopped.
-fn run<F: FileSystem, T: Transport>(mut sender: Box<Sender<F, T>>, spool: &Spool) {
+fn run<F: FileSystem, T: Transport>(sender: &mut Sender<F, T>, spool: &Spool) {
     let mut goes_on = true;
     while goes_on {
         goes_on = match sender.step(Instant::now()) {
