@@ -38,7 +38,6 @@ impl<'text> From<&'text str> for Key<'text> {
 
 impl From<Key<'_>> for Box<str> {
     fn from(key: Key<'_>) -> Box<str> {
-        // Nothing is lost, since the bytes are UTF-8.
-        String::from_utf8_lossy(key.bytes).into()
+        str::from_utf8(key.bytes).expect("a key is UTF-8").into()
     }
 }

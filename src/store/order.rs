@@ -1,5 +1,7 @@
 //! The order in which series were first put.
 
+use std::collections::VecDeque;
+
 /// Positions of a segment.
 const SEGMENT_POSITIONS: usize = 1_024;
 
@@ -25,8 +27,8 @@ struct Segment {
     number: u64,
     /// A bit for each position, set if there is a place.
     present: [u64; SEGMENT_POSITIONS / 64],
-    /// By ascending position.
-    places: Vec<u32>,
+    /// By ascending position. The oldest are mostly the first to be removed.
+    places: VecDeque<u32>,
 }
 
 impl Order {
@@ -44,7 +46,7 @@ impl Order {
         if let Some(last) = self.segments.last_mut() {
             let before = last.places.capacity();
             last.present[offset / 64] |= 1 << (offset % 64);
-            last.places.push(place as u32);
+            last.places.push_back(place as u32);
             self.list_bytes += (last.places.capacity() - before) * size_of::<u32>();
         }
         self.end += 1;
@@ -72,8 +74,10 @@ impl Order {
     pub fn position(&self, place: usize, low_bits: u32) -> u64 {
         // Each 2^32 series these begin again. Only one of the positions that have them has the place.
         let mut position = self.end & !u64::from(u32::MAX) | u64::from(low_bits);
-        while position > 0 && self.next(position) != Some((position, place)) {
-            position = position.saturating_sub(1 << u32::BITS);
+        while let Some(earlier) = position.checked_sub(1 << u32::BITS)
+            && self.next(position) != Some((position, place))
+        {
+            position = earlier;
         }
         position
     }
@@ -118,7 +122,7 @@ impl Segment {
         Segment {
             number,
             present: [0; SEGMENT_POSITIONS / 64],
-            places: Vec::new(),
+            places: VecDeque::new(),
         }
     }
 

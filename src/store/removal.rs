@@ -1,8 +1,12 @@
 //! What removes points: floors, below which they are hidden and freed, and eviction of the oldest.
 //!
-//! Both walk all places in slices, and remove the oldest part of a series at a time: blocks or, where
+//! Both walk over places in slices, and remove the oldest part of a series at a time: blocks or, where
 //! a series has none, half of its head; where all of its points go, the series. So no block is
 //! decoded or encoded.
+//!
+//! An expiry walks over all places. An eviction, like the hand of a clock, goes on from where it was:
+//! series that were put to at about the same time, and then no more, are often neighbours, since
+//! new series go to the places that were freed.
 
 use std::collections::BinaryHeap;
 use std::hint::black_box;
@@ -26,8 +30,14 @@ const PLACES_AT_ONCE: usize = 128;
 /// So many series are looked at to choose which points are the oldest.
 const SAMPLED_SERIES: usize = 128;
 
-/// One in so many series loses some of its points, at the least, before they are chosen again.
+/// One in so many series has some of the oldest points.
 const SERIES_PER_EVICTED: usize = 8;
+
+/// So many places are looked at before it is chosen again which points are the oldest.
+const EVICTED_PLACES: usize = 1_024;
+
+/// Where fewer than one in so many places had some of these, the neighbours are not looked at next.
+const PLACES_PER_EVICTED: usize = 2 * SERIES_PER_EVICTED;
 
 /// What is to be removed.
 #[derive(Debug)]
@@ -39,6 +49,8 @@ pub struct Removal {
     expiry: Option<Sweep>,
     /// Of the oldest.
     eviction: Option<Sweep>,
+    /// Where the next eviction is to begin, if the one before found enough.
+    evict_from: Option<usize>,
     /// Of series that are removed, and had too many blocks to free at once.
     condemned: Vec<Timeline>,
     /// What series are sampled by.
@@ -47,16 +59,18 @@ pub struct Removal {
     evicted_points: u64,
 }
 
-/// How far all series are looked at.
-#[derive(Clone, Copy, Debug)]
+/// A walk over places.
+#[derive(Clone, Debug)]
 struct Sweep {
     /// The last timestamp to remove.
     up_to: i64,
-    /// The next place to look at.
-    place: usize,
+    /// The places to look at.
+    places: Range<usize>,
     /// The place up to which what is to be removed was loaded into the processor's cache.
     warm_to: usize,
-    /// Of the series before it, when the earliest part ends that was left.
+    /// How often something was removed.
+    removals: usize,
+    /// Of the series that were looked at, when the earliest part ends that was left.
     due: i64,
 }
 
@@ -66,6 +80,7 @@ impl Default for Removal {
             due: i64::MAX,
             expiry: None,
             eviction: None,
+            evict_from: None,
             condemned: Vec::new(),
             random: 0,
             expired_points: 0,
@@ -105,13 +120,13 @@ impl Removal {
 }
 
 impl Sweep {
-    fn new(up_to: i64) -> Sweep {
-        let (place, warm_to, due) = (0, 0, i64::MAX);
+    fn new(up_to: i64, places: Range<usize>) -> Sweep {
         Sweep {
             up_to,
-            place,
-            warm_to,
-            due,
+            places,
+            warm_to: 0,
+            removals: 0,
+            due: i64::MAX,
         }
     }
 }
@@ -177,13 +192,16 @@ impl Store {
     pub fn expire(&mut self, most: usize) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
-        let started = self.removal.expiry.or_else(|| self.begin_expiry());
+        let started = self.removal.expiry.take().or_else(|| self.begin_expiry());
         if let Some(mut sweep) = started {
-            let is_more = self.sweep(&mut sweep, most - freed, true, &mut |_, _, _| ());
-            self.removal.expiry = is_more.then_some(sweep);
-            if !is_more {
+            if self.sweep(&mut sweep, most - freed, true, &mut |_, _, _| ()) {
+                self.removal.expiry = Some(sweep);
+            } else {
                 self.removal.note_due(sweep.due);
             }
+        }
+        if self.totals.points < points {
+            join_freed_memory();
         }
         self.removal.expired_points += (points - self.totals.points) as u64;
         self.removal.expiry.is_some() || !self.removal.condemned.is_empty()
@@ -193,7 +211,7 @@ impl Store {
     fn begin_expiry(&mut self) -> Option<Sweep> {
         let up_to = self.removed_to().filter(|&to| to >= self.removal.due)?;
         self.removal.due = i64::MAX;
-        Some(Sweep::new(up_to))
+        Some(Sweep::new(up_to, 0..self.series.end()))
     }
 
     /// The `removed_below` from which on [`expire`](Self::expire) has something to look at. `None` in
@@ -270,7 +288,7 @@ impl Store {
     /// lose all points. To be called while there is no room.
     ///
     /// Points go about by timestamp: the store chooses one such that an eighth of the series have
-    /// something older that can be freed, frees that series by series, and chooses the next.
+    /// something older that can be freed, frees that of a thousand series, and chooses the next.
     /// `removed` is called before it happens, with the place and the key of a series, and the
     /// timestamp up to which it loses its points. Snapshots that are open may still read some of them.
     ///
@@ -279,27 +297,35 @@ impl Store {
     pub fn evict(&mut self, most: usize, removed: &mut dyn FnMut(usize, &str, i64)) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
-        let started = self.removal.eviction.or_else(|| self.begin_eviction());
-        if let Some(mut sweep) = started {
-            let is_more = self.sweep(&mut sweep, most - freed, false, removed);
-            self.removal.eviction = is_more.then_some(sweep);
+        let started = self.removal.eviction.take();
+        if let Some(mut sweep) = started.or_else(|| self.begin_eviction()) {
+            if self.sweep(&mut sweep, most - freed, false, removed) {
+                self.removal.eviction = Some(sweep);
+            } else {
+                let found_enough = sweep.removals >= EVICTED_PLACES / PLACES_PER_EVICTED;
+                self.removal.evict_from = found_enough.then_some(sweep.places.end);
+            }
         }
         self.removal.evicted_points += (points - self.totals.points) as u64;
         self.series.len() > 0 || !self.removal.condemned.is_empty()
     }
 
     /// Chooses which points are the oldest: for one in so many series of a sample, its oldest part
-    /// is among them. So a sweep frees something, unless series have changed meanwhile.
+    /// is among them. Unless many were found just before the next places, begins at the oldest of
+    /// the sample. So, of two sweeps, one frees something.
     fn begin_eviction(&mut self) -> Option<Sweep> {
-        let mut ends = Vec::with_capacity(SAMPLED_SERIES);
+        let mut ends = BinaryHeap::with_capacity(SAMPLED_SERIES);
         for _ in 0..SAMPLED_SERIES.min(self.series.len()) {
             let place = self.order.sample(self.removal.next_random())?;
-            ends.push(self.series.get(place)?.timeline.oldest_share_end());
+            ends.push((self.series.get(place)?.timeline.oldest_share_end(), place));
         }
-        let lowest = ends.len().checked_sub(1)? / SERIES_PER_EVICTED;
         // A heap sorts in less code than a sort.
-        let ends = BinaryHeap::from(ends).into_sorted_vec();
-        Some(Sweep::new(ends[lowest]))
+        let ends = ends.into_sorted_vec();
+        let (up_to, _) = *ends.get(ends.len().checked_sub(1)? / SERIES_PER_EVICTED)?;
+        let end = self.series.end();
+        let next = self.removal.evict_from.filter(|&place| place < end);
+        let first = next.unwrap_or(ends[0].1);
+        Some(Sweep::new(up_to, first..end.min(first + EVICTED_PLACES)))
     }
 
     /// How many points were [evicted](Self::evict).
@@ -315,26 +341,26 @@ impl Store {
         is_exact: bool,
         removed: &mut Removed,
     ) -> bool {
-        let (points, mut steps) = (self.totals.points, 0);
-        while steps < most && sweep.place < self.series.end() {
-            let (place, up_to) = (sweep.place, sweep.up_to);
+        let mut steps = 0;
+        while steps < most && !sweep.places.is_empty() {
+            let (place, up_to) = (sweep.places.start, sweep.up_to);
             if sweep.warm_to <= place {
                 sweep.warm_to = place + PLACES_AT_ONCE;
                 self.warm_removal(place..sweep.warm_to, up_to);
             }
             match self.remove_oldest(place, up_to, most - steps, is_exact, removed) {
-                Ok(taken) => steps += taken,
+                Ok(taken) => {
+                    sweep.removals += 1;
+                    steps += taken;
+                }
                 Err(due) => {
                     sweep.due = sweep.due.min(due);
-                    sweep.place += 1;
+                    sweep.places.start += 1;
                     steps += 1;
                 }
             }
         }
-        if self.totals.points < points {
-            join_freed_memory();
-        }
-        sweep.place < self.series.end()
+        !sweep.places.is_empty()
     }
 
     /// Loads what the removal of series from the index needs into the processor's cache, several at
@@ -660,6 +686,34 @@ mod tests {
         assert!((4_000..7_000).contains(&latest), "{latest}");
         assert!(latest - first < 5_600, "{latest}, and {first} is left");
         assert_eq!(store.series_count(), SERIES as usize);
+    }
+
+    #[test]
+    fn few_places_are_looked_at_where_neighbours_are_of_one_age() {
+        const SERIES: i64 = 20_000;
+        // Of each twenty, the last one is the oldest; the places of the first were used again since.
+        let timestamp = |series: i64| match series / (SERIES / 20) {
+            19 => 1,
+            twentieth => 10 + twentieth,
+        };
+        let mut store = Store::new();
+        for series in 0..SERIES {
+            store.put(&format!("series{series}"), timestamp(series), 0.5);
+        }
+        let (mut removed, mut idle_slices) = ([0; 40], 0);
+        while store.series_count() > SERIES as usize / 2 {
+            let before = store.series_count();
+            store.evict(64, &mut |_, _, up_to| removed[up_to as usize] += 1);
+            let is_idle = store.series_count() == before;
+            idle_slices = if is_idle { idle_slices + 1 } else { 0 };
+            assert!(idle_slices <= 2 * EVICTED_PLACES / 64, "{removed:?}");
+        }
+        assert!(removed[1] > 800, "{removed:?}");
+        assert!(
+            removed[10..16].iter().all(|&count| count > 800),
+            "{removed:?}"
+        );
+        assert_eq!(removed[24..], [0; 16]);
     }
 
     #[test]
