@@ -383,8 +383,14 @@ impl Config {
     /// What a connection takes at least when it is served in the smallest shares.
     pub(crate) const CONNECTION_LEAST_BYTES: usize = 512;
 
+    /// Connections that are closed in one turn because memory is short: the work of a millisecond.
+    pub(crate) const SHED_PER_TURN: usize = 64;
+
     /// Series or blocks that are looked at in one turn for points that are too old: the work of 0.1 ms.
     pub(crate) const EXPIRY_STEPS: usize = 1_000;
+
+    /// Bytes for which room is made in one turn beside that for puts: the work of a millisecond.
+    pub(crate) const EVICTION_BYTES: usize = 128 << 10;
 
     /// How long not to look again when all series were looked at.
     pub(crate) const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -452,6 +458,7 @@ impl Config {
                 part / Self::CONNECTION_LEAST_BYTES,
             ),
             (&mut self.kept_limit_bytes, part / 2),
+            (&mut self.turn_reply_bytes, part / 4),
             (
                 &mut self.write_buffer_bytes,
                 part.max(Self::WRITE_BUFFER_MIN_BYTES),

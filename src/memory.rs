@@ -142,8 +142,7 @@ const LEAST_STORE_SHARE: usize = 4;
 /// some: the work of a few microseconds.
 const EVICTION_STEPS: usize = 64;
 
-/// How often that is done at the most for one batch of puts, or in one turn without puts: the work of
-/// some milliseconds, which frees as many bytes as any batch can have.
+/// How often that is done at the most: the work of some milliseconds.
 const EVICTION_SLICES: usize = 1_024;
 
 /// The room that the store has for more.
@@ -217,18 +216,28 @@ impl Room {
         self.when_full == WhenFull::Evict && !is_spared && store.series_count() > 0
     }
 
-    /// If the oldest points [are to make room](Self::may_make), removes some of them,
-    /// and records that. Says whether there is room then.
+    /// If the oldest points [are to make room](Self::may_make), removes some of them, and records
+    /// that. Says whether so many bytes may be used then: there is room, or several times as many were
+    /// freed, though that is not enough yet.
     #[cold]
-    pub fn make(&mut self, store: &mut Store, mut recorder: Option<&mut Recorder>) -> bool {
+    pub fn make(
+        &mut self,
+        wanted_bytes: usize,
+        store: &mut Store,
+        mut recorder: Option<&mut Recorder>,
+    ) -> bool {
         let mut record = |place: usize, key: &str, up_to: i64| {
             if let Some(recorder) = &mut recorder {
                 recorder.puts.remove(place, key, up_to);
             }
         };
+        let enough_bytes = wanted_bytes.saturating_mul(FREED_FOR_USE);
+        let down_to_bytes = store.allocated_bytes().checked_sub(enough_bytes);
         for _ in 0..EVICTION_SLICES {
-            if self.has(store) || !self.may_make(store) || !store.evict(EVICTION_STEPS, &mut record)
-            {
+            if self.has(store) || down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to) {
+                return true;
+            }
+            if !self.may_make(store) || !store.evict(EVICTION_STEPS, &mut record) {
                 break;
             }
         }
@@ -332,11 +341,30 @@ mod tests {
             // Twice the limit, whatever is removed.
             room.memory = Memory::asking(Some(limit), move || Some(2 * limit));
             room.set_other_bytes(of_clients, &store);
-            assert!(!room.make(&mut store, None));
+            assert!(!room.make(usize::MAX, &mut store, None));
             assert_eq!(store.point_count() == before, is_spared, "{points}");
             let is_left = of_clients > 1 << 17;
             assert_eq!(store.point_count() > 0, is_left, "{points}");
             assert!(is_spared || store.allocated_bytes() <= limit / LEAST_STORE_SHARE);
+        }
+    }
+
+    #[test]
+    fn puts_are_taken_when_several_times_as_much_was_freed() {
+        for (wanted, is_enough) in [(0, true), (1_000, true), (1 << 20, false)] {
+            let mut store = Store::new();
+            (0..10_000).for_each(|series| store.put(&format!("k{series}"), series, 0.5));
+            let mut room = Room::new(Some(1 << 20), WhenFull::Evict);
+            room.memory = Memory::asking(Some(1 << 20), move || Some(2 << 20));
+            let before = store.allocated_bytes();
+            assert_eq!(room.make(wanted, &mut store, None), is_enough);
+            assert!(!room.has(&store));
+            let freed = before - store.allocated_bytes();
+            assert!(freed >= FREED_FOR_USE * wanted.min(before / 100), "{freed}");
+            assert!(
+                !is_enough || freed < FREED_FOR_USE * wanted + 20_000,
+                "{freed}"
+            );
         }
     }
 

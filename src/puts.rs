@@ -9,6 +9,9 @@ use crate::turn::Turn;
 /// A line of up to this length is parsed in a fraction of a microsecond, and its put takes little room.
 pub const ORDINARY_LINE_BYTES: usize = 256;
 
+/// A new series takes about so many bytes beside its key.
+const SERIES_BYTES: usize = 128;
+
 /// The puts of one session in one turn, held back until there are enough for one
 /// [`put_all`](crate::Store::put_all), until the session has them stored, or until this is dropped.
 pub struct Puts<'lines, 'turn, 'lent> {
@@ -103,7 +106,7 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         if count == 0 {
             return;
         }
-        if !self.turn.room.has(self.turn.store) && !self.make_room() {
+        if !self.turn.room.has(self.turn.store) && !self.make_room(count) {
             return (self.settle)(self.turn, Settled::Refused(count));
         }
         let (puts, store) = (&self.held[..count], &mut *self.turn.store);
@@ -119,9 +122,11 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
     }
 
     #[cold]
-    fn make_room(&mut self) -> bool {
+    fn make_room(&mut self, count: usize) -> bool {
+        let keys = self.held[..count].iter().map(|put| put.key.as_bytes());
+        let wanted_bytes = keys.map(|key| key.len() + SERIES_BYTES).sum();
         let recorder = self.turn.recorder.as_deref_mut();
-        let has_room = self.turn.room.make(self.turn.store, recorder);
+        let has_room = self.turn.room.make(wanted_bytes, self.turn.store, recorder);
         self.turn.allowance.look_at_clock();
         has_room
     }

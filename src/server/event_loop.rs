@@ -1,6 +1,6 @@
 //! The event loop: waits for events, and gives each connection its turns.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
 use std::net::Shutdown;
@@ -71,6 +71,8 @@ pub struct EventLoop {
     /// How many snapshots were cut off at the last look.
     snapshots_cut_off: u64,
     cut_off_log: Rarely,
+    /// More connections are to be closed, since memory is short.
+    is_shedding: bool,
     shed_log: Rarely,
     upkeep: Upkeep,
     /// When to say that the loop goes round.
@@ -163,6 +165,7 @@ impl EventLoop {
             has_housework: true,
             snapshots_cut_off: 0,
             cut_off_log: Rarely::default(),
+            is_shedding: false,
             shed_log: Rarely::default(),
         }
     }
@@ -232,7 +235,10 @@ impl EventLoop {
     /// calls.
     fn timeout(&self) -> Option<Duration> {
         let acceptor = &self.server.acceptor;
-        let has_work = !self.ready.is_empty() || self.has_housework || self.timeouts.is_looking();
+        let has_work = !self.ready.is_empty()
+            || self.has_housework
+            || self.timeouts.is_looking()
+            || self.is_shedding;
         if has_work || acceptor.is_waiting() || self.may_reply() || self.may_readmit() {
             return Some(Duration::ZERO);
         }
@@ -376,6 +382,17 @@ impl EventLoop {
                 self.make_ready(key);
             }
         }
+        // While connections are closed to keep less memory, the others do not come to keep more.
+        if !self.is_shedding {
+            self.serve_ready();
+        }
+        self.close_still();
+        self.remove_closed();
+        self.shed_connections();
+        self.do_housework();
+    }
+
+    fn serve_ready(&mut self) {
         let share = self.ready.fresh_share(self.config(), self.clock);
         self.serve_all(|ready| &mut ready.fresh, share, None);
         self.commit_and_reply();
@@ -386,10 +403,6 @@ impl EventLoop {
             self.serve_all(|ready| &mut ready.busy, share, Some(ends_at));
             self.commit_and_reply();
         }
-        self.close_still();
-        self.remove_closed();
-        self.shed_connections();
-        self.do_housework();
     }
 
     /// Whether all connections together keep so much that they get the least shares.
@@ -600,30 +613,43 @@ impl EventLoop {
     }
 
     /// If memory is short, closes those connections that keep the most while all together keep more
-    /// than their part of it.
+    /// than their part of it: some of them, if they are too many for one turn.
     fn shed_connections(&mut self) {
-        if self.shared.room.has(&self.shared.store) {
+        self.is_shedding = false;
+        let part_bytes = self.config().connections_part_bytes();
+        let mut kept_bytes = self.shared.kept_bytes;
+        if kept_bytes <= part_bytes || self.shared.room.has(&self.shared.store) {
             return;
         }
-        let part_bytes = self.config().connections_part_bytes();
-        while self.shared.kept_bytes > part_bytes {
-            let candidates = self
-                .clients
-                .iter()
-                .filter(|(_, client)| matches!(client.standing, Standing::Idle | Standing::Ready));
-            let sized = candidates.map(|(key, client)| (client.connection.kept_bytes(), key));
-            let Some((bytes @ 1.., key)) = sized.max() else {
-                return;
-            };
-            debug!("connection {key} is closed: it keeps {bytes} bytes");
-            self.ready.remove(key);
-            self.closed.push(key);
-            self.remove_closed();
-            self.shared.tally.counts.connections_shed += 1;
-            let (now, interval) = ((self.clock)(), self.config().full_log_interval);
-            if self.shed_log.is_due(now, interval) {
-                warn!("connections are closed that keep much: see --memory-limit");
+        let candidates = self
+            .clients
+            .iter()
+            .filter(|(_, client)| matches!(client.standing, Standing::Idle | Standing::Ready));
+        let sized = candidates.map(|(key, client)| (client.connection.kept_bytes(), key));
+        let mut sized: BinaryHeap<_> = sized.filter(|&(bytes, _)| bytes > 0).collect();
+        while kept_bytes > part_bytes
+            && let Some((bytes, key)) = sized.pop()
+        {
+            if self.closed.len() == Config::SHED_PER_TURN {
+                self.is_shedding = true;
+                break;
             }
+            debug!("connection {key} is closed: it keeps {bytes} bytes");
+            kept_bytes -= bytes;
+            self.clients[key].standing = Standing::Closed;
+            self.closed.push(key);
+        }
+        if self.closed.is_empty() {
+            return;
+        }
+        let clients = &self.clients;
+        self.ready
+            .retain(|key| clients[key].standing != Standing::Closed);
+        self.shared.tally.counts.connections_shed += self.closed.len() as u64;
+        self.remove_closed();
+        let (now, interval) = ((self.clock)(), self.config().full_log_interval);
+        if self.shed_log.is_due(now, interval) {
+            warn!("connections are closed that keep much: see --memory-limit");
         }
     }
 
@@ -1507,6 +1533,29 @@ mod tests {
         event_loop.turn();
         assert_eq!(house.event_loop.clients.len(), 1);
         assert_eq!(house.counts().connections_shed, 0);
+        house.check();
+    }
+
+    #[test]
+    fn many_connections_that_keep_much_are_closed_in_several_turns() {
+        const COUNT: usize = Config::SHED_PER_TURN + 3;
+        let mut house = House::new(Config::default());
+        let mut clients: Vec<Client> = (0..COUNT).map(|_| house.connect()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            house.send(client, &vec![b'x'; 100 + number]);
+        }
+        let event_loop = &mut house.event_loop;
+        // Less than the process takes, and so little that all but the first are to go.
+        event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
+        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 150);
+        for (left, is_shedding) in [(3, true), (1, false), (1, false)] {
+            event_loop.turn();
+            assert_eq!(event_loop.clients.len(), left);
+            assert_eq!(event_loop.is_shedding, is_shedding);
+        }
+        assert_eq!(event_loop.shared.kept_bytes, 100);
+        let counts = &event_loop.shared.tally.counts;
+        assert_eq!(counts.connections_shed as usize, COUNT - 1);
         house.check();
     }
 

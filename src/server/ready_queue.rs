@@ -29,10 +29,11 @@ impl ReadyQueue {
         queue.push_back(key);
     }
 
-    /// Takes a connection out. Linear in the number of those that are ready.
-    pub fn remove(&mut self, key: usize) {
-        self.fresh.retain(|&ready| ready != key);
-        self.busy.retain(|&ready| ready != key);
+    /// Takes out the connections of which this is not true.
+    pub fn retain(&mut self, is_kept: impl Fn(usize) -> bool) {
+        for queue in [&mut self.fresh, &mut self.busy] {
+            queue.retain(|&key| is_kept(key));
+        }
     }
 
     pub fn is_empty(&self) -> bool {

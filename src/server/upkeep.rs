@@ -87,9 +87,11 @@ impl Upkeep {
             // Before points go, connections that keep much are closed.
             return !shared.room.has(&shared.store);
         }
-        let recorder = shared.recorder.as_mut();
-        let has_room =
-            shared.room.has(&shared.store) || shared.room.make(&mut shared.store, recorder);
+        if !shared.room.has(&shared.store) {
+            let (store, recorder) = (&mut shared.store, shared.recorder.as_mut());
+            shared.room.make(Config::EVICTION_BYTES, store, recorder);
+        }
+        let has_room = shared.room.has(&shared.store);
         let evicts = shared.room.may_make(&shared.store);
         self.say_whether_full(!has_room && !evicts, now, config.full_log_interval);
         evicts && !has_room
