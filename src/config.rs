@@ -351,6 +351,9 @@ impl Config {
     /// other.
     pub(crate) const TURN_REPLIES: usize = 64;
 
+    /// Fewer puts than these, if they are of several clients, are committed with those of the next turn.
+    pub(crate) const COMMIT_PUTS: u32 = 32;
+
     /// Bytes that are read in one turn from all clients who are ready, in equal shares: some 15,000
     /// puts.
     pub(crate) const FRESH_READ_BYTES: usize = 512 << 10;
@@ -402,11 +405,10 @@ impl Config {
     /// somebody, or a time server, to set it right.
     pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
 
-    /// How long the journal thread looks for the next frame before it sleeps: to wake it takes as long.
+    /// How long the journal thread looks for the next frame before it sleeps, while clients pipeline: to
+    /// wake it takes as long. While they do not, their sockets keep two cores busy, and to look takes time
+    /// from one of them.
     pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(50);
-
-    /// If frames come less often, it looks for one only once in so many times.
-    pub(crate) const JOURNAL_SPIN_REST: u32 = 32;
 
     /// How long to wait for the next attempt after a checkpoint could not be written.
     pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);

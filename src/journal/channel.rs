@@ -24,6 +24,14 @@ pub enum Message {
     Checkpoint(Step),
 }
 
+impl Message {
+    /// Whether it is a frame of more puts than clients are replied to at once: they have sent many without
+    /// waiting for replies, and the next frame is likely to come soon.
+    pub fn is_pipelined(&self) -> bool {
+        matches!(self, Message::Frame { puts, .. } if *puts as usize > Config::TURN_REPLIES)
+    }
+}
+
 /// A step of a checkpoint.
 pub enum Step {
     /// Begin it, and a new journal file for the frames that follow. Not if the disk has failed, or
@@ -63,36 +71,6 @@ pub enum Checkpoint {
     Due,
     /// The loop sends its pieces.
     Running,
-}
-
-/// Looks for messages for a while before the thread sleeps, since to be woken takes both threads longer
-/// than to write a frame. Where none come, it is left out more and more often: once, twice, four
-/// times, and so on, up to a limit.
-#[derive(Default)]
-pub struct Patience {
-    /// How often it is still left out.
-    rest: u32,
-    /// How often it was left out the last time.
-    last_rest: u32,
-}
-
-impl Patience {
-    fn spin(&mut self, has_messages: &AtomicBool) {
-        if self.rest > 0 {
-            self.rest -= 1;
-            return;
-        }
-        let begin = Instant::now();
-        while begin.elapsed() < Config::JOURNAL_SPIN {
-            if has_messages.load(Ordering::Relaxed) {
-                self.last_rest = 0;
-                return;
-            }
-            thread::yield_now();
-        }
-        self.last_rest = (2 * self.last_rest).clamp(1, Config::JOURNAL_SPIN_REST);
-        self.rest = self.last_rest;
-    }
 }
 
 /// Either end of a channel between the loop and the journal thread.
@@ -190,6 +168,8 @@ impl Channel {
     /// Takes what the loop asks for into `messages`, which is empty, and waits for it until `due`. False
     /// if nothing more will be asked for.
     ///
+    /// If it `looks_first`, it looks for messages for a while before the thread sleeps.
+    ///
     /// Hands over `buffers` of frames that are written, to be used again: where one thread takes memory
     /// that another frees, each waits for the other's lock.
     pub fn receive(
@@ -197,10 +177,15 @@ impl Channel {
         messages: &mut Vec<Message>,
         buffers: &mut Vec<Vec<u8>>,
         due: Option<Instant>,
-        patience: &mut Patience,
+        looks_first: bool,
     ) -> bool {
         let now = Instant::now();
-        patience.spin(&self.shared.has_messages);
+        while looks_first
+            && !self.shared.has_messages.load(Ordering::Relaxed)
+            && now.elapsed() < Config::JOURNAL_SPIN
+        {
+            thread::yield_now();
+        }
         let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
         let mut state = self.lock();
         state.buffers.append(buffers);
@@ -257,25 +242,6 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_is_looked_for_messages_less_and_less_often_while_none_come() {
-        let (none, some) = (AtomicBool::new(false), AtomicBool::new(true));
-        let mut patience = Patience::default();
-        let mut rests = || {
-            let mut count = 0;
-            patience.spin(&none);
-            while patience.rest > 0 {
-                patience.spin(&some);
-                count += 1;
-            }
-            count
-        };
-        assert_eq!([(); 8].map(|()| rests()), [1, 2, 4, 8, 16, 32, 32, 32]);
-        patience.spin(&some);
-        patience.spin(&none);
-        assert_eq!(patience.rest, 1);
-    }
 
     #[test]
     fn the_loop_is_woken_only_if_it_waits_and_there_is_news() {

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::channel::{Channel, Checkpoint, Message, Patience, Step};
+use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
@@ -179,10 +179,11 @@ impl<F: FileSystem> Writer<F> {
     /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
     pub fn run(mut self) {
         let (mut messages, mut buffers) = (Vec::new(), Vec::new());
-        let mut patience = Patience::default();
+        let mut is_pipelined = false;
         let channel = self.channel.clone();
-        while channel.receive(&mut messages, &mut buffers, self.due(), &mut patience) {
+        while channel.receive(&mut messages, &mut buffers, self.due(), is_pipelined) {
             let now = Instant::now();
+            is_pipelined = messages.iter().any(Message::is_pipelined);
             self.work(&mut messages, now);
             mem::swap(&mut buffers, &mut self.frames.buffers);
         }

@@ -1,11 +1,14 @@
 //! Between executing and replying: what makes the puts of a turn durable.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::mem;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::journal::record::PutRecord;
+use crate::protocol::response;
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
 /// Makes puts durable before they are answered, and evictions after that.
@@ -133,24 +136,143 @@ impl Recorder {
 
     /// Where replies to puts are within the `replies` of one connection, from whose start on they
     /// are counted.
-    pub fn replies_within(&self, replies: &Range<usize>) -> Box<[Range<usize>]> {
+    pub fn replies_within(&self, replies: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         let first = self
             .replies
             .partition_point(|puts| puts.end <= replies.start);
-        let within = |puts: &Range<usize>| {
-            // Those of the connections before and after may adjoin.
-            let (start, end) = (puts.start.max(replies.start), puts.end.min(replies.end));
-            start - replies.start..end - replies.start
-        };
+        let Range { start, end } = replies;
         let puts = self.replies[first..].iter();
-        puts.take_while(|puts| puts.start < replies.end)
-            .map(within)
-            .collect()
+        // Those of the connections before and after may adjoin.
+        puts.take_while(move |puts| puts.start < end)
+            .map(move |puts| puts.start.max(start) - start..puts.end.min(end) - start)
     }
 
     /// Forgets where replies are, since all of them are taken.
     pub fn forget_replies(&mut self) {
         self.replies.clear();
+    }
+}
+
+/// Replies that wait for a commit, in the order of the commits. All share a few buffers, so that none
+/// costs an allocation.
+#[derive(Debug, Default)]
+pub struct WaitingReplies {
+    queue: VecDeque<Waiting>,
+    /// `bytes[sent..]` are those of the replies in the queue; `sent <= bytes.len()`.
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Which of them are replies to puts, counted from the first reply of their connection.
+    puts: VecDeque<Range<usize>>,
+}
+
+/// Replies of a connection.
+#[derive(Debug)]
+struct Waiting {
+    key: usize,
+    /// Of the commit; `None` while it is not submitted.
+    number: Option<u64>,
+    bytes: usize,
+    /// How many ranges of them are replies to puts.
+    puts: usize,
+}
+
+impl Waiting {
+    fn kept_bytes(&self) -> usize {
+        self.bytes + self.puts * size_of::<Range<usize>>()
+    }
+}
+
+/// Replies that wait no longer.
+pub struct Leaving<'waiting> {
+    pub key: usize,
+    /// Bytes that were kept for them.
+    pub kept_bytes: usize,
+    pub replies: Cow<'waiting, [u8]>,
+    /// To how many puts they are refusals, since these are not stored.
+    pub refused: u64,
+}
+
+/// Past so many bytes, a buffer is freed when nothing is in it.
+const BUFFER_BYTES: usize = 64 << 10;
+
+impl WaitingReplies {
+    /// Appends the replies of a connection, of which `puts` wait for the commit of this number, or for
+    /// one that is not submitted yet. Returns how many bytes are kept for them: none, and nothing is
+    /// appended, if there are no puts.
+    pub fn push(
+        &mut self,
+        key: usize,
+        number: Option<u64>,
+        replies: &[u8],
+        puts: impl Iterator<Item = Range<usize>>,
+    ) -> usize {
+        let before = self.puts.len();
+        self.puts.extend(puts);
+        let waiting = Waiting {
+            key,
+            number,
+            bytes: replies.len(),
+            puts: self.puts.len() - before,
+        };
+        if waiting.puts == 0 {
+            return 0;
+        }
+        self.bytes.extend_from_slice(replies);
+        let kept_bytes = waiting.kept_bytes();
+        self.queue.push_back(waiting);
+        kept_bytes
+    }
+
+    /// Says that all those without a number wait for the commit of this number.
+    pub fn submitted(&mut self, number: u64) {
+        let new = self.queue.iter_mut().rev();
+        for waiting in new.take_while(|waiting| waiting.number.is_none()) {
+            waiting.number = Some(number);
+        }
+    }
+
+    /// The number of the commit that the first of them wait for, if it is submitted.
+    pub fn next_number(&self) -> Option<u64> {
+        self.queue.front()?.number
+    }
+
+    /// Takes the first of them, with refusals in place of the replies to puts if these are not stored.
+    pub fn pop(&mut self, are_stored: bool) -> Option<Leaving<'_>> {
+        let waiting = self.queue.pop_front()?;
+        let start = self.sent;
+        self.sent += waiting.bytes;
+        let replies = &self.bytes[start..self.sent];
+        let puts = self.puts.drain(..waiting.puts);
+        let mut leaving = Leaving {
+            key: waiting.key,
+            kept_bytes: waiting.kept_bytes(),
+            replies: Cow::Borrowed(replies),
+            refused: 0,
+        };
+        if !are_stored {
+            let puts: Vec<_> = puts.collect();
+            let put_bytes: usize = puts.iter().map(Range::len).sum();
+            leaving.refused = (put_bytes / response::OK.len()) as u64;
+            leaving.replies = response::deny(replies, &puts).into();
+        }
+        Some(leaving)
+    }
+
+    /// Frees memory that is not needed any more. No more bytes are moved than have left since the last
+    /// time.
+    pub fn trim(&mut self) {
+        if 2 * self.sent >= self.bytes.len() {
+            self.bytes.drain(..mem::take(&mut self.sent));
+        }
+        if self.bytes.is_empty() && self.bytes.capacity() > BUFFER_BYTES {
+            *self = WaitingReplies::default();
+        }
+    }
+
+    /// Bytes that are kept for all of them.
+    #[cfg(test)]
+    pub fn kept_bytes(&self) -> usize {
+        self.queue.iter().map(Waiting::kept_bytes).sum()
     }
 }
 
@@ -202,6 +324,7 @@ impl Commit for InMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::iter;
 
     #[test]
     fn replies_to_puts_are_found_within_those_of_each_connection() {
@@ -221,11 +344,64 @@ mod tests {
             (28..32, vec![(0, 4)]),
             (44..50, vec![]),
         ] {
-            let within = recorder.replies_within(&replies);
-            let within: Vec<_> = within.iter().map(|puts| (puts.start, puts.end)).collect();
+            let within = recorder.replies_within(replies.clone());
+            let within: Vec<_> = within.map(|puts| (puts.start, puts.end)).collect();
             assert_eq!(within, expected, "{replies:?}");
         }
         recorder.forget_replies();
-        assert!(recorder.replies_within(&(0..50)).is_empty());
+        assert_eq!(recorder.replies_within(0..50).count(), 0);
+    }
+
+    #[test]
+    fn replies_leave_in_order_and_as_their_commits_have_ended() {
+        let mut waiting = WaitingReplies::default();
+        assert_eq!(waiting.push(7, Some(1), b"error\n", iter::empty()), 0);
+        let replies = [&b"ok\n\n"[..], b"error\nok\n\nok\n\n", b"ok\n\nok\n\nwrong"];
+        let mut kept_bytes = 0;
+        for (key, (replies, puts)) in replies.iter().zip([0..4, 6..14, 0..8]).enumerate() {
+            let number = (key == 0).then_some(3);
+            kept_bytes += waiting.push(key, number, replies, iter::once(puts));
+        }
+        assert_eq!(waiting.kept_bytes(), kept_bytes);
+        assert_eq!(waiting.next_number(), Some(3));
+        let refused = [&b"error\n"[..], response::NOT_STORED, response::NOT_STORED];
+        for (key, are_stored, expected) in [
+            (0, true, replies[0]),
+            (1, false, &refused.concat()),
+            (2, true, replies[2]),
+        ] {
+            let leaving = waiting.pop(are_stored).expect("it waits");
+            assert_eq!((leaving.key, &*leaving.replies), (key, expected));
+            assert_eq!(leaving.refused, if are_stored { 0 } else { 2 });
+            kept_bytes -= leaving.kept_bytes;
+            waiting.trim();
+            let next = (key == 1).then_some(4);
+            waiting.submitted(4);
+            assert_eq!(waiting.next_number(), next.or((key == 0).then_some(4)));
+        }
+        assert!(waiting.pop(true).is_none());
+        assert_eq!((kept_bytes, waiting.kept_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn memory_of_replies_that_have_left_is_freed() {
+        let mut waiting = WaitingReplies::default();
+        for _ in 0..1_000 {
+            for _ in 0..2 {
+                waiting.push(0, Some(1), &[0; 1_000], iter::once(0..4));
+            }
+            waiting.pop(true);
+            waiting.trim();
+            waiting.pop(true);
+            waiting.push(0, Some(1), &[0; 1_000], iter::once(0..4));
+            waiting.trim();
+            waiting.pop(true);
+            waiting.trim();
+            assert!(waiting.bytes.capacity() < 10_000);
+        }
+        waiting.push(0, Some(1), &[0; 2 * BUFFER_BYTES], iter::once(0..4));
+        waiting.pop(true);
+        waiting.trim();
+        assert_eq!(waiting.bytes.capacity(), 0);
     }
 }

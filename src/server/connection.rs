@@ -576,7 +576,7 @@ mod tests {
             self.execute(&mut desk.shared, &mut allowance);
             let mut replies = mem::take(&mut desk.shared.replies);
             let recorder = desk.shared.recorder.as_mut().expect("it records");
-            let puts = recorder.replies_within(&(0..replies.len()));
+            let puts: Vec<_> = recorder.replies_within(0..replies.len()).collect();
             recorder.forget_replies();
             if desk.fails {
                 replies = response::deny(&replies, &puts);

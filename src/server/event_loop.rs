@@ -13,7 +13,7 @@ use slab::Slab;
 use socket2::SockRef;
 
 use super::acceptor::Accepted;
-use super::commit::{Admission, Commit, Outcome, Recorder};
+use super::commit::{Admission, Commit, Outcome, Recorder, WaitingReplies};
 use super::connection::{Connection, Next, Shared, Stream};
 use super::hooks;
 use super::listener::Socket;
@@ -25,7 +25,6 @@ use super::upkeep::Upkeep;
 use super::{COMMITTED, LISTENERS, REPORT, STOP, Server};
 use crate::config::{Config, Protocol};
 use crate::error::Error;
-use crate::protocol::response;
 use crate::store::Store;
 use crate::turn::{Allowance, Clock};
 
@@ -52,8 +51,9 @@ pub struct EventLoop {
     ready: ReadyQueue,
     /// Connections whose replies are in `shared.replies`, in the same order.
     answered: Vec<Answered>,
-    /// Replies that wait for a commit, in the order of the commits.
-    waiting: VecDeque<Waiting>,
+    waiting: WaitingReplies,
+    /// What the last turn has put is to be submitted with what the next one puts.
+    leaves_puts: bool,
     /// Of each commit that is pending and has puts that are never answered: its number, and how many
     /// these are.
     unanswered: VecDeque<(u64, u64)>,
@@ -113,27 +113,6 @@ struct Answered {
     replies: Range<usize>,
 }
 
-/// Replies of a connection that wait for the commit of this number.
-struct Waiting {
-    number: u64,
-    key: usize,
-    replies: Box<[u8]>,
-    /// Which of them are replies to puts.
-    puts: Box<[Range<usize>]>,
-}
-
-impl Waiting {
-    /// How many puts they are replies to, among others.
-    fn put_count(&self) -> u64 {
-        let bytes: usize = self.puts.iter().map(Range::len).sum();
-        (bytes / response::OK.len()) as u64
-    }
-
-    fn kept_bytes(&self) -> usize {
-        self.replies.len() + size_of_val(&*self.puts)
-    }
-}
-
 impl EventLoop {
     pub fn new(mut server: Server, mut commit: Box<dyn Commit>, clock: Clock) -> Self {
         let mut store = mem::take(&mut server.store);
@@ -154,7 +133,8 @@ impl EventLoop {
             clients: Slab::new(),
             ready: ReadyQueue::default(),
             answered: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: WaitingReplies::default(),
+            leaves_puts: false,
             unanswered: VecDeque::new(),
             postponed: Vec::new(),
             closed: Vec::new(),
@@ -238,7 +218,8 @@ impl EventLoop {
         let has_work = !self.ready.is_empty()
             || self.has_housework
             || self.timeouts.is_looking()
-            || self.is_shedding;
+            || self.is_shedding
+            || self.leaves_puts;
         if has_work || acceptor.is_waiting() || self.may_reply() || self.may_readmit() {
             return Some(Duration::ZERO);
         }
@@ -269,8 +250,8 @@ impl EventLoop {
 
     /// Whether the first replies that wait for a commit wait no longer.
     fn may_reply(&self) -> bool {
-        let first = self.waiting.front();
-        first.is_some_and(|waiting| self.commit.outcome(waiting.number) != Outcome::Pending)
+        let first = self.waiting.next_number();
+        first.is_some_and(|number| self.commit.outcome(number) != Outcome::Pending)
     }
 
     /// Whether puts that had to wait may be executed.
@@ -453,21 +434,31 @@ impl EventLoop {
         }
     }
 
-    /// Submits what was put, and returns the number of that commit.
-    fn submit(&mut self) -> u64 {
+    /// Submits what was put, and returns the number of that commit. Few puts of several clients are left
+    /// to be submitted with those of the next turn, which comes at once: a commit takes much longer than
+    /// these.
+    fn submit(&mut self) -> Option<u64> {
         let Some(recorder) = &mut self.shared.recorder else {
-            return 0;
+            return Some(0);
         };
+        let are_few = (1..Config::COMMIT_PUTS).contains(&recorder.puts.puts_of_next());
+        let may_leave = !self.leaves_puts && self.answered.len() > 1 && self.stopping.is_none();
+        let leaves = are_few && may_leave;
+        self.leaves_puts = leaves;
+        if leaves {
+            return None;
+        }
         let unanswered = recorder.take_unanswered();
         if recorder.puts.is_empty() {
             // Then none of the puts is to be kept, and their replies wait for no commit.
-            return 0;
+            return Some(0);
         }
         let number = self.commit.submit(&mut recorder.puts);
+        self.waiting.submitted(number);
         if unanswered > 0 {
             self.unanswered.push_back((number, unanswered));
         }
-        number
+        Some(number)
     }
 
     /// Counts the puts that are never answered, and whose commit has failed, as refused.
@@ -489,23 +480,15 @@ impl EventLoop {
         let mut answered = mem::take(&mut self.answered);
         let mut all = mem::take(&mut self.shared.replies);
         for Answered { key, replies } in answered.drain(..) {
-            let recorder = self.shared.recorder.as_ref();
-            let puts = recorder.map_or_else(Box::default, |all| all.replies_within(&replies));
-            let replies = &all[replies];
-            if puts.is_empty() {
-                self.reply(key, replies);
-                continue;
+            let kept_bytes = self.shared.recorder.as_ref().map_or(0, |recorder| {
+                let puts = recorder.replies_within(replies.clone());
+                self.waiting.push(key, number, &all[replies.clone()], puts)
+            });
+            if kept_bytes == 0 {
+                self.reply(key, &all[replies]);
+            } else {
+                self.shared.kept_bytes += kept_bytes + self.clients[key].connection.kept_bytes();
             }
-            let replies = replies.into();
-            let waiting = Waiting {
-                number,
-                key,
-                replies,
-                puts,
-            };
-            let kept_bytes = self.clients[key].connection.kept_bytes();
-            self.shared.kept_bytes += kept_bytes + waiting.kept_bytes();
-            self.waiting.push_back(waiting);
         }
         // The next turn reuses their memory.
         all.clear();
@@ -518,24 +501,22 @@ impl EventLoop {
     /// Writes replies that waited for a commit which is done, or has failed: no more at once than
     /// after a commit that takes no time.
     fn reply_to_committed(&mut self) {
+        let mut waiting = mem::take(&mut self.waiting);
         for _ in 0..Config::TURN_REPLIES {
-            if !self.may_reply() {
-                return;
+            let first = waiting.next_number();
+            let outcome = first.map_or(Outcome::Pending, |number| self.commit.outcome(number));
+            if outcome == Outcome::Pending {
+                break;
             }
-            if let Some(waiting) = self.waiting.pop_front() {
-                let kept_bytes = self.clients[waiting.key].connection.kept_bytes();
-                self.shared.kept_bytes -= kept_bytes + waiting.kept_bytes();
-                match self.commit.outcome(waiting.number) {
-                    Outcome::NotStored => {
-                        let refused = &mut self.shared.tally.counts.requests_refused;
-                        *refused += waiting.put_count();
-                        let denied = response::deny(&waiting.replies, &waiting.puts);
-                        self.reply(waiting.key, &denied);
-                    }
-                    _ => self.reply(waiting.key, &waiting.replies),
-                }
+            if let Some(leaving) = waiting.pop(outcome == Outcome::Stored) {
+                let kept_bytes = self.clients[leaving.key].connection.kept_bytes();
+                self.shared.kept_bytes -= kept_bytes + leaving.kept_bytes;
+                self.shared.tally.counts.requests_refused += leaving.refused;
+                self.reply(leaving.key, &leaving.replies);
             }
         }
+        waiting.trim();
+        self.waiting = waiting;
     }
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
@@ -678,9 +659,11 @@ impl EventLoop {
         self.has_housework = self.shared.store.clean_up(slice);
         let (config, now) = (&self.server.config, (self.clock)());
         self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
-        // After that, so that what was evicted is submitted though no other turn follows.
-        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
-        self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
+        if !self.leaves_puts {
+            // After that, so that what was evicted is submitted though no other turn follows.
+            let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
+            self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
+        }
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
@@ -1042,8 +1025,8 @@ mod tests {
             let kept = clients
                 .iter()
                 .map(|(_, client)| client.connection.kept_bytes());
-            let waiting = waiting.iter().map(Waiting::kept_bytes);
-            assert_eq!(shared.kept_bytes, kept.chain(waiting).sum::<usize>());
+            let kept = kept.sum::<usize>() + waiting.kept_bytes();
+            assert_eq!(shared.kept_bytes, kept);
         }
 
         /// Sends requests, and has them executed as far as they can be.
@@ -1226,6 +1209,48 @@ mod tests {
             replies.iter().filter(|reply| **reply == ok).count(),
             250 - failed
         );
+    }
+
+    #[test]
+    fn few_puts_of_several_clients_are_submitted_with_those_of_the_next_turn() {
+        let many = b"put k 1 1\n".repeat(Config::COMMIT_PUTS as usize / 2);
+        for (puts, submitted) in [
+            (&[&b"put k 1 1\n"[..]][..], &[1][..]),
+            (&[b"put k 1 1\n", b"get k\n"], &[]),
+            (&[&many, &many[10..]], &[]),
+            (&[&many, &many], &[32]),
+        ] {
+            let mut house = House::new(Config::default());
+            let mut clients = [(); 3].map(|()| house.connect());
+            let mut send = |house: &mut House, client: usize, puts: &[u8]| {
+                clients[client].0.write_all(puts).expect("is read");
+                house.event_loop.timeout()
+            };
+            for (client, puts) in puts.iter().enumerate() {
+                send(&mut house, client, puts);
+            }
+            let mut events = Events::with_capacity(64);
+            let mut turn = |house: &mut House| {
+                let turned = house
+                    .event_loop
+                    .wait_and_turn(&mut events, Some(Duration::ZERO));
+                turned.expect("takes a turn");
+                house.told.story().submitted.clone()
+            };
+            assert_eq!(turn(&mut house), submitted);
+            let timeout = send(&mut house, 2, b"put k 2 2\n");
+            assert_eq!(timeout == Some(Duration::ZERO), submitted.is_empty());
+            let put_count = puts.concat().split(|&byte| byte == b'p').count() - 1;
+            let expected = match submitted {
+                [] => vec![put_count + 1],
+                _ => vec![put_count, 1],
+            };
+            assert_eq!(turn(&mut house), expected);
+            for _ in expected {
+                house.decide(Outcome::Stored);
+            }
+            clients[2].expect(OK);
+        }
     }
 
     #[test]
