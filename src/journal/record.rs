@@ -62,6 +62,13 @@ const IS_NEW: u32 = 1 << 31;
 /// The most bytes of a record without its key.
 const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
 
+/// The bits of a record's first byte that say how long the value is. If all others are 0, the value is
+/// the only field.
+const VALUE_BITS: u8 = 7;
+
+/// A new frame has room for so many bytes, which are some hundred puts.
+const FRAME_BYTES: usize = 1 << 10;
+
 /// Past so many bytes, the next put begins another frame.
 const FRAME_FULL_BYTES: usize = 1 << 20;
 
@@ -77,10 +84,12 @@ pub struct Before {
 /// Puts and removals that are to be handed over to the journal, as the bytes of frames.
 #[derive(Debug, Default)]
 pub struct PutRecord {
-    /// The frame that records are appended to, with room for its head.
+    /// The frame that records are appended to, with room for its head, and zeros after its end.
     frame: Vec<u8>,
     /// Bytes of it before its first record.
     start: usize,
+    /// Bytes of it; `start <= end`, and `frame` has room for one more record without its key.
+    end: usize,
     /// How many puts it has.
     puts: u32,
     /// The frames before it, and how many puts each has.
@@ -156,7 +165,7 @@ impl PutRecord {
 
     #[inline]
     fn make_room(&mut self) {
-        if self.frame.len() >= FRAME_FULL_BYTES {
+        if self.end >= FRAME_FULL_BYTES {
             self.begin_next();
         }
     }
@@ -178,29 +187,41 @@ impl PutRecord {
         self.before.timestamp = timestamp;
         self.before.form = form;
 
-        let mut record = [0; RECORD_MAX_BYTES];
-        record[0] =
+        let head =
             (value_bytes - 1) as u8 | u8::from(has_form) << 3 | place_code << 4 | time_code << 6;
-        let mut length = 1;
-        for (field, bytes) in [
-            (
-                u64::from(place) | u64::from(declaration) << 32,
-                field_bytes(place_code),
-            ),
-            (step, field_bytes(time_code)),
-            (u64::from(form), usize::from(has_form)),
-            (value, value_bytes as usize),
-        ] {
-            // Eight bytes each time, of which the next field overwrites those that are too many.
-            record[length..length + 8].copy_from_slice(&field.to_le_bytes());
-            length += bytes;
+        let place_field = u64::from(place) | u64::from(declaration) << 32;
+        let mut end = self.end;
+        // Eight bytes each time, of which the next field overwrites those that are too many.
+        let mut write = |field: u64, bytes: usize| {
+            self.frame[end..end + 8].copy_from_slice(&field.to_le_bytes());
+            end += bytes;
+        };
+        write(u64::from(head), 1);
+        if head & !VALUE_BITS != 0 {
+            write(place_field, field_bytes(place_code));
+            write(step, field_bytes(time_code));
+            write(u64::from(form), usize::from(has_form));
         }
-        let end = self.frame.len() + length;
-        self.frame.extend_from_slice(&record);
-        self.frame.truncate(end);
+        write(value, value_bytes as usize);
+        self.end = end;
         if place_code == DECLARED {
-            self.frame.extend_from_slice(key.as_bytes());
+            self.append_key(key.as_bytes());
         }
+        if self.frame.len() - self.end < RECORD_MAX_BYTES {
+            self.grow();
+        }
+    }
+
+    #[cold]
+    fn append_key(&mut self, key: &[u8]) {
+        self.frame.truncate(self.end);
+        self.frame.extend_from_slice(key);
+        self.end = self.frame.len();
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.frame.resize(self.end + self.end.max(FRAME_BYTES), 0);
     }
 
     #[inline]
@@ -243,7 +264,8 @@ impl PutRecord {
     #[cold]
     fn begin_next(&mut self) {
         let next = mem::take(&mut self.buffer);
-        let full = mem::replace(&mut self.frame, next);
+        let mut full = mem::replace(&mut self.frame, next);
+        full.truncate(self.end);
         self.full.push_back((full, mem::take(&mut self.puts)));
         self.begin_frame();
     }
@@ -253,7 +275,9 @@ impl PutRecord {
         frame::begin(&mut self.frame);
         write_varint(&mut self.frame, self.epoch);
         self.start = self.frame.len();
+        self.end = self.start;
         self.before = Before::default();
+        self.grow();
     }
 
     /// Takes the records of one frame, the oldest ones: its bytes, with room for its head. There are
@@ -277,7 +301,7 @@ impl PutRecord {
 
     /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.frame.len() == self.start
+        self.full.is_empty() && self.end == self.start
     }
 
     /// Whether there are puts. If not, nobody waits for what becomes of the records.
