@@ -6,8 +6,8 @@
 //! start: checkpoint ─ image ─ store ◀─ record ─ frame ─ journal
 //! ```
 //!
-//! The loop records what is put or evicted, and hands it over as a frame at the end of the turn. It makes no
-//! call that may wait for a disk: the journal thread does, and says when a frame is stored. When the
+//! The loop records what is put or evicted, and hands it over as a frame at the end of the turn, or of the
+//! next one. It makes no call that may wait for a disk: the journal thread does, and says when a frame is stored. When the
 //! journal has become longer than what it stands for, the loop hands over an image of the store too,
 //! piece by piece.
 //!

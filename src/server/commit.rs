@@ -13,7 +13,7 @@ use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
 /// Makes puts durable before they are answered, and evictions after that.
 ///
-/// The puts of a turn are recorded as they are executed, submitted together, and get one number.
+/// The puts of a turn, or of two, are recorded as they are executed, submitted together, and get one number.
 /// Committing them may take time, on another thread. Replies to puts wait for it; other replies do
 /// not. Nothing here waits. An [`outcome`](Self::outcome), the [`admission`](Self::admission), and what
 /// [`clean_up`](Self::clean_up) and [`finish`](Self::finish) do are as of the last
@@ -46,7 +46,7 @@ pub trait Commit {
     fn admission(&self) -> Admission;
 
     /// Does a slice of its own housework, and says whether there is more to do at once. Called in
-    /// each turn, once all puts are submitted. Submits the evictions that are recorded since, if it can.
+    /// each turn that leaves no puts to be submitted. Submits the evictions that are recorded since, if it can.
     fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
 
     /// Says whether anything must still be done before the server may end: false when all that was
