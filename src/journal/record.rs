@@ -875,6 +875,24 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_record_has_room_wherever_it_begins() {
+        for before in 0..RECORD_MAX_BYTES {
+            let mut record = PutRecord::new();
+            record.push(Placed::New(0), &put(&"k".repeat(before + 1), 0, 0.0));
+            record.push(Placed::New(70_000), &put("l", 0, 0.0));
+            for number in 0..300 {
+                let place = Placed::At([0, 70_000][number % 2]);
+                let timestamp = [i64::MAX, 1][number % 2];
+                let value = [1e300, 0.0][number / 2 % 2];
+                record.push(place, &put("", timestamp, value));
+            }
+            let payload = &record.take()[FRAME_HEAD_BYTES..];
+            let result = read(payload, &mut Places::default(), &mut Store::new());
+            assert_eq!(result, Ok(302));
+        }
+    }
+
+    #[test]
     fn a_long_record_is_several_frames() {
         let key = "k".repeat(FRAME_FULL_BYTES / 2);
         let keys: Vec<String> = (0..5).map(|number| format!("{key}{number}")).collect();
