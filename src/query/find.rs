@@ -39,6 +39,8 @@ pub struct Find {
     walk: Walk,
     searches: Vec<Search>,
     found: Names,
+    /// What each name begins with in a tree: the nodes of its pattern before the last one.
+    base: String,
     /// The walk is over, and the beginning of the answer written.
     is_writing: bool,
     /// Lists that were begun, where each pattern has one.
@@ -110,8 +112,11 @@ impl Find {
                 });
             }
         }
+        let pattern = searches.first().map_or("", |search| &search.text);
+        let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]).into();
         Ok(Find {
             options,
+            base,
             walk: Walk::new(turn, effort),
             searches,
             found: Names::new(turn.environment.query_limit_bytes),
@@ -175,18 +180,16 @@ impl Find {
         push(out, if out.ends_with(b"[") { "" } else { ", " });
         match self.options.shape {
             Shape::Tree => {
-                // All have the nodes of the pattern before its last one.
-                let pattern = self.searches.first().map_or("", |search| &search.text);
-                let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]);
                 push(out, r#"{"text": "#);
                 push_string(out, name);
                 push(out, r#", "id": "#);
-                push_string(out, &[base, name].concat());
-                let [branch, leaf] = if is_leaf { ["0", "1"] } else { ["1", "0"] };
-                push_all(out, &[r#", "allowChildren": "#, branch]);
-                push_all(
+                push_string(out, &[&*self.base, name].concat());
+                push(
                     out,
-                    &[r#", "expandable": "#, branch, r#", "leaf": "#, leaf, "}"],
+                    match is_leaf {
+                        true => r#", "allowChildren": 0, "expandable": 0, "leaf": 1}"#,
+                        false => r#", "allowChildren": 1, "expandable": 1, "leaf": 0}"#,
+                    },
                 );
             }
             Shape::Completer => {

@@ -18,9 +18,8 @@ pub struct Listing {
     words: Vec<String>,
     /// How many more are listed at most.
     left: usize,
-    /// What the list begins with and ends in, and so does each of its entries.
-    around: [&'static str; 2],
-    around_each: [&'static str; 2],
+    /// It is written as graphite-web completes names. Otherwise there are names alone.
+    is_detailed: bool,
     is_begun: bool,
 }
 
@@ -31,8 +30,7 @@ impl Listing {
             walk: Walk::new(turn, Effort::default()),
             words: Vec::new(),
             left: usize::MAX,
-            around: ["[", "]"],
-            around_each: ["", ""],
+            is_detailed: false,
             is_begun: false,
         }
     }
@@ -57,8 +55,7 @@ impl Listing {
             walk: Walk::new(turn, effort),
             words,
             left: most,
-            around: [r#"{"metrics": ["#, "]}"],
-            around_each: [r#"{"path": "#, r#", "is_leaf": true}"#],
+            is_detailed: true,
             is_begun: false,
         })
     }
@@ -67,17 +64,24 @@ impl Listing {
 impl Pieces for Listing {
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes;
-        let [begin, end] = self.around;
-        let [before, after] = self.around_each;
+        let [begin, end] = match self.is_detailed {
+            true => [r#"{"metrics": ["#, "]}"],
+            false => ["[", "]"],
+        };
         let walked = self.walk.go_on(turn, |key, out| {
             if self.left == 0 || out.len() >= full_at {
                 return Err(Halt::Pause);
             }
             if has_all(key, &self.words) {
                 let is_first = !mem::replace(&mut self.is_begun, true);
-                push_all(out, &[if is_first { begin } else { ", " }, before]);
-                push_string(out, key);
-                push(out, after);
+                push(out, if is_first { begin } else { ", " });
+                if self.is_detailed {
+                    push(out, r#"{"path": "#);
+                    push_string(out, key);
+                    push(out, r#", "is_leaf": true}"#);
+                } else {
+                    push_string(out, key);
+                }
                 self.left -= 1;
             }
             Ok(())

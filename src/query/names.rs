@@ -101,15 +101,14 @@ impl Names {
     pub fn add_to_tree(&mut self, name: &str, is_leaf: bool) -> Result<(), Failure> {
         if self.add(is_leaf.into(), name, is_leaf)? {
             let mut found = Found {
-                list: 0,
+                list: usize::from(!is_leaf),
                 name: name.into(),
-                is_leaf: false,
+                is_leaf: !is_leaf,
             };
             if self.set.contains(&found) {
                 (found.list, found.is_leaf) = (1, true);
-                if self.set.remove(&found) {
-                    self.set_bytes -= found.bytes();
-                }
+                self.set.remove(&found);
+                self.set_bytes -= found.bytes();
             }
         }
         Ok(())

@@ -3,7 +3,6 @@
 
 use std::collections::BinaryHeap;
 use std::iter;
-use std::str::Chars;
 
 use memchr::arch::all::memchr::Two;
 
@@ -41,18 +40,6 @@ struct Node {
     /// How many characters the first of a node are compared with, and how many each of them at the most.
     compared: usize,
     searched: usize,
-}
-
-/// What stands in a wildcard for a character of a node, or for several.
-enum Token<'text> {
-    Character(char),
-    /// Any character.
-    AnyOne,
-    /// What stands between brackets, or, after a `!`, none of it.
-    OneOf(&'text str),
-    NoneOf(&'text str),
-    /// Any characters, or none.
-    Any,
 }
 
 impl Pattern {
@@ -186,14 +173,10 @@ impl Node {
                     unexpanded.push(text);
                 }
             } else if text.contains(['*', '?', '[']) {
-                let (mut effort, mut past_any) = (0, None);
-                for token in tokens(&mut text.chars()) {
-                    past_any = past_any.or(matches!(token, Token::Any).then_some(effort + 1));
-                    effort += token.effort();
-                }
-                budget.take(Budget::FOR_ALTERNATIVE + effort)?;
-                compared += effort;
-                searched += past_any.map_or(0, |past_any| effort - past_any);
+                let (all, after_any) = efforts(&text);
+                budget.take(Budget::FOR_ALTERNATIVE + all)?;
+                compared += all;
+                searched += after_any;
                 wildcards.push(text);
             } else {
                 texts.push(text);
@@ -235,28 +218,29 @@ fn innermost_braces(text: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// The tokens that come next.
-fn tokens<'text>(rest: &mut Chars<'text>) -> impl Iterator<Item = Token<'text>> {
-    iter::from_fn(|| {
-        Some(match rest.next()? {
-            '*' => {
-                *rest = rest.as_str().trim_start_matches('*').chars();
-                Token::Any
+/// How many characters a character of a node is compared with at the most: by all of a wildcard, and by what
+/// follows the first `*` in it.
+fn efforts(wildcard: &str) -> (usize, usize) {
+    let (mut rest, mut all, mut to_any) = (wildcard, 0, None);
+    // Where one bracket has no other half, none after it has.
+    let mut has_brackets = true;
+    while let Some(first) = rest.chars().next() {
+        rest = &rest[first.len_utf8()..];
+        let mut effort = 1;
+        if first == '*' {
+            rest = rest.trim_start_matches('*');
+            to_any = to_any.or(Some(all + 1));
+        } else if first == '[' && has_brackets {
+            let split = split_brackets(rest);
+            has_brackets = split.is_some();
+            if let Some((inside, after)) = split {
+                let inside = inside.strip_prefix('!').unwrap_or(inside);
+                (effort, rest) = (ranges(inside).count().max(1), after);
             }
-            '?' => Token::AnyOne,
-            '[' => match split_brackets(rest.as_str()) {
-                Some((inside, after)) => {
-                    *rest = after.chars();
-                    match inside.strip_prefix('!') {
-                        Some(inside) => Token::NoneOf(inside),
-                        None => Token::OneOf(inside),
-                    }
-                }
-                None => Token::Character('['),
-            },
-            character => Token::Character(character),
-        })
-    })
+        }
+        all += effort;
+    }
+    (all, all - to_any.unwrap_or(all))
 }
 
 /// Splits a text at the bracket that closes: the first one, but for one that comes first inside.
@@ -284,67 +268,79 @@ fn ranges(inside: &str) -> impl Iterator<Item = (char, char)> {
     })
 }
 
-fn has(inside: &str, character: char) -> bool {
-    ranges(inside).any(|(first, last)| first <= character && character <= last)
-}
-
-impl Token<'_> {
-    /// How many characters a character is compared with.
-    fn effort(&self) -> usize {
-        match self {
-            Token::OneOf(inside) | Token::NoneOf(inside) => ranges(inside).count().max(1),
-            _ => 1,
-        }
-    }
-
-    fn is(&self, character: char) -> bool {
-        match self {
-            Token::Character(this) => *this == character,
-            Token::AnyOne | Token::Any => true,
-            Token::OneOf(inside) => has(inside, character),
-            Token::NoneOf(inside) => !has(inside, character),
-        }
-    }
+/// Whether a character is one of those between brackets, or, after a `!`, none of them.
+fn is_one_of(text: &str, character: char) -> bool {
+    let inside = text.strip_prefix('!').unwrap_or(text);
+    let is_negated = inside.len() < text.len();
+    let is_inside = |(first, last)| first <= character && character <= last;
+    ranges(inside).any(is_inside) != is_negated
 }
 
 /// Whether a wildcard stands for all of a text. Only the last `*` so far ever has to take more: what comes
 /// before it has been found as early as it can be.
 fn is_match(wildcard: &str, text: &str) -> bool {
-    let (mut wildcard, mut text) = (wildcard.chars(), text.chars());
+    let (mut at, mut place) = (0, 0);
     // Past the last `*`, and where in the text what follows it was last looked for.
     let mut retry = None;
     loop {
-        let (mut wildcard_after, mut text_after) = (wildcard.clone(), text.clone());
-        let token = tokens(&mut wildcard_after).next();
-        match (token, text_after.next()) {
-            (Some(Token::Any), _) => {
-                wildcard = wildcard_after;
-                if wildcard.as_str().is_empty() {
+        let (token, next) = (wildcard.as_bytes().get(at), text.as_bytes().get(place));
+        let is_passed = match (token, next) {
+            (Some(b'*'), _) => {
+                at += 1;
+                if at == wildcard.len() {
                     return true;
                 }
-                retry = Some((wildcard.clone(), text.clone()));
+                retry = Some((at, place));
+                continue;
             }
             (None, None) => return true,
             // The rest of the text is too short, and even shorter if more of it is taken.
             (Some(_), None) => return false,
-            (Some(token), Some(character)) if token.is(character) => {
-                (wildcard, text) = (wildcard_after, text_after);
+            (None, Some(_)) => false,
+            (Some(b'?'), Some(_)) => {
+                (at, place) = (at + 1, past_character(text, place));
+                true
             }
-            _ => {
-                let Some((past_any, from)) = &mut retry else {
-                    return false;
+            (Some(token), Some(next)) => {
+                let brackets = match token {
+                    b'[' => split_brackets(&wildcard[at + 1..]),
+                    _ => None,
                 };
-                from.next();
-                (wildcard, text) = (past_any.clone(), from.clone());
+                match brackets {
+                    Some((inside, after)) => {
+                        let character = text[place..].chars().next();
+                        (at, place) = (wildcard.len() - after.len(), past_character(text, place));
+                        character.is_some_and(|character| is_one_of(inside, character))
+                    }
+                    None => {
+                        (at, place) = (at + 1, place + 1);
+                        token == next
+                    }
+                }
             }
+        };
+        if !is_passed {
+            let Some((past_any, from)) = retry else {
+                return false;
+            };
+            (at, place) = (past_any, past_character(text, from));
+            retry = Some((at, place));
         }
     }
+}
+
+/// Past the character that begins at a byte.
+fn past_character(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let is_start = |&at: &usize| bytes.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    (at + 1..).find(is_start).unwrap_or(at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::{Duration, Instant};
 
     fn matches(pattern: &str, key: &str) -> bool {
         Pattern::parse(pattern, &mut Budget::default())
@@ -520,6 +516,14 @@ mod tests {
             &"*a".repeat(2_000),
             &("a".repeat(1_999) + &"b".repeat(60_000))
         ));
+    }
+
+    #[test]
+    fn brackets_without_their_other_half_are_read_in_linear_time() {
+        let start = Instant::now();
+        let open = "[".repeat(1 << 20);
+        assert!(Pattern::parse(&open, &mut Budget::default()).is_err());
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
