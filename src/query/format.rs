@@ -149,7 +149,9 @@ impl Writer {
                     out.push(b',');
                     push_time(out, time, b' ');
                     out.push(b',');
-                    push_value(out, value, decimals, b"");
+                    append(out, NUMBER_ROOM_BYTES, |room| {
+                        write_value(room, value, decimals, b"")
+                    });
                     out.extend_from_slice(b"\r\n");
                 }
             }
@@ -158,7 +160,9 @@ impl Writer {
                     if self.any_points {
                         out.push(b',');
                     }
-                    push_value(out, value, decimals, b"None");
+                    append(out, NUMBER_ROOM_BYTES, |room| {
+                        write_value(room, value, decimals, b"None")
+                    });
                     self.any_points = true;
                 }
             }
@@ -189,14 +193,6 @@ fn append(out: &mut Vec<u8>, room_bytes: usize, write: impl FnOnce(&mut [u8]) ->
     out.resize(start + room_bytes, 0);
     let length = write(&mut out[start..]);
     out.truncate(start + length);
-}
-
-/// Appends a value. Inlined: some percent of a long answer.
-#[inline(always)]
-fn push_value(out: &mut Vec<u8>, value: f64, decimals: u8, nothing: &[u8]) {
-    append(out, NUMBER_ROOM_BYTES, |room| {
-        write_value(room, value, decimals, nothing)
-    });
 }
 
 /// Writes a value as `repr()` does, or `nothing` if there is none, and returns its length.
