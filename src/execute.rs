@@ -37,7 +37,7 @@ pub enum Answer {
 
 /// Executes lines in order, and appends their replies to those of a turn.
 ///
-/// Puts are [held back](Puts) until there are enough to be stored at once, another request comes, or the
+/// Puts are held back until there are enough to be stored at once, another request comes, or the
 /// executor is dropped. Then they are stored, and only then answered.
 pub struct Executor<'lines, 'turn, 'lent> {
     puts: Puts<'lines, 'turn, 'lent>,
