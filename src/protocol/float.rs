@@ -237,6 +237,9 @@ mod tests {
                 assert_eq!(parse(text.as_bytes()), Some(below.next_up()), "{text}");
             }
         }
+        // Smaller tables than these have been seen to round it down.
+        let above = "10001238091163872047058868747821408571491e98";
+        assert_eq!(parse(above.as_bytes()), Some(1.000_123_809_116_387_3e138));
     }
 
     #[test]
