@@ -66,8 +66,9 @@ const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
 /// the only field.
 const VALUE_BITS: u8 = 7;
 
-/// A new frame has room for so many bytes, which are some hundred puts.
-const FRAME_BYTES: usize = 1 << 10;
+/// A new frame has room for so many bytes. Frames of one put are many where the disk stands still, so
+/// these are few.
+const FRAME_BYTES: usize = 64;
 
 /// Past so many bytes, the next put begins another frame.
 const FRAME_FULL_BYTES: usize = 1 << 20;
@@ -889,6 +890,15 @@ mod tests {
             let payload = &record.take()[FRAME_HEAD_BYTES..];
             let result = read(payload, &mut Places::default(), &mut Store::new());
             assert_eq!(result, Ok(302));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_one_put_takes_few_bytes() {
+        let mut record = PutRecord::new();
+        for timestamp in 0..3 {
+            record.push(Placed::At(0), &put("", timestamp, 1.0));
+            assert!(record.take().capacity() <= 256);
         }
     }
 

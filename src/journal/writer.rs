@@ -457,6 +457,7 @@ impl<F: FileSystem> Writer<F> {
 
     fn obsolete_files(&mut self) -> io::Result<Vec<String>> {
         let needed = self.needed();
+        self.release_at = None;
         if needed.is_some() {
             let journals = files::numbers(&mut self.folder, FileKind::Journal)?;
             let following = journals.into_iter().find(|&first| Some(first) > needed);

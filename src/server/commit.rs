@@ -192,7 +192,7 @@ pub struct Leaving<'waiting> {
     pub refused: u64,
 }
 
-/// Past so many bytes, a buffer is freed when nothing is in it.
+/// A buffer of so many bytes is kept though nothing is in it.
 const BUFFER_BYTES: usize = 64 << 10;
 
 impl WaitingReplies {
@@ -264,8 +264,9 @@ impl WaitingReplies {
         if 2 * self.sent >= self.bytes.len() {
             self.bytes.drain(..mem::take(&mut self.sent));
         }
-        if self.bytes.is_empty() && self.bytes.capacity() > BUFFER_BYTES {
-            *self = WaitingReplies::default();
+        let used = BUFFER_BYTES.max(2 * self.bytes.len());
+        if self.bytes.capacity() > 2 * used {
+            self.bytes.shrink_to(used);
         }
     }
 
@@ -399,9 +400,13 @@ mod tests {
             waiting.trim();
             assert!(waiting.bytes.capacity() < 10_000);
         }
-        waiting.push(0, Some(1), &[0; 2 * BUFFER_BYTES], iter::once(0..4));
+        for bytes in [3 * BUFFER_BYTES, 4] {
+            waiting.push(0, Some(1), &vec![0; bytes], iter::once(0..4));
+        }
+        // Though some still wait.
         waiting.pop(true);
         waiting.trim();
-        assert_eq!(waiting.bytes.capacity(), 0);
+        assert_eq!(waiting.bytes.len(), 4);
+        assert!(waiting.bytes.capacity() <= BUFFER_BYTES);
     }
 }

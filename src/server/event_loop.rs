@@ -52,8 +52,10 @@ pub struct EventLoop {
     /// Connections whose replies are in `shared.replies`, in the same order.
     answered: Vec<Answered>,
     waiting: WaitingReplies,
-    /// What the last turn has put is to be submitted with what the next one puts.
+    /// What the last turn has put is to be submitted with what the next one puts,
     leaves_puts: bool,
+    /// which may be if the turn before it did not leave any.
+    may_leave: bool,
     /// Of each commit that is pending and has puts that are never answered: its number, and how many
     /// these are.
     unanswered: VecDeque<(u64, u64)>,
@@ -135,6 +137,7 @@ impl EventLoop {
             answered: Vec::new(),
             waiting: WaitingReplies::default(),
             leaves_puts: false,
+            may_leave: true,
             unanswered: VecDeque::new(),
             postponed: Vec::new(),
             closed: Vec::new(),
@@ -374,6 +377,8 @@ impl EventLoop {
     }
 
     fn serve_ready(&mut self) {
+        // Else there might never be a turn that ends with all submitted.
+        self.may_leave = !self.leaves_puts;
         let share = self.ready.fresh_share(self.config(), self.clock);
         self.serve_all(|ready| &mut ready.fresh, share, None);
         self.commit_and_reply();
@@ -442,10 +447,9 @@ impl EventLoop {
             return Some(0);
         };
         let are_few = (1..Config::COMMIT_PUTS).contains(&recorder.puts.puts_of_next());
-        let may_leave = !self.leaves_puts && self.answered.len() > 1 && self.stopping.is_none();
-        let leaves = are_few && may_leave;
-        self.leaves_puts = leaves;
-        if leaves {
+        let may_leave = self.may_leave && self.answered.len() > 1 && self.stopping.is_none();
+        self.leaves_puts = are_few && may_leave;
+        if self.leaves_puts {
             return None;
         }
         let unanswered = recorder.take_unanswered();
@@ -1251,6 +1255,38 @@ mod tests {
             }
             clients[2].expect(OK);
         }
+    }
+
+    #[test]
+    fn turns_that_leave_puts_do_not_keep_the_commit_from_cleaning_up() {
+        let config = Config {
+            read_buffer_bytes: 512,
+            ..Config::default()
+        };
+        let mut house = House::new(config);
+        // Two that have few puts in what is read at once, so that each turn could leave them.
+        let requests = ["put k 1 1\n", &"get none\n".repeat(100)].concat();
+        let mut clients = [(); 2].map(|()| house.connect());
+        for client in &mut clients {
+            let requests = requests.repeat(20);
+            client.0.write_all(requests.as_bytes()).expect("is read");
+        }
+        let mut events = Events::with_capacity(64);
+        let (mut busy_turns, before) = (0, house.told.story().turns);
+        for _ in 0..20 {
+            // As if two others had just left theirs.
+            house.event_loop.leaves_puts = true;
+            busy_turns += usize::from(house.event_loop.ready.busy.len() == 2);
+            let turned = house
+                .event_loop
+                .wait_and_turn(&mut events, Some(Duration::ZERO));
+            turned.expect("takes a turn");
+            while house.told.pending() > 0 {
+                house.told.decide(Outcome::Stored);
+            }
+        }
+        assert!(busy_turns > 2, "{busy_turns}");
+        assert_eq!(house.told.story().turns - before, 20);
     }
 
     #[test]
