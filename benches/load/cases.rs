@@ -11,7 +11,7 @@ use crate::crowd::{Crowd, OK, Script};
 use crate::daemon::Daemon;
 use crate::support::latency::waits_under;
 use crate::support::table::median;
-use crate::{Bench, Limit};
+use crate::{Bench, Limit, full};
 
 type Case = fn(&mut Bench) -> Result<()>;
 
@@ -23,6 +23,9 @@ pub const CASES: &[(&str, Case)] = &[
     ("5: memory of pipelined replies", replies_memory),
     ("6: exit under load", exit),
     ("7: stalled readers and the kernel", stalled_kernel),
+    ("9: CPU of a put at the limit", full::cost_at_limit),
+    ("10: above the limit on memory", full::attacks),
+    ("11: a million series expire", full::expiry),
 ];
 
 pub const LONGEST_WAIT: Limit = (20.0, "ms");
@@ -70,12 +73,12 @@ fn loads() -> [Load; 11] {
     ]
 }
 
-fn unread(request: &str) -> Script {
+pub fn unread(request: &str) -> Script {
     Script::once(request.into(), String::new())
 }
 
 /// One client that sends this and reads all replies: the seconds that it takes.
-fn run(daemon: &Daemon, script: Script) -> Result<f64> {
+pub fn run(daemon: &Daemon, script: Script) -> Result<f64> {
     let begin = Instant::now();
     Crowd::connect(daemon, 1, script)?.finish()?;
     Ok(begin.elapsed().as_secs_f64())
@@ -100,7 +103,7 @@ fn prepared(bench: &Bench, (_, clients, script, puts): Load) -> Result<(Daemon, 
     Ok((daemon, crowd))
 }
 
-fn idle(stop: &AtomicBool) -> Result<()> {
+pub fn idle(stop: &AtomicBool) -> Result<()> {
     while !stop.load(Ordering::Relaxed) {
         thread::sleep(POLL_INTERVAL);
     }

@@ -24,10 +24,19 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts it empty, on a port of its own choice.
-    pub fn start(stop_timeout_seconds: u32) -> Result<Daemon> {
-        let stop = stop_timeout_seconds.to_string();
-        let process = Process::metricd(["--connection-limit", "20000", "--stop-timeout", &stop])?;
+    pub fn start(options: &[&str]) -> Result<Daemon> {
+        let process = Process::metricd(["--connection-limit", "20000"].iter().chain(options))?;
         Ok(Daemon { process })
+    }
+
+    /// One of the numbers that it counts.
+    pub fn count(&self, name: &str) -> Result<f64> {
+        kill_process(Pid::from_child(&self.process.child), Signal::USR1)?;
+        // This is in the last line of a report.
+        let report = self.process.log_until("loop_turns=")?;
+        let number = |word: &str| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+        let mut words = report.split_whitespace();
+        words.find_map(number).context("no such count")
     }
 
     fn status(&self) -> Result<String> {

@@ -12,6 +12,7 @@
 mod cases;
 mod crowd;
 mod daemon;
+mod full;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
@@ -82,7 +83,7 @@ impl Bench {
     }
 
     fn start(&self) -> Result<Daemon> {
-        Daemon::start(self.scaled(5))
+        Daemon::start(&["--stop-timeout", &self.scaled(5).to_string()])
     }
 
     /// Prints a figure and what it must be at most.

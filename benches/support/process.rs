@@ -95,13 +95,20 @@ impl Process {
 
     /// The next address that the server says it is `listening on`.
     pub fn announced(&self) -> Result<String> {
-        loop {
+        let log = self.log_until("listening on ")?;
+        let address = log.rsplit("listening on ").next();
+        Ok(address.unwrap_or_default().trim().into())
+    }
+
+    /// The next lines of the log, up to the first with this text.
+    pub fn log_until(&self, text: &str) -> Result<String> {
+        let mut log = String::new();
+        while !log.contains(text) {
             let line = self.lines().recv_timeout(START_TIMEOUT);
-            let line = line.context("it never said where it listens")?;
-            if let Some((_, address)) = line.rsplit_once("listening on ") {
-                return Ok(address.trim().into());
-            }
+            log += &line.with_context(|| format!("it never said: {text}"))?;
+            log += "\n";
         }
+        Ok(log)
     }
 
     fn lines(&self) -> MutexGuard<'_, Receiver<String>> {
