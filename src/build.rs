@@ -6,7 +6,7 @@ use std::{env, fs};
 
 /// Leaves out unwinding tables, a tenth of the daemon. Only backtraces use them, as a panic ends the
 /// process, and without symbols a backtrace has no names. The compiler writes them whatever `panic` is,
-/// and the standard library comes with them.
+/// and the standard library comes with them. A build with RUSTFLAGS of its own keeps them, for a profiler.
 const DISCARD_UNWINDING_TABLES: &str = "SECTIONS {
     /DISCARD/ : { *(.eh_frame .gcc_except_table .gcc_except_table.*) }
 } INSERT AFTER .text;";
@@ -21,7 +21,7 @@ fn main() {
     let packed = snap::raw::Encoder::new().compress_vec(&page);
     fs::write(out.join("page.snappy"), packed.expect("packed")).expect("written");
 
-    if is_released() && has_usual_linker() {
+    if is("PROFILE", "release") && has_usual_linker() {
         let script = out.join("discard.ld");
         fs::write(&script, DISCARD_UNWINDING_TABLES).expect("written");
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
@@ -29,11 +29,6 @@ fn main() {
             println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         }
     }
-}
-
-/// Whether the daemon is built to be run, not to be tested, debugged or profiled.
-fn is_released() -> bool {
-    is("PROFILE", "release") && is("DEBUG", "false")
 }
 
 /// Whether the linker is that of the toolchain or the system, which take such a script. Not all do.

@@ -15,6 +15,9 @@ use crate::store::Store;
 /// This share of the limit is left free: for what comes between two questions.
 const MARGIN_SHARE: usize = 64;
 
+/// With eviction so does this share: pieces that were freed do not always fit what is new.
+const EVICTION_MARGIN_SHARE: usize = 32;
+
 /// The system is asked again when the count has changed by this share of the limit,
 const STEP_SHARE: usize = 256;
 
@@ -169,8 +172,12 @@ impl Default for Room {
 impl Room {
     /// The room in this process, of which so many bytes may be resident.
     pub fn new(limit_bytes: Option<usize>, when_full: WhenFull) -> Room {
+        let target_bytes = |limit| match when_full {
+            WhenFull::Refuse => limit,
+            WhenFull::Evict => limit - limit / EVICTION_MARGIN_SHARE,
+        };
         Room {
-            memory: Memory::new(limit_bytes),
+            memory: Memory::new(limit_bytes.map(target_bytes)),
             when_full,
             other_bytes: 0,
             reserve_bytes: limit_bytes.unwrap_or(0) / RESERVE_SHARE,

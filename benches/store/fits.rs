@@ -229,10 +229,10 @@ impl Full {
     }
 }
 
-/// Puts new keys until one is refused: what is resident may have become less meanwhile, so that there
-/// is room for a few more.
+/// Puts new keys until one is refused: the buffers of the connection that has filled the server are free
+/// by now, so there is room for some.
 fn expect_refusal(client: &mut Client) -> Result<()> {
-    for number in 0..100 {
+    for number in 0..10_000 {
         client.send(format!("put new.key.{number} 1 1\n").as_bytes())?;
         // `ok` and a blank line, or `error`, `not stored` and one.
         if client.read_lines(0, b"\n\n")? == 3 {
