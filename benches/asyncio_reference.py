@@ -5,6 +5,9 @@
 
 Standard library only, unless --uvloop asks for the loop of that name. It is the
 plain server that one would write first, neither slowed down nor tuned.
+
+It differs from metricd: it takes whatever one read returns for one request, and so cannot be pipelined;
+it takes timestamps beyond signed 64 bits, and digits of other scripts; and it buffers without limit.
 """
 
 import argparse

@@ -22,8 +22,8 @@ pub struct Listen {
     /// all of its addresses, `0.0.0.0` for all IPv4 addresses of the machine, and `[::]` for all
     /// IPv6 addresses.
     ///
-    /// Or `unix:PATH`, a Unix socket. Its file appears with [`Config::socket_mode`] when clients can
-    /// connect, replaces that of a dead server, and is removed when the server stops.
+    /// Or `unix:PATH`, a Unix socket, of up to 106 bytes. Its file appears with [`Config::socket_mode`]
+    /// when clients can connect, replaces that of a dead server, and is removed when the server stops.
     pub address: String,
     /// What clients that connect to it speak.
     pub protocol: Protocol,
@@ -36,9 +36,32 @@ pub enum Protocol {
     /// Requests of one line each, `put` and `get`, and replies that end in a blank line.
     Lines,
     /// Graphite's plaintext protocol: points come in, one a line, and nothing is answered.
+    ///
+    /// A line is `<key> <value> <timestamp>`, read as carbon reads it. Timestamps are seconds, and kept in
+    /// [`Config::timestamp_unit`]; -1 is now. Tags, after semicolons, are a part of the key. A bad line is
+    /// dropped, counted, and logged at debug level.
     #[cfg(feature = "graphite")]
     Graphite,
     /// HTTP/1.1, which only reads: a page, queries in Graphite's language, and what the server counts.
+    ///
+    /// - `/` is the page. It finds series, draws any target, and shows the same numbers as a table. Dragging
+    ///   zooms, Escape goes back, arrow keys read values.
+    /// - `/render` answers queries, as `json`, `csv` or `raw`. `/functions` lists the functions. Their results
+    ///   are those of graphite-web 1.1.8, with which tests compare them.
+    /// - `/metrics/find`, `/metrics/expand` and `/metrics/index.json` name series.
+    /// - `/metrics` is what the server counts, for Prometheus.
+    /// - `/healthz` is 200 if puts are taken, and otherwise 503 with the reason.
+    ///
+    /// Methods are GET and HEAD, and POST of forms. There is no TLS, no password, and no check of `Host`.
+    ///
+    /// # How points become steps
+    ///
+    /// All series of a query have steps of one length: the shortest of 1, 2, 5, 10, 15, 30 s, 1, 2, 5, 10, 15,
+    /// 30 min, 1, 2, 3, 6, 12 h, 1, 2, 7 d, and doubles of these, that gives no series more steps than
+    /// `maxDataPoints` and is not shorter than the time between two points of most of them. A series has at
+    /// most 65,536 steps. The value of a step is the average of its points, or what `consolidateBy` says.
+    /// Functions whose results depend on the length of a step, such as `summarize`, `movingAverage`,
+    /// `integral` and `derivative`, read the shortest steps; their results are shortened to `maxDataPoints`.
     #[cfg(feature = "http")]
     Http,
 }
@@ -91,10 +114,13 @@ pub enum SyncPolicy {
 /// What happens to puts for which there is no memory left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// They are answered `not stored`, until there is room again.
+    /// They are answered `not stored` and change nothing, until there is room again.
     #[default]
     Refuse,
-    /// The oldest points of the store make room for them.
+    /// The oldest points of the store make room for them: whole blocks, roughly by timestamp. A series
+    /// that has lost all points goes with its key. While clients keep more than an eighth of the limit,
+    /// a store of less than a quarter of it is left as it is, and puts are refused: clients must not
+    /// empty it.
     Evict,
 }
 
@@ -126,7 +152,22 @@ impl TimestampUnit {
 
 /// Where every point that is put is handed on to, by Prometheus Remote-Write 1.0.
 ///
-/// Points are read from the journal, so a folder is needed: [`Config::data`].
+/// A thread for each receiver reads points from the journal, so a folder is needed: [`Config::data`].
+/// It stores its position after each answer. What was under way when the server ended is sent again, as
+/// the same request. A new receiver gets what is put from then on.
+///
+/// - **Failures**: broken connections, time-outs, 408, 429, 5xx and redirects are tried again, after random
+///   pauses of up to 30 s that grow, or after what `Retry-After` asks for, at most an hour. Points that
+///   are refused with another 4xx are counted as rejected. Prometheus refuses a whole request for one
+///   point that is out of order, so a request that is refused for its samples or its length is sent
+///   in halves, down to that point: some 20 requests for each.
+/// - **Names**: the key up to the first `;` is the label `__name__`, and each `name=value` after it is a label.
+///   Characters that Prometheus does not allow become `_`. If the key cannot be rebuilt from these
+///   labels, the label `key` holds it. Timestamps become milliseconds, rounded down.
+/// - **Counts**: points that were sent, retried, rejected and dropped, and the lag in points, bytes and
+///   seconds, are among the [`Counts`](crate::Counts).
+///
+/// `https` needs the feature `tls`, which makes the program about twice as large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg(feature = "remote-write")]
 pub struct RemoteWrite {
@@ -138,16 +179,20 @@ pub struct RemoteWrite {
     /// allows, other than `key` and those that begin with two underscores. Default: none.
     pub labels: Vec<(String, String)>,
 
-    /// A file of lines that go into the head of each request, such as `Authorization: Bearer …`. Nobody
-    /// but its owner may read or change it. It is read again when it has changed. Default: none.
+    /// A file of lines that go into the head of each request, to all receivers, such as
+    /// `Authorization: Bearer …`. Nobody but its owner may read or change it. It is read for each request;
+    /// replace it by renaming another file. Default: none.
     pub header_file: Option<PathBuf>,
 
     /// Bytes of the journal that are kept for a receiver only, beside those that a start would replay and
     /// the file that is being sent. Past it the oldest file is left out. It is looked at between requests and
-    /// in pauses, so what is put while one request waits for its answer comes on top. Default: 1 GiB.
+    /// in pauses, so what is put while one request waits for its answer comes on top. Files that are done
+    /// are removed with the first put after that. Default: 1 GiB.
     pub spool_bytes: usize,
 
-    /// Points that are sent in one request at the most, 1 to 1,000,000. Default: 10,000.
+    /// Points that are sent in one request at the most, 1 to 1,000,000. The more points of each series a
+    /// request has, the smaller they are: some 7 bytes each if there are ten, 10 to 16 if there is
+    /// one. Default: 10,000.
     pub request_points: usize,
 
     /// Bytes that a request may have before it is compressed, unless it is one point, 1 to 64 MiB.
@@ -203,8 +248,8 @@ pub struct Config {
     /// the group of the process.
     pub socket_mode: u32,
 
-    /// The folder in which points are kept; it is created if there is none. Without it, they live in
-    /// memory alone. Default: none.
+    /// The folder in which points are kept; it is created if there is none. One server uses it at a time,
+    /// and leaves other files in it alone. Without it, points live in memory alone. Default: none.
     pub data: Option<PathBuf>,
 
     /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
@@ -215,6 +260,14 @@ pub struct Config {
     pub salvage: bool,
 
     /// The most memory that the process takes, in bytes, at least 8 MiB. Default: none.
+    ///
+    /// Linux is asked what is resident. On other systems it is taken to be what the server counts, an eighth
+    /// more, and 4 MiB. Memory that was freed may stay with the process, and is used again.
+    ///
+    /// Other limits are lowered to fit it: [`connection_limit`](Self::connection_limit) to one for each 16
+    /// KiB. A [`line_limit_bytes`](Self::line_limit_bytes) of more than a 64th of it is refused. When memory is
+    /// short and connections together keep more than a 32nd of it, those that keep most are closed, and
+    /// small replies may leave one by one.
     pub memory_limit_bytes: Option<usize>,
 
     /// What happens to puts at the memory limit. Default: they are refused.
@@ -222,13 +275,19 @@ pub struct Config {
 
     /// How old points get by the clock of the system before they are removed, at least 1 s. Default:
     /// they stay.
+    ///
+    /// From that moment on no get shows them; replies under way may lose them too. Their memory is freed some
+    /// seconds later, by whole blocks. If the clock jumps forward by more than a minute, what is too old by
+    /// it is hidden at once, and removed an hour later, unless the clock was set back. A start at which all
+    /// points are too old counts as such a jump.
     pub retention: Option<Duration>,
 
     /// What timestamps count, for the retention. Default: seconds.
     pub timestamp_unit: TimestampUnit,
 
     /// Bytes of the journal past which a checkpoint is written that replaces it, at least 1. If the
-    /// last checkpoint is longer, that is the limit. Default: 64 MiB.
+    /// last checkpoint is longer, that is the limit. More than 16 files of the journal, of which each start
+    /// makes one, are replaced too. Default: 64 MiB.
     pub journal_limit_bytes: usize,
 
     /// Bytes of what is put that may wait to be written to the journal, at least 1. Past it, puts are
@@ -239,8 +298,9 @@ pub struct Config {
     #[cfg(feature = "remote-write")]
     pub remote_write: RemoteWrite,
 
-    /// Connections served at once, at least 1. Further clients wait in the system's accept
-    /// queue until one closes. Default: 10,000, which bounds what clients that stall can hold.
+    /// Connections served at once, at least 1. Further clients wait in the system's accept queue
+    /// (`net.core.somaxconn`) until one closes. Default: 10,000, which bounds what clients that stall can
+    /// hold.
     pub connection_limit: usize,
 
     /// Bytes of a line without its newline, 1 to [`Config::BUFFER_MAX_BYTES`]. A longer line is
@@ -290,7 +350,8 @@ pub struct Config {
     /// cannot limit these, as on Unix sockets, this is the size of its send buffer. Default: 128 KiB.
     pub unsent_limit_bytes: usize,
 
-    /// Bytes of replaced points that are kept for the readers of long replies, all together. Past
+    /// Bytes that are kept for the readers of long replies, all together, so that they get what was stored
+    /// when they asked: 32 for each series that has got points since, and for a late point its block. Past
     /// it, the oldest of these readers is cut off. Default: 64 MiB.
     pub snapshot_limit_bytes: usize,
 
@@ -313,12 +374,12 @@ pub struct Config {
     pub request_timeout: Duration,
 
     /// How long a client may take none of its replies while some wait for it, or not close after its
-    /// last reply, at least 1 s. Then it is cut off, and what was kept for its reply is freed.
-    /// Default: 5 min.
+    /// last reply, at least 1 s. Then it is cut off, up to a sixteenth of the time later, and what was
+    /// kept for its reply is freed. Default: 5 min.
     pub stall_timeout: Option<Duration>,
 
-    /// How long a stopping server goes on executing what has come and writing the replies that
-    /// it owes. Default: 5 s.
+    /// How long a stopping server goes on executing what has come, up to one read of each client, and
+    /// writing the replies that it owes. Default: 5 s.
     pub stop_timeout: Duration,
 
     /// How long a stopping server that owes nothing waits for clients that may still be fetching

@@ -13,6 +13,9 @@
 //! The library installs no logger, handles no signal, never exits the process, and spawns no thread
 //! but that of the journal ([`Config::data`]), and one for each receiver of remote write.
 //!
+//! Without default features, it leaves out what only the program needs. The features `graphite`, `http`
+//! and `remote-write` bring their protocols back, and `tls` adds `https` for remote write.
+//!
 //! # The house
 //!
 //! The path of a byte, one file per step:
@@ -161,7 +164,7 @@ pub fn run_server(host: &str, port: u16) -> Result<(), Error> {
     .map(drop)
 }
 
-// Compiles and runs the README's example.
+// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
