@@ -250,6 +250,9 @@ pub struct Config {
 
     /// The folder in which points are kept; it is created if there is none. One server uses it at a time,
     /// and leaves other files in it alone. Without it, points live in memory alone. Default: none.
+    ///
+    /// A start leaves out what the end of the process, or of the power, has torn at the end of the journal,
+    /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set.
     pub data: Option<PathBuf>,
 
     /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
