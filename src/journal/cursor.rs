@@ -279,7 +279,7 @@ impl<F: FileSystem> Cursor<F> {
         loop {
             match file.next(folder) {
                 Ok(Some((number, [_, ..]))) => return Ok(Some(number)),
-                Ok(_) | Err(FrameError::Torn { .. }) => return Ok(None),
+                Ok(_) | Err(FrameError::Torn { .. } | FrameError::Blank { .. }) => return Ok(None),
                 // Which frames are missing is known with the next one.
                 Err(FrameError::Damaged { .. }) => {}
                 Err(FrameError::Io(error)) => {

@@ -1,7 +1,7 @@
 //! What the journal asks of a disk: the files of one folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::iter;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// Any call may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be [tried again](retried). What
 /// is written, created, renamed or removed may be lost when the power fails, until it is synced.
 pub trait FileSystem: Send + 'static {
-    /// An open file, which is read or written from the beginning on.
+    /// An open file.
     type File: Send;
 
     /// The names of all files, in no order. Those that are not UTF-8 are left out.
@@ -29,21 +29,17 @@ pub trait FileSystem: Send + 'static {
     /// How many bytes a file has.
     fn size(&mut self, name: &str) -> io::Result<u64>;
 
-    /// Creates a file for writing, or empties the one of this name.
+    /// Creates a file for writing from its beginning on, or empties the one of this name.
     fn create(&mut self, name: &str) -> io::Result<Self::File>;
 
     /// Opens a file for reading.
     fn open(&mut self, name: &str) -> io::Result<Self::File>;
 
-    /// Reads some of the next bytes into `room`, and returns how many: 0 at the end of the file.
-    fn read(&mut self, file: &mut Self::File, room: &mut [u8]) -> io::Result<usize>;
+    /// Reads some of the bytes from this offset on into `room`, and returns how many: 0 at the end of the
+    /// file.
+    fn read(&mut self, file: &mut Self::File, offset: u64, room: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads some of the bytes from this offset on, in the same way. The next bytes of [`read`](Self::read)
-    /// stay the same.
-    fn read_at(&mut self, file: &mut Self::File, offset: u64, room: &mut [u8])
-    -> io::Result<usize>;
-
-    /// Writes some of `bytes`, from the first on, and returns how many.
+    /// Writes some of `bytes` after those that were written before, and returns how many.
     fn write(&mut self, file: &mut Self::File, bytes: &[u8]) -> io::Result<usize>;
 
     /// Returns when all that is written to the file is on the medium, whatever becomes of its
@@ -53,8 +49,9 @@ pub trait FileSystem: Send + 'static {
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Takes all but the first `bytes` off a file.
-    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()>;
+    /// Makes a file so long: takes bytes off its end, or adds zeros. Where the next bytes are written stays
+    /// the same.
+    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
@@ -198,12 +195,8 @@ impl FileSystem for Folder {
         File::open(path)
     }
 
-    fn read(&mut self, file: &mut File, room: &mut [u8]) -> io::Result<usize> {
-        file.read(room)
-    }
-
-    fn read_at(&mut self, file: &mut File, offset: u64, room: &mut [u8]) -> io::Result<usize> {
-        FileExt::read_at(file, room, offset)
+    fn read(&mut self, file: &mut File, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+        file.read_at(room, offset)
     }
 
     fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
@@ -222,7 +215,7 @@ impl FileSystem for Folder {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path.join(name))?;
         file.set_len(bytes)
     }
@@ -279,7 +272,7 @@ mod tests {
         let mut file = folder.open(name)?;
         let (mut content, mut room) = (Vec::new(), [0; 3]);
         loop {
-            match folder.read(&mut file, &mut room)? {
+            match folder.read(&mut file, content.len() as u64, &mut room)? {
                 0 => return Ok(content),
                 length => content.extend(&room[..length]),
             }
@@ -300,11 +293,9 @@ mod tests {
         assert_eq!(content(&mut folder, "b")?, b"abcdef");
         let (mut file, mut room) = (folder.open("b")?, [0; 4]);
         for (offset, expected) in [(3, &b"def"[..]), (1, b"bcde"), (6, b"")] {
-            let length = folder.read_at(&mut file, offset, &mut room)?;
+            let length = folder.read(&mut file, offset, &mut room)?;
             assert_eq!(&room[..length], expected);
         }
-        assert_eq!(folder.read(&mut file, &mut room)?, 4);
-        assert_eq!(&room, b"abcd");
         let mut names = folder.list()?;
         names.sort();
         assert_eq!(names, ["b", "lock"]);
@@ -312,8 +303,13 @@ mod tests {
             assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
         }
         assert_eq!(mode(&path.0), 0o700);
-        folder.shorten("b", 4)?;
+        folder.set_length("b", 4)?;
         assert_eq!(content(&mut folder, "b")?, b"abcd");
+        let mut file = folder.create("b")?;
+        folder.write(&mut file, b"ab")?;
+        folder.set_length("b", 5)?;
+        folder.write(&mut file, b"cd")?;
+        assert_eq!(content(&mut folder, "b")?, b"abcd\0");
         folder.create("b")?;
         assert_eq!(content(&mut folder, "b")?, b"");
         folder.remove("b")?;
@@ -321,7 +317,7 @@ mod tests {
         let gone = [
             folder.open("b").err(),
             folder.remove("b").err(),
-            folder.shorten("b", 0).err(),
+            folder.set_length("b", 0).err(),
             folder.rename("b", "c").err(),
         ];
         for error in gone {

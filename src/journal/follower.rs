@@ -196,7 +196,7 @@ impl<F: FileSystem> Follower<F> {
 
     fn unsent_bytes(&mut self) -> io::Result<u64> {
         let journals = files::holding(&mut self.folder, self.done.position.frame)?;
-        let bytes = bytes_of(&mut self.folder, &journals)?;
+        let bytes = bytes_of(&mut self.folder, &self.spool, &journals)?;
         let done_bytes = match self.unfinished() {
             _ if journals.first() != Some(&self.cursor.file_number()) => 0,
             0 => self.cursor.offset(),
@@ -223,7 +223,7 @@ impl<F: FileSystem> Follower<F> {
         let mut journals = files::holding(&mut self.folder, self.done.position.frame)?;
         journals.retain(|&number| number < checkpoint);
         let later = journals.get(1..).unwrap_or_default();
-        if bytes_of(&mut self.folder, later)? <= limit_bytes {
+        if bytes_of(&mut self.folder, &self.spool, later)? <= limit_bytes {
             self.within_limit = checkpoint;
             return Ok(None);
         }
@@ -268,11 +268,14 @@ fn count<F: FileSystem>(
     Ok(puts)
 }
 
-/// Bytes of files of the journal.
-fn bytes_of<F: FileSystem>(folder: &mut F, numbers: &[u64]) -> io::Result<u64> {
-    let mut bytes = 0;
+/// Bytes that are written to files of the journal.
+fn bytes_of<F: FileSystem>(folder: &mut F, spool: &Spool, numbers: &[u64]) -> io::Result<u64> {
+    let (newest, mut bytes) = (spool.written().end, 0);
     for &number in numbers {
-        bytes += folder.size(&FileKind::Journal.name(number))?;
+        bytes += match newest {
+            (newest, written_bytes) if newest == number => written_bytes,
+            _ => folder.size(&FileKind::Journal.name(number))?,
+        };
     }
     Ok(bytes)
 }

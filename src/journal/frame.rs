@@ -15,6 +15,8 @@
 //!         payload
 //! ```
 //!
+//! Zeros may follow the last frame of a journal, which was made longer ahead of what is written.
+//!
 //! Numbers have their low byte first. The frames of a journal count from the number of the file,
 //! those of a checkpoint from 0.
 //!
@@ -122,6 +124,11 @@ pub enum FrameError {
         /// Where the last whole frame ends.
         offset: u64,
     },
+    /// From this offset on there are zeros, or nothing: no frame was written there, or it was not synced.
+    Blank {
+        /// Where the last whole frame ends.
+        offset: u64,
+    },
     /// Bytes in the middle are no whole frame, and whole frames follow them.
     Damaged {
         /// The first of these bytes.
@@ -146,6 +153,7 @@ impl fmt::Display for FrameError {
                 write!(f, "its head is that of number {number:016x}")
             }
             FrameError::Torn { offset } => write!(f, "incomplete from byte {offset} on"),
+            FrameError::Blank { offset } => write!(f, "empty from byte {offset} on"),
             FrameError::Damaged { offset, end, .. } => {
                 write!(f, "damaged from byte {offset} to byte {end}")
             }
@@ -163,7 +171,6 @@ impl From<io::Error> for FrameError {
 ///
 /// It holds two frames and a little more at most, and never more than the file does.
 pub struct FrameReader<F: FileSystem> {
-    name: String,
     file: F::File,
     kind: FileKind,
     number: u64,
@@ -216,10 +223,8 @@ impl<F: FileSystem> FrameReader<F> {
         kind: FileKind,
         number: u64,
     ) -> io::Result<FrameReader<F>> {
-        let file = retried(|| folder.open(name))?;
         Ok(FrameReader {
-            name: name.to_owned(),
-            file,
+            file: retried(|| folder.open(name))?,
             kind,
             number,
             next: None,
@@ -252,7 +257,7 @@ impl<F: FileSystem> FrameReader<F> {
         mut room: &mut [u8],
     ) -> io::Result<()> {
         while !room.is_empty() {
-            match retried(|| folder.read_at(&mut self.file, offset, room))? {
+            match retried(|| folder.read(&mut self.file, offset, room))? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 read => {
                     offset += read as u64;
@@ -269,18 +274,25 @@ impl<F: FileSystem> FrameReader<F> {
     /// # Errors
     ///
     /// See [`FrameError`]. After [`Damaged`](FrameError::Damaged), the next call goes on with the
-    /// frame past the damage. After [`Torn`](FrameError::Torn), the file is at its end.
+    /// frame past the damage. After [`Torn`](FrameError::Torn) and [`Blank`](FrameError::Blank), the file is
+    /// at its end.
     pub fn next(&mut self, folder: &mut F) -> Result<Option<(u64, &[u8])>, FrameError> {
         self.payload = 0..0;
         let next = match self.next {
             Some(next) => next,
             None => self.read_file_head(folder)?,
         };
-        if self.fill(folder, 1)? == 0 {
-            return Ok(None);
+        let mut head = self.whole_frame(folder, 0, next..=next)?;
+        if head.is_none() {
+            // Who reads while frames are written may have read ahead what was there before them.
+            self.go_to(self.offset());
+            head = self.whole_frame(folder, 0, next..=next)?;
         }
-        let Some(head) = self.whole_frame(folder, 0, next..=next)? else {
-            return Err(self.find_end_of_damage(folder, next)?);
+        let Some(head) = head else {
+            return match self.fill(folder, 1)? {
+                0 => Ok(None),
+                _ => Err(self.find_end_of_damage(folder, next)?),
+            };
         };
         self.payload = self.unread + FRAME_HEAD_BYTES..self.unread + head.frame_bytes();
         self.unread = self.payload.end;
@@ -327,6 +339,10 @@ impl<F: FileSystem> FrameReader<F> {
     /// and goes there.
     fn find_end_of_damage(&mut self, folder: &mut F, lost: u64) -> Result<FrameError, FrameError> {
         let offset = self.offset();
+        if self.is_blank(folder)? {
+            return Ok(FrameError::Blank { offset });
+        }
+        self.go_to(offset);
         if let Some(head) = self.head(folder, 0)?
             && (head.number == lost && head.payload_bytes <= FRAME_MAX_BYTES)
             && let following = lost.saturating_add(1)
@@ -350,13 +366,27 @@ impl<F: FileSystem> FrameReader<F> {
                 None => break,
             }
         }
-        self.go_back_to(folder, end)?;
+        self.go_to(end);
         self.next = Some(found.number);
         Ok(FrameError::Damaged {
             offset,
             end,
             was_synced: newest.synced > lost,
         })
+    }
+
+    /// Whether there are only zeros up to the end of the file. Goes on by some of them.
+    fn is_blank(&mut self, folder: &mut F) -> io::Result<bool> {
+        loop {
+            let unread = &self.bytes[self.unread..];
+            if unread.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            self.unread = self.bytes.len();
+            if self.read_more(folder)? == 0 {
+                return Ok(true);
+            }
+        }
     }
 
     /// Goes to the next whole frame, of number `least` or higher, if there is one. Since `start`,
@@ -424,22 +454,16 @@ impl<F: FileSystem> FrameReader<F> {
         self.offset += self.unread as u64;
         self.unread = 0;
         let mut room = vec![0; READ_BYTES];
-        let read = retried(|| folder.read(&mut self.file, &mut room))?;
+        let end = self.offset + self.bytes.len() as u64;
+        let read = retried(|| folder.read(&mut self.file, end, &mut room))?;
         self.bytes.extend_from_slice(&room[..read]);
         Ok(read)
     }
 
-    /// Reads the file once more up to this offset.
-    fn go_back_to(&mut self, folder: &mut F, offset: u64) -> io::Result<()> {
-        self.file = retried(|| folder.open(&self.name))?;
+    /// Goes to this offset, and forgets what is read ahead.
+    fn go_to(&mut self, offset: u64) {
         self.bytes.clear();
-        (self.unread, self.offset) = (0, 0);
-        while self.offset() < offset && self.fill(folder, 1)? > 0 {
-            let left = offset - self.offset();
-            let unread = self.bytes.len() - self.unread;
-            self.unread += left.min(unread as u64) as usize;
-        }
-        Ok(())
+        (self.unread, self.offset) = (0, offset);
     }
 }
 
@@ -485,6 +509,7 @@ mod tests {
     enum Read {
         Frame(u64, Vec<u8>),
         Torn(u64),
+        Blank(u64),
         Damaged(u64, u64, bool),
         Wrong(String),
     }
@@ -498,6 +523,7 @@ mod tests {
                 Ok(None) => return all,
                 Ok(Some((number, payload))) => Read::Frame(number, payload.to_vec()),
                 Err(FrameError::Torn { offset }) => Read::Torn(offset),
+                Err(FrameError::Blank { offset }) => Read::Blank(offset),
                 Err(FrameError::Damaged {
                     offset,
                     end,
@@ -593,7 +619,9 @@ mod tests {
         for length in 0..bytes.len() {
             let part = starts.partition_point(|&start| start <= length) - 1;
             let mut expected = frames(&payloads[..part.saturating_sub(1)]);
-            if length != starts[part] || length == 0 {
+            if length == 0 {
+                expected.push(Read::Blank(0));
+            } else if length != starts[part] {
                 expected.push(Read::Torn(starts[part] as u64));
             }
             assert_eq!(read(&bytes[..length]), expected, "{length} bytes");
@@ -616,9 +644,9 @@ mod tests {
         ]
         .concat();
         for (name, tail) in [
-            ("zeros", vec![0; 3_000]),
             ("garbage", garbage.clone()),
             ("one byte", vec![1]),
+            ("zeros and one byte", [&[0; READ_BYTES][..], &[1]].concat()),
             ("half a frame", frame(next, &[7; 500], 0)[..300].to_vec()),
             (
                 "half a frame and zeros",
@@ -635,6 +663,44 @@ mod tests {
             let expected = [frames(&payloads), vec![Read::Torn(bytes.len() as u64)]].concat();
             assert_eq!(read(&[&bytes[..], &tail].concat()), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn zeros_after_the_last_frame_are_blank() {
+        let payloads = some_payloads();
+        let (bytes, _) = journal(&payloads);
+        let expected = [frames(&payloads), vec![Read::Blank(bytes.len() as u64)]].concat();
+        for zeros in [1, FRAME_HEAD_BYTES, READ_BYTES, 3 * READ_BYTES] {
+            let file = [&bytes[..], &vec![0; zeros]].concat();
+            assert_eq!(read(&file), expected, "{zeros}");
+        }
+    }
+
+    #[test]
+    fn frames_are_read_that_are_written_in_place_of_zeros_that_were_read() {
+        let payloads = some_payloads();
+        let (bytes, starts) = journal(&payloads);
+        let mut disk = Simulated::new();
+        let mut file = disk.create("file").expect("no fault");
+        disk.write(&mut file, &bytes[..starts[1]])
+            .expect("no fault");
+        disk.set_length("file", 1_000).expect("no fault");
+        let reader = FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER);
+        let mut reader = reader.expect("no fault");
+        for (part, expected) in payloads.iter().enumerate() {
+            // Half of a frame, and all of it.
+            let (start, end) = (starts[part + 1], starts[part + 2]);
+            let half = start + (end - start) / 2;
+            disk.write(&mut file, &bytes[start..half])
+                .expect("no fault");
+            reader.fill(&mut disk, 500).expect("no fault");
+            disk.write(&mut file, &bytes[half..end]).expect("no fault");
+            let read = reader.next(&mut disk).expect("a frame");
+            assert_eq!(read, Some((NUMBER + part as u64, &expected[..])));
+        }
+        disk.set_length("file", bytes.len() as u64)
+            .expect("no fault");
+        assert!(reader.next(&mut disk).expect("the end").is_none());
     }
 
     #[test]

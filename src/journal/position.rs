@@ -81,7 +81,7 @@ pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Posi
     let mut bytes = vec![0; FULL_BYTES + RECORD_BYTES];
     let mut length = 0;
     while length < bytes.len() {
-        match retried(|| folder.read(&mut file, &mut bytes[length..]))? {
+        match retried(|| folder.read(&mut file, length as u64, &mut bytes[length..]))? {
             0 => break,
             count => length += count,
         }

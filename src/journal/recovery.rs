@@ -179,19 +179,21 @@ fn copy<F: FileSystem>(
     folder: &mut F,
     from: &str,
     to: &str,
-    mut bytes: u64,
+    bytes: u64,
     more: &[u8],
 ) -> io::Result<()> {
     let (mut from, mut to) = (folder.open(from)?, folder.create(to)?);
     let mut room = vec![0; COPY_BYTES];
-    while bytes > 0 {
-        let most = usize::try_from(bytes).map_or(COPY_BYTES, |bytes| bytes.min(COPY_BYTES));
-        let count = retried(|| folder.read(&mut from, &mut room[..most]))?;
+    let mut offset = 0;
+    while offset < bytes {
+        let left = bytes - offset;
+        let most = usize::try_from(left).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
+        let count = retried(|| folder.read(&mut from, offset, &mut room[..most]))?;
         if count == 0 {
             break;
         }
         files::write_all(folder, &mut to, &room[..count])?;
-        bytes -= count as u64;
+        offset += count as u64;
     }
     files::write_all(folder, &mut to, more)?;
     folder.sync(&mut to)
@@ -300,10 +302,10 @@ impl Loading<'_> {
         let mut reader = reader.map_err(|error| named(&name, &error))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         let mut places = Places::default();
-        loop {
+        let end = loop {
             let offset = reader.offset();
             match reader.next(folder) {
-                Ok(None) => break,
+                Ok(None) => break offset,
                 Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, payload))) => {
                     if frame != self.next {
@@ -322,23 +324,28 @@ impl Loading<'_> {
                     bytes = reader.offset();
                     self.tell_progress(bytes);
                 }
-                // The power failed, and what was not synced is lost in part.
-                Err(error) if is_of_power_failure(&error) => {
-                    warn!("{name}: {error}: left out, since it was not synced, see --sync");
+                // The process was ended, or the power failed, and what was not synced is lost in part.
+                Err(error) if is_unsynced(&error) => {
+                    match error {
+                        FrameError::Blank { .. } => info!("{name}: {error}"),
+                        _ => {
+                            warn!("{name}: {error}: left out, since it was not synced, see --sync")
+                        }
+                    }
                     has_rest = matches!(error, FrameError::Damaged { .. });
                     self.left_out = Some((name.clone(), offset));
-                    break;
+                    break offset;
                 }
                 Err(error) => {
                     let goes_on = matches!(error, FrameError::Damaged { .. });
                     let what = damage_of(&name, error)?;
                     self.damaged(&name, what);
                     if !goes_on {
-                        break;
+                        break offset;
                     }
                 }
             }
-        }
+        };
         if bytes == 0 && !has_rest {
             self.empty.push(name.clone());
         }
@@ -350,8 +357,8 @@ impl Loading<'_> {
                 has_rest,
             });
         }
-        self.bytes += reader.offset();
-        self.end = (name, reader.offset());
+        self.bytes += end;
+        self.end = (name, end);
         Ok(())
     }
 
@@ -432,10 +439,10 @@ impl Loading<'_> {
     }
 }
 
-/// Whether frames are missing that were not synced. The head of a file is synced before any frame.
-fn is_of_power_failure(error: &FrameError) -> bool {
+/// Whether nothing is missing but frames that were not synced. The head of a file is synced before any frame.
+fn is_unsynced(error: &FrameError) -> bool {
     match *error {
-        FrameError::Torn { .. } => true,
+        FrameError::Torn { .. } | FrameError::Blank { .. } => true,
         FrameError::Damaged {
             offset, was_synced, ..
         } => !was_synced && offset >= FILE_HEAD_BYTES as u64,

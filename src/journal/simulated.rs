@@ -262,25 +262,19 @@ impl FileSystem for Simulated {
         })
     }
 
-    fn read(&mut self, file: &mut SimulatedFile, room: &mut [u8]) -> io::Result<usize> {
-        let (disk, course) = self.begin(false)?;
-        course.check()?;
-        let written = &disk.files[file.file].written;
-        let unread = written.get(file.position..).unwrap_or_default();
-        let length = course.part_of(unread.len().min(room.len()));
-        room[..length].copy_from_slice(&unread[..length]);
-        file.position += length;
-        course.end(length)
-    }
-
-    fn read_at(
+    fn read(
         &mut self,
         file: &mut SimulatedFile,
         offset: u64,
         room: &mut [u8],
     ) -> io::Result<usize> {
-        let position = offset as usize;
-        self.read(&mut SimulatedFile { position, ..*file }, room)
+        let (disk, course) = self.begin(false)?;
+        course.check()?;
+        let written = &disk.files[file.file].written;
+        let unread = written.get(offset as usize..).unwrap_or_default();
+        let length = course.part_of(unread.len().min(room.len()));
+        room[..length].copy_from_slice(&unread[..length]);
+        course.end(length)
     }
 
     fn write(&mut self, file: &mut SimulatedFile, bytes: &[u8]) -> io::Result<usize> {
@@ -309,8 +303,8 @@ impl FileSystem for Simulated {
         course.end(())
     }
 
-    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
-        let (mut disk, course) = self.begin(false)?;
+    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let (mut disk, course) = self.begin(true)?;
         course.check()?;
         let file = disk.find(name)?;
         disk.files[file].set_length(bytes as usize);

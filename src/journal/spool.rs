@@ -38,6 +38,8 @@ pub struct Written {
     pub newest: u64,
     /// How many puts there are in the frames since the start.
     pub points: u64,
+    /// The number of the file that it is in, and how many bytes are written to that: it may be longer.
+    pub end: (u64, u64),
 }
 
 impl Spool {
@@ -69,12 +71,14 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that frames up to this number are written, with so many puts more.
-    pub fn add_written(&self, newest: u64, points: u64) {
+    /// Says that frames up to this number are written, with so many puts more, up to this
+    /// [`end`](Written::end).
+    pub fn add_written(&self, newest: u64, points: u64, end: (u64, u64)) {
         let is_awaited = {
             let state = &mut self.lock();
             state.written.newest = newest;
             state.written.points += points;
+            state.written.end = end;
             let is_awaited = newest > state.awaited;
             if is_awaited {
                 state.awaited = u64::MAX;

@@ -47,6 +47,9 @@ const JOURNAL_LIMIT_BYTES: u64 = 400;
 /// So small that a checkpoint takes several turns.
 const PIECE_BYTES: usize = 100;
 
+/// So little that a file of the journal is made longer several times.
+const AHEAD_BYTES: u64 = 150;
+
 /// Turns of a life.
 const TURNS: u64 = 40;
 
@@ -105,6 +108,7 @@ impl Life {
         let mut found = recovery::recover_telling(&mut disk, salvages, needed, &mut |_| {})?;
         readers.begin(&mut disk, found.next)?;
         let mut writer = Writer::new(disk.clone(), policy, limit_bytes, &mut found)?;
+        writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
         let readers = readers.follow(&mut writer, || disk.clone());
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
@@ -592,7 +596,7 @@ fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
         life.work();
     }
     // One turn: a frame that will fail, and the beginning of a checkpoint after it.
-    disk.fail_at(disk.calls() + 1, Fault::Error);
+    disk.fail_from(disk.calls() + 1, Fault::Error);
     life.put_one("k", 1_000);
     let mut before = life.journal.channel.take();
     life.journal.clean_up(&life.store, Some(&mut life.record));
@@ -600,6 +604,7 @@ fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
     assert_eq!(life.journal.admission(), Admission::Open);
     let refused = life.put_one("new", 1);
     life.writer.work(&mut before, life.now);
+    disk.repair();
     life.work();
     assert_eq!(life.journal.outcome(refused), Outcome::NotStored);
     life.recover();
@@ -803,7 +808,8 @@ fn many_starts_leave_few_files() {
 #[test]
 fn long_files_are_removed_little_by_little() {
     let disk = Simulated::new();
-    let mut life = start(&disk);
+    let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+    let mut life = life.expect("a disk without faults");
     let key = "k".repeat(100_000);
     for at in 0..50 {
         life.put_one(&format!("{key}{at}"), 1);

@@ -20,7 +20,7 @@ use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
-use super::frame::{self, FileKind};
+use super::frame::{self, FILE_HEAD_BYTES, FileKind};
 use super::recovery::Recovered;
 use super::spool::Spool;
 use crate::config::{Config, SyncPolicy};
@@ -33,6 +33,8 @@ pub struct Writer<F: FileSystem> {
     policy: SyncPolicy,
     /// `None` while the disk fails.
     journal: Option<Journal<F::File>>,
+    /// How much longer than what is written its file is made; 0 if it is not.
+    pub ahead_bytes: u64,
     /// The checkpoint that is being written.
     partial: Option<Partial<F::File>>,
     /// What is asked for, and not written yet.
@@ -77,6 +79,10 @@ struct Journal<File> {
     file: File,
     /// Its number, that of its first frame.
     number: u64,
+    /// How many bytes are written to it, …
+    bytes: u64,
+    /// … and how many it has.
+    length: u64,
     /// Number of the newest frame that is written.
     written: u64,
     /// Number of the newest frame that is synced.
@@ -121,6 +127,10 @@ impl<F: FileSystem> Writer<F> {
             channel: Channel::default(),
             policy,
             journal,
+            ahead_bytes: match policy {
+                SyncPolicy::Always => Config::JOURNAL_AHEAD_BYTES,
+                SyncPolicy::Never | SyncPolicy::Every(_) => 0,
+            },
             partial: None,
             frames: Frames::default(),
             limit_bytes,
@@ -163,7 +173,7 @@ impl<F: FileSystem> Writer<F> {
     /// Tells readers from now on how far it has come, and keeps the files that they need.
     pub fn serve(&mut self, spool: Spool, now: Instant) {
         let settled = self.channel.progress(false).settled;
-        spool.add_written(settled, 0);
+        spool.add_written(settled, 0, self.end());
         spool.set_checkpoint(self.checkpoint);
         spool.set_channel(self.channel());
         self.spool = Some(spool);
@@ -205,6 +215,12 @@ impl<F: FileSystem> Writer<F> {
             self.remove_at,
         ];
         due.into_iter().flatten().min()
+    }
+
+    /// The number of the file that frames are appended to, and how many bytes are written to it.
+    fn end(&self) -> (u64, u64) {
+        let journal = self.journal.as_ref();
+        journal.map_or((0, 0), |journal| (journal.number, journal.bytes))
     }
 
     /// When the journal is to be synced.
@@ -272,7 +288,7 @@ impl<F: FileSystem> Writer<F> {
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.publish();
         if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
-            spool.add_written(*numbers.end(), puts);
+            spool.add_written(*numbers.end(), puts, self.end());
         }
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
@@ -296,12 +312,17 @@ impl<F: FileSystem> Writer<F> {
         let Some(journal) = &mut self.journal else {
             return false;
         };
+        let end = journal.bytes + bytes.len() as u64;
+        if self.ahead_bytes > 0 && journal.length < end {
+            journal.set_length(&mut self.folder, end + self.ahead_bytes);
+        }
         if let Err(error) = files::write_all(&mut self.folder, &mut journal.file, bytes) {
             self.fail(error, now);
             return false;
         }
         self.journal_bytes += bytes.len() as u64;
         self.tally.counts.journal_written_bytes += bytes.len() as u64;
+        journal.bytes = end;
         journal.written = last;
         journal.unsynced_since.get_or_insert(now);
         true
@@ -556,8 +577,14 @@ impl<F: FileSystem> Writer<F> {
         };
         let written = journal.written;
         // An empty file needs no end.
-        written < journal.number
-            || self.append(&frame::end(written + 1), written, now) && self.sync_journal(now)
+        let has_ended = written < journal.number
+            || self.append(&frame::end(written + 1), written, now) && self.sync_journal(now);
+        if let Some(journal) = &mut self.journal
+            && journal.length > journal.bytes
+        {
+            journal.set_length(&mut self.folder, journal.bytes);
+        }
+        has_ended
     }
 }
 
@@ -575,10 +602,22 @@ impl<File> Journal<File> {
         Ok(Journal {
             file,
             number,
+            bytes: FILE_HEAD_BYTES as u64,
+            length: FILE_HEAD_BYTES as u64,
             written: number - 1,
             synced: number - 1,
             unsynced_since: None,
         })
+    }
+
+    /// Makes the file so long. Nothing depends on that: it grows where it is shorter, and zeros at its end are
+    /// left out.
+    fn set_length<F: FileSystem<File = File>>(&mut self, folder: &mut F, bytes: u64) {
+        self.length = bytes;
+        let name = FileKind::Journal.name(self.number);
+        if let Err(error) = folder.set_length(&name, bytes) {
+            debug!("{name} cannot be made {bytes} bytes long: {error}");
+        }
     }
 }
 

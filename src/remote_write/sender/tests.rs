@@ -62,7 +62,7 @@ impl Journal {
         frame::finish(&mut bytes, self.next, self.next);
         self.write(&bytes);
         let count = puts.len() as u64;
-        self.spool.add_written(self.next, count);
+        self.spool.add_written(self.next, count, (0, 0));
         self.next += 1;
     }
 
