@@ -6,6 +6,9 @@ use std::iter;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, StatxFlags, statx};
+
 /// The file in a [`Folder`] that its user has locked.
 const LOCK: &str = "lock";
 
@@ -205,7 +208,7 @@ impl FileSystem for Folder {
 
     fn sync(&mut self, file: &mut File) -> io::Result<()> {
         file.sync_data()?;
-        if file.metadata()?.nlink() == 0 {
+        if count_names(file)? == 0 {
             return Err(io::Error::new(ErrorKind::NotFound, "the file was removed"));
         }
         Ok(())
@@ -230,6 +233,16 @@ impl FileSystem for Folder {
         self.spare_descriptors();
         Ok(())
     }
+}
+
+/// How many names a file has. Linux is asked for nothing else: each write after its times were asked for changes
+/// them, and the sync after that takes twice as long.
+fn count_names(file: &File) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    if let Ok(found) = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
+        return Ok(found.stx_nlink.into());
+    }
+    Ok(file.metadata()?.nlink())
 }
 
 /// The same error, with what it means to the operator before it.
