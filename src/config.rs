@@ -150,244 +150,253 @@ impl TimestampUnit {
     }
 }
 
-/// Where every point that is put is handed on to, by Prometheus Remote-Write 1.0.
-///
-/// A thread for each receiver reads points from the journal, so a folder is needed: [`Config::data`].
-/// It stores its position after each answer. What was under way when the server ended is sent again, as
-/// the same request. A new receiver gets what is put from then on.
-///
-/// - **Failures**: broken connections, time-outs, 408, 429, 5xx and redirects are tried again, after random
-///   pauses of up to 30 s that grow, or after what `Retry-After` asks for, at most an hour. Points that
-///   are refused with another 4xx are counted as rejected. Prometheus refuses a whole request for one
-///   point that is out of order, so a request that is refused for its samples or its length is sent
-///   in halves, down to that point: some 20 requests for each.
-/// - **Names**: the key up to the first `;` is the label `__name__`, and each `name=value` after it is a label.
-///   Characters that Prometheus does not allow become `_`. If the key cannot be rebuilt from these
-///   labels, the label `key` holds it. Timestamps become milliseconds, rounded down.
-/// - **Counts**: points that were sent, retried, rejected and dropped, and the lag in points, bytes and
-///   seconds, are among the [`Counts`](crate::Counts).
-///
-/// `https` needs the feature `tls`, which makes the program about twice as large.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg(feature = "remote-write")]
-pub struct RemoteWrite {
-    /// The receivers, `http://HOST[:PORT][/PATH]`, each once: at most 8, and no more than one for each 4
-    /// MiB of the memory limit. Each gets all points, at its own pace. Default: none.
-    pub urls: Vec<String>,
+/// Declares a struct, and after each field its default.
+macro_rules! with_defaults {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $($(#[doc = $doc:literal])+ $(#[cfg($cfg:meta)])? pub $field:ident: $type:ty = $default:expr,)+
+        }
+    ) => {
+        $(#[$attribute])*
+        pub struct $name {
+            $($(#[doc = $doc])+ $(#[cfg($cfg)])? pub $field: $type,)+
+        }
 
-    /// Labels that are added to every series, as names and values. Names are those that Prometheus
-    /// allows, other than `key` and those that begin with two underscores. Default: none.
-    pub labels: Vec<(String, String)>,
-
-    /// A file of lines that go into the head of each request, to all receivers, such as
-    /// `Authorization: Bearer …`. Nobody but its owner may read or change it. It is read for each request;
-    /// replace it by renaming another file. Default: none.
-    pub header_file: Option<PathBuf>,
-
-    /// Bytes of the journal that are kept for a receiver only, beside those that a start would replay and
-    /// the file that is being sent. Past it the oldest file is left out. It is looked at between requests and
-    /// in pauses, so what is put while one request waits for its answer comes on top. Files that are done
-    /// are removed with the first put after that. Default: 1 GiB.
-    pub spool_bytes: usize,
-
-    /// Points that are sent in one request at the most, 1 to 1,000,000. The more points of each series a
-    /// request has, the smaller they are: some 7 bytes each if there are ten, 10 to 16 if there is
-    /// one. Default: 10,000.
-    pub request_points: usize,
-
-    /// Bytes that a request may have before it is compressed, unless it is one point, 1 to 64 MiB.
-    /// Default: 512 KiB.
-    pub request_bytes: usize,
-
-    /// How long a point may wait for others, so that they are sent together. Default: 1 s.
-    pub interval: Duration,
-
-    /// How long a request may take before it is given up and sent again, at least 10 ms. Default: 30 s.
-    pub timeout: Duration,
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($(#[cfg($cfg)])? $field: $default,)+ }
+            }
+        }
+    };
 }
 
 #[cfg(feature = "remote-write")]
-impl Default for RemoteWrite {
-    fn default() -> RemoteWrite {
-        RemoteWrite {
-            urls: Vec::new(),
-            labels: Vec::new(),
-            header_file: None,
-            spool_bytes: 1 << 30,
-            request_points: 10_000,
-            request_bytes: 512 << 10,
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(30),
-        }
+with_defaults! {
+    /// Where every point that is put is handed on to, by Prometheus Remote-Write 1.0.
+    ///
+    /// A thread for each receiver reads points from the journal, so a folder is needed: [`Config::data`].
+    /// It stores its position after each answer. What was under way when the server ended is sent again, as
+    /// the same request. A new receiver gets what is put from then on.
+    ///
+    /// - **Failures**: broken connections, time-outs, 408, 429, 5xx and redirects are tried again, after random
+    ///   pauses of up to 30 s that grow, or after what `Retry-After` asks for, at most an hour. Points that
+    ///   are refused with another 4xx are counted as rejected. Prometheus refuses a whole request for one
+    ///   point that is out of order, so a request that is refused for its samples or its length is sent
+    ///   in halves, down to that point: some 20 requests for each.
+    /// - **Names**: the key up to the first `;` is the label `__name__`, and each `name=value` after it is a label.
+    ///   Characters that Prometheus does not allow become `_`. If the key cannot be rebuilt from these
+    ///   labels, the label `key` holds it. Timestamps become milliseconds, rounded down.
+    /// - **Counts**: points that were sent, retried, rejected and dropped, and the lag in points, bytes and
+    ///   seconds, are among the [`Counts`](crate::Counts).
+    ///
+    /// `https` needs the feature `tls`, which makes the program about twice as large.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct RemoteWrite {
+        /// The receivers, `http://HOST[:PORT][/PATH]`, each once: at most 8, and no more than one for each 4
+        /// MiB of the memory limit. Each gets all points, at its own pace. Default: none.
+        pub urls: Vec<String> = Vec::new(),
+
+        /// Labels that are added to every series, as names and values. Names are those that Prometheus
+        /// allows, other than `key` and those that begin with two underscores. Default: none.
+        pub labels: Vec<(String, String)> = Vec::new(),
+
+        /// A file of lines that go into the head of each request, to all receivers, such as
+        /// `Authorization: Bearer …`. Nobody but its owner may read or change it. It is read for each request;
+        /// replace it by renaming another file. Default: none.
+        pub header_file: Option<PathBuf> = None,
+
+        /// Bytes of the journal that are kept for a receiver only, beside those that a start would replay and
+        /// the file that is being sent. Past it the oldest file is left out. It is looked at between requests and
+        /// in pauses, so what is put while one request waits for its answer comes on top. Files that are done
+        /// are removed with the first put after that. Default: 1 GiB.
+        pub spool_bytes: usize = 1 << 30,
+
+        /// Points that are sent in one request at the most, 1 to 1,000,000. The more points of each series a
+        /// request has, the smaller they are: some 7 bytes each if there are ten, 10 to 16 if there is
+        /// one. Default: 10,000.
+        pub request_points: usize = 10_000,
+
+        /// Bytes that a request may have before it is compressed, unless it is one point, 1 to 64 MiB.
+        /// Default: 512 KiB.
+        pub request_bytes: usize = 512 << 10,
+
+        /// How long a point may wait for others, so that they are sent together. Default: 1 s.
+        pub interval: Duration = Duration::from_secs(1),
+
+        /// How long a request may take before it is given up and sent again, at least 10 ms. Default: 30 s.
+        pub timeout: Duration = Duration::from_secs(30),
     }
 }
 
-/// What a [`Server`](crate::Server) is bound from.
-///
-/// Each field has a default that suits a small machine; a program changes what it must and
-/// leaves the rest to [`Config::default`]. [`Server::bind`](crate::Server::bind) checks the
-/// ranges and says which field is out of its own.
-///
-/// ```
-/// let config = metricd::Config {
-///     listen: vec!["127.0.0.1:0".into(), "127.0.0.1:0".into()],
-///     connection_limit: 100,
-///     ..metricd::Config::default()
-/// };
-/// let server = metricd::Server::bind(config)?;
-/// assert_eq!(server.local_addrs().len(), 2);
-/// # Ok::<(), metricd::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Addresses to listen on, 1 to 1,024, those of [`Hooks::listeners`](crate::Hooks::listeners)
-    /// included. Default: the line protocol on `127.0.0.1:8888`.
-    pub listen: Vec<Listen>,
-
-    /// Who may connect to Unix sockets: the permissions of their files. Default: 0o660, the user and
-    /// the group of the process.
-    pub socket_mode: u32,
-
-    /// The folder in which points are kept; it is created if there is none. One server uses it at a time,
-    /// and leaves other files in it alone. Without it, points live in memory alone. Default: none.
+with_defaults! {
+    /// What a [`Server`](crate::Server) is bound from.
     ///
-    /// A start leaves out what the end of the process, or of the power, has torn at the end of the journal,
-    /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set.
-    pub data: Option<PathBuf>,
-
-    /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
-    pub sync: SyncPolicy,
-
-    /// Start without the damaged parts of what is in the folder, which are kept under other names,
-    /// and do not refuse to start. Default: false.
-    pub salvage: bool,
-
-    /// The most memory that the process takes, in bytes, at least 8 MiB. Default: none.
+    /// Each field has a default that suits a small machine; a program changes what it must and
+    /// leaves the rest to [`Config::default`]. [`Server::bind`](crate::Server::bind) checks the
+    /// ranges and says which field is out of its own.
     ///
-    /// Linux is asked what is resident. On other systems it is taken to be what the server counts, an eighth
-    /// more, and 4 MiB. Memory that was freed may stay with the process, and is used again.
-    ///
-    /// Other limits are lowered to fit it: [`connection_limit`](Self::connection_limit) to one for each 16
-    /// KiB. A [`line_limit_bytes`](Self::line_limit_bytes) of more than a 64th of it is refused. When memory is
-    /// short and connections together keep more than a 32nd of it, those that keep most are closed, and
-    /// small replies may leave one by one.
-    pub memory_limit_bytes: Option<usize>,
+    /// ```
+    /// let config = metricd::Config {
+    ///     listen: vec!["127.0.0.1:0".into(), "127.0.0.1:0".into()],
+    ///     connection_limit: 100,
+    ///     ..metricd::Config::default()
+    /// };
+    /// let server = metricd::Server::bind(config)?;
+    /// assert_eq!(server.local_addrs().len(), 2);
+    /// # Ok::<(), metricd::Error>(())
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Config {
+        /// Addresses to listen on, 1 to 1,024, those of [`Hooks::listeners`](crate::Hooks::listeners)
+        /// included. Default: the line protocol on `127.0.0.1:8888`.
+        pub listen: Vec<Listen> = vec![Listen::default()],
 
-    /// What happens to puts at the memory limit. Default: they are refused.
-    pub when_full: WhenFull,
+        /// Who may connect to Unix sockets: the permissions of their files. Default: 0o660, the user and
+        /// the group of the process.
+        pub socket_mode: u32 = 0o660,
 
-    /// How old points get by the clock of the system before they are removed, at least 1 s. Default:
-    /// they stay.
-    ///
-    /// From that moment on no get shows them; replies under way may lose them too. Their memory is freed some
-    /// seconds later, by whole blocks. If the clock jumps forward by more than a minute, what is too old by
-    /// it is hidden at once, and removed an hour later, unless the clock was set back. A start at which all
-    /// points are too old counts as such a jump.
-    pub retention: Option<Duration>,
+        /// The folder in which points are kept; it is created if there is none. One server uses it at a time,
+        /// and leaves other files in it alone. Without it, points live in memory alone. Default: none.
+        ///
+        /// A start leaves out what the end of the process, or of the power, has torn at the end of the journal,
+        /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set.
+        pub data: Option<PathBuf> = None,
 
-    /// What timestamps count, for the retention. Default: seconds.
-    pub timestamp_unit: TimestampUnit,
+        /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
+        pub sync: SyncPolicy = SyncPolicy::Every(Duration::from_secs(1)),
 
-    /// Bytes of the journal past which a checkpoint is written that replaces it, at least 1. If the
-    /// last checkpoint is longer, that is the limit. More than 16 files of the journal, of which each start
-    /// makes one, are replaced too. Default: 64 MiB.
-    pub journal_limit_bytes: usize,
+        /// Start without the damaged parts of what is in the folder, which are kept under other names,
+        /// and do not refuse to start. Default: false.
+        pub salvage: bool = false,
 
-    /// Bytes of what is put that may wait to be written to the journal, at least 1. Past it, puts are
-    /// not executed until some of it is written. Default: 8 MiB.
-    pub unjournaled_limit_bytes: usize,
+        /// The most memory that the process takes, in bytes, at least 8 MiB. Default: none.
+        ///
+        /// Linux is asked what is resident. On other systems it is taken to be what the server counts, an eighth
+        /// more, and 4 MiB. Memory that was freed may stay with the process, and is used again.
+        ///
+        /// Other limits are lowered to fit it: [`connection_limit`](Self::connection_limit) to one for each 16
+        /// KiB. A [`line_limit_bytes`](Self::line_limit_bytes) of more than a 64th of it is refused. When memory is
+        /// short and connections together keep more than a 32nd of it, those that keep most are closed, and
+        /// small replies may leave one by one.
+        pub memory_limit_bytes: Option<usize> = None,
 
-    /// Where every point that is put is handed on to. Default: nowhere.
-    #[cfg(feature = "remote-write")]
-    pub remote_write: RemoteWrite,
+        /// What happens to puts at the memory limit. Default: they are refused.
+        pub when_full: WhenFull = WhenFull::default(),
 
-    /// Connections served at once, at least 1. Further clients wait in the system's accept queue
-    /// (`net.core.somaxconn`) until one closes. Default: 10,000, which bounds what clients that stall can
-    /// hold.
-    pub connection_limit: usize,
+        /// How old points get by the clock of the system before they are removed, at least 1 s. Default:
+        /// they stay.
+        ///
+        /// From that moment on no get shows them; replies under way may lose them too. Their memory is freed some
+        /// seconds later, by whole blocks. If the clock jumps forward by more than a minute, what is too old by
+        /// it is hidden at once, and removed an hour later, unless the clock was set back. A start at which all
+        /// points are too old counts as such a jump.
+        pub retention: Option<Duration> = None,
 
-    /// Bytes of a line without its newline, 1 to [`Config::BUFFER_MAX_BYTES`]. A longer line is
-    /// one wrong command and is discarded as it comes. Of a request of HTTP, this is the limit of the
-    /// head, and of the body; a longer one is refused. Default: 64 KiB.
-    pub line_limit_bytes: usize,
+        /// What timestamps count, for the retention. Default: seconds.
+        pub timestamp_unit: TimestampUnit = TimestampUnit::default(),
 
-    /// Bytes read from one connection at once, 1 to 512 KiB. More makes long pipelines a little
-    /// cheaper, up to what is executed in one turn. Default: 64 KiB.
-    pub read_buffer_bytes: usize,
+        /// Bytes of the journal past which a checkpoint is written that replaces it, at least 1. If the
+        /// last checkpoint is longer, that is the limit. More than 16 files of the journal, of which each start
+        /// makes one, are replaced too. Default: 64 MiB.
+        pub journal_limit_bytes: usize = 64 << 20,
 
-    /// Bytes of replies formed for one connection before they are written, 64 KiB (a reply up to
-    /// that size goes out whole, in one write) to [`Config::BUFFER_MAX_BYTES`]. A client that
-    /// does not read holds at most three times this, one read and two lines. Default: 64 KiB.
-    pub write_buffer_bytes: usize,
+        /// Bytes of what is put that may wait to be written to the journal, at least 1. Past it, puts are
+        /// not executed until some of it is written. Default: 8 MiB.
+        pub unjournaled_limit_bytes: usize = 8 << 20,
 
-    /// Connections accepted in one turn of the loop, at least 1, so that a flood of them does
-    /// not hold up those that are served. Default: 64.
-    pub accepts_per_turn: usize,
+        /// Where every point that is put is handed on to. Default: nowhere.
+        #[cfg(feature = "remote-write")]
+        pub remote_write: RemoteWrite = RemoteWrite::default(),
 
-    /// How long to wait before accepting again when the system has no descriptor or memory for
-    /// another connection, since another process may free some. At least 1 ms. Default: 1 s.
-    pub accept_retry: Duration,
+        /// Connections served at once, at least 1. Further clients wait in the system's accept queue
+        /// (`net.core.somaxconn`) until one closes. Default: 10,000, which bounds what clients that stall can
+        /// hold.
+        pub connection_limit: usize = 10_000,
 
-    /// How long not to log again that no more connections are accepted, or that slow readers are
-    /// cut off, so that a flood of them does not fill the log. Default: 10 min.
-    pub full_log_interval: Duration,
+        /// Bytes of a line without its newline, 1 to [`Config::BUFFER_MAX_BYTES`]. A longer line is
+        /// one wrong command and is discarded as it comes. Of a request of HTTP, this is the limit of the
+        /// head, and of the body; a longer one is refused. Default: 64 KiB.
+        pub line_limit_bytes: usize = 64 << 10,
 
-    /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).
-    pub events_per_turn: usize,
+        /// Bytes read from one connection at once, 1 to 512 KiB. More makes long pipelines a little
+        /// cheaper, up to what is executed in one turn. Default: 64 KiB.
+        pub read_buffer_bytes: usize = 64 << 10,
 
-    /// How long the requests of one turn of the loop may take, which bounds how long a client waits
-    /// for all others. Each connection gets a share of this time, measured as its requests run, and
-    /// at least one request. Default: 1 ms.
-    pub turn_time: Duration,
+        /// Bytes of replies formed for one connection before they are written, 64 KiB (a reply up to
+        /// that size goes out whole, in one write) to [`Config::BUFFER_MAX_BYTES`]. A client that
+        /// does not read holds at most three times this, one read and two lines. Default: 64 KiB.
+        pub write_buffer_bytes: usize = 64 << 10,
 
-    /// Bytes of replies that are formed between two commits, of all connections together. Default:
-    /// 256 KiB, which stay in a processor's cache.
-    pub turn_reply_bytes: usize,
+        /// Connections accepted in one turn of the loop, at least 1, so that a flood of them does
+        /// not hold up those that are served. Default: 64.
+        pub accepts_per_turn: usize = 64,
 
-    /// Bytes of requests and replies that all connections together keep between their turns. Past
-    /// it, each is read from, and replied to, in small pieces only, and queries that would
-    /// keep more than half of it are refused. Default: 64 MiB.
-    pub kept_limit_bytes: usize,
+        /// How long to wait before accepting again when the system has no descriptor or memory for
+        /// another connection, since another process may free some. At least 1 ms. Default: 1 s.
+        pub accept_retry: Duration = Duration::from_secs(1),
 
-    /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system
-    /// cannot limit these, as on Unix sockets, this is the size of its send buffer. Default: 128 KiB.
-    pub unsent_limit_bytes: usize,
+        /// How long not to log again that no more connections are accepted, or that slow readers are
+        /// cut off, so that a flood of them does not fill the log. Default: 10 min.
+        pub full_log_interval: Duration = Duration::from_secs(600),
 
-    /// Bytes that are kept for the readers of long replies, all together, so that they get what was stored
-    /// when they asked: 32 for each series that has got points since, and for a late point its block. Past
-    /// it, the oldest of these readers is cut off. Default: 64 MiB.
-    pub snapshot_limit_bytes: usize,
+        /// Events taken from the system at once, 1 to 65,536. Default: 1,024 (12 KiB).
+        pub events_per_turn: usize = 1_024,
 
-    /// Bytes that one query over HTTP may hold at once while its answer is formed: the names of the series
-    /// that it finds, and the values of those that its functions need together. A query that needs more
-    /// is refused. Default: 8 MiB, which is freed in some milliseconds if it is many names.
-    pub query_limit_bytes: usize,
+        /// How long the requests of one turn of the loop may take, which bounds how long a client waits
+        /// for all others. Each connection gets a share of this time, measured as its requests run, and
+        /// at least one request. Default: 1 ms.
+        pub turn_time: Duration = Duration::from_millis(1),
 
-    /// How many notes of replaced points are looked through at once when readers have ended.
-    /// Default: 2,000, the work of some 0.1 ms.
-    pub housework_notes: usize,
+        /// Bytes of replies that are formed between two commits, of all connections together. Default:
+        /// 256 KiB, which stay in a processor's cache.
+        pub turn_reply_bytes: usize = 256 << 10,
 
-    /// How long a connection may stay open on which nothing is sent or replied, at least 1 s. One that
-    /// waits for a reply is not idle. Default: for ever.
-    pub idle_timeout: Option<Duration>,
+        /// Bytes of requests and replies that all connections together keep between their turns. Past
+        /// it, each is read from, and replied to, in small pieces only, and queries that would
+        /// keep more than half of it are refused. Default: 64 MiB.
+        pub kept_limit_bytes: usize = 64 << 20,
 
-    /// How long a client of HTTP may take to send a request that it has begun, head and body, at least
-    /// 1 s. Then it is answered that it is late, and the connection is closed, at the latest after as
-    /// long again. Default: 30 s.
-    pub request_timeout: Duration,
+        /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system
+        /// cannot limit these, as on Unix sockets, this is the size of its send buffer. Default: 128 KiB.
+        pub unsent_limit_bytes: usize = 128 << 10,
 
-    /// How long a client may take none of its replies while some wait for it, or not close after its
-    /// last reply, at least 1 s. Then it is cut off, up to a sixteenth of the time later, and what was
-    /// kept for its reply is freed. Default: 5 min.
-    pub stall_timeout: Option<Duration>,
+        /// Bytes that are kept for the readers of long replies, all together, so that they get what was stored
+        /// when they asked: 32 for each series that has got points since, and for a late point its block. Past
+        /// it, the oldest of these readers is cut off. Default: 64 MiB.
+        pub snapshot_limit_bytes: usize = 64 << 20,
 
-    /// How long a stopping server goes on executing what has come, up to one read of each client, and
-    /// writing the replies that it owes. Default: 5 s.
-    pub stop_timeout: Duration,
+        /// Bytes that one query over HTTP may hold at once while its answer is formed: the names of the series
+        /// that it finds, and the values of those that its functions need together. A query that needs more
+        /// is refused. Default: 8 MiB, which is freed in some milliseconds if it is many names.
+        pub query_limit_bytes: usize = 8 << 20,
 
-    /// How long a stopping server that owes nothing waits for clients that may still be fetching
-    /// the last replies, which the system has taken. Default: 1 s.
-    pub linger: Duration,
+        /// How many notes of replaced points are looked through at once when readers have ended.
+        /// Default: 2,000, the work of some 0.1 ms.
+        pub housework_notes: usize = 2_000,
+
+        /// How long a connection may stay open on which nothing is sent or replied, at least 1 s. One that
+        /// waits for a reply is not idle. Default: for ever.
+        pub idle_timeout: Option<Duration> = None,
+
+        /// How long a client of HTTP may take to send a request that it has begun, head and body, at least
+        /// 1 s. Then it is answered that it is late, and the connection is closed, at the latest after as
+        /// long again. Default: 30 s.
+        pub request_timeout: Duration = Duration::from_secs(30),
+
+        /// How long a client may take none of its replies while some wait for it, or not close after its
+        /// last reply, at least 1 s. Then it is cut off, up to a sixteenth of the time later, and what was
+        /// kept for its reply is freed. Default: 5 min.
+        pub stall_timeout: Option<Duration> = Some(Duration::from_secs(300)),
+
+        /// How long a stopping server goes on executing what has come, up to one read of each client, and
+        /// writing the replies that it owes. Default: 5 s.
+        pub stop_timeout: Duration = Duration::from_secs(5),
+
+        /// How long a stopping server that owes nothing waits for clients that may still be fetching
+        /// the last replies, which the system has taken. Default: 1 s.
+        pub linger: Duration = Duration::from_secs(1),
+    }
 }
 
 impl Config {
@@ -602,12 +611,17 @@ impl Config {
 fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), Error> {
     for &(field, value, (least, most)) in fields {
         if !(least..=most).contains(&value) {
-            return Err(Error::Config {
-                field,
-                value,
-                least,
-                most,
-            });
+            let what = match field {
+                "listen" => format!("has {value} addresses"),
+                "remote_write" => format!("has {value} receivers"),
+                _ => format!("is {value}"),
+            };
+            let range = match most {
+                usize::MAX => format!("at least {least}"),
+                _ => format!("{least} to {most}"),
+            };
+            let message = format!(" {what}: it takes {range}");
+            return Err(Error::Setting { field, message });
         }
     }
     Ok(())
@@ -627,7 +641,7 @@ impl RemoteWrite {
         if !self.urls.is_empty() && !has_folder {
             return Err(Error::Setting {
                 field: "remote_write",
-                message: "it needs a folder for points: data".into(),
+                message: ": it needs a folder for points: data".into(),
             });
         }
         let any = usize::MAX;
@@ -748,46 +762,6 @@ impl Config {
     /// Bytes of an answer that are formed at once, in some 40 µs: others wait while all who ask get
     /// theirs.
     pub(crate) const ANSWER_PIECE_BYTES: usize = 32 << 10;
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            listen: vec![Listen::default()],
-            socket_mode: 0o660,
-            data: None,
-            sync: SyncPolicy::Every(Duration::from_secs(1)),
-            salvage: false,
-            memory_limit_bytes: None,
-            when_full: WhenFull::default(),
-            retention: None,
-            timestamp_unit: TimestampUnit::default(),
-            journal_limit_bytes: 64 << 20,
-            unjournaled_limit_bytes: 8 << 20,
-            #[cfg(feature = "remote-write")]
-            remote_write: RemoteWrite::default(),
-            connection_limit: 10_000,
-            line_limit_bytes: 64 << 10,
-            read_buffer_bytes: 64 << 10,
-            write_buffer_bytes: 64 << 10,
-            accepts_per_turn: 64,
-            accept_retry: Duration::from_secs(1),
-            full_log_interval: Duration::from_secs(600),
-            events_per_turn: 1_024,
-            turn_time: Duration::from_millis(1),
-            turn_reply_bytes: 256 << 10,
-            kept_limit_bytes: 64 << 20,
-            unsent_limit_bytes: 128 << 10,
-            snapshot_limit_bytes: 64 << 20,
-            query_limit_bytes: 8 << 20,
-            housework_notes: 2_000,
-            idle_timeout: None,
-            request_timeout: Duration::from_secs(30),
-            stall_timeout: Some(Duration::from_secs(300)),
-            stop_timeout: Duration::from_secs(5),
-            linger: Duration::from_secs(1),
-        }
-    }
 }
 
 #[cfg(test)]

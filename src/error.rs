@@ -10,22 +10,11 @@ use std::{fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A field of the [`Config`](crate::Config) is out of its range.
-    Config {
-        /// The name of the field.
-        field: &'static str,
-        /// What it is set to: of `listen`, the number of addresses, and of durations, milliseconds.
-        value: usize,
-        /// The least that is allowed.
-        least: usize,
-        /// The most that is allowed.
-        most: usize,
-    },
     /// A field of the [`Config`](crate::Config) is set to what it does not take.
     Setting {
         /// The name of the field.
         field: &'static str,
-        /// What is wrong.
+        /// What is wrong: the message of this error without the name.
         message: String,
     },
     /// A file of headers for remote write cannot be used.
@@ -78,23 +67,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Config {
-                field,
-                value,
-                least,
-                most,
-            } => {
-                match *field {
-                    "listen" => write!(f, "{field} has {value} addresses")?,
-                    "remote_write" => write!(f, "{field} has {value} receivers")?,
-                    _ => write!(f, "{field} is {value}")?,
-                }
-                match *most {
-                    usize::MAX => write!(f, ": it takes at least {least}"),
-                    _ => write!(f, ": it takes {least} to {most}"),
-                }
-            }
-            Error::Setting { field, message } => write!(f, "{field}: {message}"),
+            Error::Setting { field, message } => write!(f, "{field}{message}"),
             Error::HeaderFile { path, source } => {
                 write!(f, "cannot use the headers in {}: {source}", path.display())
             }
@@ -116,7 +89,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Config { .. } | Error::Setting { .. } | Error::FilledStore => None,
+            Error::Setting { .. } | Error::FilledStore => None,
             Error::HeaderFile { source, .. }
             | Error::Resolve { source, .. }
             | Error::Listen { source, .. }

@@ -28,9 +28,7 @@ fn main() -> ExitCode {
         Ok(Command::Print(text)) => print(text),
         Ok(Command::Serve(mut settings)) => match serve(&mut settings) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error @ (Error::Config { .. } | Error::Setting { .. })) => {
-                fail(WRONG_USAGE, &settings.message(&error))
-            }
+            Err(error @ Error::Setting { .. }) => fail(WRONG_USAGE, &settings.message(&error)),
             Err(error) => fail(CANNOT_RUN, &error.to_string()),
         },
         Err(error) => fail(WRONG_USAGE, &error.to_string()),

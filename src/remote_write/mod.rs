@@ -62,7 +62,10 @@ impl Receivers {
     ///
     /// If a URL or a label is wrong, or the file of headers cannot be used.
     pub fn new(config: &Config) -> Result<Receivers, Error> {
-        let wrong = |field, message| Error::Setting { field, message };
+        let wrong = |field, message: String| {
+            let message = format!(": {message}");
+            Error::Setting { field, message }
+        };
         let config = &config.remote_write;
         let mut receivers: Vec<(Url, _)> = Vec::new();
         for text in &config.urls {
