@@ -215,8 +215,10 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full_at: usize) -> Contro
         let mut last = 0;
         for (&timestamp, &value) in points.by_ref().take(fit) {
             length += writer.write(&mut out[length..], timestamp, |room| match kind {
-                Kind::Digits { decimals } => float::write_decimal(room, value, decimals),
-                Kind::Bits => float::write(room, f64::from_bits(value as u64)),
+                Kind::Digits { decimals } if !kind.is_exception(value) => {
+                    float::write_decimal(room, value, decimals)
+                }
+                _ => float::write(room, f64::from_bits(value as u64)),
             });
             last = timestamp;
         }

@@ -5,8 +5,7 @@ use std::collections::BinaryHeap;
 use super::aggregation::{Aggregation, Tally};
 use super::window::Window;
 use crate::config::TimestampUnit;
-use crate::decimal::value_of;
-use crate::store::{Kind, Run};
+use crate::store::Run;
 
 /// The lengths of steps in seconds, from which a query takes one: the shortest that fits. Past the last
 /// one, they double.
@@ -103,6 +102,7 @@ impl Steps {
 
     /// Adds points of [its range](range_of), which come after those that were added.
     pub fn add(&mut self, run: &Run) {
+        let kind = run.kind();
         let (mut timestamps, mut values) = (run.timestamps(), run.values());
         while let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) {
             if first > self.step_last {
@@ -122,12 +122,7 @@ impl Steps {
                 false => timestamps.len(),
             };
             let (now, later) = values.split_at(length);
-            match run.kind() {
-                Kind::Digits { decimals } => {
-                    self.tally_all(now.iter().map(|&digits| value_of(digits, decimals)));
-                }
-                Kind::Bits => self.tally_all(now.iter().map(|&bits| f64::from_bits(bits as u64))),
-            }
+            self.tally_all(now.iter().map(|&value| kind.value(value)));
             self.points += length;
             (timestamps, values) = (&timestamps[length..], later);
         }

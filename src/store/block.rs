@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chunk::{self, Header};
-use super::run::{Merged, RUN_POINTS, Run};
+use super::run::{RUN_POINTS, Run, merge};
 
 /// The most points of a block.
 pub const BLOCK_POINTS: usize = 7 * RUN_POINTS;
@@ -238,12 +238,12 @@ fn rewritten_runs(chunks: &[Chunk], late: &Run, run: &mut Run) -> Vec<Run> {
         .map(|chunk| chunk.header.count + chunk.late.len());
     let count = points.sum::<usize>();
     let most = count.div_ceil(count.div_ceil(REWRITTEN_POINTS));
-    let mut merged = Merged::new(chunks[0].header.kind(), most, count);
+    let mut runs = Vec::with_capacity(count.div_ceil(most));
     for chunk in chunks {
         chunk.decode(run);
-        merged.merge(run, late, chunk.late.clone());
+        merge(&mut runs, most, run, late, chunk.late.clone());
     }
-    merged.runs
+    runs
 }
 
 /// Appends a run to the bytes of a block, or begins them with it.

@@ -65,7 +65,7 @@ use std::ops::BitXor;
 use super::packing::{
     pack, packed_bytes, read_varint, unpack, unzigzag, width_of, write_varint, zigzag,
 };
-use super::run::{Kind, RUN_POINTS, Run, is_exception};
+use super::run::{Kind, RUN_POINTS, Run, is_out_of_range};
 use crate::decimal::{DECIMALS_MAX, DIGITS_LIMIT};
 
 const HIGH_BIT: u8 = 0x80;
@@ -206,11 +206,11 @@ fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
 /// Values, each exception replaced by the digits before it: the difference to these is 0, and so
 /// nearly always takes no more bits than the others do. And the bytes of the exceptions.
 fn without_exceptions(values: &[i64]) -> (Cow<'static, [i64]>, Vec<u8>) {
-    let first = values.iter().find(|&&value| !is_exception(value));
+    let first = values.iter().find(|&&value| !is_out_of_range(value));
     let mut before = first.copied().unwrap_or(0);
     let mut exceptions = Vec::new();
     let plain = (0..).zip(values).map(|(place, &value)| {
-        if is_exception(value) {
+        if is_out_of_range(value) {
             exceptions.push(place);
             exceptions.extend(value.to_le_bytes());
         } else {
@@ -224,9 +224,9 @@ fn without_exceptions(values: &[i64]) -> (Cow<'static, [i64]>, Vec<u8>) {
 /// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
 /// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
-    let (values, exceptions) = match run.has_exceptions() {
-        true => without_exceptions(run.values()),
-        false => (Cow::Borrowed(run.values()), Vec::new()),
+    let (values, exceptions) = match run.exceptions() {
+        0 => (Cow::Borrowed(run.values()), Vec::new()),
+        _ => without_exceptions(run.values()),
     };
     let (step, timestamp_frame, timestamp_residuals) = narrowest(run.timestamps());
     let (value_frame, value_residuals) = match run.kind() {
@@ -302,11 +302,6 @@ impl Header {
         }
     }
 
-    /// Of the values.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Takes the header off the front of `bytes`, which may be any; `None` if they are no chunk.
     pub fn read(bytes: &mut &[u8], base: i64) -> Option<Header> {
         let (&[count, timestamps, values, flags], rest) = bytes.split_first_chunk()?;
@@ -367,7 +362,7 @@ impl Header {
         }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
         let (_, value_bytes) = bytes.split_at(self.bytes_in(self.timestamps));
-        let (timestamps, values) = run.reset(self.count, self.kind, self.exceptions > 0);
+        let (timestamps, values) = run.reset(self.count, self.kind);
         values[0] = self.first_value;
         match self.kind {
             Kind::Digits { .. } => self.values.unpack(value_bytes, values, i64::wrapping_add),
@@ -382,7 +377,7 @@ impl Header {
                 usize::from(place),
                 i64::from_le_bytes(bits.try_into().ok()?),
             );
-            if place < next_place || !is_exception(bits) {
+            if place < next_place || !is_out_of_range(bits) {
                 return None;
             }
             *values.get_mut(place)? = bits;
@@ -395,8 +390,7 @@ impl Header {
     /// exception: of bytes from elsewhere.
     pub fn decode_checked(&self, bytes: &[u8], run: &mut Run) -> Option<()> {
         self.decode(bytes, run)?;
-        let out_of_range = run.values().iter().filter(|&&value| is_exception(value));
-        (self.kind == Kind::Bits || out_of_range.count() == self.exceptions).then_some(())
+        (run.exceptions() == self.exceptions).then_some(())
     }
 
     /// The last timestamp, if [`decode_checked`](Self::decode_checked) would decode these bytes.
@@ -410,7 +404,7 @@ impl Header {
         } else if let Some(last) = self.last_in_step() {
             return Some(last);
         } else {
-            let (timestamps, _) = run.reset(self.count, self.kind, false);
+            let (timestamps, _) = run.reset(self.count, self.kind);
             self.decode_timestamps(bytes, timestamps)?;
         }
         run.timestamps().last().copied()

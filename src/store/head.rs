@@ -17,7 +17,7 @@
 
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
-use super::run::{Kind, RUN_POINTS, Run, exception_of, is_exception};
+use super::run::{Kind, RUN_POINTS, Run, exception_of};
 
 /// Stands where an exception has no difference of digits, which is less, even zigzag.
 const EXCEPTION: u64 = 1 << 52;
@@ -227,9 +227,8 @@ impl Head {
     /// newer.
     pub fn refill(&mut self, run: &Run) {
         self.clear(run.kind());
-        let has_exceptions = run.has_exceptions();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-            if has_exceptions && is_exception(value) {
+            if run.kind().is_exception(value) {
                 self.append_exception(timestamp, value);
             } else {
                 self.append(timestamp, value);
@@ -239,7 +238,7 @@ impl Head {
 
     /// The points.
     pub fn decode(&self, run: &mut Run) {
-        let (timestamps, values) = run.reset(self.len(), self.kind, self.exceptions > 0);
+        let (timestamps, values) = run.reset(self.len(), self.kind);
         let mut bytes = &self.bytes[..];
         let points = timestamps.iter_mut().zip(values);
         match self.kind {

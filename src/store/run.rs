@@ -9,26 +9,21 @@ use crate::decimal::{self, DECIMALS_MAX, DIGITS_LIMIT, decimals_of};
 /// of a series in step.
 pub const RUN_POINTS: usize = 160;
 
-/// A run with more exceptions is not cut at them.
-const EXCEPTIONS_CUT_MAX: usize = 2;
-
 /// Up to 160 consecutive points of one series, by ascending timestamp: what is read at once.
 #[derive(Clone, Debug)]
 pub struct Run {
     timestamps: [i64; RUN_POINTS],
-    /// Values of this run's kind, and exceptions.
+    /// Values of this run's kind.
     values: [i64; RUN_POINTS],
     length: usize,
     kind: Kind,
-    /// Whether some values may be exceptions: doubles among digits, kept as their bits, which are
-    /// out of the range of digits. The store hands out no run that has any.
-    has_exceptions: bool,
 }
 
 /// What the values of a run are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Digits, with so many decimals.
+    /// Digits, with so many decimals; and few exceptions, which are bits of doubles out of the range
+    /// of digits.
     Digits { decimals: u8 },
     /// The bits of doubles.
     Bits,
@@ -48,7 +43,6 @@ impl Run {
             values: [0; RUN_POINTS],
             length: 0,
             kind: Kind::Bits,
-            has_exceptions: false,
         }
     }
 
@@ -77,7 +71,7 @@ impl Run {
 
     /// Removes all points. Those that are pushed next are of this kind.
     pub(super) fn clear(&mut self, kind: Kind) {
-        (self.length, self.kind, self.has_exceptions) = (0, kind, false);
+        (self.length, self.kind) = (0, kind);
     }
 
     /// Appends a point whose value is of this run's kind.
@@ -96,15 +90,9 @@ impl Run {
     /// kind.
     #[inline]
     fn try_push(&mut self, Point { timestamp, value }: Point, points: usize) -> bool {
-        if let Some(value) = self.kind.of_value(value) {
-            self.push(timestamp, value);
-        } else if let Some(value) = exception_of(value, self.exceptions(), points) {
-            self.push(timestamp, value);
-            self.has_exceptions = true;
-        } else {
-            return false;
-        }
-        true
+        let kept = self.kind.of_value(value);
+        let kept = kept.or_else(|| exception_of(value, self.exceptions(), points));
+        kept.map(|value| self.push(timestamp, value)).is_some()
     }
 
     /// Appends a point, in another kind if this one cannot keep it.
@@ -130,22 +118,15 @@ impl Run {
         self.timestamps[start..end].copy_from_slice(&other.timestamps[range.clone()]);
         self.values[start..end].copy_from_slice(&other.values[range]);
         self.length = end;
-        self.has_exceptions |= other.has_exceptions;
     }
 
-    /// Makes room for `length` points, of which some may be exceptions, and hands out their
-    /// timestamps and values to be filled in.
+    /// Makes room for `length` points, and hands out their timestamps and values to be filled in.
     ///
     /// # Panics
     ///
     /// If `length` is more than [`RUN_POINTS`].
-    pub(super) fn reset(
-        &mut self,
-        length: usize,
-        kind: Kind,
-        has_exceptions: bool,
-    ) -> (&mut [i64], &mut [i64]) {
-        (self.length, self.kind, self.has_exceptions) = (length, kind, has_exceptions);
+    pub(super) fn reset(&mut self, length: usize, kind: Kind) -> (&mut [i64], &mut [i64]) {
+        (self.length, self.kind) = (length, kind);
         (&mut self.timestamps[..length], &mut self.values[..length])
     }
 
@@ -153,14 +134,12 @@ impl Run {
         self.kind
     }
 
-    /// Whether there may be exceptions among the values.
-    pub(super) fn has_exceptions(&self) -> bool {
-        self.has_exceptions
-    }
-
-    fn exceptions(&self) -> usize {
-        let places = 0..self.length;
-        places.filter(|&place| self.is_exception(place)).count()
+    /// How many values are exceptions.
+    pub(super) fn exceptions(&self) -> usize {
+        let values = self.values().iter();
+        values
+            .filter(|&&value| self.kind.is_exception(value))
+            .count()
     }
 
     /// Their timestamps, ascending.
@@ -180,19 +159,10 @@ impl Run {
 
     #[inline]
     fn point(&self, place: usize) -> Point {
-        let kind = match self.is_exception(place) {
-            true => Kind::Bits,
-            false => self.kind,
-        };
         Point {
             timestamp: self.timestamps[place],
-            value: kind.value(self.values[place]),
+            value: self.kind.value(self.values[place]),
         }
-    }
-
-    #[inline]
-    fn is_exception(&self, place: usize) -> bool {
-        self.has_exceptions && is_exception(self.values[place])
     }
 
     /// Removes all points but those after `after` and up to `until`.
@@ -206,30 +176,6 @@ impl Run {
             self.timestamps.copy_within(start..end, 0);
             self.values.copy_within(start..end, 0);
         }
-    }
-
-    /// Makes all values one kind. With few exceptions, leaves only the first points, up to where
-    /// the kind changes: what was decoded is decoded once more for each of them. With more, all
-    /// become bits.
-    pub(super) fn unify_kind(&mut self) {
-        let exceptions = self.exceptions();
-        if exceptions == 0 {
-            return;
-        }
-        let mut first = true;
-        if exceptions <= EXCEPTIONS_CUT_MAX {
-            first = self.is_exception(0);
-            let same = (0..self.length).take_while(|&place| self.is_exception(place) == first);
-            self.length = same.count();
-        } else {
-            for place in 0..self.length {
-                self.values[place] = self.point(place).value.to_bits() as i64;
-            }
-        }
-        if first {
-            self.kind = Kind::Bits;
-        }
-        self.has_exceptions = false;
     }
 
     /// Sorts points in any order by timestamp. Of several at one timestamp, the last stays.
@@ -271,59 +217,47 @@ impl Run {
 
     /// Merges `late` points into these, and leaves the first [`RUN_POINTS`].
     pub(super) fn merge_first(&mut self, late: &Run) {
-        let mut merged = Merged::new(self.kind, RUN_POINTS, self.len() + late.len());
-        merged.merge(self, late, 0..late.len());
-        *self = merged.runs.swap_remove(0);
+        *self = self.merged(late).swap_remove(0);
+    }
+
+    /// These points and `late` ones, in one run or two.
+    pub(super) fn merged(&self, late: &Run) -> Vec<Run> {
+        let mut runs = Vec::with_capacity(2);
+        merge(&mut runs, RUN_POINTS, self, late, 0..late.len());
+        runs
     }
 }
 
-/// Points by ascending timestamp, in runs of `most` points each, but for the last one.
-pub struct Merged {
-    pub runs: Vec<Run>,
-    /// The kind that each run begins with.
-    kind: Kind,
-    most: usize,
-}
-
-impl Merged {
-    /// For about so many points.
-    pub fn new(kind: Kind, most: usize, points: usize) -> Merged {
-        let runs = Vec::with_capacity(points.div_ceil(most));
-        Merged { runs, kind, most }
-    }
-
-    /// Appends the points of a run and those of `late` at these places by ascending timestamp. A
-    /// late point replaces the one at its timestamp.
-    ///
-    /// Linear in the points; logarithmic for each late one.
-    pub fn merge(&mut self, run: &Run, late: &Run, places: Range<usize>) {
-        let mut start = 0;
-        for place in places {
-            let timestamp = late.timestamps[place];
-            let end = run.place_from(start, timestamp);
-            self.extend(run, start..end);
-            self.extend(late, place..place + 1);
-            let is_replaced = run.timestamps().get(end) == Some(&timestamp);
-            start = end + usize::from(is_replaced);
-        }
-        self.extend(run, start..run.len());
-    }
-
-    fn extend(&mut self, other: &Run, mut range: Range<usize>) {
+/// Appends the points of a run and those of `late` at these places to `runs` of `most` points each,
+/// but for the last one; all by ascending timestamp. A late point replaces the one at its timestamp.
+///
+/// Linear in the points; logarithmic for each late one.
+pub fn merge(runs: &mut Vec<Run>, most: usize, run: &Run, late: &Run, places: Range<usize>) {
+    let mut append = |other: &Run, mut range: Range<usize>| {
         while !range.is_empty() {
-            match self.runs.last_mut().filter(|run| run.len() < self.most) {
-                Some(run) => {
-                    let middle = range.end.min(range.start + self.most - run.len());
-                    run.extend(other, range.start..middle);
+            match runs.last_mut().filter(|last| last.len() < most) {
+                Some(last) => {
+                    let middle = range.end.min(range.start + most - last.len());
+                    last.extend(other, range.start..middle);
                     range.start = middle;
                 }
-                None => self.runs.push(Run {
-                    kind: self.kind,
+                None => runs.push(Run {
+                    kind: run.kind,
                     ..Run::new()
                 }),
             }
         }
+    };
+    let mut start = 0;
+    for place in places {
+        let timestamp = late.timestamps[place];
+        let end = run.place_from(start, timestamp);
+        append(run, start..end);
+        append(late, place..place + 1);
+        let is_replaced = run.timestamps().get(end) == Some(&timestamp);
+        start = end + usize::from(is_replaced);
     }
+    append(run, start..run.len());
 }
 
 impl Kind {
@@ -362,9 +296,17 @@ impl Kind {
     #[inline]
     pub fn value(self, value: i64) -> f64 {
         match self {
-            Kind::Digits { decimals } => decimal::value_of(value, decimals),
-            Kind::Bits => f64::from_bits(value as u64),
+            Kind::Digits { decimals } if !is_out_of_range(value) => {
+                decimal::value_of(value, decimals)
+            }
+            _ => f64::from_bits(value as u64),
         }
+    }
+
+    /// Whether a value of this kind is an exception.
+    #[inline]
+    pub fn is_exception(self, value: i64) -> bool {
+        self != Kind::Bits && is_out_of_range(value)
     }
 
     /// A double as a value of this kind, if it is one.
@@ -383,9 +325,9 @@ fn exceptions_max(points: usize) -> usize {
     points / 16 + 1
 }
 
-/// Whether a value among digits is the bits of a double.
+/// Whether this cannot be digits.
 #[inline]
-pub fn is_exception(value: i64) -> bool {
+pub fn is_out_of_range(value: i64) -> bool {
     value.unsigned_abs() >= DIGITS_LIMIT as u64
 }
 
@@ -394,7 +336,7 @@ pub fn is_exception(value: i64) -> bool {
 #[cold]
 pub fn exception_of(value: f64, exceptions: usize, points: usize) -> Option<i64> {
     let bits = value.to_bits() as i64;
-    (is_exception(bits) && exceptions < exceptions_max(points)).then_some(bits)
+    (is_out_of_range(bits) && exceptions < exceptions_max(points)).then_some(bits)
 }
 
 #[cfg(test)]
@@ -417,23 +359,22 @@ mod tests {
     }
 
     proptest! {
-        /// A reader sees each value as it was, in runs of one kind.
+        /// A reader who goes on after any point sees each value as it was.
         #[test]
-        fn a_run_that_is_read_is_of_one_kind(values in proptest::collection::vec(value(), 1..=RUN_POINTS)) {
+        fn values_are_read_as_they_were(values in proptest::collection::vec(value(), 1..=RUN_POINTS), at in 0..RUN_POINTS) {
             let points: Vec<Point> = (0..)
                 .zip(&values)
                 .map(|(timestamp, &value)| Point { timestamp, value })
                 .collect();
             let whole = Run::of_points(&points);
-            let mut read = Vec::new();
-            while read.len() < points.len() {
-                let mut run = whole.clone();
-                run.keep(read.last().map(|_| read.len() as i64 - 1), i64::MAX);
-                run.unify_kind();
-                prop_assert!(!run.is_empty());
-                read.extend(run.values().iter().map(|&value| run.kind().value(value).to_bits()));
+            let mut rest = whole.clone();
+            rest.keep(at.checked_sub(1).map(|at| at as i64), i64::MAX);
+            for (run, points) in [(whole, &points[..]), (rest, &points[at.min(points.len())..])] {
+                let bits = points.iter().map(|point| point.value.to_bits());
+                prop_assert!(bits.clone().eq(run.points().map(|point| point.value.to_bits())));
+                let kind = run.kind();
+                prop_assert!(bits.eq(run.values().iter().map(|&value| kind.value(value).to_bits())));
             }
-            prop_assert!(values.iter().map(|value| value.to_bits()).eq(read));
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::Point;
 use super::block::{Block, SHARED_BYTES};
 use super::head::Head;
-use super::run::{Kind, Merged, RUN_POINTS, Run};
+use super::run::{Kind, RUN_POINTS, Run};
 
 /// A block is rewritten when there is one late point for so many of its own.
 const BLOCK_POINTS_PER_LATE: usize = 9;
@@ -231,9 +231,7 @@ impl Timeline {
         if run.holds(&late, 0..late.len()) {
             return 0;
         }
-        let mut merged = Merged::new(run.kind(), RUN_POINTS, run.len() + late.len());
-        merged.merge(&run, &late, 0..late.len());
-        for (place, run) in merged.runs.iter().enumerate() {
+        for (place, run) in run.merged(&late).iter().enumerate() {
             if place > 0 {
                 self.seal();
             }
@@ -372,10 +370,9 @@ impl Timeline {
         }
         let mut late = late.in_order();
         late.keep(after, i64::MAX);
-        let mut merged = Merged::new(run.kind(), RUN_POINTS, run.len() + late.len());
-        merged.merge(run, &late, 0..late.len());
-        *run = merged.runs.pop()?;
-        merged.runs.pop().map(|before| Block::of_run(&before))
+        let mut runs = run.merged(&late);
+        *run = runs.pop()?;
+        runs.pop().map(|before| Block::of_run(&before))
     }
 
     /// Decodes the next points after `after` and up to `until`, and says whether there are any.
@@ -389,7 +386,6 @@ impl Timeline {
         if let Some(history) = history {
             history.late.merge_into(after, until, run);
         }
-        run.unify_kind();
         !run.is_empty()
     }
 
@@ -710,7 +706,6 @@ impl Sealed {
             run.clear(Kind::Bits);
         }
         self.late.merge_into(after, until, run);
-        run.unify_kind();
         !run.is_empty()
     }
 }
