@@ -531,25 +531,22 @@ impl Config {
     /// the limit on memory.
     pub(crate) fn fit_to_memory_limit(&mut self) {
         let part = self.connections_part_bytes();
-        for (limit, most) in [
-            (
-                &mut self.connection_limit,
-                part / Self::CONNECTION_LEAST_BYTES,
-            ),
-            (&mut self.kept_limit_bytes, part / 2),
-            (&mut self.turn_reply_bytes, part / 4),
-            (
-                &mut self.write_buffer_bytes,
-                part.max(Self::WRITE_BUFFER_MIN_BYTES),
-            ),
-            (&mut self.snapshot_limit_bytes, part),
-            (&mut self.query_limit_bytes, part),
-            (&mut self.unjournaled_limit_bytes, part),
-            // A start replays it over all that a checkpoint had.
-            (&mut self.journal_limit_bytes, part.saturating_mul(8)),
-        ] {
-            *limit = most.min(*limit);
-        }
+        let lower = |limit: &mut usize, most: usize| *limit = most.min(*limit);
+        lower(
+            &mut self.connection_limit,
+            part / Self::CONNECTION_LEAST_BYTES,
+        );
+        lower(&mut self.kept_limit_bytes, part / 2);
+        lower(&mut self.turn_reply_bytes, part / 4);
+        lower(
+            &mut self.write_buffer_bytes,
+            part.max(Self::WRITE_BUFFER_MIN_BYTES),
+        );
+        lower(&mut self.snapshot_limit_bytes, part);
+        lower(&mut self.query_limit_bytes, part);
+        lower(&mut self.unjournaled_limit_bytes, part);
+        // A start replays it over all that a checkpoint had.
+        lower(&mut self.journal_limit_bytes, part.saturating_mul(8));
         #[cfg(feature = "remote-write")]
         self.remote_write.fit_to(part);
     }

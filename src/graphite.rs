@@ -25,31 +25,6 @@ pub enum Line<'line> {
     NotANumber,
 }
 
-/// Why a line is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadLine {
-    /// It is not UTF-8.
-    Encoding,
-    /// It has not three words.
-    Words,
-    /// The second word is no value.
-    Value,
-    /// The third word is no timestamp, or one that 64 bits do not hold in this unit.
-    Timestamp,
-}
-
-impl BadLine {
-    /// The reason in words.
-    pub fn reason(self) -> &'static str {
-        match self {
-            BadLine::Encoding => "not UTF-8",
-            BadLine::Words => "not three words",
-            BadLine::Value => "no value",
-            BadLine::Timestamp => "no timestamp",
-        }
-    }
-}
-
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
 
@@ -73,25 +48,25 @@ pub fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
 ///
 /// # Errors
 ///
-/// If carbon would drop the line. So it is too where carbon closes the connection: for bytes that are
+/// If carbon would drop the line: why, in words. So it is too where carbon closes the connection: for bytes that are
 /// not UTF-8, and for timestamps that are not finite.
-pub fn parse(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, BadLine> {
-    let text = str::from_utf8(line).map_err(|_| BadLine::Encoding)?;
+pub fn parse(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, &'static str> {
+    let text = str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let mut words = words(text);
     let four = [words.next(), words.next(), words.next(), words.next()];
     let [Some(key), Some(value), Some(timestamp), None] = four else {
-        return Err(BadLine::Words);
+        return Err("not three words");
     };
     let (key, timestamp) = (Key::from(key), timestamp.as_bytes());
-    let value = float::parse(value.as_bytes()).ok_or(BadLine::Value)?;
-    let seconds = float::parse(timestamp).ok_or(BadLine::Timestamp)?;
+    let value = float::parse(value.as_bytes()).ok_or("no value")?;
+    let seconds = float::parse(timestamp).ok_or("no timestamp")?;
     if value.is_nan() {
         return Ok(Line::NotANumber);
     }
     if seconds.trunc() == -1.0 {
         return Ok(Line::PutNow { key, value });
     }
-    let timestamp = in_units(seconds, timestamp, unit).ok_or(BadLine::Timestamp)?;
+    let timestamp = in_units(seconds, timestamp, unit).ok_or("no timestamp")?;
     Ok(Line::Put(Put {
         key,
         timestamp,
@@ -160,7 +135,7 @@ mod tests {
     }
 
     /// What a table of `make_lines.py` says of a line that is read so.
-    fn said(line: Result<Line, BadLine>) -> String {
+    fn said(line: Result<Line, &'static str>) -> String {
         let escaped = |key: Key| {
             let bytes = key.as_bytes().iter();
             let escaped = bytes.map(|&byte| match byte {
@@ -186,7 +161,7 @@ mod tests {
     }
 
     /// Reads a line by both paths, if the fast one takes it.
-    fn read(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, BadLine> {
+    fn read(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, &'static str> {
         let read = parse(line, unit);
         if let Some((put, _)) = plain_put(&[line, b"\n"].concat(), unit) {
             assert_eq!(read, Ok(Line::Put(put)));
@@ -302,7 +277,7 @@ mod tests {
                         value: 0.5,
                     })
                 });
-                let expected = put.ok_or(BadLine::Timestamp);
+                let expected = put.ok_or("no timestamp");
                 assert_eq!(
                     read(line.as_bytes(), unit),
                     expected,
@@ -333,14 +308,14 @@ mod tests {
     #[test]
     fn bad_lines_say_why() {
         for (line, why) in [
-            (&b"\xff 1 2"[..], BadLine::Encoding),
-            (b"", BadLine::Words),
-            (b"a 1", BadLine::Words),
-            (b"a 1 2 3", BadLine::Words),
-            (b"a x y", BadLine::Value),
-            (b"a 1 y", BadLine::Timestamp),
-            (b"a nan y", BadLine::Timestamp),
-            (b"a 1 inf", BadLine::Timestamp),
+            (&b"\xff 1 2"[..], "not UTF-8"),
+            (b"", "not three words"),
+            (b"a 1", "not three words"),
+            (b"a 1 2 3", "not three words"),
+            (b"a x y", "no value"),
+            (b"a 1 y", "no timestamp"),
+            (b"a nan y", "no timestamp"),
+            (b"a 1 inf", "no timestamp"),
         ] {
             assert_eq!(parse(line, Seconds), Err(why), "{}", line.escape_ascii());
         }

@@ -92,7 +92,7 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
                 self.puts.take(put, line.len());
             }
             Ok(graphite::Line::NotANumber) => self.puts.turn.counts.graphite_points_nan += 1,
-            Err(bad) => self.drop_line(line, bad.reason()),
+            Err(reason) => self.drop_line(line, reason),
         }
         if line.len() > ORDINARY_LINE_BYTES {
             // Numbers of many digits may have taken long.

@@ -59,7 +59,6 @@
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
 
-use std::borrow::Cow;
 use std::ops::BitXor;
 
 use super::packing::{
@@ -203,14 +202,15 @@ fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
     best
 }
 
-/// Values, each exception replaced by the digits before it: the difference to these is 0, and so
-/// nearly always takes no more bits than the others do. And the bytes of the exceptions.
-fn without_exceptions(values: &[i64]) -> (Cow<'static, [i64]>, Vec<u8>) {
-    let first = values.iter().find(|&&value| !is_out_of_range(value));
+/// The values of a run, each exception replaced by the digits before it: the difference to these is
+/// 0, and so nearly always takes no more bits than the others do. And the bytes of the exceptions.
+fn without_exceptions(run: &Run) -> (Vec<i64>, Vec<u8>) {
+    let is_exception = |value| run.kind().is_exception(value);
+    let first = run.values().iter().find(|&&value| !is_exception(value));
     let mut before = first.copied().unwrap_or(0);
     let mut exceptions = Vec::new();
-    let plain = (0..).zip(values).map(|(place, &value)| {
-        if is_out_of_range(value) {
+    let plain = (0..).zip(run.values()).map(|(place, &value)| {
+        if is_exception(value) {
             exceptions.push(place);
             exceptions.extend(value.to_le_bytes());
         } else {
@@ -224,10 +224,7 @@ fn without_exceptions(values: &[i64]) -> (Cow<'static, [i64]>, Vec<u8>) {
 /// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
 /// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
-    let (values, exceptions) = match run.exceptions() {
-        0 => (Cow::Borrowed(run.values()), Vec::new()),
-        _ => without_exceptions(run.values()),
-    };
+    let (values, exceptions) = without_exceptions(run);
     let (step, timestamp_frame, timestamp_residuals) = narrowest(run.timestamps());
     let (value_frame, value_residuals) = match run.kind() {
         Kind::Digits { .. } => {

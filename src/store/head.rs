@@ -51,23 +51,15 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head of one point, which is full at `limit` points: 1 to [`RUN_POINTS`].
-    pub fn new(point: Point, limit: usize) -> Head {
-        let mut head = Head::unordered(Kind::INTEGERS, limit);
-        head.is_ordered = true;
-        head.push(point);
-        head
+    /// A head of no points, which is full at `limit` points: 1 to [`RUN_POINTS`].
+    pub fn ordered(limit: usize) -> Head {
+        Head {
+            is_ordered: true,
+            ..Head::unordered(Kind::INTEGERS, limit)
+        }
     }
 
-    /// A head of the points of a run, which is full at `limit` points: 1 to [`RUN_POINTS`].
-    pub fn of_run(run: &Run, limit: usize) -> Head {
-        let mut head = Head::unordered(run.kind(), limit);
-        head.is_ordered = true;
-        head.refill(run);
-        head
-    }
-
-    /// A head of no points, which takes points in any order. They are likely to be of this kind.
+    /// The same of points in any order, which are likely to be of this kind.
     pub fn unordered(kind: Kind, limit: usize) -> Head {
         Head {
             bytes: Vec::new(),

@@ -118,12 +118,12 @@ impl ImageCursor {
             append_entry(out, SERIES, series.key.as_bytes());
         }
         let after = self.written_to.max(removed_to);
-        if let Some(next) = series.timeline.next_blocks(after) {
-            for block in &next.blocks {
+        if let Some((blocks, to, points_encoded)) = series.timeline.next_blocks(after) {
+            for block in &blocks {
                 append_entry(out, BLOCK, block.as_bytes());
             }
-            self.written_to = Some(next.to);
-            return next.points_encoded;
+            self.written_to = Some(to);
+            return points_encoded;
         }
         if let Some(block) = series.timeline.newest(after, run) {
             append_entry(out, BLOCK, block.as_bytes());
@@ -156,8 +156,6 @@ pub(crate) struct ImageReader {
     last: Option<i64>,
     /// Room to decode a part of it.
     run: Run,
-    /// How many points were taken in.
-    points: u64,
 }
 
 impl ImageReader {
@@ -182,9 +180,9 @@ impl ImageReader {
         Ok(())
     }
 
-    /// How many points were taken in.
+    /// How many points the series have that have ended.
     pub(crate) fn points(&self) -> u64 {
-        self.points
+        self.store.point_count() as u64
     }
 
     /// Whether the last series has ended.
@@ -218,7 +216,6 @@ impl ImageReader {
         let (block, last) = read.ok_or(Corrupt("a block does not decode"))?;
         self.check_order(block.first_timestamp())?;
         self.last = Some(last);
-        self.points += block.point_count() as u64;
         self.blocks.push(block);
         Ok(())
     }
@@ -230,7 +227,6 @@ impl ImageReader {
         let decoded = header.and_then(|header| header.decode_checked(bytes, &mut self.run));
         decoded.ok_or(Corrupt("the newest points of a series do not decode"))?;
         self.check_order(self.run.timestamps()[0])?;
-        self.points += self.run.len() as u64;
         let sealed_to = self.last.take().unwrap_or_default();
         let place = self.store.series.vacant_place();
         let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
@@ -240,11 +236,7 @@ impl ImageReader {
 
     fn leave_out_series(&mut self) -> Result<(), Corrupt> {
         self.begun.take().ok_or(UNBEGUN)?;
-        let points = self
-            .blocks
-            .drain(..)
-            .map(|block| block.point_count() as u64);
-        self.points -= points.sum::<u64>();
+        self.blocks.clear();
         self.last = None;
         Ok(())
     }

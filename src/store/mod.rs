@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
-use self::notes::{NOW, Notes};
+use self::notes::{NO_NOTE, NOW, Notes};
 use self::order::Order;
 pub(crate) use self::packing::{read_varint, unzigzag, write_varint, zigzag};
 use self::removal::Removal;
@@ -367,7 +367,12 @@ impl Store {
         self.key_bytes += key.len();
         self.removal.note_due(timeline.oldest_end());
         let position = self.order.push(place);
-        self.series.insert(Series::new(key, timeline, position));
+        self.series.insert(Series {
+            key,
+            timeline,
+            note: NO_NOTE,
+            position,
+        });
     }
 
     /// Takes out the series at a place, if there is one. Its timeline is still counted.
@@ -399,6 +404,12 @@ impl Store {
         self.find(self.index.hash(key), key)
     }
 
+    /// The series under a key, and its place.
+    fn series_of(&self, key: &str) -> Option<notes::At<'_>> {
+        let place = self.place_of(key)?;
+        Some((place, self.series.get(place)?))
+    }
+
     /// The series from this position on, in the order of their first put, each with its position:
     /// those that are there now. Those of which all points are [hidden](Self::set_floors) come without
     /// their keys. Positions are never used again, so a walk may pause while there are puts.
@@ -428,8 +439,8 @@ impl Store {
     ///
     /// Constant time: nothing is copied.
     pub fn snapshot(&self, key: &str) -> Option<Snapshot> {
-        let place = self.place_of(key)?;
-        let position = self.order.position(place, self.series.get(place)?.position);
+        let (place, series) = self.series_of(key)?;
+        let position = self.order.position(place, series.position);
         Some(Readers::open(&self.readers, place, position..position + 1))
     }
 
@@ -447,21 +458,21 @@ impl Store {
         key: &str,
         timestamps: impl RangeBounds<i64>,
     ) -> impl Iterator<Item = Point> {
-        let place = self.place_of(key);
-        let series = place.and_then(|place| Some((place, self.series.get(place)?)));
-        let bounds = Some(timestamps).and_then(|range| first_and_last(&range));
-        let mut next =
-            bounds.map(|(first, last)| (first.checked_sub(1).max(self.hidden_to()), last));
-        iter::from_fn(move || {
-            let (after, last) = next?;
+        let series = self.series_of(key);
+        let before = match timestamps.start_bound() {
+            Bound::Included(&first) => first.checked_sub(1),
+            Bound::Excluded(&before) => Some(before),
+            Bound::Unbounded => None,
+        };
+        let mut after = before.max(self.hidden_to());
+        let runs = iter::from_fn(move || {
             let mut run = Run::new();
-            if !self.notes.next_run(series?, NOW, after, last, &mut run) {
-                return None;
-            }
-            next = Some((run.timestamps().last().copied(), last));
-            Some(run.points().collect::<Vec<Point>>())
-        })
-        .flatten()
+            let is_found = self.notes.next_run(series?, NOW, after, i64::MAX, &mut run);
+            after = run.timestamps().last().copied();
+            is_found.then(|| run.points().collect::<Vec<Point>>())
+        });
+        let points = runs.flatten();
+        points.take_while(move |point| timestamps.contains(&point.timestamp))
     }
 
     /// The newest timestamp of all series. Linear in how many there are.
@@ -498,13 +509,8 @@ impl Store {
     /// Bytes that the store has allocated, without what the allocator itself takes. What snapshots
     /// keep is counted in full, also where it is still stored. Constant time.
     pub fn allocated_bytes(&self) -> usize {
-        let StoreBytes {
-            points,
-            keys,
-            index,
-            snapshots,
-        } = self.bytes();
-        points + keys + index + snapshots
+        let bytes = self.bytes();
+        bytes.points + bytes.keys + bytes.index + bytes.snapshots
     }
 
     /// What the [allocated bytes](Self::allocated_bytes) are for. Constant time.
@@ -544,21 +550,6 @@ impl Store {
         let readers = &mut lock(&self.readers);
         self.notes.sweep(readers, most)
     }
-}
-
-/// The first and the last timestamp of a range; `None` where it holds none.
-fn first_and_last(range: &impl RangeBounds<i64>) -> Option<(i64, i64)> {
-    let first = match range.start_bound() {
-        Bound::Included(&first) => first,
-        Bound::Excluded(&before) => before.checked_add(1)?,
-        Bound::Unbounded => i64::MIN,
-    };
-    let last = match range.end_bound() {
-        Bound::Included(&last) => last,
-        Bound::Excluded(&past) => past.checked_sub(1)?,
-        Bound::Unbounded => i64::MAX,
-    };
-    (first <= last).then_some((first, last))
 }
 
 #[cfg(test)]

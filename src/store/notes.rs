@@ -44,10 +44,10 @@ const ROOM_BYTES: usize = (32 << 20) + (1 << 20);
 pub const NOW: u64 = u64::MAX;
 
 /// The index of no note.
-pub const NONE: u32 = u32::MAX;
+pub const NO_NOTE: u32 = u32::MAX;
 
 /// What notes may take: half of the indices that there are, which leaves enough of them for garbage.
-pub const MOST_BYTES: usize = (NONE as usize / 2).saturating_mul(size_of::<Note>());
+pub const MOST_BYTES: usize = (NO_NOTE as usize / 2).saturating_mul(size_of::<Note>());
 
 /// A series and its place.
 pub type At<'series> = (usize, &'series Series);
@@ -197,10 +197,11 @@ impl Notes {
         let note = self.notes.get_mut(index as usize)?;
         let key = note.kept? as usize;
         let extents = self.kept.get_mut(key)?;
-        let (extent, mut bytes) = extents.pop()?;
+        let extent = extents.pop()?;
+        let mut bytes = extent.allocated_bytes();
         if extents.is_empty() {
             note.kept = None;
-            bytes += size_of::<Extents>();
+            bytes += size_of::<Extents>() + extents.list_bytes();
             self.kept.try_remove(key);
         }
         let epoch = note.epoch;

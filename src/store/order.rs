@@ -21,7 +21,7 @@ pub struct Order {
 }
 
 /// The places at so many positions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Segment {
     /// That of the first one, divided by how many they are.
     number: u64,
@@ -41,7 +41,10 @@ impl Order {
     pub fn push(&mut self, place: usize) -> u32 {
         let (number, offset) = split(self.end);
         if self.segments.last().is_none_or(|last| last.number < number) {
-            self.segments.push(Segment::new(number));
+            self.segments.push(Segment {
+                number,
+                ..Segment::default()
+            });
         }
         if let Some(last) = self.segments.last_mut() {
             let before = last.places.capacity();
@@ -118,14 +121,6 @@ fn split(position: u64) -> (u64, usize) {
 }
 
 impl Segment {
-    fn new(number: u64) -> Segment {
-        Segment {
-            number,
-            present: [0; SEGMENT_POSITIONS / 64],
-            places: VecDeque::new(),
-        }
-    }
-
     /// The first position from this one on that has a place here, and the place.
     fn next(&self, from: u64) -> Option<(u64, usize)> {
         let first = self.number * SEGMENT_POSITIONS as u64;

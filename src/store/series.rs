@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use super::notes::NONE;
 use super::places::Places;
 use super::timeline::Timeline;
 use crate::key::Key;
@@ -25,16 +24,6 @@ pub struct Series {
 pub type SeriesList = Places<Series>;
 
 impl Series {
-    pub fn new(key: Box<str>, timeline: Timeline, position: u32) -> Series {
-        let note = NONE;
-        Series {
-            key,
-            timeline,
-            note,
-            position,
-        }
-    }
-
     /// Whether this is its key.
     #[inline]
     pub fn has(&self, key: Key) -> bool {

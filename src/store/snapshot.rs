@@ -188,11 +188,10 @@ impl Snapshot {
         key: &str,
     ) -> Result<Option<u64>, SnapshotError> {
         self.check(store)?;
-        let place = store.place_of(key);
-        let series = place.and_then(|place| Some((place, store.series.get(place)?)));
-        Ok(series.and_then(|(place, series)| {
+        Ok(store.series_of(key).and_then(|series_at| {
+            let (place, series) = series_at;
             let position = store.order.position(place, series.position);
-            let is_held = self.holds(position, place) && store.is_seen((place, series), self.epoch);
+            let is_held = self.holds(position, place) && store.is_seen(series_at, self.epoch);
             is_held.then_some(position)
         }))
     }

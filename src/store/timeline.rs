@@ -88,16 +88,6 @@ struct Sealed {
     late: Late,
 }
 
-/// Some of the sealed points, as blocks.
-pub struct NextBlocks {
-    /// By ascending timestamp.
-    pub blocks: Vec<Block>,
-    /// The timestamp up to which these are all points.
-    pub to: i64,
-    /// How many points were encoded, 10 to 150 ns each.
-    pub points_encoded: usize,
-}
-
 /// Points that came late and are not merged yet, in the order in which they came: a point replaces
 /// those at its timestamp that came before it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -109,10 +99,10 @@ struct Late {
 impl Timeline {
     /// A timeline of one point, of the series at this place.
     pub fn new(point: Point, place: usize) -> Timeline {
-        Timeline {
-            head: Head::new(point, first_head_points(place)),
-            history: None,
-        }
+        let mut head = Head::ordered(first_head_points(place));
+        head.push(point);
+        let history = None;
+        Timeline { head, history }
     }
 
     /// A timeline of blocks, by ascending timestamp, up to the timestamp `sealed_to`, and at least
@@ -123,21 +113,18 @@ impl Timeline {
         newest: &Run,
         place: usize,
     ) -> Timeline {
-        let sealed: Vec<Sealed> = blocks.drain(..).map(Sealed::new).collect();
-        let head_points = match sealed[..] {
-            [] => first_head_points(place),
-            _ => RUN_POINTS,
+        let (head_points, history) = match blocks.is_empty() {
+            true => (first_head_points(place), None),
+            false => {
+                let mut history = Box::<History>::default();
+                history.sealed = blocks.drain(..).map(Sealed::new).collect();
+                history.sealed_to = sealed_to;
+                (RUN_POINTS, Some(history))
+            }
         };
-        let late = Late::default();
-        let history = History {
-            sealed,
-            sealed_to,
-            late,
-        };
-        Timeline {
-            head: Head::of_run(newest, head_points),
-            history: (!history.sealed.is_empty()).then(|| history.into()),
-        }
+        let mut head = Head::ordered(head_points);
+        head.refill(newest);
+        Timeline { head, history }
     }
 
     /// Timestamp of the newest point.
@@ -335,28 +322,21 @@ impl Timeline {
         self.sealed().len()
     }
 
-    /// The next sealed points after `after`, with late ones that fall into them. `None` if no
-    /// point after it is sealed.
+    /// The next sealed points after `after`, with late ones that fall into them: as blocks by
+    /// ascending timestamp, the timestamp up to which these are all points, and how many points were
+    /// encoded for that, 10 to 150 ns each. `None` if no point after `after` is sealed.
     ///
     /// Encodes at most the points of one block, and of most blocks none.
-    pub fn next_blocks(&self, after: Option<i64>) -> Option<NextBlocks> {
+    pub fn next_blocks(&self, after: Option<i64>) -> Option<(Vec<Block>, i64, usize)> {
         let history = self.history.as_deref()?;
-        let is_past = after.is_some_and(|after| after >= history.sealed_to);
-        if history.sealed.is_empty() || is_past {
-            return None;
-        }
-        let place = after.map_or(0, |after| history.place_of(after + 1));
+        let from = after.map_or(i64::MIN, |after| after.saturating_add(1));
+        let place = history.block_at(from)?;
         let (sealed, to) = (&history.sealed[place], history.end_of(place));
-        let is_begun = after.is_some_and(|after| sealed.first_timestamp <= after);
-        let (blocks, points_encoded) = match is_begun {
+        let (blocks, points_encoded) = match sealed.first_timestamp < from {
             true => sealed.rest(after, to),
             false => sealed.whole(),
         };
-        Some(NextBlocks {
-            blocks,
-            to,
-            points_encoded,
-        })
+        Some((blocks, to, points_encoded))
     }
 
     /// Decodes the points past `after` that are not sealed, with late ones: the newest, and a block
@@ -463,40 +443,28 @@ impl Timeline {
     /// A block is shared. Of the head a block is made: how many points that took to encode comes
     /// with it.
     pub fn extent_at(&self, timestamp: i64) -> (Extent, usize) {
-        let history = self.history.as_ref();
-        let Some(history) = history.filter(|history| !history.sealed.is_empty()) else {
-            return self.extent_of_head(i64::MIN);
-        };
-        let Some(place) = history.block_at(timestamp) else {
-            return self.extent_of_head(history.sealed_to + 1);
-        };
-        let sealed = history.sealed[place].clone();
-        let extent = Extent {
-            from: if place == 0 {
-                i64::MIN
-            } else {
-                sealed.first_timestamp
-            },
-            to: history.end_of(place),
-            points: Points::Sealed(sealed),
-        };
-        (extent, 0)
-    }
-
-    fn extent_of_head(&self, from: i64) -> (Extent, usize) {
-        let history = self.history.as_ref();
-        let late = history.map_or(Late::default(), |history| history.late.clone());
+        let history = self.history.as_deref();
+        if let Some(history) = history
+            && let Some(place) = history.block_at(timestamp)
+        {
+            let sealed = history.sealed[place].clone();
+            let from = match place {
+                0 => i64::MIN,
+                _ => sealed.first_timestamp,
+            };
+            let to = history.end_of(place);
+            return (Extent { from, to, sealed }, 0);
+        }
         let mut run = Run::new();
         self.head.decode(&mut run);
-        let points = match run.points().next() {
-            Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
-            _ => Points::Sealed(Sealed {
-                late,
-                ..Sealed::new(Block::of_run(&run))
-            }),
-        };
+        let mut sealed = Sealed::new(Block::of_run(&run));
+        sealed.late = history
+            .map(|history| history.late.clone())
+            .unwrap_or_default();
+        let before = history.filter(|history| !history.sealed.is_empty());
+        let from = before.map_or(i64::MIN, |history| history.sealed_to + 1);
         let to = i64::MAX;
-        (Extent { from, to, points }, run.len())
+        (Extent { from, to, sealed }, run.len())
     }
 }
 
@@ -514,47 +482,25 @@ pub struct Extent {
     /// The last timestamp.
     pub to: i64,
     /// These points, and perhaps others before and after.
-    points: Points,
-}
-
-#[derive(Clone, Debug)]
-enum Points {
-    /// The only one of a series, which many have no more of.
-    One(Point),
-    Sealed(Sealed),
+    sealed: Sealed,
 }
 
 impl Extent {
     /// Decodes the next points past `after` and up to `until`, both of which are within it, and
     /// says whether there are any.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
-        match &self.points {
-            Points::One(point) => {
-                run.clear(Kind::Bits);
-                run.push(point.timestamp, point.value.to_bits() as i64);
-                run.keep(after, until);
-                !run.is_empty()
-            }
-            Points::Sealed(sealed) => sealed.next_run(after, until, run),
-        }
+        self.sealed.next_run(after, until, run)
     }
 
-    /// The part between two timestamps, if there is any. None is before or past all others.
-    pub fn part(&self, from: Option<i64>, to: Option<i64>) -> Option<Extent> {
-        let (from, to) = (self.from.max(from?), self.to.min(to?));
-        (from <= to).then(|| Extent {
-            from,
-            to,
-            points: self.points.clone(),
-        })
+    /// The part between two timestamps, which are within it.
+    pub fn part(&self, from: i64, to: i64) -> Extent {
+        let sealed = self.sealed.clone();
+        Extent { from, to, sealed }
     }
 
     /// Bytes that are allocated, though others may share them.
     pub fn allocated_bytes(&self) -> usize {
-        match &self.points {
-            Points::One(_) => 0,
-            Points::Sealed(sealed) => sealed.allocated_bytes(),
-        }
+        self.sealed.allocated_bytes()
     }
 }
 
@@ -856,10 +802,10 @@ mod tests {
         );
         let (timeline, _) = put_all(in_order.chain(late).map(|timestamp| (timestamp, 0.5)));
         let timeline = timeline.expect("points");
-        let rest = timeline.next_blocks(Some(0)).expect("blocks");
+        let (blocks, ..) = timeline.next_blocks(Some(0)).expect("blocks");
         let mut run = Run::new();
         let read = |block: &Block| Block::read(block.as_bytes(), &mut run).map(|(_, last)| last);
-        let ends: Vec<Option<i64>> = rest.blocks.iter().map(read).collect();
+        let ends: Vec<Option<i64>> = blocks.iter().map(read).collect();
         assert!(ends.iter().all(Option::is_some), "{ends:?}");
     }
 
