@@ -587,7 +587,7 @@ mod tests {
             let mut run = Run::of_points(&points);
             if digits.0 != 0 {
                 let range = 0..points.len() as i64;
-                run.clear(Kind::INTEGERS);
+                run.reset(0, Kind::INTEGERS);
                 range.for_each(|at| run.push(at, (digits.0 + digits.1 * at).min(DIGITS_LIMIT - 1)));
             }
             encode(&mut chunk, &run, 7);

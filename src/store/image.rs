@@ -21,8 +21,6 @@
 //! Puts may go on between two pieces. The image has every point that was stored before the first
 //! piece and neither put again nor removed since. It may have some of what is put or removed in between.
 
-use std::fmt;
-
 use super::Store;
 use super::block::Block;
 use super::chunk::{self, Header};
@@ -164,17 +162,17 @@ impl ImageReader {
     /// # Errors
     ///
     /// If no image continues like this. Then this reader is of no more use.
-    pub(crate) fn take_in(&mut self, mut piece: &[u8]) -> Result<(), Corrupt> {
+    pub(crate) fn take_in(&mut self, mut piece: &[u8]) -> Result<(), &'static str> {
         while let Some(&kind) = piece.split_off_first() {
             let length = read_varint(&mut piece).and_then(|length| length.try_into().ok());
             let bytes = length.and_then(|length: usize| piece.split_off(..length));
-            let bytes = bytes.ok_or(Corrupt("an entry is cut short"))?;
+            let bytes = bytes.ok_or("an entry is cut short")?;
             match kind {
                 SERIES => self.begin_series(bytes)?,
                 BLOCK => self.take_block(bytes)?,
                 NEWEST => self.end_series(bytes)?,
                 REMOVED => self.leave_out_series()?,
-                _ => return Err(Corrupt("an entry is of no known kind")),
+                _ => return Err("an entry is of no known kind"),
             }
         }
         Ok(())
@@ -195,37 +193,37 @@ impl ImageReader {
         self.store
     }
 
-    fn begin_series(&mut self, key: &[u8]) -> Result<(), Corrupt> {
+    fn begin_series(&mut self, key: &[u8]) -> Result<(), &'static str> {
         if self.begun.is_some() {
             return Err(UNENDED);
         }
-        let key = str::from_utf8(key).map_err(|_| Corrupt("a key is not UTF-8"))?;
+        let key = str::from_utf8(key).map_err(|_| "a key is not UTF-8")?;
         let hash = self.store.index.hash(key.into());
         if self.store.find(hash, key.into()).is_some() {
-            return Err(Corrupt("there are two series of one key"));
+            return Err("there are two series of one key");
         }
         self.begun = Some((hash, key.into()));
         Ok(())
     }
 
-    fn take_block(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+    fn take_block(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
         if self.begun.is_none() {
             return Err(UNBEGUN);
         }
         let read = Block::read(bytes, &mut self.run);
-        let (block, last) = read.ok_or(Corrupt("a block does not decode"))?;
+        let (block, last) = read.ok_or("a block does not decode")?;
         self.check_order(block.first_timestamp())?;
         self.last = Some(last);
         self.blocks.push(block);
         Ok(())
     }
 
-    fn end_series(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
+    fn end_series(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         let (hash, key) = self.begun.take().ok_or(UNBEGUN)?;
         let header = Header::read(&mut bytes, NEWEST_BASE);
         let header = header.filter(|header| bytes.len() == header.packed_bytes());
         let decoded = header.and_then(|header| header.decode_checked(bytes, &mut self.run));
-        decoded.ok_or(Corrupt("the newest points of a series do not decode"))?;
+        decoded.ok_or("the newest points of a series do not decode")?;
         self.check_order(self.run.timestamps()[0])?;
         let sealed_to = self.last.take().unwrap_or_default();
         let place = self.store.series.vacant_place();
@@ -234,7 +232,7 @@ impl ImageReader {
         Ok(())
     }
 
-    fn leave_out_series(&mut self) -> Result<(), Corrupt> {
+    fn leave_out_series(&mut self) -> Result<(), &'static str> {
         self.begun.take().ok_or(UNBEGUN)?;
         self.blocks.clear();
         self.last = None;
@@ -242,26 +240,16 @@ impl ImageReader {
     }
 
     /// Whether points may follow those before them, by the timestamp of their first.
-    fn check_order(&self, first: i64) -> Result<(), Corrupt> {
+    fn check_order(&self, first: i64) -> Result<(), &'static str> {
         match self.last {
-            Some(last) if first <= last => Err(Corrupt("timestamps do not ascend")),
+            Some(last) if first <= last => Err("timestamps do not ascend"),
             _ => Ok(()),
         }
     }
 }
 
-const UNBEGUN: Corrupt = Corrupt("there are points before a key");
-const UNENDED: Corrupt = Corrupt("a series is without its newest points");
-
-/// What is wrong with bytes that are no image of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Corrupt(&'static str);
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(self.0)
-    }
-}
+const UNBEGUN: &str = "there are points before a key";
+const UNENDED: &str = "a series is without its newest points";
 
 #[cfg(test)]
 mod tests {
@@ -316,7 +304,7 @@ mod tests {
         pieces(store, || usize::MAX, |_| ()).concat()
     }
 
-    fn load(pieces: &[impl AsRef<[u8]>]) -> Result<Store, Corrupt> {
+    fn load(pieces: &[impl AsRef<[u8]>]) -> Result<Store, &'static str> {
         let mut reader = ImageReader::default();
         for piece in pieces {
             reader.take_in(piece.as_ref())?;

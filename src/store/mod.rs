@@ -238,12 +238,8 @@ impl Store {
         for (place, put) in places.iter_mut().zip(puts) {
             *place = self.guess(self.index.hash(put.key));
         }
-        self.warm(
-            places
-                .iter()
-                .zip(puts)
-                .map(|(&place, put)| (place, put.timestamp)),
-        );
+        let timestamps = puts.iter().map(|put| put.timestamp);
+        self.warm(places.iter().copied().zip(timestamps));
         for ((&mut place, put), placed) in places.iter_mut().zip(puts).zip(placed) {
             *placed = if self.put_at(place, put) {
                 Placed::At(place as u32)

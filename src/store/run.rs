@@ -50,7 +50,7 @@ impl Run {
     pub(super) fn of_points(points: &[Point]) -> Run {
         let mut run = Run::new();
         for kind in [Kind::of_points(points), Kind::Bits] {
-            run.clear(kind);
+            run.reset(0, kind);
             let mut each = points.iter();
             if each.all(|&point| run.try_push(point, points.len())) {
                 break;
@@ -67,11 +67,6 @@ impl Run {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
-    }
-
-    /// Removes all points. Those that are pushed next are of this kind.
-    pub(super) fn clear(&mut self, kind: Kind) {
-        (self.length, self.kind) = (0, kind);
     }
 
     /// Appends a point whose value is of this run's kind.
@@ -120,7 +115,8 @@ impl Run {
         self.length = end;
     }
 
-    /// Makes room for `length` points, and hands out their timestamps and values to be filled in.
+    /// Replaces all points by `length` others of this kind, and hands out their timestamps and
+    /// values to be filled in.
     ///
     /// # Panics
     ///

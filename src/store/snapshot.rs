@@ -107,7 +107,7 @@ impl Snapshot {
             (self.unread.start, self.read_to) = (position + 1, None);
             series_count += 1;
             if series_count == SERIES_AT_ONCE {
-                run.clear(Kind::Bits);
+                run.reset(0, Kind::Bits);
                 return Ok(Some(&series.key));
             }
         }

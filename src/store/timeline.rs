@@ -649,7 +649,7 @@ impl Sealed {
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         if !self.block.next_run(after, until, run) {
-            run.clear(Kind::Bits);
+            run.reset(0, Kind::Bits);
         }
         self.late.merge_into(after, until, run);
         !run.is_empty()
