@@ -440,6 +440,10 @@ impl Config {
     /// The least such share.
     pub(crate) const FRESH_REPLY_MIN_BYTES: usize = 4 << 10;
 
+    /// What is replied to each of those that are still to be served when the time of the turn is over: a
+    /// dozen puts, or a few points of a longer reply.
+    pub(crate) const LATE_REPLY_BYTES: usize = 64;
+
     /// About the bytes of a checkpoint that are formed in one turn, and synced at once: 0.1 ms of the
     /// loop's time.
     pub(crate) const CHECKPOINT_PIECE_BYTES: usize = 64 << 10;

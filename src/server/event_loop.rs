@@ -35,6 +35,9 @@ const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const READ_INTEREST: Interest = Interest::READABLE;
 
+/// Fresh connections that are served between two looks at the clock: some 0.1 ms.
+const CLIENTS_PER_LOOK: usize = 16;
+
 /// How long a commit may take to end when there is no time left: less than anyone notices.
 const CLOSE_WAIT: Duration = Duration::from_millis(50);
 
@@ -379,16 +382,41 @@ impl EventLoop {
     fn serve_ready(&mut self) {
         // Else there might never be a turn that ends with all submitted.
         self.may_leave = !self.leaves_puts;
-        let share = self.ready.fresh_share(self.config(), self.clock);
-        self.serve_all(|ready| &mut ready.fresh, share, None);
-        self.commit_and_reply();
-        // At least one of those that are busy, and more while there is time.
+        self.serve_fresh();
         if !self.ready.busy.is_empty() {
-            let share = self.ready.busy_share(self.config(), self.clock);
-            let ends_at = (self.clock)() + self.config().turn_time;
-            self.serve_all(|ready| &mut ready.busy, share, Some(ends_at));
-            self.commit_and_reply();
+            self.serve_busy();
         }
+    }
+
+    /// Serves all that are fresh. Those that are left when the time is over get only so much that small
+    /// requests are answered: the rest of a larger one is for a busy turn.
+    fn serve_fresh(&mut self) {
+        let mut share = self.ready.fresh_share(self.config(), self.clock);
+        let ends_at = (self.clock)() + self.config().turn_time;
+        for served in 1..=self.ready.fresh.len() {
+            if let Some(key) = self.ready.fresh.pop_front() {
+                self.serve(key, share.clone());
+            }
+            if served.is_multiple_of(CLIENTS_PER_LOOK) && (self.clock)() >= ends_at {
+                share.reply_bytes = Config::LATE_REPLY_BYTES;
+            }
+        }
+        self.commit_and_reply();
+    }
+
+    /// Serves at least one of those that are busy, and more while there is time.
+    fn serve_busy(&mut self) {
+        let share = self.ready.busy_share(self.config(), self.clock);
+        let ends_at = (self.clock)() + self.config().turn_time;
+        for _ in 0..self.ready.busy.len() {
+            if let Some(key) = self.ready.busy.pop_front() {
+                self.serve(key, share.clone());
+            }
+            if (self.clock)() >= ends_at {
+                break;
+            }
+        }
+        self.commit_and_reply();
     }
 
     /// Whether all connections together keep so much that they get the least shares.
@@ -396,29 +424,11 @@ impl EventLoop {
         self.shared.kept_bytes >= self.config().kept_limit_bytes
     }
 
-    /// Gives each connection of a queue its share, until the time is over.
-    fn serve_all(
-        &mut self,
-        queue: impl Fn(&mut ReadyQueue) -> &mut VecDeque<usize>,
-        share: Allowance,
-        ends_at: Option<Instant>,
-    ) {
-        for _ in 0..queue(&mut self.ready).len() {
-            let mut share = share.clone();
-            if self.keeps_much() {
-                share.lower_to_least();
-            }
-            if let Some(key) = queue(&mut self.ready).pop_front() {
-                self.serve(key, share);
-            }
-            if ends_at.is_some_and(|ends_at| (self.clock)() >= ends_at) {
-                return;
-            }
-        }
-    }
-
     /// Lets a connection execute. The replies that it appends are written after the commit.
     fn serve(&mut self, key: usize, mut allowance: Allowance) {
+        if self.keeps_much() {
+            allowance.lower_to_least();
+        }
         let client = &mut self.clients[key];
         let start = self.shared.replies.len();
         self.shared.kept_bytes -= client.connection.kept_bytes();
@@ -1454,6 +1464,35 @@ mod tests {
         }
         for client in &mut clients {
             client.expect(&OK.repeat(201));
+        }
+    }
+
+    #[test]
+    fn clients_that_are_served_late_get_small_replies_only() {
+        for (turn_time, waiting) in [(Duration::from_millis(1), 0), (Duration::ZERO, 22)] {
+            let config = Config {
+                turn_time,
+                ..Config::default()
+            };
+            let mut house = House::holding(300, config);
+            let mut clients: Vec<Client> = (0..40).map(|_| house.connect()).collect();
+            // After 16, all are late; the last one's request is small, and one is busy in the same turn.
+            let keys = ["k"; 39].into_iter().chain(["none"]);
+            for (client, key) in clients.iter_mut().zip(keys) {
+                let request = format!("get {key}\n");
+                client.0.write_all(request.as_bytes()).expect("is read");
+            }
+            let mut events = Events::with_capacity(64);
+            let turned = house
+                .event_loop
+                .wait_and_turn(&mut events, Some(Duration::ZERO));
+            turned.expect("takes a turn");
+            assert_eq!(count_owed(&house.event_loop.clients), waiting);
+            clients[39].expect(OK);
+            house.settle();
+            for client in &mut clients[..39] {
+                assert_eq!(client.received().matches("\\nk 1.0 ").count(), 300);
+            }
         }
     }
 
