@@ -1,6 +1,7 @@
 //! Before the compiler: packs the page, and tells the linker what the daemon does without.
 
-use std::path::Path;
+use std::error::Error;
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
@@ -11,24 +12,24 @@ const DISCARD_UNWINDING_TABLES: &str = "SECTIONS {
     /DISCARD/ : { *(.eh_frame .gcc_except_table .gcc_except_table.*) }
 } INSERT AFTER .text;";
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/build.rs");
     println!("cargo::rerun-if-changed=src/web/page.html");
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    let out = Path::new(&out);
+    let out = PathBuf::from(env::var("OUT_DIR")?);
 
-    let page = fs::read("src/web/page.html").expect("the page");
-    let packed = snap::raw::Encoder::new().compress_vec(&page);
-    fs::write(out.join("page.snappy"), packed.expect("packed")).expect("written");
+    let page = fs::read("src/web/page.html")?;
+    let packed = snap::raw::Encoder::new().compress_vec(&page)?;
+    fs::write(out.join("page.snappy"), packed)?;
 
     if is("PROFILE", "release") && has_usual_linker() {
         let script = out.join("discard.ld");
-        fs::write(&script, DISCARD_UNWINDING_TABLES).expect("written");
+        fs::write(&script, DISCARD_UNWINDING_TABLES)?;
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
         if has_packed_relocations() {
             println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         }
     }
+    Ok(())
 }
 
 /// Whether the linker is that of the toolchain or the system, which take such a script. Not all do.

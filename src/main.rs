@@ -59,7 +59,7 @@ fn serve(settings: &mut Settings) -> Result<(), Error> {
     if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
         config.listen.insert(0, Listen::default());
     }
-    let server = Server::bind_with_hooks(config, stop_handle, Store::new(), hooks)?;
+    let server = Server::bind_with(config, stop_handle, Store::new(), hooks)?;
     service::tell_ready();
     let store = server.run()?;
     // The system takes back all memory at once, which is faster than freeing it piece by piece.

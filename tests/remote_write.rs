@@ -23,9 +23,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metricd::{Config, Server, SyncPolicy, TimestampUnit};
 use rustix::process::Signal;
-use support::process::{Daemon, METRICD, Process};
+use support::process::{Daemon, METRICD};
 use support::receivers::{Folder, Kind, Points, Receiver};
-use support::{Client, DEADLINE, OK, again, assert_same, is_installed};
+use support::{Client, DEADLINE, OK, Random, again, assert_same, is_installed};
 
 /// Starts a server that keeps its points in this folder and sends them to these URLs.
 #[track_caller]
@@ -36,23 +36,7 @@ fn start(folder: &Path, urls: &[&str], options: &[&str]) -> Daemon {
     for url in urls {
         command.args(["--remote-write", url]);
     }
-    listening(Process::spawn(&mut command))
-}
-
-/// Waits until the process listens.
-#[track_caller]
-fn listening(process: Process) -> Daemon {
-    let mut said = Vec::new();
-    loop {
-        let Some(line) = process.log_line() else {
-            panic!("it ends, and says {said:?}");
-        };
-        if let Some((_, address)) = line.rsplit_once("listening on ") {
-            let address = address.parse().expect("an address");
-            return Daemon { process, address };
-        }
-        said.push(line);
-    }
+    Daemon::start_hearing(&mut command).0
 }
 
 /// Puts these points, given as lines of key, value and timestamp.
@@ -125,19 +109,6 @@ fn all_received(daemon: &Daemon, receiver: &Receiver, last: i64, end: i64) -> Po
     let mut points = receiver.points("{__name__!=\"\"}", end);
     points.retain(|labels, _| !labels.starts_with("the_last_"));
     points
-}
-
-/// Random numbers, the same for each seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ bits >> 31) % end as u64) as usize
-    }
 }
 
 /// How many puts each of the clients, which put at the same time, sends before it waits for the replies.
@@ -308,21 +279,10 @@ const ENV_URL: &str = "METRICD_TEST_URL";
 /// so short that it writes many checkpoints, and it sends many small requests; the program has no options for that.
 #[test]
 fn a_server_with_a_small_journal() {
-    struct Logger;
-    impl log::Log for Logger {
-        fn enabled(&self, _: &log::Metadata) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record) {
-            eprintln!("{}", record.args());
-        }
-        fn flush(&self) {}
-    }
     let Some(folder) = env::var_os(ENV_FOLDER) else {
         return;
     };
-    log::set_logger(&Logger).expect("the first logger");
-    log::set_max_level(log::LevelFilter::Info);
+    support::log_to_standard_error();
     let mut config = Config {
         listen: vec!["127.0.0.1:0".into()],
         data: Some(folder.into()),
@@ -347,7 +307,7 @@ fn start_either(random: &mut Random, data: &Path, url: &str) -> Daemon {
     let mut command = Command::new(env::current_exe().expect("the path of the tests"));
     command.args(["--exact", "a_server_with_a_small_journal", "--nocapture"]);
     command.env(ENV_FOLDER, data).env(ENV_URL, url);
-    listening(Process::spawn(&mut command))
+    Daemon::start_hearing(&mut command).0
 }
 
 const UNDER_LOAD: [&str; 4] = ["--timestamp-unit", "ms", "--sync", "never"];

@@ -983,7 +983,8 @@ mod tests {
                 store.put("k", timestamp, 1.0);
             }
             let stop = stop.expect("there are descriptors left");
-            let server = Server::bind_with(config, stop, store).expect("binds");
+            let server =
+                Server::bind_with(config, stop, store, hooks::Hooks::default()).expect("binds");
             let told = Told::default();
             House {
                 event_loop: EventLoop::new(server, Box::new(told.clone()), clock),

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// };
 /// let config = Config { listen: vec![], ..Config::default() };
 /// let stop_handle = StopHandle::new().expect("there are descriptors left");
-/// let server = Server::bind_with_hooks(config, stop_handle, Store::new(), hooks)?;
+/// let server = Server::bind_with(config, stop_handle, Store::new(), hooks)?;
 /// # server.stop_handle().stop();
 /// server.run()?;
 /// # Ok::<(), metricd::Error>(())

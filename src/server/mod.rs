@@ -98,19 +98,20 @@ impl Server {
     /// refuses another resource. The error says which, and why.
     pub fn bind(config: Config) -> Result<Server, Error> {
         let stop_handle = StopHandle::new().map_err(Error::system("create a stop handle"))?;
-        Server::bind_with(config, stop_handle, Store::new())
+        Server::bind_with(config, stop_handle, Store::new(), Hooks::default())
     }
 
     /// Like [`bind`](Self::bind), but with a stop handle that exists already, so that no request to
-    /// stop is lost while the server is being bound, and over a store that may hold points already.
-    /// Each handle is for one server only.
+    /// stop is lost while the server is being bound, over a store that may hold points already, and
+    /// for a program that has sockets for it, or wants to be told what it does. Each handle is for one
+    /// server only.
     ///
     /// ```
     /// let mut store = metricd::Store::new();
     /// store.put("palm.cpu", 1_150_864_247, 23.7);
     /// let config = metricd::Config { listen: vec!["127.0.0.1:0".into()], ..Default::default() };
     /// let stop_handle = metricd::StopHandle::new().expect("there are descriptors left");
-    /// let server = metricd::Server::bind_with(config, stop_handle, store)?;
+    /// let server = metricd::Server::bind_with(config, stop_handle, store, Default::default())?;
     /// # server.stop_handle().stop();
     /// let store = server.run()?;
     /// assert_eq!(store.point_count(), 1);
@@ -119,22 +120,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](Self::bind).
-    pub fn bind_with(
-        config: Config,
-        stop_handle: StopHandle,
-        store: Store,
-    ) -> Result<Server, Error> {
-        Server::bind_with_hooks(config, stop_handle, store, Hooks::default())
-    }
-
-    /// Like [`bind_with`](Self::bind_with), for a program that has sockets for it already, or wants
-    /// to be told what it does.
-    ///
-    /// # Errors
-    ///
     /// Those of [`bind`](Self::bind), and if one of the sockets cannot be listened on.
-    pub fn bind_with_hooks(
+    pub fn bind_with(
         mut config: Config,
         stop_handle: StopHandle,
         store: Store,

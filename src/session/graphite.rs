@@ -125,7 +125,7 @@ fn count_puts(turn: &mut Turn, settled: Settled) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, WhenFull};
+    use crate::config::WhenFull;
     use crate::counters::Counts;
     use crate::journal::record::PutRecord;
     use crate::memory::Room;
@@ -273,9 +273,7 @@ mod tests {
     fn what_there_is_no_room_for_is_counted_as_refused() {
         let mut desk = Desk::new(Duration::from_secs(1_000));
         // Less than any process takes.
-        desk.room = Room::new(Some(Config::MEMORY_LIMIT_MIN_BYTES), WhenFull::Refuse);
-        desk.room
-            .set_other_bytes(Config::MEMORY_LIMIT_MIN_BYTES, &desk.store);
+        desk.room = Room::new(Some(0), WhenFull::Refuse);
         desk.read(b"a 1 1\nb 1 -1\nbad\nc 1 1\n");
         desk.turn(Admission::Open);
         assert_eq!(desk.counts.graphite_points_refused, 3);

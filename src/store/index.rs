@@ -23,15 +23,17 @@ const ROOM: usize = 16;
 /// the series; a slot has enough of the hash to be moved without reading the key.
 ///
 /// The slots are in many small tables, so that no insertion waits for a large table to grow. When
-/// these have more than `ENTRIES` entries on average, one table is added, and the next in turn is
+/// these have more than [`TABLE_ENTRIES`] on average, one table is added, and the next in turn is
 /// split between itself and the new one (Litwin, "Linear Hashing: A New Tool for File and Table
 /// Addressing", VLDB 1980).
-pub struct Index<const ENTRIES: usize = TABLE_ENTRIES> {
+pub struct Index {
     /// At least one.
     tables: Vec<HashTable<Slot>>,
     /// The least 2^n - 1 that no table's number exceeds.
     mask: usize,
     entries: usize,
+    /// [`TABLE_ENTRIES`], except in tests.
+    table_entries: usize,
     /// Bytes that all tables together have allocated.
     table_bytes: usize,
     hasher: RandomState,
@@ -67,7 +69,7 @@ impl KeyHash {
     }
 }
 
-impl<const ENTRIES: usize> Index<ENTRIES> {
+impl Index {
     /// The hash of a key. The seed is random and of this index alone.
     #[inline]
     pub fn hash(&self, key: Key) -> KeyHash {
@@ -110,7 +112,7 @@ impl<const ENTRIES: usize> Index<ENTRIES> {
         }
         self.tables[number].insert_unique(hash.spread(), Slot { hash, place }, Slot::spread);
         self.entries += 1;
-        if self.entries > self.tables.len() * ENTRIES {
+        if self.entries > self.tables.len() * self.table_entries {
             self.split();
         }
     }
@@ -185,12 +187,13 @@ impl<const ENTRIES: usize> Index<ENTRIES> {
     }
 }
 
-impl<const ENTRIES: usize> Default for Index<ENTRIES> {
+impl Default for Index {
     fn default() -> Self {
         Index {
             tables: vec![HashTable::new()],
             mask: 0,
             entries: 0,
+            table_entries: TABLE_ENTRIES,
             table_bytes: 0,
             hasher: RandomState::default(),
         }
@@ -205,16 +208,19 @@ mod tests {
 
     use super::*;
 
-    /// Inserts places 0, 1, 2 and so on with these hashes.
-    fn index_of<const ENTRIES: usize>(hashes: &[u32]) -> Index<ENTRIES> {
-        let mut index = Index::default();
+    /// Small tables with places 0, 1, 2 and so on of these hashes.
+    fn index_of(hashes: &[u32]) -> Index {
+        let mut index = Index {
+            table_entries: 4,
+            ..Index::default()
+        };
         for (place, &hash) in hashes.iter().enumerate() {
             index.insert(KeyHash(hash), place);
         }
         index
     }
 
-    fn counted_bytes<const ENTRIES: usize>(index: &Index<ENTRIES>) -> usize {
+    fn counted_bytes(index: &Index) -> usize {
         let tables = index.tables.iter().map(HashTable::allocation_size);
         tables.sum::<usize>() + index.tables.capacity() * size_of::<HashTable<Slot>>()
     }
@@ -232,7 +238,7 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_map_has(hashes in proptest::collection::vec(hash(), 1..1_500), removed in proptest::collection::vec(0usize..1_500, 0..1_500), others in proptest::collection::vec(hash(), 100)) {
-            let mut index: Index<4> = index_of(&hashes);
+            let mut index = index_of(&hashes);
             let mut map: HashMap<u32, Vec<usize>> = HashMap::new();
             for (place, &hash) in hashes.iter().enumerate() {
                 map.entry(hash).or_default().push(place);
@@ -270,7 +276,7 @@ mod tests {
     #[test]
     fn memory_is_that_of_the_entries_there_are() {
         const ENTRIES: usize = 30 * TABLE_ENTRIES;
-        let mut index = Index::<TABLE_ENTRIES>::default();
+        let mut index = Index::default();
         (0..ENTRIES).for_each(|place| index.insert(hash_of(place), place));
         let bytes = index.allocated_bytes();
         for place in 0..10 * ENTRIES {
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn many_keys_of_one_hash() {
-        let index: Index<4> = index_of(&[7; 1_000]);
+        let index = index_of(&[7; 1_000]);
         for place in 0..1_000 {
             assert_eq!(index.find(KeyHash(7), |at| at == place), Some(place));
         }
@@ -297,7 +303,7 @@ mod tests {
 
     #[test]
     fn no_insertion_moves_much() {
-        let mut index = Index::<TABLE_ENTRIES>::default();
+        let mut index = Index::default();
         let mut bytes_before = Vec::new();
         let mut most_moved = 0;
         for place in 0..60 * TABLE_ENTRIES {

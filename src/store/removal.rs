@@ -186,9 +186,9 @@ impl Store {
     /// that are wholly below. What it leaves is less than that for each series.
     ///
     /// Looks at `most` series or frees as many blocks, some 100 ns each. When it has looked at all
-    /// series, the next call begins again, but not before the floor is at the
-    /// [next expiry](Self::next_expiry): until then it takes constant time. So it can be called every
-    /// few seconds after the floor was raised, and then until it says that this was all.
+    /// series, the next call begins again, but not before the floor is past the oldest block or half: until
+    /// then it takes constant time. So it can be called every few seconds after the floor was raised, and
+    /// then until it says that this was all.
     pub fn expire(&mut self, most: usize) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
@@ -212,16 +212,6 @@ impl Store {
         let up_to = self.removed_to().filter(|&to| to >= self.removal.due)?;
         self.removal.due = i64::MAX;
         Some(Sweep::new(up_to, 0..self.series.end()))
-    }
-
-    /// The `removed_below` from which on [`expire`](Self::expire) has something to look at. `None` in
-    /// a store that holds nothing.
-    pub fn next_expiry(&self) -> Option<i64> {
-        match self.removal.expiry {
-            Some(_) => Some(self.removed_below),
-            None if self.series.len() == 0 => None,
-            None => Some(self.removal.due.saturating_add(1)),
-        }
     }
 
     /// Removes the series at a place, all of which is below the floor. If it has too many blocks to
@@ -524,7 +514,7 @@ mod tests {
 
         assert_eq!(first_timestamp(&store, "long"), Some(100_000));
         assert_eq!(first_timestamp(&store, "new"), Some(100_000));
-        let next = store.next_expiry().expect("there are points");
+        let next = store.removal.due + 1;
         assert!((100_001..=101_121).contains(&next), "{next}");
         let (before, removal) = (store.point_count(), format!("{:?}", store.removal));
         store.set_floors(next - 1, next - 1);

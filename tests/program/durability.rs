@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::support;
 use crate::support::process::{Daemon, METRICD, Process, through_shell};
-use crate::support::{Client, DEADLINE, OK, again, assert_same, show};
+use crate::support::{Client, DEADLINE, OK, Random, again, assert_same, show};
 use metricd::{Config, Server, SyncPolicy};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
@@ -85,7 +85,7 @@ impl Folder {
     /// Starts the program with this folder.
     #[track_caller]
     fn start(&self, options: &[&str]) -> (Daemon, Vec<String>) {
-        start(self.metricd().args(options))
+        Daemon::start_hearing(self.metricd().args(options))
     }
 
     fn metricd(&self) -> Command {
@@ -155,25 +155,6 @@ fn check_refused(command: &mut Command, text: &str) -> String {
     let end = process.end();
     assert_eq!((end.code, end.stderr.len()), (Some(1), 0), "{line} {end:?}");
     line
-}
-
-/// Starts a process, and returns it when it listens, with the lines that it logged before.
-#[track_caller]
-fn start(command: &mut Command) -> (Daemon, Vec<String>) {
-    let process = Process::spawn(command);
-    let mut said = Vec::new();
-    loop {
-        let Some(line) = process.log_line() else {
-            panic!("it ends, and says {said:?}");
-        };
-        match line.rsplit_once("listening on ") {
-            Some((_, address)) => {
-                let address = address.parse().expect("an address");
-                return (Daemon { process, address }, said);
-            }
-            None => said.push(line),
-        }
-    }
 }
 
 #[test]
@@ -278,26 +259,6 @@ fn get_all(address: SocketAddr) -> String {
     let mut client = Client::connect(address);
     client.send(b"get *\n");
     String::from_utf8(client.finish()).expect("UTF-8")
-}
-
-/// Random numbers, the same for each seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ bits >> 31) % end as u64) as usize
-    }
-
-    /// Lets others run for a random time.
-    fn pause(&mut self, most: usize) {
-        for _ in 0..self.below(most) {
-            thread::yield_now();
-        }
-    }
 }
 
 /// A series and a timestamp.
@@ -651,7 +612,7 @@ fn kill_under_load(
         random.pause(3_000);
         process.kill();
     }
-    let (daemon, _) = start(&mut command);
+    let (daemon, _) = Daemon::start_hearing(&mut command);
     // With the small journal, the next one may have begun.
     assert!(has_checkpoints || !folder.partial().exists());
     model.check(daemon.address);
@@ -766,7 +727,7 @@ const PUTS: usize = 60;
 #[track_caller]
 fn fill_checkpoint(folder: &Folder) -> String {
     const POINTS: usize = 1_500;
-    let (daemon, _) = start(&mut folder.server_with_limit(1, "always"));
+    let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(1, "always"));
     let (mut puts, mut random) = (String::new(), Random(1));
     for key in 0..8 {
         for at in 0..POINTS {
@@ -1074,7 +1035,7 @@ fn every_kind_of_point_comes_back_from_the_journal_and_from_a_checkpoint() {
     assert_eq!(points_of(&points).count(), 24);
     assert!(folder.points() == points, "from the journal");
     // This put changes nothing, and makes a checkpoint due.
-    let (daemon, _) = start(&mut folder.server_with_limit(1, "never"));
+    let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(1, "never"));
     daemon.connect().exchange(
         format!("put {long_key} 0.30000000000000004 {}\n", i64::MAX).as_bytes(),
         OK,
@@ -1127,7 +1088,7 @@ fn other_files_are_left_alone_and_an_unfinished_checkpoint_is_removed() {
     fs::write(folder.path().join("checkpoint.tmp"), "unfinished").expect("is written");
     assert_eq!(folder.points(), points);
     // A checkpoint removes older files, but only its own.
-    let (daemon, _) = start(&mut folder.server_with_limit(1, "never"));
+    let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(1, "never"));
     let (mut client, start) = (daemon.connect(), Instant::now());
     while !folder
         .names()
@@ -1229,9 +1190,8 @@ fn put_while(client: &mut Client, at: &mut usize, expected: &[u8]) -> Vec<u8> {
         if reply != expected {
             return reply;
         }
-        // Ten times as long as it may take until the next attempt to write.
-        let took = start.elapsed();
-        assert!(took < Duration::from_secs(10), "always {}", show(expected));
+        // The way back is a checkpoint: each of its syncs may take seconds on a disk that others use.
+        assert!(start.elapsed() < 3 * DEADLINE, "always {}", show(expected));
     }
 }
 
@@ -1300,7 +1260,7 @@ fn puts_are_refused_while_files_may_not_grow() {
     let folder = Folder::new("file-size");
     // The signal is ignored, as another test expects of the program itself.
     let mut command = through_shell("trap '' XFSZ;", "");
-    let (daemon, _) = start(command.arg("--data").arg(folder.path()));
+    let (daemon, _) = Daemon::start_hearing(command.arg("--data").arg(folder.path()));
     let no_room = |process: &Process| limit_files(process, Some(10));
     let room = |process: &Process| limit_files(process, None);
     check_full_disk(daemon, no_room, room).check(&folder);
@@ -1437,7 +1397,7 @@ fn puts_are_refused_while_the_disk_is_full() {
 fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
     let folder = Folder::new("descriptors");
     let mut command = through_shell("trap '' XFSZ; ulimit -n 28;", "");
-    let (daemon, _) = start(command.arg("--data").arg(folder.path()));
+    let (daemon, _) = Daemon::start_hearing(command.arg("--data").arg(folder.path()));
     let (mut client, mut at) = (daemon.connect(), 0);
     let _others: Vec<Client> = (0..28).map(|_| daemon.connect()).collect();
     let line = daemon.process.log_line().expect("there is no room for all");
@@ -1451,7 +1411,7 @@ fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
 #[test]
 fn a_folder_that_vanishes_does_not_end_it() {
     let folder = Folder::new("vanished");
-    let (daemon, _) = start(&mut folder.server_with_limit(2_000, "always"));
+    let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(2_000, "always"));
     let mut client = daemon.connect();
     client.exchange(b"put first 1 1\n", OK);
     fs::remove_dir_all(folder.path()).expect("is removed");

@@ -216,6 +216,26 @@ pub fn log_to_standard_error() {
     log::set_max_level(log::LevelFilter::Info);
 }
 
+/// Random numbers, the same for each seed (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ bits >> 31) % end as u64) as usize
+    }
+
+    /// Lets others run for a random time.
+    pub fn pause(&mut self, most: usize) {
+        for _ in 0..self.below(most) {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// The address of a Unix socket, as an option takes it.
 pub fn unix_address(path: &Path) -> String {
     format!("unix:{}", path.display())

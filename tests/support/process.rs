@@ -300,6 +300,25 @@ impl Daemon {
         Daemon { process, address }
     }
 
+    /// Starts a process, and returns it when it listens, with the lines that it logged before.
+    #[track_caller]
+    pub fn start_hearing(command: &mut Command) -> (Daemon, Vec<String>) {
+        let process = Process::spawn(command);
+        let mut said = Vec::new();
+        loop {
+            let Some(line) = process.log_line() else {
+                panic!("it ends, and says {said:?}");
+            };
+            match line.rsplit_once("listening on ") {
+                Some((_, address)) => {
+                    let address = address.parse().expect("an address");
+                    return (Daemon { process, address }, said);
+                }
+                None => said.push(line),
+            }
+        }
+    }
+
     pub fn connect(&self) -> Client {
         Client::connect(self.address)
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metricd::{Config, Point, Server, StopHandle, Store};
+use metricd::{Config, Hooks, Point, Server, StopHandle, Store};
 
 use crate::oracle::Oracle;
 use crate::support::{Client, DEADLINE, OK, Running, addresses_of, assert_same};
@@ -331,7 +331,7 @@ fn a_store_that_is_handed_in_is_served_and_keeps_what_is_put() {
     for run in 0..3 {
         let stop = StopHandle::new().expect("there are descriptors left");
         let config = listening_on("127.0.0.1:0");
-        let server = Server::bind_with(config, stop, store).expect("binds");
+        let server = Server::bind_with(config, stop, store, Hooks::default()).expect("binds");
         let (address, stop) = (addresses_of(&server)[0], StopOnDrop(server.stop_handle()));
         let client = thread::spawn(move || {
             let _stop = stop;
