@@ -8,52 +8,41 @@
 //! There are no references to groups, no looking ahead or behind, and no flags but `(?i)` at the
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
+use std::ops;
+use std::rc::Rc;
+
 use super::number::integer;
 use crate::config::Config;
 
-/// Characters from the first to the last.
-type Range = (char, char);
+/// Characters from the first to the last, by their numbers.
+type Range = (u32, u32);
 
-const DIGIT: &[Range] = &[('0', '9')];
-const NOT_DIGIT: &[Range] = &[('\0', '/'), (':', char::MAX)];
-const SPACE: &[Range] = &[('\t', '\r'), ('\x1c', ' ')];
-const NOT_SPACE: &[Range] = &[('\0', '\x08'), ('\x0e', '\x1b'), ('!', char::MAX)];
+const LAST: u32 = char::MAX as u32;
+const NEWLINE: &[Range] = &[(0x0a, 0x0a)];
+const DIGIT: &[Range] = &[(0x30, 0x39)];
+const SPACE: &[Range] = &[(0x09, 0x0d), (0x1c, 0x20)];
 const WORD: &[Range] = &[
-    ('0', '9'),
-    ('A', 'Z'),
-    ('_', '_'),
-    ('a', 'z'),
-    ('\u{80}', char::MAX),
+    (0x30, 0x39),
+    (0x41, 0x5a),
+    (0x5f, 0x5f),
+    (0x61, 0x7a),
+    (0x80, LAST),
 ];
-const NOT_WORD: &[Range] = &[
-    ('\0', '/'),
-    (':', '@'),
-    ('[', '^'),
-    ('`', '`'),
-    ('{', '\x7f'),
-];
-const ANY: &[Range] = &[('\0', '\x09'), ('\x0b', char::MAX)];
 
 /// A compiled expression.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Regex {
     program: Vec<Step>,
-    /// Those that its steps take.
-    ranges: Vec<Range>,
     /// The names of groups, by their numbers; empty if a group has none.
     names: Vec<String>,
     ignores_case: bool,
 }
 
 /// A step of a program. Where it goes on elsewhere than after itself, the distance is counted from itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
-    /// Takes a character of so many ranges from the first one on; if it is negated, any other.
-    Take {
-        first: usize,
-        count: usize,
-        is_negated: bool,
-    },
+    /// Takes a character of these ranges, or, if it is `true`, any other.
+    Take(Rc<[Range]>, bool),
     /// Goes on in the first place, or, if this fails, in the second.
     Split(isize, isize),
     Jump(isize),
@@ -72,7 +61,7 @@ pub struct Found(Vec<Option<usize>>);
 
 impl Found {
     /// Where a group was found; group 0 is all. `None` if it was not, or there is none.
-    pub fn group(&self, number: usize) -> Option<std::ops::Range<usize>> {
+    pub fn group(&self, number: usize) -> Option<ops::Range<usize>> {
         let at = number.checked_mul(2)?;
         Some((*self.0.get(at)?)?..(*self.0.get(at + 1)?)?)
     }
@@ -81,20 +70,19 @@ impl Found {
 impl Regex {
     /// Compiles an expression. `None` if it is none, is not offered here, or is too large.
     pub fn new(text: &str) -> Option<Regex> {
-        let rest = text.strip_prefix("(?i)");
+        let after_flag = text.strip_prefix("(?i)");
         let mut compiler = Compiler {
-            rest: rest.unwrap_or(text),
-            regex: Regex {
-                program: vec![Step::Save(0)],
-                names: vec![String::new()],
-                ignores_case: rest.is_some(),
-                ..Regex::default()
-            },
+            rest: after_flag.unwrap_or(text),
+            names: vec![String::new()],
         };
-        compiler.alternatives(0)?;
-        let mut regex = compiler.regex;
-        regex.program.extend([Step::Save(1), Step::Found]);
-        compiler.rest.is_empty().then_some(regex)
+        let mut program = vec![Step::Save(0)];
+        program.extend(compiler.alternatives(0)?);
+        program.extend([Step::Save(1), Step::Found]);
+        compiler.rest.is_empty().then_some(Regex {
+            program,
+            names: compiler.names,
+            ignores_case: after_flag.is_some(),
+        })
     }
 
     /// How many bytes of text may be searched at once, in all searches together.
@@ -122,32 +110,65 @@ impl Regex {
     /// The first place at or after `from` where it is found; not one without characters at `from`
     /// itself if `must_advance`.
     pub fn find(&self, text: &str, from: usize, must_advance: bool) -> Option<Found> {
-        let mut search = Search {
-            regex: self,
-            text,
-            from,
-            must_advance,
-            tried: vec![0; (self.program.len() * (text.len() - from + 1)).div_ceil(64)],
-            found: Found(vec![None; 2 * self.names.len()]),
-        };
-        let mut starts = (from..=text.len()).filter(|&at| text.is_char_boundary(at));
-        let is_found = starts.any(|start| search.run(start));
-        is_found.then_some(search.found)
+        // A bit for each step of the program at each position: what was tried has failed.
+        let mut tried = vec![0u64; (self.program.len() * (text.len() - from + 1)).div_ceil(64)];
+        let mut found = Found(vec![None; 2 * self.names.len()]);
+        let mut jobs = Vec::new();
+        for start in (from..=text.len()).filter(|&at| text.is_char_boundary(at)) {
+            jobs.push(Job::Try(0, start));
+            while let Some(job) = jobs.pop() {
+                let (step, at) = match job {
+                    Job::Try(step, at) => (step, at),
+                    Job::Restore(place, before) => {
+                        found.0[place] = before;
+                        continue;
+                    }
+                };
+                let bit = (at - from) * self.program.len() + step;
+                let (word, mask) = (&mut tried[bit / 64], 1 << (bit % 64));
+                if *word & mask != 0 {
+                    continue;
+                }
+                *word |= mask;
+                let next = text[at..].chars().next();
+                let go = |distance| Job::Try(step.wrapping_add_signed(distance), at);
+                match &self.program[step] {
+                    Step::Found if must_advance && at == from => {}
+                    Step::Found => return Some(found),
+                    Step::Split(first, second) => jobs.extend([go(*second), go(*first)]),
+                    Step::Jump(distance) => jobs.push(go(*distance)),
+                    Step::Save(place) => {
+                        let before = found.0[*place].replace(at);
+                        jobs.extend([Job::Restore(*place, before), go(1)]);
+                    }
+                    Step::Take(ranges, is_negated) => {
+                        if let Some(next) = next.filter(|&it| self.is_in(it, ranges) != *is_negated)
+                        {
+                            jobs.push(Job::Try(step + 1, at + next.len_utf8()));
+                        }
+                    }
+                    Step::AtStart => jobs.extend((at == 0).then(|| go(1))),
+                    Step::AtEnd => jobs.extend(next.is_none().then(|| go(1))),
+                    Step::AtWordEdge(is_edge) => {
+                        let before = text[..at].chars().next_back();
+                        let is_word = |it: Option<char>| it.is_some_and(|it| is_one_of(it, WORD));
+                        let is_at_edge = is_word(before) != is_word(next);
+                        jobs.extend((is_at_edge == *is_edge).then(|| go(1)));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn is_in(&self, char: char, ranges: &[Range]) -> bool {
+        let folded = [char.to_ascii_lowercase(), char.to_ascii_uppercase()];
+        is_one_of(char, ranges)
+            || self.ignores_case && folded.iter().any(|&char| is_one_of(char, ranges))
     }
 }
 
-/// A search in a text.
-struct Search<'search> {
-    regex: &'search Regex,
-    text: &'search str,
-    from: usize,
-    must_advance: bool,
-    /// A bit for each step of the program at each position: what was tried has failed.
-    tried: Vec<u64>,
-    found: Found,
-}
-
-/// What is left to try.
+/// What is left to try in a search.
 enum Job {
     /// To go on with a step at a position.
     Try(usize, usize),
@@ -155,94 +176,26 @@ enum Job {
     Restore(usize, Option<usize>),
 }
 
-impl Search<'_> {
-    /// Whether it is found at `start`.
-    fn run(&mut self, start: usize) -> bool {
-        let mut jobs = vec![Job::Try(0, start)];
-        while let Some(job) = jobs.pop() {
-            match job {
-                Job::Restore(place, before) => self.found.0[place] = before,
-                Job::Try(step, at) => {
-                    if self.follow(step, at, &mut jobs) {
-                        return true;
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    /// Follows a program from a step until it fails or it is found.
-    fn follow(&mut self, mut step: usize, mut at: usize, jobs: &mut Vec<Job>) -> bool {
-        let program = &self.regex.program;
-        loop {
-            let bit = (at - self.from) * program.len() + step;
-            let tried = &mut self.tried[bit / 64];
-            if *tried & 1 << (bit % 64) != 0 {
-                return false;
-            }
-            *tried |= 1 << (bit % 64);
-            let mut goes_to = 1;
-            let next = self.text[at..].chars().next();
-            let is_passed = match program[step] {
-                Step::Take {
-                    first,
-                    count,
-                    is_negated,
-                } => next.is_some_and(|next| {
-                    at += next.len_utf8();
-                    self.is_in(next, &self.regex.ranges[first..][..count]) != is_negated
-                }),
-                Step::Split(first, second) => {
-                    jobs.push(Job::Try(step.wrapping_add_signed(second), at));
-                    goes_to = first;
-                    true
-                }
-                Step::Jump(distance) => {
-                    goes_to = distance;
-                    true
-                }
-                Step::Save(place) => {
-                    let before = self.found.0[place].replace(at);
-                    jobs.push(Job::Restore(place, before));
-                    true
-                }
-                Step::AtStart => at == 0,
-                Step::AtEnd => next.is_none(),
-                Step::AtWordEdge(is_edge) => {
-                    let before = self.text[..at].chars().next_back();
-                    let is_word =
-                        |char: Option<char>| char.is_some_and(|char| is_one_of(char, WORD));
-                    (is_word(before) != is_word(next)) == is_edge
-                }
-                Step::Found if self.must_advance && at == self.from => false,
-                Step::Found => return true,
-            };
-            if !is_passed {
-                return false;
-            }
-            step = step.wrapping_add_signed(goes_to);
-        }
-    }
-
-    fn is_in(&self, char: char, ranges: &[Range]) -> bool {
-        let folded = |char: char| self.regex.ignores_case && is_one_of(char, ranges);
-        is_one_of(char, ranges)
-            || folded(char.to_ascii_lowercase())
-            || folded(char.to_ascii_uppercase())
-    }
-}
-
 fn is_one_of(char: char, ranges: &[Range]) -> bool {
-    let is_inside = |&(first, last): &Range| first <= char && char <= last;
+    let is_inside = |&(first, last): &Range| (first..=last).contains(&char.into());
     ranges.iter().any(is_inside)
 }
 
-/// Reads an expression from left to right, and appends to its program. Its functions return `None` if it is
-/// none.
+/// All characters that are not in these ranges, which are in order.
+fn others(ranges: &[Range]) -> Vec<Range> {
+    let starts = ranges.iter().map(|range| range.1 + 1);
+    let ends = ranges.iter().map(|range| range.0).chain([LAST + 1]);
+    let gaps = [0].into_iter().chain(starts).zip(ends);
+    gaps.filter(|(start, end)| start < end)
+        .map(|(start, end)| (start, end - 1))
+        .collect()
+}
+
+/// Reads an expression from left to right, and makes steps of it. Its functions return `None` if it is none.
 struct Compiler<'text> {
     rest: &'text str,
-    regex: Regex,
+    /// See [`Regex::names`].
+    names: Vec<String>,
 }
 
 impl Compiler<'_> {
@@ -259,49 +212,40 @@ impl Compiler<'_> {
     }
 
     /// What is between bars.
-    fn alternatives(&mut self, depth: usize) -> Option<()> {
-        let (mut total, mut jumps) = (0, Vec::new());
-        loop {
-            let start = self.regex.program.len();
-            total = fitting(total + self.sequence(depth)?)?;
-            if !self.takes("|") {
-                break;
-            }
-            total += 2;
-            let others = self.regex.program.len() - start + 2;
-            self.regex
-                .program
-                .insert(start, Step::Split(1, others as isize));
-            jumps.push(self.regex.program.len());
-            self.regex.program.push(Step::Jump(0));
+    fn alternatives(&mut self, depth: usize) -> Option<Vec<Step>> {
+        let mut all = vec![self.sequence(depth)?];
+        let mut total = size(&all[0]);
+        while self.takes("|") {
+            let next = self.sequence(depth)?;
+            total = fitting(total + 2 + size(&next))?;
+            all.push(next);
         }
-        let end = self.regex.program.len();
-        for jump in jumps {
-            self.regex.program[jump] = Step::Jump((end - jump) as isize);
-        }
-        Some(())
+        all.into_iter().rev().reduce(|others, mut first| {
+            first.insert(0, Step::Split(1, first.len() as isize + 2));
+            first.push(Step::Jump(others.len() as isize + 1));
+            first.extend(others);
+            first
+        })
     }
 
-    /// What follows each other, with how often it may. Returns its [size].
-    fn sequence(&mut self, depth: usize) -> Option<usize> {
-        let mut total = 0;
+    /// What follows each other, with how often it may.
+    fn sequence(&mut self, depth: usize) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
         while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
-            let start = self.regex.program.len();
-            self.atom(depth)?;
-            self.repeat(start)?;
-            total = fitting(total + size(&self.regex.program[start..]))?;
+            let atom = self.atom(depth)?;
+            steps.extend(self.repeated(atom)?);
+            fitting(size(&steps))?;
         }
-        Some(total)
+        Some(steps)
     }
 
-    fn atom(&mut self, depth: usize) -> Option<()> {
+    fn atom(&mut self, depth: usize) -> Option<Vec<Step>> {
         if self.rest.starts_with('{') && self.counts().is_some() {
             return None;
         }
-        let first = self.regex.ranges.len();
-        let step = match self.next()? {
+        Some(vec![match self.next()? {
             '(' => return self.group(depth),
-            '[' => return self.class(),
+            '[' => self.class()?,
             '^' => Step::AtStart,
             '$' => Step::AtEnd,
             '*' | '+' | '?' => return None,
@@ -309,21 +253,13 @@ impl Compiler<'_> {
             '\\' if self.takes("Z") => Step::AtEnd,
             '\\' if self.takes("b") => Step::AtWordEdge(true),
             '\\' if self.takes("B") => Step::AtWordEdge(false),
-            '.' => {
-                self.regex.ranges.extend_from_slice(ANY);
-                self.take(first, false)
-            }
-            char => {
-                self.character(char)?;
-                self.take(first, false)
-            }
-        };
-        self.regex.program.push(step);
-        Some(())
+            '.' => Step::Take(others(NEWLINE).into(), false),
+            char => Step::Take(self.character(char)?.into(), false),
+        }])
     }
 
-    fn group(&mut self, depth: usize) -> Option<()> {
-        let number = self.regex.names.len();
+    fn group(&mut self, depth: usize) -> Option<Vec<Step>> {
+        let number = self.names.len();
         if depth == Config::REGEX_DEPTH_MAX || number == Config::REGEX_GROUPS_MAX {
             return None;
         }
@@ -335,61 +271,57 @@ impl Compiler<'_> {
             } else if self.rest.starts_with('?') {
                 return None;
             }
-            self.regex.names.push(name.into());
-            self.regex.program.push(Step::Save(2 * number));
+            self.names.push(name.into());
         }
-        self.alternatives(depth + 1)?;
+        let mut steps = self.alternatives(depth + 1)?;
         if is_counted {
-            self.regex.program.push(Step::Save(2 * number + 1));
+            steps.insert(0, Step::Save(2 * number));
+            steps.push(Step::Save(2 * number + 1));
         }
-        self.takes(")").then_some(())
+        self.takes(")").then_some(steps)
     }
 
-    /// Repeats the atom that begins at `start` as often as what follows it says.
-    fn repeat(&mut self, start: usize) -> Option<()> {
+    /// An atom as often as what follows it says.
+    fn repeated(&mut self, atom: Vec<Step>) -> Option<Vec<Step>> {
         let (least, most) = match self.rest.as_bytes().first() {
             _ if self.takes("*") => (0, None),
             _ if self.takes("+") => (1, None),
             _ if self.takes("?") => (0, Some(1)),
             Some(b'{') => match self.counts() {
                 Some(counts) => counts,
-                None => return Some(()),
+                None => return Some(atom),
             },
-            _ => return Some(()),
+            _ => return Some(atom),
         };
         let is_lazy = self.takes("?");
-        let program = &mut self.regex.program;
-        let atom = program.split_off(start);
-        let is_assertion = matches!(
+        let is_wrong = matches!(
             atom[..],
             [Step::AtStart | Step::AtEnd | Step::AtWordEdge(_)]
-        );
-        if is_assertion
-            || self.rest.starts_with(['*', '+', '?'])
-            || most.is_some_and(|most| most < least)
-        {
+        ) || self.rest.starts_with(['*', '+', '?'])
+            || most.is_some_and(|most| most < least);
+        if is_wrong {
             return None;
         }
         fitting(most.unwrap_or(least).max(1) * size(&atom).max(1))?;
-        let split = |inside: usize| match (inside as isize + 1, is_lazy) {
+        // Of so many steps that follow, none needs to be made.
+        let split = |steps: usize| match (steps as isize + 1, is_lazy) {
             (after, false) => Step::Split(1, after),
             (after, true) => Step::Split(after, 1),
         };
-        for _ in 0..least {
-            program.extend_from_slice(&atom);
-        }
-        let length = atom.len();
+        let mut steps = vec![&atom[..]; least].concat();
         for left in (0..most.map_or(1, |most| most - least)).rev() {
-            program.push(match most {
-                Some(_) => split(length + left * (length + 1)),
-                None => split(length + 1),
-            });
-            program.extend_from_slice(&atom);
+            let further = if most.is_some() {
+                left * (atom.len() + 1)
+            } else {
+                1
+            };
+            steps.push(split(atom.len() + further));
+            steps.extend_from_slice(&atom);
         }
         if most.is_none() {
-            program.push(Step::Jump(-(length as isize) - 1));
+            steps.push(Step::Jump(-(atom.len() as isize) - 1));
         }
-        Some(())
+        Some(steps)
     }
 
     /// Counts in braces. `None` if the braces are ordinary characters.
@@ -401,63 +333,54 @@ impl Compiler<'_> {
             return None;
         }
         self.rest = rest;
-        let most_count = Config::REGEX_COUNT_MAX;
-        let count = |text: &str| match integer(text) {
-            Some(count) => Some(usize::try_from(count).map_or(most_count, |it| it.min(most_count))),
-            None => (!text.is_empty()).then_some(most_count),
+        // What has too many digits is too much.
+        let count = |digits: &str| {
+            let count = integer(digits).and_then(|count| usize::try_from(count).ok());
+            let count = count.unwrap_or(usize::MAX).min(Config::REGEX_COUNT_MAX);
+            (!digits.is_empty()).then_some(count)
         };
         Some((count(least).unwrap_or(0), count(most)))
     }
 
-    /// A step that takes the ranges from `first` on.
-    fn take(&self, first: usize, is_negated: bool) -> Step {
-        Step::Take {
-            first,
-            count: self.regex.ranges.len() - first,
-            is_negated,
-        }
-    }
-
     /// What is in brackets.
-    fn class(&mut self) -> Option<()> {
+    fn class(&mut self) -> Option<Step> {
         let is_negated = self.takes("^");
-        let first = self.regex.ranges.len();
+        let mut ranges = Vec::new();
         loop {
-            let start = fitting(self.regex.ranges.len() - first)? + first;
-            match self.next()? {
-                ']' if start > first => break,
-                '\\' if self.takes("b") => self.regex.ranges.push(('\x08', '\x08')),
+            fitting(ranges.len())?;
+            let first = match self.next()? {
+                ']' if !ranges.is_empty() => break,
+                '\\' if self.takes("b") => vec![(0x08, 0x08)],
                 char => self.character(char)?,
-            }
+            };
             if !self.rest.starts_with('-') || self.rest.starts_with("-]") {
+                ranges.extend(first);
                 continue;
             }
             self.takes("-");
             let last = self.next()?;
-            self.character(last)?;
-            match self.regex.ranges[start..] {
-                [(first, same), (last, also)] if first == same && last == also && first <= last => {
-                    self.regex.ranges.truncate(start);
-                    self.regex.ranges.push((first, last));
+            match (&first[..], &self.character(last)?[..]) {
+                (&[(first, same)], &[(last, also)])
+                    if first == same && last == also && first <= last =>
+                {
+                    ranges.push((first, last));
                 }
                 _ => return None,
             }
         }
-        let step = self.take(first, is_negated);
-        self.regex.program.push(step);
-        Some(())
+        Some(Step::Take(ranges.into(), is_negated))
     }
 
     /// A character, or what a backslash stands for with what follows it.
-    fn character(&mut self, char: char) -> Option<()> {
+    fn character(&mut self, char: char) -> Option<Vec<Range>> {
         let char = match char {
             '\\' => match self.next()? {
-                'd' => return self.ranges(DIGIT),
-                'D' => return self.ranges(NOT_DIGIT),
-                's' => return self.ranges(SPACE),
-                'S' => return self.ranges(NOT_SPACE),
-                'w' => return self.ranges(WORD),
-                'W' => return self.ranges(NOT_WORD),
+                'd' => return Some(DIGIT.into()),
+                'D' => return Some(others(DIGIT)),
+                's' => return Some(SPACE.into()),
+                'S' => return Some(others(SPACE)),
+                'w' => return Some(WORD.into()),
+                'W' => return Some(others(WORD)),
                 'n' => '\n',
                 'r' => '\r',
                 't' => '\t',
@@ -469,12 +392,7 @@ impl Compiler<'_> {
             },
             char => char,
         };
-        self.ranges(&[(char, char)])
-    }
-
-    fn ranges(&mut self, ranges: &[Range]) -> Option<()> {
-        self.regex.ranges.extend_from_slice(ranges);
-        Some(())
+        Some(vec![(char.into(), char.into())])
     }
 }
 
@@ -486,7 +404,7 @@ fn fitting(size: usize) -> Option<usize> {
 /// How many steps there are, where one that takes several ranges counts for each.
 fn size(steps: &[Step]) -> usize {
     let of_step = |step: &Step| match step {
-        Step::Take { count, .. } => *count,
+        Step::Take(ranges, _) => ranges.len(),
         _ => 1,
     };
     steps.iter().map(of_step).sum()
