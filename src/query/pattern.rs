@@ -2,7 +2,6 @@
 //! over Python's `fnmatch`.
 
 use std::collections::BinaryHeap;
-use std::iter;
 
 use memchr::arch::all::memchr::Two;
 
@@ -36,7 +35,7 @@ struct Node {
     /// Alternatives without wildcards, sorted.
     texts: Vec<String>,
     /// Those with wildcards.
-    wildcards: Vec<String>,
+    wildcards: Vec<Vec<Token>>,
     /// How many characters the first of a node are compared with, and how many each of them at the most.
     compared: usize,
     searched: usize,
@@ -173,19 +172,22 @@ impl Node {
                     unexpanded.push(text);
                 }
             } else if text.contains(['*', '?', '[']) {
-                let (all, after_any) = efforts(&text);
+                let tokens = tokens(&text);
+                let efforts = tokens.iter().map(Token::effort);
+                let all = efforts.clone().sum::<usize>();
                 budget.take(Budget::FOR_ALTERNATIVE + all)?;
                 compared += all;
-                searched += after_any;
-                wildcards.push(text);
+                // Past the first `*`, each character may be one that is looked for.
+                let past_any = tokens.iter().position(|token| matches!(token, Token::Any));
+                searched += past_any.map_or(0, |any| efforts.skip(any + 1).sum());
+                wildcards.push(tokens);
             } else {
                 texts.push(text);
             }
         }
-        // A heap sorts in less code than a sort.
-        let texts = texts.into_sorted_vec();
         Ok(Node {
-            texts,
+            // A heap sorts in less code than a sort.
+            texts: texts.into_sorted_vec(),
             wildcards,
             compared,
             searched,
@@ -195,13 +197,14 @@ impl Node {
     fn is(&self, node: &str) -> bool {
         let is_text = |text: &String| (**text).cmp(node);
         self.texts.binary_search_by(is_text).is_ok()
-            || self.wildcards.iter().any(|text| is_match(text, node))
+            || self.wildcards.iter().any(|tokens| is_match(tokens, node))
     }
 
     /// Bytes that it takes, with what an allocator adds.
     fn allocated_bytes(&self) -> usize {
-        let texts = self.texts.iter().chain(&self.wildcards);
-        size_of::<Node>() + texts.map(|text| 40 + text.capacity()).sum::<usize>()
+        let texts = self.texts.iter().map(|text| 40 + text.capacity());
+        let wildcards = 40 * self.wildcards.len() + size_of::<Token>() * self.compared;
+        size_of::<Node>() + texts.sum::<usize>() + wildcards
     }
 }
 
@@ -218,122 +221,112 @@ fn innermost_braces(text: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// How many characters a character of a node is compared with at the most: by all of a wildcard, and by what
-/// follows the first `*` in it.
-fn efforts(wildcard: &str) -> (usize, usize) {
-    let (mut rest, mut all, mut to_any) = (wildcard, 0, None);
+/// What a wildcard is made of.
+#[derive(Debug)]
+enum Token {
+    /// Any characters.
+    Any,
+    /// One character.
+    One,
+    /// This character.
+    Character(char),
+    /// A character in these ranges, or, if it is `true`, another. A range that ends before it begins has none.
+    Ranges(Vec<(char, char)>, bool),
+}
+
+/// Reads a wildcard.
+fn tokens(wildcard: &str) -> Vec<Token> {
+    let characters: Vec<char> = wildcard.chars().collect();
+    let (mut tokens, mut rest) = (Vec::new(), &characters[..]);
     // Where one bracket has no other half, none after it has.
     let mut has_brackets = true;
-    while let Some(first) = rest.chars().next() {
-        rest = &rest[first.len_utf8()..];
-        let mut effort = 1;
-        if first == '*' {
-            rest = rest.trim_start_matches('*');
-            to_any = to_any.or(Some(all + 1));
-        } else if first == '[' && has_brackets {
-            let split = split_brackets(rest);
-            has_brackets = split.is_some();
-            if let Some((inside, after)) = split {
-                let inside = inside.strip_prefix('!').unwrap_or(inside);
-                (effort, rest) = (ranges(inside).count().max(1), after);
-            }
-        }
-        all += effort;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        tokens.push(match first {
+            '*' if matches!(tokens.last(), Some(Token::Any)) => continue,
+            '*' => Token::Any,
+            '?' => Token::One,
+            '[' if has_brackets => match brackets(after) {
+                Some((token, after)) => {
+                    rest = after;
+                    token
+                }
+                None => {
+                    has_brackets = false;
+                    Token::Character('[')
+                }
+            },
+            first => Token::Character(*first),
+        });
     }
-    (all, all - to_any.unwrap_or(all))
+    tokens
 }
 
-/// Splits a text at the bracket that closes: the first one, but for one that comes first inside.
-fn split_brackets(text: &str) -> Option<(&str, &str)> {
-    let inside = text.strip_prefix('!').unwrap_or(text);
-    let skipped = text.len() - inside.len() + usize::from(inside.starts_with(']'));
-    let end = skipped + text[skipped..].find(']')?;
-    Some((&text[..end], &text[end + 1..]))
-}
-
-/// The ranges that stand between brackets, both ends included. A range that ends before it begins has no
-/// characters.
-fn ranges(inside: &str) -> impl Iterator<Item = (char, char)> {
-    let mut characters = inside.chars();
-    iter::from_fn(move || {
-        let first = characters.next()?;
-        let mut after = characters.clone();
-        match (after.next(), after.next()) {
-            (Some('-'), Some(last)) => {
-                characters = after;
-                Some((first, last))
+/// What is listed up to the bracket that closes, the first one but for one that comes first, and the rest.
+fn brackets(text: &[char]) -> Option<(Token, &[char])> {
+    let is_negated = text.first() == Some(&'!');
+    let (mut ranges, mut rest) = (Vec::new(), &text[usize::from(is_negated)..]);
+    loop {
+        let (range, after) = match rest {
+            [']', after @ ..] if !ranges.is_empty() => {
+                return Some((Token::Ranges(ranges, is_negated), after));
             }
-            _ => Some((first, first)),
-        }
-    })
+            [first, '-', last, after @ ..] if *last != ']' => ((*first, *last), after),
+            [first, after @ ..] => ((*first, *first), after),
+            [] => return None,
+        };
+        ranges.push(range);
+        rest = after;
+    }
 }
 
-/// Whether a character is one of those between brackets, or, after a `!`, none of them.
-fn is_one_of(text: &str, character: char) -> bool {
-    let inside = text.strip_prefix('!').unwrap_or(text);
-    let is_negated = inside.len() < text.len();
-    let is_inside = |(first, last)| first <= character && character <= last;
-    ranges(inside).any(is_inside) != is_negated
+impl Token {
+    /// With how many characters one of a node is compared.
+    fn effort(&self) -> usize {
+        match self {
+            Token::Ranges(ranges, _) => ranges.len(),
+            _ => 1,
+        }
+    }
+
+    fn is(&self, character: char) -> bool {
+        match self {
+            Token::Any | Token::One => true,
+            Token::Character(known) => *known == character,
+            Token::Ranges(ranges, is_negated) => {
+                let is_inside = |range: &(char, char)| (range.0..=range.1).contains(&character);
+                ranges.iter().any(is_inside) != *is_negated
+            }
+        }
+    }
 }
 
 /// Whether a wildcard stands for all of a text. Only the last `*` so far ever has to take more: what comes
 /// before it has been found as early as it can be.
-fn is_match(wildcard: &str, text: &str) -> bool {
-    let (mut at, mut place) = (0, 0);
+fn is_match(wildcard: &[Token], text: &str) -> bool {
+    let (mut tokens, mut rest) = (wildcard, text.chars());
     // Past the last `*`, and where in the text what follows it was last looked for.
     let mut retry = None;
     loop {
-        let (token, next) = (wildcard.as_bytes().get(at), text.as_bytes().get(place));
-        let is_passed = match (token, next) {
-            (Some(b'*'), _) => {
-                at += 1;
-                if at == wildcard.len() {
-                    return true;
-                }
-                retry = Some((at, place));
-                continue;
+        let from = rest.clone();
+        match (tokens, rest.next()) {
+            ([Token::Any], _) | ([], None) => return true,
+            ([Token::Any, after @ ..], _) => {
+                (tokens, rest) = (after, from.clone());
+                retry = Some((after, from));
             }
-            (None, None) => return true,
             // The rest of the text is too short, and even shorter if more of it is taken.
-            (Some(_), None) => return false,
-            (None, Some(_)) => false,
-            (Some(b'?'), Some(_)) => {
-                (at, place) = (at + 1, past_character(text, place));
-                true
-            }
-            (Some(token), Some(next)) => {
-                let brackets = match token {
-                    b'[' => split_brackets(&wildcard[at + 1..]),
-                    _ => None,
+            (_, None) => return false,
+            ([token, after @ ..], Some(next)) if token.is(next) => tokens = after,
+            _ => {
+                let Some((after_any, from)) = &mut retry else {
+                    return false;
                 };
-                match brackets {
-                    Some((inside, after)) => {
-                        let character = text[place..].chars().next();
-                        (at, place) = (wildcard.len() - after.len(), past_character(text, place));
-                        character.is_some_and(|character| is_one_of(inside, character))
-                    }
-                    None => {
-                        (at, place) = (at + 1, place + 1);
-                        token == next
-                    }
-                }
+                from.next();
+                (tokens, rest) = (after_any, from.clone());
             }
-        };
-        if !is_passed {
-            let Some((past_any, from)) = retry else {
-                return false;
-            };
-            (at, place) = (past_any, past_character(text, from));
-            retry = Some((at, place));
         }
     }
-}
-
-/// Past the character that begins at a byte.
-fn past_character(text: &str, at: usize) -> usize {
-    let bytes = text.as_bytes();
-    let is_start = |&at: &usize| bytes.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
-    (at + 1..).find(is_start).unwrap_or(at)
 }
 
 #[cfg(test)]
