@@ -1,6 +1,5 @@
 //! What is answered to a request.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -21,7 +20,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub enum Body {
     /// All of it.
-    Whole(Cow<'static, [u8]>),
+    Whole(Vec<u8>),
     /// It is formed piece by piece.
     Pieces(Box<dyn Pieces>),
 }
@@ -37,7 +36,9 @@ pub trait Pieces {
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
     /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
-    fn is_cut_off(&self) -> bool;
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
@@ -80,16 +81,34 @@ pub struct AnswerHead {
     /// Status code, such as 200.
     pub status: u16,
     /// Names and values of headers, such as `Content-Type`.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Answer {
+    /// An answer with no headers but the type of its body.
+    pub fn new(status: u16, content_type: &'static str, body: Body) -> Answer {
+        let headers = vec![("Content-Type", content_type)];
+        let head = AnswerHead { status, headers };
+        Answer { head, body }
+    }
+}
+
+impl From<Failure> for Answer {
+    fn from(failure: Failure) -> Answer {
+        let body = Body::Whole((failure.message + "\n").into());
+        Answer::new(failure.status, "text/plain; charset=utf-8", body)
+    }
 }
 
 impl AnswerHead {
     /// The bytes of the head.
     pub fn to_bytes(&self, tail: Tail, manner: Manner, now: SystemTime) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
-        push(&mut bytes, "HTTP/1.1 ");
-        push_number(&mut bytes, self.status.into());
-        push_all(&mut bytes, &[" ", reason(self.status), "\r\nDate: "]);
+        let status = usize::from(self.status).to_string();
+        push_all(
+            &mut bytes,
+            &["HTTP/1.1 ", &status, " ", reason(self.status), "\r\nDate: "],
+        );
         push_date(&mut bytes, now);
         for (name, value) in &self.headers {
             push_all(&mut bytes, &["\r\n", name, ": ", value]);
@@ -98,25 +117,19 @@ impl AnswerHead {
         push(&mut bytes, "\r\nX-Content-Type-Options: nosniff");
         match tail {
             Tail::Length(length) => {
-                push(&mut bytes, "\r\nContent-Length: ");
-                push_number(&mut bytes, length);
+                push_all(&mut bytes, &["\r\nContent-Length: ", &length.to_string()])
             }
             Tail::LastChunk => push(&mut bytes, "\r\nTransfer-Encoding: chunked"),
             Tail::Close => {}
         }
-        if !manner.is_persistent {
-            push(&mut bytes, "\r\nConnection: close");
-        } else if !manner.takes_chunks {
-            push(&mut bytes, "\r\nConnection: keep-alive");
-        }
-        push(&mut bytes, "\r\n\r\n");
+        let connection = match (manner.is_persistent, manner.takes_chunks) {
+            (false, _) => "\r\nConnection: close",
+            (true, false) => "\r\nConnection: keep-alive",
+            (true, true) => "",
+        };
+        push_all(&mut bytes, &[connection, "\r\n\r\n"]);
         bytes
     }
-}
-
-#[inline(never)]
-fn push_number(bytes: &mut Vec<u8>, number: usize) {
-    push(bytes, &number.to_string());
 }
 
 /// Appends a text.
@@ -164,16 +177,4 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Appends the line before a chunk of so many bytes.
 pub fn append_chunk_size(bytes: &mut Vec<u8>, size: usize) {
     push(bytes, &format!("{size:x}\r\n"));
-}
-
-impl From<Failure> for Answer {
-    fn from(failure: Failure) -> Answer {
-        Answer {
-            head: AnswerHead {
-                status: failure.status,
-                headers: vec![("Content-Type", "text/plain; charset=utf-8".into())],
-            },
-            body: Body::Whole((failure.message + "\n").into_bytes().into()),
-        }
-    }
 }

@@ -11,6 +11,8 @@ pub struct BodyReader {
     limit: usize,
     /// Bytes of extensions and trailers so far.
     extra: usize,
+    /// What must come first, then what comes.
+    line_end: &'static [u8],
     state: State,
 }
 
@@ -23,24 +25,14 @@ enum State {
     Size { size: usize, digits: u8 },
     /// An extension of the chunk.
     Extension { size: usize },
-    /// The LF of the line with the size.
-    SizeEnd { size: usize },
     /// So many bytes of a chunk, at least one.
     Chunk(usize),
-    /// The CR after a chunk.
-    ChunkCr,
-    /// The LF after it.
-    ChunkLf,
     /// A trailer, or the empty line that ends the body.
     Trailer,
     /// The rest of the name of a trailer.
     TrailerName,
     /// Its value.
     TrailerValue,
-    /// The LF after it.
-    TrailerEnd,
-    /// The LF of the empty line.
-    LastLf,
     /// Nothing.
     Complete,
 }
@@ -59,9 +51,8 @@ impl BodyReader {
             Framing::Chunked => State::Size { size: 0, digits: 0 },
             Framing::Length(0) => State::Complete,
             Framing::Length(length) => {
-                let length = usize::try_from(length)
-                    .ok()
-                    .filter(|&length| length <= limit);
+                let length = usize::try_from(length).ok();
+                let length = length.filter(|&length| length <= limit);
                 State::Body(length.ok_or_else(|| too_long(limit))?)
             }
         };
@@ -69,12 +60,13 @@ impl BodyReader {
             body: Vec::new(),
             limit,
             extra: 0,
+            line_end: b"",
             state,
         })
     }
 
     pub fn is_complete(&self) -> bool {
-        self.state == State::Complete
+        self.state == State::Complete && self.line_end.is_empty()
     }
 
     /// Bytes that are allocated.
@@ -98,6 +90,10 @@ impl BodyReader {
         let mut rest = input;
         while let [byte, after @ ..] = rest {
             match self.state {
+                _ if !self.line_end.is_empty() => {
+                    let left = self.line_end.strip_prefix(&[*byte]);
+                    (self.line_end, rest) = (left.ok_or_else(malformed)?, after);
+                }
                 State::Complete => break,
                 State::Body(left) | State::Chunk(left) => {
                     let (bytes, after) = rest.split_at(left.min(rest.len()));
@@ -105,7 +101,10 @@ impl BodyReader {
                     self.state = match (self.state, left - bytes.len()) {
                         (State::Body(_), 0) => State::Complete,
                         (State::Body(_), left) => State::Body(left),
-                        (_, 0) => State::ChunkCr,
+                        (_, 0) => {
+                            self.line_end = b"\r\n";
+                            State::Size { size: 0, digits: 0 }
+                        }
                         (_, left) => State::Chunk(left),
                     };
                     rest = after;
@@ -123,31 +122,32 @@ impl BodyReader {
     /// taken but in extensions and the values of trailers.
     fn after(&mut self, byte: u8) -> Result<State, Failure> {
         let is_text = byte == b'\t' || byte >= b' ' && byte != 0x7f;
-        let is_token = is_of_token(byte);
         let next = match (self.state, byte) {
-            (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
+            (
+                State::Size {
+                    digits: 1..,
+                    size: 0,
+                }
+                | State::Extension { size: 0 },
+                b'\r',
+            ) => State::Trailer,
+            (State::Size { digits: 1.., size } | State::Extension { size }, b'\r') => {
+                State::Chunk(size)
+            }
             (State::Size { digits: 1.., size }, b';') => State::Extension { size },
             (State::Size { size, digits }, _) => return self.after_digit(byte, size, digits),
-            (State::Extension { size }, b'\r') => State::SizeEnd { size },
-            (State::Extension { size }, _) if is_text => State::Extension { size },
-            (State::SizeEnd { size: 0 }, b'\n') => State::Trailer,
-            (State::SizeEnd { size }, b'\n') => State::Chunk(size),
-            (State::ChunkCr, b'\r') => State::ChunkLf,
-            (State::ChunkLf, b'\n') => State::Size { size: 0, digits: 0 },
-            (State::Trailer, b'\r') => State::LastLf,
-            (State::Trailer | State::TrailerName, _) if is_token => State::TrailerName,
+            (State::Trailer, b'\r') => State::Complete,
+            (State::TrailerValue, b'\r') => State::Trailer,
+            (State::Trailer | State::TrailerName, _) if is_of_token(byte) => State::TrailerName,
             (State::TrailerName, b':') => State::TrailerValue,
-            (State::TrailerValue, b'\r') => State::TrailerEnd,
-            (State::TrailerValue, _) if is_text => State::TrailerValue,
-            (State::TrailerEnd, b'\n') => State::Trailer,
-            (State::LastLf, b'\n') => State::Complete,
+            (State::Extension { .. } | State::TrailerValue, _) if is_text => self.state,
             _ => return Err(malformed()),
         };
-        let is_extra = matches!(
-            next,
-            State::Extension { .. } | State::TrailerName | State::TrailerValue
-        );
-        self.extra += usize::from(is_extra);
+        if byte == b'\r' {
+            self.line_end = b"\n";
+        } else {
+            self.extra += 1;
+        }
         if self.extra > self.limit {
             return Err(too_long(self.limit));
         }
@@ -167,7 +167,7 @@ impl BodyReader {
 }
 
 fn malformed() -> Failure {
-    Failure::bad_request("a chunk of the body is malformed")
+    "a chunk of the body is malformed".into()
 }
 
 fn too_long(limit: usize) -> Failure {

@@ -25,9 +25,11 @@ impl Failure {
         let message = message.into();
         Failure { status, message }
     }
+}
 
-    /// What is asked for is wrong, for this reason.
-    pub fn bad_request(message: impl Into<String>) -> Failure {
+/// What is asked for is wrong, for this reason.
+impl From<&str> for Failure {
+    fn from(message: &str) -> Failure {
         Failure::new(400, message)
     }
 }
@@ -35,7 +37,7 @@ impl Failure {
 #[cfg(feature = "http")]
 impl From<String> for Failure {
     fn from(message: String) -> Failure {
-        Failure::bad_request(message)
+        Failure::new(400, message)
     }
 }
 

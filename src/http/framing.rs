@@ -20,12 +20,8 @@ pub enum Framing {
 pub fn framing(headers: &[Header], is_modern: bool) -> Result<Option<Framing>, Failure> {
     let length = only(headers, "Content-Length")?;
     match (only(headers, "Transfer-Encoding")?, length) {
-        (Some(_), Some(_)) => Err(Failure::bad_request(
-            "there are both Content-Length and Transfer-Encoding",
-        )),
-        (Some(_), None) if !is_modern => {
-            Err(Failure::bad_request("HTTP/1.0 has no Transfer-Encoding"))
-        }
+        (Some(_), Some(_)) => Err("there are both Content-Length and Transfer-Encoding".into()),
+        (Some(_), None) if !is_modern => Err("HTTP/1.0 has no Transfer-Encoding".into()),
         (Some(codings), None) => chunked(codings).map(Some),
         (None, Some(digits)) => length_of(digits).map(Some),
         (None, None) => Ok(None),
@@ -34,40 +30,38 @@ pub fn framing(headers: &[Header], is_modern: bool) -> Result<Option<Framing>, F
 
 /// Chunks are the one coding that is offered, and without them the end of a body is unknown.
 fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
+    let mut codings = words(codings).rev();
     let is_chunked = |coding: &[u8]| is_word(coding, "chunked");
-    let mut codings = codings.rsplit(|&byte| byte == b',');
     if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
-        return Err(Failure::bad_request(
-            "chunked is not the last Transfer-Encoding, and only the last",
-        ));
+        return Err("chunked is not the last Transfer-Encoding, and only the last".into());
     }
-    if codings.next().is_some() {
-        return Err(Failure::new(
+    match codings.next() {
+        None => Ok(Framing::Chunked),
+        Some(_) => Err(Failure::new(
             501,
             "chunked is the only Transfer-Encoding that is offered",
-        ));
+        )),
     }
-    Ok(Framing::Chunked)
 }
 
 fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
     let is_number = digits.iter().all(u8::is_ascii_digit);
     let number = str::from_utf8(digits).ok().filter(|_| is_number);
     let length = number.and_then(|number| number.parse().ok());
-    length
-        .map(Framing::Length)
-        .ok_or_else(|| Failure::bad_request("Content-Length is no number of bytes"))
+    let length = length.ok_or("Content-Length is no number of bytes")?;
+    Ok(Framing::Length(length))
 }
 
 /// Whether another request may follow: RFC 9112, section 9.3.
 pub fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
-    let has = |option| {
-        all(headers, "Connection").any(|options| {
-            let mut options = options.split(|&byte| byte == b',');
-            options.any(|known| is_word(known, option))
-        })
-    };
+    let options = all(headers, "Connection").flat_map(words);
+    let has = |wanted| options.clone().any(|option| is_word(option, wanted));
     !has("close") && (is_modern || has("keep-alive"))
+}
+
+/// What commas separate.
+fn words(list: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
+    list.split(|&byte| byte == b',')
 }
 
 /// Whether a text is this word, letters in either case, with or without white space around it.
@@ -80,11 +74,9 @@ pub fn is_word(text: &[u8], word: &str) -> bool {
 fn all<'head>(
     headers: &'head [Header],
     name: &'head str,
-) -> impl Iterator<Item = &'head [u8]> + use<'head> {
-    let named = headers
-        .iter()
-        .filter(|header| is_word(header.name.as_bytes(), name));
-    named.map(|header| header.value)
+) -> impl Iterator<Item = &'head [u8]> + Clone {
+    let is_named = move |header: &&Header| is_word(header.name.as_bytes(), name);
+    headers.iter().filter(is_named).map(|header| header.value)
 }
 
 /// The value of a header, which may be given once at the most.
@@ -92,11 +84,9 @@ pub fn only<'head>(
     headers: &'head [Header],
     name: &'static str,
 ) -> Result<Option<&'head [u8]>, Failure> {
-    let mut found = None;
-    for value in all(headers, name) {
-        if found.replace(value).is_some() {
-            return Err(Failure::bad_request(format!("{name} is there twice")));
-        }
+    let mut values = all(headers, name);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Failure::new(400, format!("{name} is there twice"))),
     }
-    Ok(found)
 }

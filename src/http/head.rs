@@ -40,16 +40,11 @@ pub enum End {
 ///
 /// If a line of it ends in a newline alone: others might see the head end elsewhere.
 pub fn find_end(head: &[u8]) -> Result<End, Failure> {
-    if head == b"\r\n" {
-        Ok(End::Empty)
-    } else if head.ends_with(b"\r\n\r\n") {
-        Ok(End::Head)
-    } else if head.ends_with(b"\r\n") {
-        Ok(End::Line)
-    } else {
-        Err(Failure::bad_request(
-            "a line of the head does not end in CR LF",
-        ))
+    match head {
+        b"\r\n" => Ok(End::Empty),
+        [.., b'\r', b'\n', b'\r', b'\n'] => Ok(End::Head),
+        [.., b'\r', b'\n'] => Ok(End::Line),
+        _ => Err("a line of the head does not end in CR LF".into()),
     }
 }
 
@@ -62,56 +57,63 @@ impl Head {
     pub fn parse(bytes: &[u8]) -> Result<Head, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; Config::HEADERS_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
-        match parsed.parse(bytes) {
-            Ok(Status::Complete(length)) if length == bytes.len() => {}
-            Ok(_) => {
-                return Err(Failure::bad_request(
-                    "the head does not end where it should",
-                ));
-            }
-            Err(error) => return Err(refusal(error, bytes)),
+        let length = parsed.parse(bytes).map_err(|error| refusal(error, bytes))?;
+        if length != Status::Complete(bytes.len()) {
+            return Err("the head does not end where it should".into());
         }
-        let (Some(method), Some(target), Some(minor)) =
-            (parsed.method, parsed.path, parsed.version)
-        else {
-            return Err(Failure::bad_request("the request line is not whole"));
+        let parts = (parsed.method, parsed.path, parsed.version);
+        let (Some(method), Some(target), Some(minor)) = parts else {
+            return Err("the request line is not whole".into());
         };
-        Head::from_parts(method_of(method)?, target, minor, parsed.headers)
+        Head::from_parts(method_of(method)?, target, minor > 0, parsed.headers)
     }
 
     fn from_parts(
         method: Method,
         target: &str,
-        minor: u8,
+        is_modern: bool,
         headers: &[Header],
     ) -> Result<Head, Failure> {
-        let is_modern = minor > 0;
         check_host(only(headers, "Host")?, is_modern)?;
         let content_type = only(headers, "Content-Type")?;
         let (path, query) = split_target(target)?;
         let mut parameters = Parameters::default();
         parameters.add_encoded(query.as_bytes())?;
-        Ok(Head {
-            request: Request {
-                method,
-                path: decode(path.as_bytes(), false)?,
-                parameters,
-            },
-            framing: match framing(headers, is_modern)? {
-                Some(framing) => framing,
-                None if method == Method::Post => {
-                    return Err(Failure::new(411, "Content-Length is missing"));
-                }
-                None => Framing::Length(0),
-            },
+        let path = decode(path.as_bytes(), false)?;
+        let framing = match framing(headers, is_modern)? {
+            Some(framing) => framing,
+            None if method == Method::Post => {
+                return Err(Failure::new(411, "Content-Length is missing"));
+            }
+            None => Framing::Length(0),
+        };
+        let expects_continue = match only(headers, "Expect")? {
+            Some(value) if !is_word(value, "100-continue") => {
+                return Err(Failure::new(
+                    417,
+                    "100-continue is the only expectation that is met",
+                ));
+            }
             // A client of HTTP/1.0 does not know what that is.
-            expects_continue: expects_continue(only(headers, "Expect")?)? && is_modern,
-            has_form: content_type.is_none_or(is_form),
-            manner: Manner {
-                is_head: method == Method::Head,
-                takes_chunks: is_modern,
-                is_persistent: is_persistent(headers, is_modern),
-            },
+            value => value.is_some() && is_modern,
+        };
+        let request = Request {
+            method,
+            path,
+            parameters,
+        };
+        let manner = Manner {
+            is_head: method == Method::Head,
+            takes_chunks: is_modern,
+            is_persistent: is_persistent(headers, is_modern),
+        };
+        let has_form = content_type.is_none_or(is_form);
+        Ok(Head {
+            request,
+            framing,
+            expects_continue,
+            has_form,
+            manner,
         })
     }
 }
@@ -119,15 +121,13 @@ impl Head {
 /// Why the parser does not take a head.
 fn refusal(error: Error, head: &[u8]) -> Failure {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let version = line.split(|&byte| byte == b' ').nth(2);
-    let is_http = |version: &[u8]| {
-        matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit())
-    };
+    let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
+    let is_http = matches!(
+        version,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
+    );
     let (status, message) = match error {
-        Error::Version if version.is_some_and(is_http) => {
-            (505, "the version is neither HTTP/1.1 nor HTTP/1.0")
-        }
+        Error::Version if is_http => (505, "the version is neither HTTP/1.1 nor HTTP/1.0"),
         Error::TooManyHeaders => (431, "there are more than 100 headers"),
         Error::HeaderName => (
             400,
@@ -157,44 +157,31 @@ fn method_of(name: &str) -> Result<Method, Failure> {
 fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
     let is_of_host = |byte: &u8| byte.is_ascii_graphic() && !b"/\\?#@\"<>^`{|}".contains(byte);
     match host {
-        Some(host) if host.iter().all(is_of_host) => Ok(()),
-        Some(_) => Err(Failure::bad_request(
-            "Host has a character that it must not have",
-        )),
-        None if is_needed => Err(Failure::bad_request("Host is missing")),
-        None => Ok(()),
-    }
-}
-
-fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
-    match expectation {
-        None => Ok(false),
-        Some(value) if is_word(value, "100-continue") => Ok(true),
-        Some(_) => Err(Failure::new(
-            417,
-            "100-continue is the only expectation that is met",
-        )),
+        Some(host) if !host.iter().all(is_of_host) => {
+            Err("Host has a character that it must not have".into())
+        }
+        None if is_needed => Err("Host is missing".into()),
+        _ => Ok(()),
     }
 }
 
 /// Whether this is the type of forms, whatever its parameters.
 fn is_form(content_type: &[u8]) -> bool {
-    let name = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    is_word(name, "application/x-www-form-urlencoded")
+    let name = content_type.split(|&byte| byte == b';').next();
+    is_word(
+        name.unwrap_or_default(),
+        "application/x-www-form-urlencoded",
+    )
 }
 
 /// The path and the query of a target, which is a path or a whole URL: RFC 9112, section 3.2.
 fn split_target(target: &str) -> Result<(&str, &str), Failure> {
     let scheme = target.get(..7).unwrap_or_default();
-    let is_url = is_word(scheme.as_bytes(), "http://");
-    let begin = if is_url {
-        let host = target[7..].find(['/', '?']);
-        host.map_or(target.len(), |length| 7 + length)
-    } else {
-        0
+    let begin = match is_word(scheme.as_bytes(), "http://") {
+        true => target[7..]
+            .find(['/', '?'])
+            .map_or(target.len(), |length| 7 + length),
+        false => 0,
     };
     let (path, query) = target[begin..]
         .split_once('?')
@@ -202,6 +189,6 @@ fn split_target(target: &str) -> Result<(&str, &str), Failure> {
     match path {
         "" if begin > 7 => Ok(("/", query)),
         _ if path.starts_with('/') && begin != 7 => Ok((path, query)),
-        _ => Err(Failure::bad_request("the target is not a path")),
+        _ => Err("the target is not a path".into()),
     }
 }

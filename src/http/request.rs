@@ -51,14 +51,11 @@ impl Parameters {
     ///
     /// If they are too many, or not UTF-8.
     pub fn add_encoded(&mut self, text: &[u8]) -> Result<(), Failure> {
-        for pair in text
-            .split(|&byte| byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
+        let pairs = text.split(|&byte| byte == b'&');
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
             let most = Config::PARAMETERS_MAX;
             if self.0.len() == most {
-                let message = format!("there are more than {most} parameters");
-                return Err(Failure::bad_request(message));
+                return Err(format!("there are more than {most} parameters").into());
             }
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
             let value = pair.get(name.len() + 1..).unwrap_or_default();
@@ -94,6 +91,5 @@ pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
             None => (after, decoded.push(*byte)),
         };
     }
-    String::from_utf8(decoded)
-        .map_err(|_| Failure::bad_request("the path or a parameter is not UTF-8"))
+    String::from_utf8(decoded).map_err(|_| "the path or a parameter is not UTF-8".into())
 }

@@ -238,10 +238,6 @@ impl Pieces for Find {
         Ok(())
     }
 
-    fn is_cut_off(&self) -> bool {
-        false
-    }
-
     fn kept_bytes(&self) -> usize {
         let searches = self.searches.iter();
         let of_searches = searches.map(|search| {

@@ -1,6 +1,5 @@
 //! HTTP/1.1: takes a request, and writes its answer, a long one piece by piece.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use crate::config::Config;
@@ -133,12 +132,8 @@ impl HttpSession {
         if self.is_over() {
             input.clear();
         }
-        let awaits = match self.state {
-            State::Head => !input.is_empty(),
-            State::Body(..) => true,
-            State::Answering(_) | State::CutOff | State::Over => false,
-        };
-        if !awaits {
+        let is_in_head = matches!(self.state, State::Head) && !input.is_empty();
+        if !is_in_head && !matches!(self.state, State::Body(..)) {
             self.awaited = Awaited::Nothing;
         } else if self.awaited == Awaited::Nothing {
             self.awaited = Awaited::Since(turn.allowance.now());
@@ -202,7 +197,7 @@ impl HttpSession {
         let head = answer.head;
         let (tail, body) = match answer.body {
             Body::Whole(body) => (Tail::Length(body.len()), body),
-            Body::Pieces(_) if manner.is_head => (Tail::Close, Cow::Borrowed(&b""[..])),
+            Body::Pieces(_) if manner.is_head => (Tail::Close, Vec::new()),
             Body::Pieces(pieces) => {
                 self.state = State::Answering(Answering {
                     pieces,
@@ -247,10 +242,11 @@ impl HttpSession {
             State::Body(head, _) => head.manner.is_head,
             _ => input.bytes().starts_with(b"HEAD "),
         };
+        let (takes_chunks, is_persistent) = (true, false);
         let manner = Manner {
             is_head,
-            takes_chunks: true,
-            is_persistent: false,
+            takes_chunks,
+            is_persistent,
         };
         debug!("refused: {} {}", failure.status, failure.message);
         self.begin_answer(failure.into(), manner, turn);
@@ -353,8 +349,10 @@ fn add_form(head: &mut Head, body: &[u8]) -> Result<(), Failure> {
         return Ok(());
     }
     if !head.has_form {
-        let message = "the body is not application/x-www-form-urlencoded";
-        return Err(Failure::new(415, message));
+        return Err(Failure::new(
+            415,
+            "the body is not application/x-www-form-urlencoded",
+        ));
     }
     head.request.parameters.add_encoded(body)
 }

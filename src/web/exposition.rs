@@ -21,39 +21,32 @@ pub fn answer(turn: &Turn) -> Answer {
         let help = "Bytes of the process that are resident.";
         append(&mut out, name, Kind::Now, help, &bytes.to_string());
     }
-    let body = Body::Whole(out.into());
-    fresh("text/plain; version=0.0.4; charset=utf-8", body)
+    fresh("text/plain; version=0.0.4; charset=utf-8", Body::Whole(out))
 }
 
 fn append_counts(out: &mut Vec<u8>, counts: &Counts) {
     for ((name, count), (kind, description)) in counts.named().zip(Counts::descriptions()) {
         // Prometheus has all times in seconds.
-        let (mut name, value, help) = match name.strip_suffix("_microseconds") {
-            Some(name) => (
-                format!("metricd_{name}_seconds"),
-                format!("{}.{:06}", count / 1_000_000, count % 1_000_000),
-                description.replace("Microseconds", "Seconds"),
-            ),
-            None => (
-                format!("metricd_{name}"),
-                count.to_string(),
-                description.into(),
-            ),
+        let (name, value) = match name.strip_suffix("_microseconds") {
+            Some(name) => {
+                let seconds = format!("{}.{:06}", count / 1_000_000, count % 1_000_000);
+                (format!("metricd_{name}_seconds"), seconds)
+            }
+            None => (format!("metricd_{name}"), count.to_string()),
         };
-        name += match kind {
-            Kind::Total => "_total",
-            Kind::Now => "",
-        };
-        append(out, &name, kind, help.trim(), &value);
+        let total = if kind == Kind::Total { "_total" } else { "" };
+        let help = description.replace("Microseconds", "Seconds");
+        append(out, &(name + total), kind, help.trim(), &value);
     }
 }
 
 /// Appends a metric, whose name may have labels in braces after it, with a help of one line and the value.
 fn append(out: &mut Vec<u8>, labeled: &str, kind: Kind, help: &str, value: &str) {
     let name = labeled.split('{').next().unwrap_or(labeled);
-    let kind = match kind {
-        Kind::Total => "counter",
-        Kind::Now => "gauge",
+    let kind = if kind == Kind::Total {
+        "counter"
+    } else {
+        "gauge"
     };
     push_all(
         out,

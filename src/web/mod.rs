@@ -3,10 +3,8 @@
 mod exposition;
 mod page;
 
-use std::borrow::Cow;
-
 use crate::config::Config;
-use crate::http::{Answer, AnswerHead, Body, Failure, Method, Pieces, Request};
+use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::protocol::integer::parse_digits;
 use crate::query::find::{Find, Options, Shape};
 use crate::query::functions::describe;
@@ -76,37 +74,32 @@ pub fn answer(request: &Request, turn: &mut Turn) -> Answer {
         return handler(request, turn).unwrap_or_else(Answer::from);
     }
     let mut answer = text(405, "this path is only read");
-    answer.head.headers.push(("Allow", (*methods).into()));
+    answer.head.headers.push(("Allow", methods));
     answer
 }
 
 /// There are no series by tag, and no events.
 fn nothing(_: &Request, _: &mut Turn) -> Result<Answer, Failure> {
-    Ok(json(b"[]"))
+    Ok(json(b"[]".into()))
 }
 
 /// Series and nodes for which a pattern stands, as of graphite-web's `find_view`. Their time is not
 /// looked at.
 fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let pattern = request.parameters.get("query");
-    let pattern =
-        pattern.ok_or_else(|| Failure::bad_request("Missing required parameter 'query'"))?;
+    let pattern = pattern.ok_or("Missing required parameter 'query'")?;
     if pattern.is_empty() {
-        return Err(Failure::bad_request("Required parameter 'query' is empty"));
+        return Err("Required parameter 'query' is empty".into());
     }
     let with_wildcard = flag(request, "wildcards")?;
     let leaves_only = flag(request, "leavesOnly")?;
-    let mut pattern = pattern.to_string();
-    let shape = match request.parameters.get("format") {
-        None | Some("treejson") => Shape::Tree,
+    let (shape, pattern) = match request.parameters.get("format") {
+        None | Some("treejson") => (Shape::Tree, pattern.into()),
         Some("completer") => {
-            pattern = pattern.replace("..", "*.");
-            if !pattern.ends_with('*') {
-                pattern.push('*');
-            }
-            Shape::Completer
+            let star = if pattern.ends_with('*') { "" } else { "*" };
+            (Shape::Completer, pattern.replace("..", "*.") + star)
         }
-        Some(_) => return Err(Failure::bad_request("Invalid value for 'format' parameter")),
+        Some(_) => return Err("Invalid value for 'format' parameter".into()),
     };
     let options = Options {
         shape,
@@ -135,18 +128,15 @@ fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
 fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     let words = request.parameters.get("query").unwrap_or_default();
     let most = number(request, "max_results", SEARCH_RESULTS)?.min(Config::SEARCH_RESULTS_MAX);
-    let most = usize::try_from(most)
-        .map_err(|_| Failure::bad_request("Invalid int value for param max_results"))?;
+    let most = usize::try_from(most).map_err(|_| "Invalid int value for param max_results")?;
     Ok(pieces(JSON, Listing::search(words, most, turn)?))
 }
 
 /// A function, by the last part of the path.
 fn function(request: &Request, _: &mut Turn) -> Result<Answer, Failure> {
     let name = request.path.trim_end_matches('/').rsplit('/').next();
-    let described = name
-        .and_then(describe::one)
-        .ok_or_else(|| Failure::new(404, "there is no such function"));
-    described.map(json)
+    let described = name.and_then(describe::one).map(json);
+    described.ok_or_else(|| Failure::new(404, "there is no such function"))
 }
 
 /// Whether puts are taken.
@@ -165,12 +155,11 @@ fn flag(request: &Request, name: &str) -> Result<bool, Failure> {
 }
 
 fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
-    match request.parameters.get(name) {
-        None => Ok(default),
-        Some(value) => parse_digits(value.trim()).ok_or_else(|| {
-            Failure::bad_request(format!("Invalid int value {value:?} for param {name}"))
-        }),
-    }
+    let Some(text) = request.parameters.get(name) else {
+        return Ok(default);
+    };
+    let wrong = || format!("Invalid int value {text:?} for param {name}");
+    Ok(parse_digits(text.trim()).ok_or_else(wrong)?)
 }
 
 fn text(status: u16, line: &str) -> Answer {
@@ -181,21 +170,13 @@ const JSON: &str = "application/json";
 
 /// What is there, and may be another thing a moment later.
 fn fresh(content_type: &'static str, body: Body) -> Answer {
-    let headers = vec![
-        ("Content-Type", content_type.into()),
-        ("Cache-Control", "no-cache".into()),
-    ];
-    Answer {
-        head: AnswerHead {
-            status: 200,
-            headers,
-        },
-        body,
-    }
+    let mut answer = Answer::new(200, content_type, body);
+    answer.head.headers.push(("Cache-Control", "no-cache"));
+    answer
 }
 
-fn json(body: impl Into<Vec<u8>>) -> Answer {
-    fresh(JSON, Body::Whole(Cow::Owned(body.into())))
+fn json(body: Vec<u8>) -> Answer {
+    fresh(JSON, Body::Whole(body))
 }
 
 fn pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Answer {

@@ -14,14 +14,12 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn answer() -> Answer {
-    let mut answer = fresh(
-        "text/html; charset=utf-8",
-        Body::Whole(unpack(PACKED).into()),
-    );
-    answer.head.headers.extend([
-        ("Content-Security-Policy", POLICY.into()),
-        ("Referrer-Policy", "no-referrer".into()),
-    ]);
+    let mut answer = fresh("text/html; charset=utf-8", Body::Whole(unpack(PACKED)));
+    let headers = [
+        ("Content-Security-Policy", POLICY),
+        ("Referrer-Policy", "no-referrer"),
+    ];
+    answer.head.headers.extend(headers);
     answer
 }
 
@@ -30,50 +28,39 @@ pub fn answer() -> Answer {
 /// The format: <https://github.com/google/snappy/blob/main/format_description.txt>. Copies with offsets
 /// of four bytes are left out, since blocks have at most 64 KB.
 fn unpack(packed: &[u8]) -> Vec<u8> {
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rfold(0, |all, &byte| all << 8 | usize::from(byte))
-    };
     let mut page = Vec::new();
     // The length comes first, in groups of seven bits.
-    let mut at = 1 + packed.iter().take_while(|&&byte| byte >= 128).count();
-    while let Some(&tag) = packed.get(at) {
-        at += 1;
-        let (bits, rest) = (usize::from(tag >> 2), &packed[at..]);
-        match tag & 3 {
+    let length_bytes = 1 + packed.iter().take_while(|&&byte| byte >= 128).count();
+    let mut rest = &packed[length_bytes..];
+    while let [tag, after @ ..] = rest {
+        let (kind, bits) = (tag & 3, usize::from(tag >> 2));
+        // Then a number of so many bytes.
+        let number_bytes = if kind == 0 {
+            bits.saturating_sub(59)
+        } else {
+            kind.into()
+        };
+        let (number, after) = after.split_at(number_bytes);
+        let number = number
+            .iter()
+            .rfold(0, |all, &byte| all << 8 | usize::from(byte));
+        rest = after;
+        let (distance, length) = match kind {
             0 => {
-                let more = bits.saturating_sub(59);
-                let last = if more > 0 {
-                    number(&rest[..more])
-                } else {
-                    bits
-                };
-                page.extend_from_slice(&rest[more..=more + last]);
-                at += more + last + 1;
+                let length = 1 + if number_bytes > 0 { number } else { bits };
+                page.extend_from_slice(&rest[..length]);
+                rest = &rest[length..];
+                continue;
             }
-            1 => {
-                at += 1;
-                copy(
-                    &mut page,
-                    bits >> 3 << 8 | usize::from(rest[0]),
-                    (bits & 7) + 4,
-                );
-            }
-            _ => {
-                at += 2;
-                copy(&mut page, number(&rest[..2]), bits + 1);
-            }
+            1 => (bits >> 3 << 8 | number, (bits & 7) + 4),
+            _ => (number, bits + 1),
+        };
+        // What is copied may be bytes that this appends.
+        for _ in 0..length {
+            page.push(page[page.len() - distance]);
         }
     }
     page
-}
-
-/// Repeats bytes from so far before the end, which may be bytes that this appends.
-fn copy(page: &mut Vec<u8>, distance: usize, length: usize) {
-    for _ in 0..length {
-        page.push(page[page.len() - distance]);
-    }
 }
 
 #[cfg(test)]
