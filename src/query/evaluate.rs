@@ -222,6 +222,7 @@ impl Called {
 
     fn context(&self, source: &Source) -> Context<'_> {
         Context {
+            function: self.function.name,
             arguments: &self.arguments,
             window: &self.window,
             others: self.lists.get(1..).unwrap_or_default(),

@@ -76,10 +76,7 @@ fn expand(
         let named = after
             .strip_prefix("g<")
             .and_then(|named| named.split_once('>'));
-        let (group, after) = match named {
-            Some(named) => named,
-            None => after.split_at(digits),
-        };
+        let (group, after) = named.unwrap_or_else(|| after.split_at(digits));
         if group.is_empty() {
             // Another backslash stands for itself, and so does one before anything else.
             replaced.push('\\');
@@ -128,9 +125,8 @@ fn part<'path>(path: &'path str, node: &Value) -> &'path str {
         Value::Text(tag) if tag == "name" => nodes,
         Value::Text(tag) => {
             let mut pairs = tags.split(';').filter_map(|pair| pair.split_once('='));
-            pairs
-                .find(|(name, _)| name == tag)
-                .map_or("", |(_, value)| value)
+            let found = pairs.find(|(name, _)| name == tag);
+            found.map_or("", |(_, value)| value)
         }
         _ => "",
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::iter;
 use std::task::Poll;
 
 use super::{Context, Gather, Outcome};
@@ -41,14 +42,12 @@ pub fn all_by(order: Order) -> Box<dyn Gather> {
 pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
     let mut ranking = Ranking::new(Order::Name(false, false), i64::MAX);
     series.into_iter().for_each(|series| ranking.add(series, 1));
-    let mut sorted = Vec::new();
-    loop {
-        match ranking.next() {
-            Poll::Ready(Some(series)) => sorted.push(series),
-            Poll::Ready(None) => return sorted,
-            Poll::Pending => {}
-        }
-    }
+    let mut next = iter::repeat_with(|| ranking.next()).filter(Poll::is_ready);
+    iter::from_fn(|| match next.next() {
+        Some(Poll::Ready(series)) => series,
+        _ => None,
+    })
+    .collect()
 }
 
 /// By what series are ordered.
@@ -100,15 +99,12 @@ fn padded(name: &str) -> String {
     let mut rest = name;
     while let Some(start) = rest.bytes().position(|next| next.is_ascii_digit()) {
         let (before, digits) = rest.split_at(start);
-        let length = digits
-            .bytes()
-            .position(|next| !next.is_ascii_digit())
-            .unwrap_or(digits.len());
-        let digits = digits[..length].trim_start_matches('0');
+        let after = digits.trim_start_matches(|next: char| next.is_ascii_digit());
+        let digits = digits[..digits.len() - after.len()].trim_start_matches('0');
         padded += before;
         padded += &"0000000000"[digits.len().min(10)..];
         padded += digits;
-        rest = &rest[start + length..];
+        rest = after;
     }
     padded + rest
 }

@@ -73,6 +73,8 @@ pub enum Operation {
 /// What a function may look at besides the series.
 #[derive(Clone, Copy)]
 pub struct Context<'call> {
+    /// What the function is called, in the names of its results.
+    pub function: &'static str,
     /// Its arguments.
     pub arguments: &'call Arguments,
     /// The window of the call: not that over which its inputs are read.

@@ -1,6 +1,7 @@
 //! Functions that divide series by others.
 
-use std::mem;
+use std::borrow::Cow;
+use std::{iter, mem};
 
 use super::alias::key;
 use super::combine::{Group, Places};
@@ -16,25 +17,19 @@ use crate::query::series::Series;
 /// no value where the divisor has none or zero.
 fn divide(dividend: &mut Series, divisor: &Series, factor: f64, function: &str) {
     let step = common_step(dividend.step, divisor.step);
-    let coarser;
-    let divisor = match divisor.step == step {
-        true => divisor,
-        false => {
-            coarser = {
-                let mut divisor = divisor.clone();
-                divisor.consolidate(step);
-                divisor
-            };
-            &coarser
-        }
-    };
+    let mut divisor = Cow::Borrowed(divisor);
+    if divisor.step != step {
+        divisor.to_mut().consolidate(step);
+    }
     dividend.consolidate(step);
     let length = dividend.values.len().max(divisor.values.len());
     dividend.values.resize(length, f64::NAN);
-    for (at, value) in dividend.values.iter_mut().enumerate() {
-        *value = match divisor.values.get(at) {
-            Some(&divisor) if divisor != 0.0 => *value / divisor * factor,
-            _ => f64::NAN,
+    let divisors = divisor.values.iter().chain(iter::repeat(&f64::NAN));
+    for (value, &divisor) in dividend.values.iter_mut().zip(divisors) {
+        *value = if divisor == 0.0 {
+            f64::NAN
+        } else {
+            *value / divisor * factor
         };
     }
     dividend.start = dividend.start.min(divisor.start);
@@ -50,12 +45,12 @@ fn missing(dividend: &mut Series, function: &str) {
 
 pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
     match context.others.first().map_or(&[][..], Vec::as_slice) {
-        [] => missing(series, "divideSeries"),
-        [divisor] => divide(series, divisor, 1.0, "divideSeries"),
+        [] => missing(series, context.function),
+        [divisor] => divide(series, divisor, 1.0, context.function),
         several => {
+            let count = several.len();
             return Err(format!(
-                "divideSeries: the divisor is {} series, not one",
-                several.len()
+                "divideSeries: the divisor is {count} series, not one"
             ));
         }
     }
@@ -115,18 +110,18 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
     let mut room = context.room_bytes;
     let mut results = Vec::new();
     for [series, totals] in groups {
-        let mut total = match if is_total_given { &totals } else { &series }[..] {
+        let total = match if is_total_given { &totals } else { &series }[..] {
             [] => None,
             [ref total] => Some(total.clone()),
             ref several => Some(sum(several)),
         };
         if series.is_empty()
-            && let Some(total) = &mut total
+            && let Some(mut total) = total.clone()
         {
             total.values.fill(f64::NAN);
             let name = mem::replace(&mut total.name, "MISSING".into());
             total.rename("asPercent", &[",", &name].concat());
-            results.push(mem::take(total));
+            results.push(total);
         }
         for mut series in series {
             percent(&mut series, total.as_ref(), &mut room)?;

@@ -56,6 +56,7 @@ impl World {
         let steps = inputs.iter().flatten().map(|series| series.step);
         let step = steps.reduce(common_step).unwrap_or(1);
         let mut context = Context {
+            function: function.name,
             arguments: &call.arguments,
             window,
             others: &[],
@@ -234,17 +235,14 @@ fn functions_are_described_as_graphite_does() {
         let [name, group, parameters] = cells[..] else {
             panic!("a name, a group and parameters: {row}");
         };
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        let described = text(describe::one(name).expect(name));
+        let described = describe::one(name).expect(name);
         let expected = format!("\"group\":\"{group}\",\"params\":{parameters}}}");
         assert!(
             described.ends_with(&expected),
             "{described}\nin Graphite {expected}"
         );
-        assert!(
-            text(describe::all()).contains(&format!("\"{name}\":{described}")),
-            "{name}"
-        );
+        let all = String::from_utf8(describe::all()).expect("UTF-8");
+        assert!(all.contains(&format!("\"{name}\":{described}")), "{name}");
         count += 1;
     }
     let names = super::TABLE.iter();
@@ -263,6 +261,7 @@ fn what_would_take_long_is_refused() {
             panic!("{target} is no call");
         };
         let context = Context {
+            function: call.function.name,
             arguments: &call.arguments,
             window: &window,
             others,

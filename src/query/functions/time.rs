@@ -29,8 +29,10 @@ pub fn shifted(window: &Window, arguments: &Arguments, _: i64) -> Option<Window>
 
 pub fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
     series.consolidation = context.arguments.aggregation(1);
-    let arguments = [",\"", context.arguments.text(1), "\""].concat();
-    series.rename("consolidateBy", &arguments);
+    series.rename(
+        context.function,
+        &[",\"", context.arguments.text(1), "\""].concat(),
+    );
     Ok(true)
 }
 
@@ -74,7 +76,7 @@ pub fn moving_average(series: &mut Series, context: &Context) -> Outcome {
         Value::Integer(steps) => whole(*steps),
         _ => shortest(arguments.number(1).unwrap_or(0.0)),
     };
-    series.rename("movingAverage", &[",", &size].concat());
+    series.rename(context.function, &[",", &size].concat());
     Ok(true)
 }
 
@@ -120,33 +122,27 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let end = series
         .start
         .saturating_add(length.saturating_mul(series.step));
-    let start = match is_aligned_to_start {
-        true => series.start,
-        false => series
-            .start
-            .saturating_sub(series.start.rem_euclid(interval)),
+    let past_interval = if is_aligned_to_start {
+        0
+    } else {
+        series.start.rem_euclid(interval)
     };
-    let count = end
+    let start = series.start.saturating_sub(past_interval);
+    let last = end
         .saturating_sub(start)
         .saturating_sub(1)
-        .div_euclid(interval)
-        + 1;
+        .div_euclid(interval);
     // An interval that begins at the end counts, though it is empty.
     let is_one_more = !is_aligned_to_start && end.rem_euclid(interval) == 0;
-    let count = count.saturating_add(is_one_more.into());
+    let count = (last + 1).saturating_add(is_one_more.into());
     if count > Config::STEPS_MAX {
         return Err(format!("summarize: more than {} steps", Config::STEPS_MAX));
     }
     // The index of the first value at or after a time.
     let place = |time: i64| {
-        let steps = time
-            .saturating_sub(series.start)
-            .max(0)
-            .saturating_add(series.step - 1)
-            / series.step;
-        usize::try_from(steps)
-            .unwrap_or(usize::MAX)
-            .min(series.values.len())
+        let since = time.saturating_sub(series.start).max(0);
+        let steps = since.saturating_add(series.step - 1) / series.step;
+        steps.min(length) as usize
     };
     let row = |at: i64| {
         let time = start.saturating_add(at.saturating_mul(interval));
@@ -156,18 +152,24 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let suffix = if is_aligned_to_start { ", true" } else { "" };
     let (interval_text, function) = (arguments.text(1), arguments.text(2));
     let names = [", \"", interval_text, "\", \"", function, "\"", suffix].concat();
-    series.rename("summarize", &names);
+    series.rename(context.function, &names);
     (series.start, series.step, series.values) = (start, interval, values);
     Ok(true)
 }
 
-/// Seconds that an interval reaches into the past if it has no sign, as Graphite has it.
+/// An interval with the sign that it has, or with a minus, as Graphite has it: into the past.
+fn signed(text: &str) -> String {
+    let sign = if text.starts_with(['+', '-']) {
+        ""
+    } else {
+        "-"
+    };
+    [sign, text].concat()
+}
+
+/// Seconds by which a window is shifted.
 fn shift(text: &str) -> i64 {
-    let seconds = interval::parse(text).unwrap_or(0);
-    match text.starts_with(['+', '-']) {
-        true => seconds,
-        false => -seconds,
-    }
+    interval::parse(&signed(text)).unwrap_or(0)
 }
 
 pub fn time_shift(series: &mut Series, context: &Context) -> Outcome {
@@ -178,15 +180,10 @@ pub fn time_shift(series: &mut Series, context: &Context) -> Outcome {
         0 => series.start.saturating_sub(seconds),
         _ => Window {
             step: series.step,
-            ..context.window.clone()
+            ..*context.window
         }
         .start(),
     };
-    let minus = if text.starts_with(['+', '-']) {
-        ""
-    } else {
-        "-"
-    };
-    series.name = bounded(format!("timeShift({}, \"{minus}{text}\")", series.name));
+    series.name = bounded(format!("timeShift({}, \"{}\")", series.name, signed(text)));
     Ok(true)
 }

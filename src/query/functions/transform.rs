@@ -1,46 +1,41 @@
 //! Functions of the values of one series, step by step.
 
+use std::mem;
+
 use super::{Context, Outcome};
 use crate::config::Config;
 use crate::query::number::{general, round_to_six_decimals, whole};
 use crate::query::series::Series;
 
-/// Replaces each value by what `next` makes of it, in order, and names the series after the function.
-fn each(series: &mut Series, function: &str, next: impl FnMut(f64) -> f64) -> Outcome {
-    each_with(series, function, None, next)
-}
-
-/// The same with a number, which becomes a part of the name.
-fn each_with(
+/// Replaces each value by what `next` makes of it, in order, and names the series after the call: with what
+/// follows the series between the parentheses.
+fn each(
     series: &mut Series,
-    function: &str,
-    number: Option<String>,
+    context: &Context,
+    arguments: &str,
     mut next: impl FnMut(f64) -> f64,
 ) -> Outcome {
     for value in &mut series.values {
         *value = next(*value);
     }
-    series.rename(
-        function,
-        &number.map_or(String::new(), |number| format!(",{number}")),
-    );
+    series.rename(context.function, arguments);
     Ok(true)
 }
 
-pub fn absolute(series: &mut Series, _: &Context) -> Outcome {
-    each(series, "absolute", f64::abs)
+pub fn absolute(series: &mut Series, context: &Context) -> Outcome {
+    each(series, context, "", f64::abs)
 }
 
-pub fn derivative(series: &mut Series, _: &Context) -> Outcome {
+pub fn derivative(series: &mut Series, context: &Context) -> Outcome {
     let mut before = f64::NAN;
-    each(series, "derivative", |value| {
-        value - std::mem::replace(&mut before, value)
+    each(series, context, "", |value| {
+        value - mem::replace(&mut before, value)
     })
 }
 
-pub fn integral(series: &mut Series, _: &Context) -> Outcome {
+pub fn integral(series: &mut Series, context: &Context) -> Outcome {
     let mut sum = 0.0;
-    each(series, "integral", |value| {
+    each(series, context, "", |value| {
         sum += if value.is_nan() { 0.0 } else { value };
         if value.is_nan() { value } else { sum }
     })
@@ -48,65 +43,42 @@ pub fn integral(series: &mut Series, _: &Context) -> Outcome {
 
 pub fn keep_last_value(series: &mut Series, context: &Context) -> Outcome {
     let limit = context.arguments.number(1).unwrap_or(f64::INFINITY);
-    let values = &mut series.values;
-    let mut last = None;
-    for at in 0..=values.len() {
-        if at < values.len() && values[at].is_nan() {
-            continue;
+    let mut last = f64::NAN;
+    let is_alike = |left: &f64, right: &f64| left.is_nan() == right.is_nan();
+    for alike in series.values.chunk_by_mut(is_alike) {
+        match alike {
+            [.., value] if !value.is_nan() => last = *value,
+            gap if gap.len() as f64 <= limit => gap.fill(last),
+            _ => {}
         }
-        // All from the last value on are missing.
-        let gap = last.map_or(0..0, |last| last + 1..at);
-        if let Some(last) = last.filter(|_| gap.len() as f64 <= limit) {
-            let value: f64 = values[last];
-            values[gap].fill(value);
-        }
-        last = Some(at);
     }
-    series.rename("keepLastValue", "");
+    series.rename(context.function, "");
     Ok(true)
 }
 
 pub fn non_negative_derivative(series: &mut Series, context: &Context) -> Outcome {
-    let mut counter = Counter::new(context);
-    each(series, "nonNegativeDerivative", |value| {
-        counter.increase(value)
-    })
+    each(series, context, "", increases(context))
 }
 
 pub fn per_second(series: &mut Series, context: &Context) -> Outcome {
-    let mut counter = Counter::new(context);
-    let step = series.step as f64;
-    each(series, "perSecond", |value| {
-        round_to_six_decimals(counter.increase(value) / step)
+    let (step, mut increase) = (series.step as f64, increases(context));
+    each(series, context, "", |value| {
+        round_to_six_decimals(increase(value) / step)
     })
 }
 
-/// A counter that may be reset, or wrap.
-struct Counter {
-    before: f64,
-    greatest: Option<f64>,
-    least: Option<f64>,
-}
-
-impl Counter {
-    fn new(context: &Context) -> Counter {
-        Counter {
-            before: f64::NAN,
-            greatest: context.arguments.number(1),
-            least: context.arguments.number(2),
-        }
-    }
-
-    /// By how much it has increased. NaN if this is not known.
-    fn increase(&mut self, value: f64) -> f64 {
-        let is_beyond = self.greatest.is_some_and(|greatest| value > greatest)
-            || self.least.is_some_and(|least| value < least);
+/// By how much a counter that may be reset, or wrap, has increased since the value before. NaN if this is
+/// not known.
+fn increases(context: &Context) -> impl FnMut(f64) -> f64 + use<> {
+    let (greatest, least) = (context.arguments.number(1), context.arguments.number(2));
+    let mut before = f64::NAN;
+    move |value| {
+        let is_beyond = greatest.is_some_and(|greatest| value > greatest)
+            || least.is_some_and(|least| value < least);
         let value = if is_beyond { f64::NAN } else { value };
-        let before = std::mem::replace(&mut self.before, value);
-        if before.is_nan() || value.is_nan() {
-            return f64::NAN;
-        }
-        match (self.greatest, self.least) {
+        let before = mem::replace(&mut before, value);
+        match (greatest, least) {
+            _ if before.is_nan() || value.is_nan() => f64::NAN,
             _ if value >= before => value - before,
             (Some(greatest), least) => greatest + 1.0 + value - before - least.unwrap_or(0.0),
             (None, Some(least)) => value - least,
@@ -116,35 +88,36 @@ impl Counter {
 }
 
 pub fn offset(series: &mut Series, context: &Context) -> Outcome {
-    let factor = context.arguments.number(1).unwrap_or(0.0);
-    each_with(series, "offset", Some(general(factor)), |value| {
-        value + factor
+    let added = context.arguments.number(1).unwrap_or(0.0);
+    each(series, context, &[",", &general(added)].concat(), |value| {
+        value + added
     })
 }
 
 pub fn scale(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(1.0);
-    each_with(series, "scale", Some(general(factor)), |value| {
-        value * factor
-    })
+    each(
+        series,
+        context,
+        &[",", &general(factor)].concat(),
+        |value| value * factor,
+    )
 }
 
 pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
     let seconds = context.arguments.number(1).unwrap_or(1.0);
     let factor = seconds / series.step as f64;
-    each_with(
-        series,
-        "scaleToSeconds",
-        Some(whole(seconds as i64)),
-        |value| round_to_six_decimals(value * factor),
-    )
+    let shown = [",", &whole(seconds as i64)].concat();
+    each(series, context, &shown, |value| {
+        round_to_six_decimals(value * factor)
+    })
 }
 
 pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
     let default = context.arguments.number(1).unwrap_or(0.0);
     let references = context.others.first().map_or(&[][..], Vec::as_slice);
-    let longest = references.iter().map(|reference| reference.values.len());
-    let length = longest.max().unwrap_or(0).max(series.values.len());
+    let lengths = references.iter().map(|reference| reference.values.len());
+    let length = lengths.fold(series.values.len(), usize::max);
     if length * references.len() > Config::REFERENCE_VALUES_MAX {
         return Err("transformNull: the reference series have too many values".into());
     }
@@ -155,11 +128,11 @@ pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
             *value = default;
         }
     }
-    let suffix = match references.is_empty() {
-        true => "",
-        false => ",referenceSeries",
+    let suffix = if references.is_empty() {
+        ""
+    } else {
+        ",referenceSeries"
     };
-    let arguments = [",", &general(default), suffix].concat();
-    series.rename("transformNull", &arguments);
+    series.rename(context.function, &[",", &general(default), suffix].concat());
     Ok(true)
 }
