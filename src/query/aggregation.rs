@@ -49,9 +49,8 @@ pub struct Tally {
 }
 
 impl Aggregation {
-    /// Those that functions take, by Graphite's names in order; the names that end in `Series` are also
-    /// functions.
-    pub const NAMES: [(&str, Aggregation); 21] = [
+    /// All, by Graphite's names in order; the names that end in `Series` are also functions.
+    pub const NAMES: [(&str, Aggregation); 22] = [
         ("average", Average),
         ("averageSeries", Average),
         ("avg", Average),
@@ -60,6 +59,7 @@ impl Aggregation {
         ("current", Last),
         ("diff", Difference),
         ("diffSeries", Difference),
+        ("first", First),
         ("last", Last),
         ("max", Maximum),
         ("maxSeries", Maximum),
@@ -73,18 +73,6 @@ impl Aggregation {
         ("sum", Sum),
         ("sumSeries", Sum),
         ("total", Sum),
-    ];
-
-    /// Those that `consolidateBy` takes, by Graphite's names.
-    pub const CONSOLIDATIONS: [(&str, Aggregation); 8] = [
-        ("average", Average),
-        ("avg", Average),
-        ("avg_zero", AverageZero),
-        ("first", First),
-        ("last", Last),
-        ("max", Maximum),
-        ("min", Minimum),
-        ("sum", Sum),
     ];
 
     /// Whether a tally is not enough, since all values are needed at once.

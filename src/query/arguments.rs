@@ -49,19 +49,12 @@ impl Value {
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
         let exponent = exponent.strip_prefix('-').unwrap_or(exponent);
         let (whole, fraction) = mantissa.split_once('.').unwrap_or(("", mantissa));
-        let is_digit = |byte: u8| byte.is_ascii_digit();
-        if fraction.is_empty()
-            || exponent.is_empty()
-            || ![whole, fraction, exponent]
-                .iter()
-                .all(|part| part.bytes().all(is_digit))
-        {
+        let mut digits = [whole, fraction, exponent].into_iter().flat_map(str::bytes);
+        if fraction.is_empty() || exponent.is_empty() || !digits.all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        match integer(word) {
-            Some(integer) => Some(Value::Integer(integer)),
-            None => float::parse(word.as_bytes()).map(Value::Number),
-        }
+        let number = || float::parse(word.as_bytes()).map(Value::Number);
+        integer(word).map(Value::Integer).or_else(number)
     }
 }
 
@@ -160,11 +153,11 @@ impl Arguments {
     }
 }
 
-/// Why arguments are refused: at which byte of the target, if it is one of them, and what is wrong.
-pub type Refusal = (Option<usize>, String);
+/// What is wrong with a target, and at which byte of it.
+pub type Wrong = (usize, String);
 
-/// Checks what is given against the parameters. Also returns the series among them, in the order of their
-/// parameters.
+/// Checks what is given in a call, which begins at `start`, against the parameters. Also returns the series
+/// among them, in the order of their parameters.
 ///
 /// # Errors
 ///
@@ -172,55 +165,62 @@ pub type Refusal = (Option<usize>, String);
 pub fn check(
     parameters: impl Iterator<Item = Parameter>,
     given: Vec<Given>,
-) -> Result<(Vec<Expression>, Arguments), Refusal> {
+    start: usize,
+) -> Result<(Vec<Expression>, Arguments), Wrong> {
     let parameters: Vec<Parameter> = parameters.collect();
     let mut values: Vec<Option<Value>> = parameters.iter().map(|_| None).collect();
     for (number, Given { at, name, value }) in given.into_iter().enumerate() {
-        let refused = |what| Err((Some(at), what));
-        let place = match place(&parameters, number, name) {
-            Ok(place) => place,
-            Err(what) => return refused(what),
-        };
-        let parameter = &parameters[place.min(parameters.len() - 1)];
+        let place = place(&parameters, number, name).map_err(|what| (at, what))?;
+        let Parameter {
+            name,
+            kind,
+            default,
+            ..
+        } = parameters[place.min(parameters.len() - 1)];
         let value = match value {
             // As if it were not there.
-            Value::None if parameter.default.is_some() => continue,
-            Value::Series(_) if parameter.kind.takes_series() => Some(value),
-            _ => (parameter.kind.read)(&value),
+            Value::None if default.is_some() => continue,
+            Value::Series(_) if kind.takes_series() => Some(value),
+            _ => (kind.read)(&value),
         };
         if value.is_none() {
-            let wanted = parameter.kind.wanted;
-            return refused(format!("'{}' must be {wanted}", parameter.name));
+            return Err((at, format!("'{name}' must be {}", kind.wanted)));
         }
         match values.get_mut(place) {
             None => values.push(value),
-            Some(Some(_)) => return refused(format!("'{}' is given twice", parameter.name)),
+            Some(Some(_)) => return Err((at, format!("'{name}' is given twice"))),
             Some(vacant) => *vacant = value,
         }
     }
-    for (value, parameter) in values.iter_mut().zip(&parameters) {
-        match parameter.default {
-            None if value.is_none() => {
-                return Err((None, format!("'{}' is missing", parameter.name)));
-            }
-            Some(default) if value.is_none() => {
+    for (
+        value,
+        Parameter {
+            name,
+            kind,
+            default,
+            ..
+        },
+    ) in values.iter_mut().zip(&parameters)
+    {
+        match default {
+            _ if value.is_some() => {}
+            None => return Err((start, format!("'{name}' is missing"))),
+            Some(default) => {
                 let constant = Value::constant(default);
-                let constant = constant.unwrap_or_else(|| Value::Text(default.into()));
-                *value = (parameter.kind.read)(&constant);
+                *value = (kind.read)(&constant.unwrap_or_else(|| Value::Text((*default).into())));
             }
-            _ => {}
         }
     }
     let mut inputs = Vec::new();
     let mut arguments = Vec::new();
     for value in values {
-        arguments.push(match value {
+        match value {
             Some(Value::Series(series)) => {
                 inputs.push(series);
-                Value::None
+                arguments.push(Value::None);
             }
-            value => value.unwrap_or(Value::None),
-        });
+            value => arguments.push(value.unwrap_or(Value::None)),
+        }
     }
     Ok((inputs, Arguments(arguments)))
 }

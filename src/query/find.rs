@@ -1,9 +1,11 @@
 //! Which series and nodes there are: a walk over the names of all series for what patterns stand for,
 //! then the answer, sorted, as that of graphite-web is.
 
+use std::iter;
+
 use super::budget::{Budget, Effort};
 use super::json::push_string;
-use super::names::{Found, Names};
+use super::names::Names;
 use super::pattern::{Pattern, next_node};
 use super::walk::Walk;
 use crate::http::{Failure, Halt, Pieces, push, push_all};
@@ -126,13 +128,11 @@ impl Find {
     }
 
     fn walk(&mut self, turn: &mut Turn) -> Result<(), Halt> {
-        let Options {
-            shape, leaves_only, ..
-        } = self.options;
+        let options = self.options;
         self.walk.go_on(turn, |key, _| {
             for (list, search) in self.searches.iter_mut().enumerate() {
-                search.look(key, |name, node, is_leaf| match shape {
-                    _ if leaves_only && !is_leaf => Ok(()),
+                search.look(key, |name, node, is_leaf| match options.shape {
+                    _ if options.leaves_only && !is_leaf => Ok(()),
                     Shape::Tree => self.found.add_to_tree(node, is_leaf),
                     Shape::Completer => self.found.add(0, name, is_leaf).map(drop),
                     Shape::Expand => self.found.add(0, name, true).map(drop),
@@ -168,32 +168,32 @@ impl Find {
         }
     }
 
-    fn write_found(&mut self, out: &mut Vec<u8>, found: &Found) {
-        if self.options.shape == Shape::ExpandByPattern {
-            self.begin_lists(out, found.list + 1);
-        }
-        self.write_entry(out, &found.name, found.is_leaf);
-    }
-
     fn write_entry(&self, out: &mut Vec<u8>, name: &str, is_leaf: bool) {
         // The first one is written with the bracket before it.
         push(out, if out.ends_with(b"[") { "" } else { ", " });
+        let [dot, branch, leaf] = if is_leaf {
+            ["", "0", "1"]
+        } else {
+            [".", "1", "0"]
+        };
         match self.options.shape {
             Shape::Tree => {
                 push(out, r#"{"text": "#);
                 push_string(out, name);
                 push(out, r#", "id": "#);
                 push_string(out, &[&*self.base, name].concat());
-                push(
+                push_all(
                     out,
-                    match is_leaf {
-                        true => r#", "allowChildren": 0, "expandable": 0, "leaf": 1}"#,
-                        false => r#", "allowChildren": 1, "expandable": 1, "leaf": 0}"#,
-                    },
+                    &[
+                        r#", "allowChildren": "#,
+                        branch,
+                        r#", "expandable": "#,
+                        branch,
+                    ],
                 );
+                push_all(out, &[r#", "leaf": "#, leaf, "}"]);
             }
             Shape::Completer => {
-                let [dot, leaf] = if is_leaf { ["", "1"] } else { [".", "0"] };
                 push(out, r#"{"path": "#);
                 push_string(out, &[name, dot].concat());
                 push(out, r#", "name": "#);
@@ -228,7 +228,10 @@ impl Pieces for Find {
             self.is_writing = true;
         }
         while let Some(found) = self.found.pop_first() {
-            self.write_found(turn.replies, &found);
+            if self.options.shape == Shape::ExpandByPattern {
+                self.begin_lists(turn.replies, found.list + 1);
+            }
+            self.write_entry(turn.replies, &found.name, found.is_leaf);
             turn.allowance.count_line();
             if turn.replies.len() >= full_at || turn.allowance.time_is_up() {
                 return Err(Halt::Pause);
@@ -251,9 +254,6 @@ impl Pieces for Find {
 /// The last node of a name.
 fn last_node(name: &str) -> &str {
     let mut rest = Some(name);
-    let mut last = name;
-    while let Some(node) = next_node(&mut rest) {
-        last = node;
-    }
-    last
+    let nodes = iter::from_fn(|| next_node(&mut rest));
+    nodes.last().unwrap_or(name)
 }

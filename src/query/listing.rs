@@ -18,21 +18,15 @@ pub struct Listing {
     words: Vec<String>,
     /// How many more are listed at most.
     left: usize,
-    /// It is written as graphite-web completes names. Otherwise there are names alone.
-    is_detailed: bool,
+    /// What the list begins with, what is before and after each name, and what the list ends with.
+    marks: [&'static str; 4],
     is_begun: bool,
 }
 
 impl Listing {
     /// All series: a list of names.
     pub fn all(turn: &Turn) -> Listing {
-        Listing {
-            walk: Walk::new(turn, Effort::default()),
-            words: Vec::new(),
-            left: usize::MAX,
-            is_detailed: false,
-            is_begun: false,
-        }
+        Listing::new(Vec::new(), usize::MAX, ["[", "", "", "]"], turn)
     }
 
     /// At most so many series in whose names all of these words occur, as graphite-web completes names.
@@ -47,41 +41,39 @@ impl Listing {
         if words.iter().map(String::len).sum::<usize>() > limit {
             return Err(format!("the words take more than {limit} bytes").into());
         }
+        let each = [r#"{"path": "#, r#", "is_leaf": true}"#];
+        let marks = [r#"{"metrics": ["#, each[0], each[1], "]}"];
+        Ok(Listing::new(words, most, marks, turn))
+    }
+
+    fn new(words: Vec<String>, left: usize, marks: [&'static str; 4], turn: &Turn) -> Listing {
         let effort = Effort {
             fixed: words.len(),
             for_each_byte: words.len(),
         };
-        Ok(Listing {
+        Listing {
             walk: Walk::new(turn, effort),
             words,
-            left: most,
-            is_detailed: true,
+            left,
+            marks,
             is_begun: false,
-        })
+        }
     }
 }
 
 impl Pieces for Listing {
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         let full_at = turn.replies.len() + turn.allowance.reply_bytes;
-        let [begin, end] = match self.is_detailed {
-            true => [r#"{"metrics": ["#, "]}"],
-            false => ["[", "]"],
-        };
+        let [begin, before, after, end] = self.marks;
         let walked = self.walk.go_on(turn, |key, out| {
             if self.left == 0 || out.len() >= full_at {
                 return Err(Halt::Pause);
             }
             if has_all(key, &self.words) {
                 let is_first = !mem::replace(&mut self.is_begun, true);
-                push(out, if is_first { begin } else { ", " });
-                if self.is_detailed {
-                    push(out, r#"{"path": "#);
-                    push_string(out, key);
-                    push(out, r#", "is_leaf": true}"#);
-                } else {
-                    push_string(out, key);
-                }
+                push_all(out, &[if is_first { begin } else { ", " }, before]);
+                push_string(out, key);
+                push(out, after);
                 self.left -= 1;
             }
             Ok(())

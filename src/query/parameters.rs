@@ -23,20 +23,15 @@ pub struct Parameter {
 /// it out. One whose name has a star takes all arguments that are left.
 pub fn parameters(signature: &'static str) -> impl Iterator<Item = Parameter> {
     signature.split(", ").map(|text| {
-        let (declared, default) = match text.split_once(" = ") {
-            Some((declared, default)) => (declared, Some(default)),
-            None => (text, None),
-        };
+        let (declared, default) = text.split_once(" = ").unwrap_or((text, ""));
         let (starred, kind) = declared.split_once(": ").unwrap_or((declared, ""));
         let name = starred.trim_start_matches('*');
+        let known = KINDS.iter().find(|known| known.name == kind);
         Parameter {
             name,
-            kind: KINDS
-                .iter()
-                .find(|known| known.name == kind)
-                .unwrap_or(&KINDS[0]),
+            kind: known.unwrap_or(&KINDS[0]),
             is_multiple: name != starred,
-            default,
+            default: Some(default).filter(|_| declared.len() < text.len()),
         }
     })
 }
@@ -114,16 +109,21 @@ impl Kind {
 }
 
 /// The names of all that the kind of this name takes, in order, if these are few.
-pub fn options(kind: &str) -> impl Iterator<Item = &'static (&'static str, Aggregation)> + use<> {
-    let (options, with_series): (&[_], bool) = match kind {
-        "aggregation" => (&Aggregation::NAMES, false),
-        "aggregationOfSeries" => (&Aggregation::NAMES, true),
-        "consolidation" => (&Aggregation::CONSOLIDATIONS, true),
-        _ => (&[], true),
+pub fn options(kind: &str) -> impl Iterator<Item = &'static (&'static str, Aggregation)> {
+    let is_option = move |name: &str| match kind {
+        "aggregation" => name != "first" && !name.ends_with("Series"),
+        "aggregationOfSeries" => name != "first",
+        "consolidation" => CONSOLIDATIONS.contains(&name),
+        _ => false,
     };
-    let is_option = move |name: &str| with_series || !name.ends_with("Series");
-    options.iter().filter(move |(name, _)| is_option(name))
+    let names = Aggregation::NAMES.iter();
+    names.filter(move |(name, _)| is_option(name))
 }
+
+/// What `consolidateBy` takes.
+const CONSOLIDATIONS: [&str; 8] = [
+    "average", "avg", "avg_zero", "first", "last", "max", "min", "sum",
+];
 
 fn aggregation(value: &Value, kind: &str) -> Option<Value> {
     let Value::Text(name) = value else {
@@ -157,8 +157,7 @@ fn flag(value: &Value) -> Option<bool> {
         Value::Flag(flag) => Some(*flag),
         Value::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
         Value::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        Value::Integer(0) => Some(false),
-        Value::Integer(1) => Some(true),
+        Value::Integer(flag @ 0..=1) => Some(*flag == 1),
         _ => None,
     }
 }
@@ -174,10 +173,10 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn interval(value: &Value) -> Option<Value> {
-    let Value::Text(text) = value else {
-        return None;
-    };
-    Some(Value::Interval(interval::parse(text)?, text.clone()))
+    match value {
+        Value::Text(text) => Some(Value::Interval(interval::parse(text)?, text.clone())),
+        _ => None,
+    }
 }
 
 /// A number of steps, or an interval, whose sign does not count.
@@ -186,9 +185,8 @@ fn steps(value: &Value) -> Option<Value> {
         Value::Integer(steps) => (*steps > 0).then_some(Value::Integer(*steps)),
         Value::Number(steps) => (*steps >= 1.0).then_some(Value::Number(*steps)),
         _ => match interval(value)? {
-            Value::Interval(seconds, text) if seconds != 0 => {
-                Some(Value::Interval(seconds.abs(), text))
-            }
+            Value::Interval(0, _) => None,
+            Value::Interval(seconds, text) => Some(Value::Interval(seconds.abs(), text)),
             _ => None,
         },
     }

@@ -165,6 +165,7 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::parameters::options;
     use crate::store::Store;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -246,13 +247,13 @@ mod tests {
                 1 => Just(i64::MAX / 1_000_000_000),
                 1 => Just(i64::MIN / 1_000_000_000),
                 1 => -62_135_596_800i64..253_402_300_799,
-            ], 0..Aggregation::CONSOLIDATIONS.len(), 0..20usize, 0..2_000i64).prop_flat_map(|(unit, from, consolidation, step, length)| {
+            ], 0..options("consolidation").count(), 0..20usize, 0..2_000i64).prop_flat_map(|(unit, from, consolidation, step, length)| {
                 let step = ladder().nth(step).unwrap();
                 let window = Window {
                     from,
                     until: from + length.min(300 * step),
                     step,
-                    consolidation: Aggregation::CONSOLIDATIONS[consolidation].1,
+                    consolidation: options("consolidation").nth(consolidation).unwrap().1,
                 };
                 (Just(UNITS[unit]), Just(window), points(UNITS[unit], from))
             })

@@ -5,7 +5,7 @@
 //! arguments are numbers, text in quotes, `true`, `false`, `none` and `inf`, and come last if they
 //! are named (`total=100`).
 
-use super::arguments::{self, Arguments, Given, Value};
+use super::arguments::{self, Arguments, Given, Value, Wrong};
 use super::budget::Budget;
 use super::functions::{self, Function};
 use super::pattern::Pattern;
@@ -56,8 +56,16 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
             Some(_) => parser.expected("the end or '|'"),
         }
     });
-    parsed.map_err(|wrong| wrong.message(text))
+    parsed.map_err(|(at, what)| {
+        let character = 1 + text[..at].chars().count();
+        let quoted = beginning(text, QUOTED_BYTES_MAX);
+        let cut = if quoted.len() < text.len() { "…" } else { "" };
+        format!("{what} at character {character} of target '{quoted}{cut}'")
+    })
 }
+
+/// How much of a target an error quotes.
+const QUOTED_BYTES_MAX: usize = 200;
 
 /// The path from which a series was made first, as far as its name tells: `a.b` of `scale(a.b,2)`.
 pub fn first_path(name: &str) -> &str {
@@ -74,31 +82,6 @@ pub fn first_path(name: &str) -> &str {
     }
 }
 
-/// What is wrong, and at which byte.
-struct Wrong {
-    at: usize,
-    what: String,
-}
-
-impl Wrong {
-    /// How much of a target an error quotes.
-    const QUOTED_BYTES_MAX: usize = 200;
-
-    fn message(&self, target: &str) -> String {
-        let character = 1 + target[..self.at].chars().count();
-        let quoted = beginning(target, Wrong::QUOTED_BYTES_MAX);
-        let cut = if quoted.len() < target.len() {
-            "…"
-        } else {
-            ""
-        };
-        format!(
-            "{} at character {character} of target '{quoted}{cut}'",
-            self.what
-        )
-    }
-}
-
 /// Reads a text from left to right.
 struct Parser<'text, 'budget> {
     text: &'text str,
@@ -111,11 +94,12 @@ struct Parser<'text, 'budget> {
 
 impl<'text, 'budget> Parser<'text, 'budget> {
     fn new(text: &'text str, budget: &'budget mut Budget) -> Parser<'text, 'budget> {
+        let (arguments, at) = (0, 0);
         Parser {
             text,
             budget,
-            arguments: 0,
-            at: 0,
+            arguments,
+            at,
         }
     }
 
@@ -144,7 +128,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             Some(next) => format!("expected {what}, not '{next}',"),
             None => format!("expected {what}"),
         };
-        Err(Wrong { at: self.at, what })
+        Err((self.at, what))
     }
 
     /// A name, if this follows; stands before that then. Otherwise does not move.
@@ -170,7 +154,10 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         let mut expression = match self.name_before('(') {
             Some(name) => self.call(name, None, depth)?,
             None => match self.path() {
-                Some(text) => self.series(start, text)?,
+                Some(text) => match Pattern::parse(&text, self.budget) {
+                    Ok(pattern) => Expression::Path { text, pattern },
+                    Err(what) => return Err((start, what)),
+                },
                 None => return self.expected("a path or a function"),
             },
         };
@@ -183,14 +170,6 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         Ok(expression)
     }
 
-    /// The series of a path that begins at `at`.
-    fn series(&mut self, at: usize, text: String) -> Result<Expression, Wrong> {
-        match Pattern::parse(&text, self.budget) {
-            Ok(pattern) => Ok(Expression::Path { text, pattern }),
-            Err(what) => Err(Wrong { at, what }),
-        }
-    }
-
     /// The call of a function whose name is before the parenthesis that is next.
     fn call(
         &mut self,
@@ -199,13 +178,17 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         depth: usize,
     ) -> Result<Expression, Wrong> {
         let start = self.text[..self.at].trim_ascii_end().len() - name.len();
-        let wrong = |what| Wrong { at: start, what };
-        let unknown = || wrong(format!("unknown function '{name}'"));
-        let function = functions::find(name).ok_or_else(unknown)?;
-        let most_depth = Config::CALL_DEPTH_MAX;
-        let too_deep = || wrong(format!("more than {most_depth} nested calls"));
-        if depth >= most_depth {
-            return Err(too_deep());
+        let too_deep = || {
+            Err((
+                start,
+                format!("more than {} nested calls", Config::CALL_DEPTH_MAX),
+            ))
+        };
+        let Some(function) = functions::find(name) else {
+            return Err((start, format!("unknown function '{name}'")));
+        };
+        if depth >= Config::CALL_DEPTH_MAX {
+            return too_deep();
         }
         let piped = piped.map(|piped| Given {
             at: start,
@@ -213,21 +196,19 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             value: Value::Series(piped),
         });
         let given = self.arguments(piped, depth + 1)?;
-        let checked = arguments::check(function.parameters(), given);
-        let (inputs, arguments) = checked.map_err(|(at, what)| Wrong {
-            at: at.unwrap_or(start),
-            what: format!("{name}: {what},"),
-        })?;
+        let checked = arguments::check(function.parameters(), given, start);
+        let (inputs, arguments) = checked.map_err(|(at, what)| (at, format!("{name}: {what},")))?;
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
-        self.budget.take(effort).map_err(wrong)?;
+        self.budget.take(effort).map_err(|what| (start, what))?;
         let call = Expression::Call(Call {
             function,
             inputs,
             arguments,
         });
-        match call.depth() > most_depth {
-            true => Err(too_deep()),
-            false => Ok(call),
+        if call.depth() > Config::CALL_DEPTH_MAX {
+            too_deep()
+        } else {
+            Ok(call)
         }
     }
 
@@ -248,8 +229,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             let at = self.at;
             self.arguments += 1;
             if self.arguments > Config::ARGUMENTS_MAX {
-                let what = format!("more than {} arguments", Config::ARGUMENTS_MAX);
-                return Err(Wrong { at, what });
+                return Err((at, format!("more than {} arguments", Config::ARGUMENTS_MAX)));
             }
             let name = self.name_before('=');
             match name {
@@ -300,8 +280,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             }
             at += if next == b'\\' || is_doubled { 2 } else { 1 };
         }
-        let what = "text without a closing quote".into();
-        Err(Wrong { at: self.at, what })
+        Err((self.at, "text without a closing quote".into()))
     }
 
     /// The path that comes next, without its escapes. Within braces it may have commas. `None` if none
@@ -311,15 +290,12 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         let mut is_in_braces = false;
         let mut characters = self.rest().char_indices();
         let length = loop {
-            let Some((at, next)) = characters.next() else {
+            let Some((at, mut next)) = characters.next() else {
                 break self.rest().len();
             };
             match next {
                 '\\' => match characters.next() {
-                    Some((_, escaped)) if r#"(){},.'"\|="#.contains(escaped) => {
-                        path.push(escaped);
-                        continue;
-                    }
+                    Some((_, escaped)) if r#"(){},.'"\|="#.contains(escaped) => next = escaped,
                     _ => break at,
                 },
                 '{' => is_in_braces = true,
@@ -342,7 +318,11 @@ impl Expression {
         match self {
             Expression::Path { .. } => 0,
             Expression::Call(call) => {
-                1 + call.inputs.iter().map(Expression::depth).max().unwrap_or(0)
+                1 + call
+                    .inputs
+                    .iter()
+                    .map(Expression::depth)
+                    .fold(0, usize::max)
             }
         }
     }
