@@ -1,6 +1,6 @@
 //! The journal as a whole, over a disk that fails or loses power at each of its calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::Journal;
 use super::file_system::FileSystem;
 use super::follower::Follower;
+use super::frame::{self, FileKind};
 use super::readers::Readers;
 use super::record::PutRecord;
 use super::simulated::{Fault, Simulated};
@@ -803,6 +804,75 @@ fn many_starts_leave_few_files() {
         assert!(files <= Config::JOURNAL_FILES_MAX + 2, "{files}");
         executed = life.executed;
     }
+}
+
+#[test]
+fn a_file_is_made_longer_ahead_if_each_frame_is_synced_and_cut_where_it_ends() {
+    for policy in POLICIES {
+        let disk = Simulated::new();
+        let life = Life::start_with_limit(
+            JOURNAL_LIMIT_BYTES,
+            disk.clone(),
+            policy,
+            Vec::new(),
+            Instant::now(),
+        );
+        let mut life = life.expect("a disk without faults");
+        let content = |number| disk.content(&FileKind::Journal.name(number));
+        let (mut written, mut lengths) = (0, BTreeSet::new());
+        for at in 0..60 {
+            let number = life.put_one("k", at);
+            life.work();
+            let bytes = content(1).expect("a file");
+            lengths.insert(bytes.len());
+            written = life.writer.end().1 as usize;
+            let ahead = AHEAD_BYTES as usize * usize::from(policy == SyncPolicy::Always);
+            assert!((written..=written + ahead).contains(&bytes.len()));
+            assert!(bytes[written..].iter().all(|&byte| byte == 0));
+            assert_eq!(number, at as u64 + 1);
+        }
+        let is_ahead = lengths.len() < 30;
+        assert_eq!(is_ahead, policy == SyncPolicy::Always, "{lengths:?}");
+        // A start counts what is written, and leaves the rest out.
+        let copy = Simulated::new();
+        copy.set_content(&FileKind::Journal.name(1), &content(1).unwrap_or_default());
+        let found = recovery::recover(&mut copy.clone(), false).expect("a whole file");
+        assert_eq!(found.journal_bytes, written as u64);
+        let end = frame::end(61);
+        let is_ended = |bytes: Option<Vec<u8>>| {
+            bytes.is_some_and(|bytes| bytes.ends_with(&end) && bytes.len() == written + end.len())
+        };
+        assert!(is_ended(copy.content(&FileKind::Journal.name(1))));
+        // The checkpoint that is due begins another file, …
+        life.journal.clean_up(&life.store, Some(&mut life.record));
+        life.work();
+        assert!(is_ended(content(1)), "{policy:?}");
+        // … which ends with the process.
+        life.put_one("k", 100);
+        life.work();
+        life.writer.close(life.now).expect("no fault");
+        let last = content(61).expect("a file");
+        assert!(last.ends_with(&frame::end(62)), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_made_longer_grows_as_it_is_written() {
+    let disk = Simulated::new();
+    let mut life = start(&disk);
+    // What makes it longer comes before the first frame.
+    disk.fail_at(disk.calls() + 1, Fault::NoSpace);
+    let mut lengths = Vec::new();
+    for at in 0..10 {
+        let number = life.put_one("k", at);
+        life.work();
+        assert_eq!(life.journal.outcome(number), Outcome::Stored);
+        let bytes = disk.content(&FileKind::Journal.name(1));
+        lengths.push(bytes.map_or(0, |bytes| bytes.len()) as u64 - life.writer.end().1);
+    }
+    // Once it has grown so much, it is tried again.
+    assert!(lengths.starts_with(&[0, 0]), "{lengths:?}");
+    assert!(lengths.iter().any(|&ahead| ahead > 0), "{lengths:?}");
 }
 
 #[test]

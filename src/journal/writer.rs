@@ -218,7 +218,7 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// The number of the file that frames are appended to, and how many bytes are written to it.
-    fn end(&self) -> (u64, u64) {
+    pub fn end(&self) -> (u64, u64) {
         let journal = self.journal.as_ref();
         journal.map_or((0, 0), |journal| (journal.number, journal.bytes))
     }

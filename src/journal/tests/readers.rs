@@ -1,10 +1,7 @@
 //! Those who read the journal, over a disk that fails or loses power, and through restarts.
 
-use std::collections::BTreeSet;
-
 use super::super::cursor::Cursor;
 use super::super::follower::ReadPut;
-use super::super::frame::FileKind;
 use super::super::position::{self, Position, PositionFile};
 use super::*;
 
@@ -388,6 +385,21 @@ fn a_frame_that_is_damaged_while_its_file_grows_costs_no_later_ones() {
     }
     let missing: Vec<_> = server.acknowledged.difference(&server.read).collect();
     assert_eq!(missing, [&3, &4, &5]);
+}
+
+#[test]
+fn the_lag_is_of_what_is_written_though_the_file_is_longer() {
+    let lags = POLICIES.map(|policy| {
+        let mut server = Server::new(policy);
+        for _ in 0..3 {
+            server.turn(&server.changes(3, 3));
+        }
+        let before = server.follower().lag();
+        server.read(3, 0).expect("no fault");
+        (before, server.follower().lag())
+    });
+    assert_eq!(lags, [lags[1]; 3]);
+    assert_eq!(lags[0].0.0, 9);
 }
 
 #[test]
