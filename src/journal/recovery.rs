@@ -327,7 +327,7 @@ impl Loading<'_> {
                 // The process was ended, or the power failed, and what was not synced is lost in part.
                 Err(error) if is_unsynced(&error) => {
                     match error {
-                        FrameError::Blank { .. } => info!("{name}: {error}"),
+                        FrameError::Blank { .. } => debug!("{name}: {error}"),
                         _ => {
                             warn!("{name}: {error}: left out, since it was not synced, see --sync")
                         }
