@@ -951,6 +951,26 @@ fn damage_in_the_middle_of_a_checkpoint_is_refused_or_salvaged() {
     assert!(left < points_of(&points).count(), "{left} points");
 }
 
+/// The end of a process is no reason to tell that a file was longer than what is written.
+#[test]
+fn what_is_left_of_a_file_that_was_made_longer_ahead_is_cut_off_without_a_word() {
+    let folder = Folder::new("ahead");
+    let points = fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    let ahead = fs::read(&journal).expect("a file").len();
+    let (daemon, said) = folder.start(&["--sync", "always"]);
+    let said = said.join("\n");
+    assert!(!said.contains("journal-"), "{said}");
+    assert_eq!(get_all(daemon.address), points);
+    assert!(fs::read(&journal).expect("a file").len() < ahead / 2);
+    // Nor is anything left after an orderly end.
+    put_some(&daemon);
+    daemon.process.stop();
+    let lengths = folder.content();
+    let mut lengths = lengths.iter().map(|(name, bytes)| (name, bytes.len()));
+    assert!(lengths.all(|(_, bytes)| bytes < ahead / 2), "{lengths:?}");
+}
+
 #[test]
 fn a_torn_tail_is_cut_off() {
     let folder = Folder::new("torn");
