@@ -53,11 +53,12 @@ pub struct EventLoop {
     clients: Slab<Client>,
     ready: ReadyQueue,
     /// Connections whose replies are in `shared.replies`, in the same order.
-    answered: Vec<Answered>,
+    executed: Vec<Executed>,
     waiting: WaitingReplies,
-    /// What the last turn has put is to be submitted with what the next one puts,
+    /// The last turn has put something that is not submitted yet. It is submitted with what the next
+    /// turn puts.
     leaves_puts: bool,
-    /// which may be if the turn before it did not leave any.
+    /// This turn may leave what it puts: the one before it left nothing.
     may_leave: bool,
     /// Of each commit that is pending and has puts that are never answered: its number, and how many
     /// these are.
@@ -102,7 +103,7 @@ enum Standing {
     /// It is in the ready queue.
     Ready,
     /// It has executed, and waits for the commit and its replies.
-    Answered {
+    Executed {
         /// An event has come since.
         is_ready: bool,
     },
@@ -113,7 +114,7 @@ enum Standing {
 }
 
 /// A connection that has executed, and where its replies are in `shared.replies`.
-struct Answered {
+struct Executed {
     key: usize,
     replies: Range<usize>,
 }
@@ -137,7 +138,7 @@ impl EventLoop {
             clock,
             clients: Slab::new(),
             ready: ReadyQueue::default(),
-            answered: Vec::new(),
+            executed: Vec::new(),
             waiting: WaitingReplies::default(),
             leaves_puts: false,
             may_leave: true,
@@ -203,16 +204,16 @@ impl EventLoop {
             _ => {}
         }
         self.commit.look(false);
-        let began = (self.clock)();
-        self.timeouts.set_now(began);
-        self.say_alive();
+        let now = (self.clock)();
+        self.timeouts.set_now(now);
+        self.say_alive(now);
         self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {
-            self.begin_stopping();
+            self.begin_stopping(now);
         }
-        self.accept();
-        self.turn();
-        self.publish_counts(began);
+        self.accept(now);
+        self.turn(now);
+        self.publish_counts(now);
         Ok(())
     }
 
@@ -242,12 +243,8 @@ impl EventLoop {
     }
 
     /// Tells the program around the server, when it is time, that the loop goes round.
-    fn say_alive(&mut self) {
-        let Some(due) = self.alive_due else {
-            return;
-        };
-        let now = (self.clock)();
-        if now >= due {
+    fn say_alive(&mut self, now: Instant) {
+        if self.alive_due.is_some_and(|due| now >= due) {
             (self.server.hooks.on_event)(hooks::Event::Alive);
             let interval = self.server.hooks.alive_interval;
             self.alive_due = interval.and_then(|interval| now.checked_add(interval));
@@ -298,7 +295,7 @@ impl EventLoop {
         }
         match &mut client.standing {
             Standing::Idle => self.make_ready(key),
-            Standing::Answered { is_ready } => *is_ready = true,
+            Standing::Executed { is_ready } => *is_ready = true,
             Standing::Ready | Standing::Postponed | Standing::Closed => {}
         }
     }
@@ -321,12 +318,8 @@ impl EventLoop {
         }
     }
 
-    fn accept(&mut self) {
-        let acceptor = &self.server.acceptor;
-        if !acceptor.is_waiting() && acceptor.retry_at().is_none() {
-            return;
-        }
-        let (now, limit) = ((self.clock)(), self.config().connection_limit);
+    fn accept(&mut self, now: Instant) {
+        let limit = self.config().connection_limit;
         for _ in 0..self.config().accepts_per_turn {
             match self.server.acceptor.accept(now, self.clients.len(), limit) {
                 Accepted::None => return,
@@ -358,10 +351,9 @@ impl EventLoop {
     }
 
     /// All execute, commit, all get their replies; then a slice of cleaning up.
-    fn turn(&mut self) {
+    fn turn(&mut self, now: Instant) {
         let other_bytes = self.other_bytes();
-        self.upkeep
-            .begin_turn(&mut self.shared, other_bytes, (self.clock)());
+        self.upkeep.begin_turn(&mut self.shared, other_bytes, now);
         self.reply_to_committed();
         self.count_unanswered();
         if self.may_readmit() {
@@ -371,18 +363,18 @@ impl EventLoop {
         }
         // While connections are closed to keep less memory, the others do not come to keep more.
         if !self.is_shedding {
-            self.serve_ready();
+            self.serve_ready(now);
         }
         self.close_still();
         self.remove_closed();
-        self.shed_connections();
-        self.do_housework();
+        self.shed_connections(now);
+        self.do_housework(now);
     }
 
-    fn serve_ready(&mut self) {
+    fn serve_ready(&mut self, now: Instant) {
         // Else there might never be a turn that ends with all submitted.
         self.may_leave = !self.leaves_puts;
-        self.serve_fresh();
+        self.serve_fresh(now + self.config().turn_time);
         if !self.ready.busy.is_empty() {
             self.serve_busy();
         }
@@ -390,9 +382,8 @@ impl EventLoop {
 
     /// Serves all that are fresh. Those that are left when the time is over get only so much that small
     /// requests are answered: the rest of a larger one is for a busy turn.
-    fn serve_fresh(&mut self) {
+    fn serve_fresh(&mut self, ends_at: Instant) {
         let mut share = self.ready.fresh_share(self.config(), self.clock);
-        let ends_at = (self.clock)() + self.config().turn_time;
         for served in 1..=self.ready.fresh.len() {
             if let Some(key) = self.ready.fresh.pop_front() {
                 self.serve(key, share.clone());
@@ -436,14 +427,14 @@ impl EventLoop {
             recorder.admission = self.commit.admission();
         }
         client.connection.execute(&mut self.shared, &mut allowance);
-        client.standing = Standing::Answered { is_ready: false };
+        client.standing = Standing::Executed { is_ready: false };
         if self.shared.replies.len() == start {
             self.end_turn(key);
             return;
         }
         let replies = start..self.shared.replies.len();
-        self.answered.push(Answered { key, replies });
-        let are_many = self.answered.len() >= Config::TURN_REPLIES;
+        self.executed.push(Executed { key, replies });
+        let are_many = self.executed.len() >= Config::TURN_REPLIES;
         if are_many || self.shared.replies.len() >= self.config().turn_reply_bytes {
             self.commit_and_reply();
         }
@@ -457,7 +448,7 @@ impl EventLoop {
             return Some(0);
         };
         let are_few = (1..Config::COMMIT_PUTS).contains(&recorder.puts.puts_of_next());
-        let may_leave = self.may_leave && self.answered.len() > 1 && self.stopping.is_none();
+        let may_leave = self.may_leave && self.executed.len() > 1 && self.stopping.is_none();
         self.leaves_puts = are_few && may_leave;
         if self.leaves_puts {
             return None;
@@ -491,9 +482,9 @@ impl EventLoop {
     /// committed.
     fn commit_and_reply(&mut self) {
         let number = self.submit();
-        let mut answered = mem::take(&mut self.answered);
+        let mut executed = mem::take(&mut self.executed);
         let mut all = mem::take(&mut self.shared.replies);
-        for Answered { key, replies } in answered.drain(..) {
+        for Executed { key, replies } in executed.drain(..) {
             let kept_bytes = self.shared.recorder.as_ref().map_or(0, |recorder| {
                 let puts = recorder.replies_within(replies.clone());
                 self.waiting.push(key, number, &all[replies.clone()], puts)
@@ -506,7 +497,7 @@ impl EventLoop {
         }
         // The next turn reuses their memory.
         all.clear();
-        (self.answered, self.shared.replies) = (answered, all);
+        (self.executed, self.shared.replies) = (executed, all);
         if let Some(recorder) = &mut self.shared.recorder {
             recorder.forget_replies();
         }
@@ -547,14 +538,11 @@ impl EventLoop {
         let client = &mut self.clients[key];
         let next = client.connection.next();
         self.shared.kept_bytes += client.connection.kept_bytes();
-        let has_event = client.standing == Standing::Answered { is_ready: true };
+        let has_event = client.standing == Standing::Executed { is_ready: true };
         client.standing = Standing::Idle;
-        let registry = self.server.poll.registry();
-        let is_watched = match next {
-            Next::AwaitRead => client.set_interest(READ_INTEREST, key, registry).is_ok(),
-            Next::AwaitWrite => client
-                .set_interest(Interest::WRITABLE, key, registry)
-                .is_ok(),
+        let interest = match next {
+            Next::AwaitRead => READ_INTEREST,
+            Next::AwaitWrite => Interest::WRITABLE,
             Next::AwaitAdmission => {
                 client.standing = Standing::Postponed;
                 return self.postponed.push(key);
@@ -563,11 +551,11 @@ impl EventLoop {
                 client.standing = Standing::Ready;
                 return self.ready.busy.push_back(key);
             }
-            Next::Close => false,
+            Next::Close => return self.close(key),
         };
-        if !is_watched {
-            client.standing = Standing::Closed;
-            self.closed.push(key);
+        let registry = self.server.poll.registry();
+        if client.set_interest(interest, key, registry).is_err() {
+            self.close(key);
         } else if has_event {
             self.make_ready(key);
         } else {
@@ -602,14 +590,19 @@ impl EventLoop {
                 _ => counts.connections_stalled += 1,
             }
             debug!("connection {key} is closed: {stillness:?}");
-            client.standing = Standing::Closed;
-            self.closed.push(key);
+            self.close(key);
         }
+    }
+
+    /// Says that a connection is over.
+    fn close(&mut self, key: usize) {
+        self.clients[key].standing = Standing::Closed;
+        self.closed.push(key);
     }
 
     /// If memory is short, closes those connections that keep the most while all together keep more
     /// than their part of it: some of them, if they are too many for one turn.
-    fn shed_connections(&mut self) {
+    fn shed_connections(&mut self, now: Instant) {
         self.is_shedding = false;
         let part_bytes = self.config().connections_part_bytes();
         let mut kept_bytes = self.shared.kept_bytes;
@@ -631,8 +624,7 @@ impl EventLoop {
             }
             debug!("connection {key} is closed: it keeps {bytes} bytes");
             kept_bytes -= bytes;
-            self.clients[key].standing = Standing::Closed;
-            self.closed.push(key);
+            self.close(key);
         }
         if self.closed.is_empty() {
             return;
@@ -642,17 +634,20 @@ impl EventLoop {
             .retain(|key| clients[key].standing != Standing::Closed);
         self.shared.tally.counts.connections_shed += self.closed.len() as u64;
         self.remove_closed();
-        let (now, interval) = ((self.clock)(), self.config().full_log_interval);
+        let interval = self.config().full_log_interval;
         if self.shed_log.is_due(now, interval) {
             warn!("connections are closed that keep much: see --memory-limit");
         }
     }
 
+    /// Bytes of all connections.
+    fn connections_bytes(&self) -> usize {
+        self.clients.capacity() * size_of::<Client>() + self.shared.kept_bytes
+    }
+
     /// Bytes of all but the store, as far as they are counted.
     fn other_bytes(&self) -> usize {
-        let clients_bytes = self.clients.capacity() * size_of::<Client>();
-        let shared_bytes = self.shared.buffer_bytes() + self.shared.kept_bytes;
-        clients_bytes + shared_bytes + self.commit.pending_bytes()
+        self.connections_bytes() + self.shared.buffer_bytes() + self.commit.pending_bytes()
     }
 
     fn remove_closed(&mut self) {
@@ -668,10 +663,9 @@ impl EventLoop {
     }
 
     /// Cleans up a slice of the store, and wakes clients whose replies were cut off.
-    fn do_housework(&mut self) {
-        let slice = self.config().housework_notes;
-        self.has_housework = self.shared.store.clean_up(slice);
-        let (config, now) = (&self.server.config, (self.clock)());
+    fn do_housework(&mut self, now: Instant) {
+        let config = &self.server.config;
+        self.has_housework = self.shared.store.clean_up(config.housework_notes);
         self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
         if !self.leaves_puts {
             // After that, so that what was evicted is submitted though no other turn follows.
@@ -682,8 +676,7 @@ impl EventLoop {
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
             return;
         }
-        let (now, interval) = ((self.clock)(), self.config().full_log_interval);
-        if self.cut_off_log.is_due(now, interval) {
+        if self.cut_off_log.is_due(now, config.full_log_interval) {
             warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
         }
         // Those that wait for their clients would not notice.
@@ -692,15 +685,15 @@ impl EventLoop {
 
     /// Publishes the counts at the end of a turn, and logs them if that was asked for.
     fn publish_counts(&mut self, turn_began: Instant) {
+        let connections_bytes = self.connections_bytes();
         let shared = &mut self.shared;
         let counts = &mut shared.tally.counts;
         counts.connections_open = self.clients.len() as u64;
         counts.connections_paused = self.server.acceptor.pauses();
         counts.connections_cut_off = self.snapshots_cut_off;
-        let connections_bytes = self.clients.capacity() * size_of::<Client>();
-        counts.connections_bytes = (connections_bytes + shared.kept_bytes) as u64;
         let (store, bytes) = (&shared.store, shared.store.bytes());
         for (count, value) in [
+            (&mut counts.connections_bytes, connections_bytes),
             (&mut counts.store_series, store.series_count()),
             (&mut counts.store_points, store.point_count()),
             (&mut counts.store_points_bytes, bytes.points),
@@ -735,7 +728,7 @@ impl EventLoop {
 
     /// Stops accepting, and closes each connection after one more read, when what was read is
     /// executed and all replies are written.
-    fn begin_stopping(&mut self) {
+    fn begin_stopping(&mut self, now: Instant) {
         info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
         (self.server.hooks.on_event)(hooks::Event::Stopping);
@@ -743,7 +736,7 @@ impl EventLoop {
             client.connection.begin_closing();
             true
         });
-        self.stopping = Some(Stopping::new((self.clock)(), self.config()));
+        self.stopping = Some(Stopping::new(now, self.config()));
     }
 
     /// Whether the server is stopping, and has nothing more to wait for: neither clients nor what is
@@ -765,7 +758,7 @@ impl EventLoop {
 /// How many clients have requests to be executed or replies to be written.
 fn count_owed(clients: &Slab<Client>) -> usize {
     let owes = |client: &Client| {
-        matches!(client.standing, Standing::Answered { .. }) || client.connection.owes()
+        matches!(client.standing, Standing::Executed { .. }) || client.connection.owes()
     };
     clients.iter().filter(|(_, client)| owes(client)).count()
 }
@@ -1631,7 +1624,7 @@ mod tests {
         let over = over.expect("there are two");
         event_loop.clients[over].standing = Standing::Closed;
         event_loop.closed.push(over);
-        event_loop.turn();
+        event_loop.turn(clock());
         assert_eq!(house.event_loop.clients.len(), 1);
         assert_eq!(house.counts().connections_shed, 0);
         house.check();
@@ -1650,7 +1643,7 @@ mod tests {
         event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
         event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 150);
         for (left, is_shedding) in [(3, true), (1, false), (1, false)] {
-            event_loop.turn();
+            event_loop.turn(clock());
             assert_eq!(event_loop.clients.len(), left);
             assert_eq!(event_loop.is_shedding, is_shedding);
         }
