@@ -86,7 +86,8 @@ pub struct Allowance {
     /// Bytes of replies after which no further line is executed, and bytes of any one reply after
     /// which its rest is left for the next turn.
     pub reply_bytes: usize,
-    time: Duration,
+    /// How long it lasts after the first look at the clock.
+    pub time: Duration,
     clock: Clock,
     /// When the time is up; set by the first look at the clock.
     ends_at: Option<Instant>,
@@ -116,12 +117,6 @@ impl Allowance {
     pub fn lower_to_least(&mut self) {
         self.read_bytes = self.read_bytes.min(Config::FRESH_READ_MIN_BYTES);
         self.reply_bytes = self.reply_bytes.min(Config::FRESH_REPLY_MIN_BYTES);
-    }
-
-    /// How long it lasts after the first look at the clock.
-    #[cfg(test)]
-    pub fn time(&self) -> Duration {
-        self.time
     }
 
     /// Counts an ordinary line, and looks at the clock after every few dozen of them.

@@ -283,14 +283,14 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let is_end = event.is_read_closed() || event.is_write_closed() || event.is_error();
-        if event.is_write_closed() || event.is_error() {
+        let has_hung_up = event.is_write_closed() || event.is_error();
+        if has_hung_up {
             self.shared.kept_bytes -= client.connection.kept_bytes();
             client.connection.hang_up();
             self.shared.kept_bytes += client.connection.kept_bytes();
         }
         // A read stops short of urgent data.
-        if is_end || event.is_priority() {
+        if has_hung_up || event.is_read_closed() || event.is_priority() {
             client.connection.expect_short_reads();
         }
         match &mut client.standing {

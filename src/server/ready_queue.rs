@@ -80,7 +80,7 @@ mod tests {
             let mut queue = ReadyQueue::default();
             (0..fresh).for_each(|key| queue.push(key, 0));
             let share = queue.fresh_share(&config, Instant::now);
-            (share.read_bytes, share.reply_bytes, share.time())
+            (share.read_bytes, share.reply_bytes, share.time)
         };
         let (kib, time) = (1 << 10, config.turn_time);
         assert_eq!(share(1), (64 * kib, 64 * kib, time));
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(share(10_000), (512, 4 * kib, time / 10_000));
         let busy = ReadyQueue::default().busy_share(&config, Instant::now);
         assert_eq!((busy.read_bytes, busy.reply_bytes), (64 * kib, 64 * kib));
-        assert!((Duration::from_micros(100)..=time).contains(&busy.time()));
+        assert!((Duration::from_micros(100)..=time).contains(&busy.time));
     }
 
     #[test]
