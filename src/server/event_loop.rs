@@ -372,7 +372,7 @@ impl EventLoop {
     }
 
     fn serve_ready(&mut self, now: Instant) {
-        // Else there might never be a turn that ends with all submitted.
+        // Never two turns in a row, so that there is one that ends with all submitted.
         self.may_leave = !self.leaves_puts;
         self.serve_fresh(now + self.config().turn_time);
         if !self.ready.busy.is_empty() {
