@@ -9,7 +9,6 @@
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
 use std::ops;
-use std::rc::Rc;
 
 use super::number::integer;
 use crate::config::Config;
@@ -33,16 +32,18 @@ const WORD: &[Range] = &[
 #[derive(Debug)]
 pub struct Regex {
     program: Vec<Step>,
+    /// Those that its steps take.
+    ranges: Vec<Range>,
     /// The names of groups, by their numbers; empty if a group has none.
     names: Vec<String>,
     ignores_case: bool,
 }
 
 /// A step of a program. Where it goes on elsewhere than after itself, the distance is counted from itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Takes a character of these ranges, or, if it is `true`, any other.
-    Take(Rc<[Range]>, bool),
+    /// Takes a character of the ranges from one to before another, or, if it is `true`, any other.
+    Take(usize, usize, bool),
     /// Goes on in the first place, or, if this fails, in the second.
     Split(isize, isize),
     Jump(isize),
@@ -73,13 +74,15 @@ impl Regex {
         let after_flag = text.strip_prefix("(?i)");
         let mut compiler = Compiler {
             rest: after_flag.unwrap_or(text),
+            program: vec![Step::Save(0)],
+            ranges: Vec::new(),
             names: vec![String::new()],
         };
-        let mut program = vec![Step::Save(0)];
-        program.extend(compiler.alternatives(0)?);
-        program.extend([Step::Save(1), Step::Found]);
+        compiler.alternatives(0)?;
+        compiler.program.extend([Step::Save(1), Step::Found]);
         compiler.rest.is_empty().then_some(Regex {
-            program,
+            program: compiler.program,
+            ranges: compiler.ranges,
             names: compiler.names,
             ignores_case: after_flag.is_some(),
         })
@@ -132,29 +135,37 @@ impl Regex {
                 *word |= mask;
                 let next = text[at..].chars().next();
                 let go = |distance| Job::Try(step.wrapping_add_signed(distance), at);
-                match &self.program[step] {
-                    Step::Found if must_advance && at == from => {}
+                let is_passed = match self.program[step] {
+                    Step::Found if must_advance && at == from => false,
                     Step::Found => return Some(found),
-                    Step::Split(first, second) => jobs.extend([go(*second), go(*first)]),
-                    Step::Jump(distance) => jobs.push(go(*distance)),
+                    Step::Split(first, second) => {
+                        jobs.extend([go(second), go(first)]);
+                        false
+                    }
+                    Step::Jump(distance) => {
+                        jobs.push(go(distance));
+                        false
+                    }
                     Step::Save(place) => {
-                        let before = found.0[*place].replace(at);
-                        jobs.extend([Job::Restore(*place, before), go(1)]);
+                        jobs.push(Job::Restore(place, found.0[place].replace(at)));
+                        true
                     }
-                    Step::Take(ranges, is_negated) => {
-                        if let Some(next) = next.filter(|&it| self.is_in(it, ranges) != *is_negated)
-                        {
-                            jobs.push(Job::Try(step + 1, at + next.len_utf8()));
-                        }
+                    Step::Take(first, end, is_negated) => {
+                        let ranges = &self.ranges[first..end];
+                        let taken = next.filter(|&next| self.is_in(next, ranges) != is_negated);
+                        jobs.extend(taken.map(|next| Job::Try(step + 1, at + next.len_utf8())));
+                        false
                     }
-                    Step::AtStart => jobs.extend((at == 0).then(|| go(1))),
-                    Step::AtEnd => jobs.extend(next.is_none().then(|| go(1))),
+                    Step::AtStart => at == 0,
+                    Step::AtEnd => next.is_none(),
                     Step::AtWordEdge(is_edge) => {
                         let before = text[..at].chars().next_back();
                         let is_word = |it: Option<char>| it.is_some_and(|it| is_one_of(it, WORD));
-                        let is_at_edge = is_word(before) != is_word(next);
-                        jobs.extend((is_at_edge == *is_edge).then(|| go(1)));
+                        (is_word(before) != is_word(next)) == is_edge
                     }
+                };
+                if is_passed {
+                    jobs.push(go(1));
                 }
             }
         }
@@ -181,19 +192,12 @@ fn is_one_of(char: char, ranges: &[Range]) -> bool {
     ranges.iter().any(is_inside)
 }
 
-/// All characters that are not in these ranges, which are in order.
-fn others(ranges: &[Range]) -> Vec<Range> {
-    let starts = ranges.iter().map(|range| range.1 + 1);
-    let ends = ranges.iter().map(|range| range.0).chain([LAST + 1]);
-    let gaps = [0].into_iter().chain(starts).zip(ends);
-    gaps.filter(|(start, end)| start < end)
-        .map(|(start, end)| (start, end - 1))
-        .collect()
-}
-
-/// Reads an expression from left to right, and makes steps of it. Its functions return `None` if it is none.
+/// Reads an expression from left to right, and appends to its program. Its functions return `None` if it is
+/// none.
 struct Compiler<'text> {
     rest: &'text str,
+    program: Vec<Step>,
+    ranges: Vec<Range>,
     /// See [`Regex::names`].
     names: Vec<String>,
 }
@@ -212,40 +216,47 @@ impl Compiler<'_> {
     }
 
     /// What is between bars.
-    fn alternatives(&mut self, depth: usize) -> Option<Vec<Step>> {
-        let mut all = vec![self.sequence(depth)?];
-        let mut total = size(&all[0]);
-        while self.takes("|") {
-            let next = self.sequence(depth)?;
-            total = fitting(total + 2 + size(&next))?;
-            all.push(next);
+    fn alternatives(&mut self, depth: usize) -> Option<()> {
+        let (mut total, mut jumps) = (0, Vec::new());
+        loop {
+            let start = self.program.len();
+            total = fitting(total + self.sequence(depth)?)?;
+            if !self.takes("|") {
+                break;
+            }
+            total += 2;
+            let others = self.program.len() - start + 2;
+            self.program.insert(start, Step::Split(1, others as isize));
+            jumps.push(self.program.len());
+            self.program.push(Step::Jump(0));
         }
-        all.into_iter().rev().reduce(|others, mut first| {
-            first.insert(0, Step::Split(1, first.len() as isize + 2));
-            first.push(Step::Jump(others.len() as isize + 1));
-            first.extend(others);
-            first
-        })
+        let end = self.program.len();
+        for jump in jumps {
+            self.program[jump] = Step::Jump((end - jump) as isize);
+        }
+        Some(())
     }
 
-    /// What follows each other, with how often it may.
-    fn sequence(&mut self, depth: usize) -> Option<Vec<Step>> {
-        let mut steps = Vec::new();
+    /// What follows each other, with how often it may. Returns its [size].
+    fn sequence(&mut self, depth: usize) -> Option<usize> {
+        let mut total = 0;
         while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
-            let atom = self.atom(depth)?;
-            steps.extend(self.repeated(atom)?);
-            fitting(size(&steps))?;
+            let start = self.program.len();
+            self.atom(depth)?;
+            self.repeat(start)?;
+            total = fitting(total + size(&self.program[start..]))?;
         }
-        Some(steps)
+        Some(total)
     }
 
-    fn atom(&mut self, depth: usize) -> Option<Vec<Step>> {
+    fn atom(&mut self, depth: usize) -> Option<()> {
         if self.rest.starts_with('{') && self.counts().is_some() {
             return None;
         }
-        Some(vec![match self.next()? {
+        let first = self.ranges.len();
+        let step = match self.next()? {
             '(' => return self.group(depth),
-            '[' => self.class()?,
+            '[' => return self.class(),
             '^' => Step::AtStart,
             '$' => Step::AtEnd,
             '*' | '+' | '?' => return None,
@@ -253,12 +264,19 @@ impl Compiler<'_> {
             '\\' if self.takes("Z") => Step::AtEnd,
             '\\' if self.takes("b") => Step::AtWordEdge(true),
             '\\' if self.takes("B") => Step::AtWordEdge(false),
-            '.' => Step::Take(others(NEWLINE).into(), false),
-            char => Step::Take(self.character(char)?.into(), false),
-        }])
+            char => {
+                match char {
+                    '.' => self.others(NEWLINE),
+                    char => self.character(char)?,
+                }
+                Step::Take(first, self.ranges.len(), false)
+            }
+        };
+        self.program.push(step);
+        Some(())
     }
 
-    fn group(&mut self, depth: usize) -> Option<Vec<Step>> {
+    fn group(&mut self, depth: usize) -> Option<()> {
         let number = self.names.len();
         if depth == Config::REGEX_DEPTH_MAX || number == Config::REGEX_GROUPS_MAX {
             return None;
@@ -272,56 +290,54 @@ impl Compiler<'_> {
                 return None;
             }
             self.names.push(name.into());
+            self.program.push(Step::Save(2 * number));
         }
-        let mut steps = self.alternatives(depth + 1)?;
+        self.alternatives(depth + 1)?;
         if is_counted {
-            steps.insert(0, Step::Save(2 * number));
-            steps.push(Step::Save(2 * number + 1));
+            self.program.push(Step::Save(2 * number + 1));
         }
-        self.takes(")").then_some(steps)
+        self.takes(")").then_some(())
     }
 
-    /// An atom as often as what follows it says.
-    fn repeated(&mut self, atom: Vec<Step>) -> Option<Vec<Step>> {
+    /// Repeats the atom that begins at `start` as often as what follows it says.
+    fn repeat(&mut self, start: usize) -> Option<()> {
         let (least, most) = match self.rest.as_bytes().first() {
             _ if self.takes("*") => (0, None),
             _ if self.takes("+") => (1, None),
             _ if self.takes("?") => (0, Some(1)),
             Some(b'{') => match self.counts() {
                 Some(counts) => counts,
-                None => return Some(atom),
+                None => return Some(()),
             },
-            _ => return Some(atom),
+            _ => return Some(()),
         };
         let is_lazy = self.takes("?");
-        let is_wrong = matches!(
+        let atom = self.program.split_off(start);
+        if matches!(
             atom[..],
             [Step::AtStart | Step::AtEnd | Step::AtWordEdge(_)]
         ) || self.rest.starts_with(['*', '+', '?'])
-            || most.is_some_and(|most| most < least);
-        if is_wrong {
+            || most.is_some_and(|most| most < least)
+        {
             return None;
         }
         fitting(most.unwrap_or(least).max(1) * size(&atom).max(1))?;
-        // Of so many steps that follow, none needs to be made.
-        let split = |steps: usize| match (steps as isize + 1, is_lazy) {
-            (after, false) => Step::Split(1, after),
-            (after, true) => Step::Split(after, 1),
-        };
-        let mut steps = vec![&atom[..]; least].concat();
+        for _ in 0..least {
+            self.program.extend_from_slice(&atom);
+        }
+        let length = atom.len() as isize;
         for left in (0..most.map_or(1, |most| most - least)).rev() {
-            let further = if most.is_some() {
-                left * (atom.len() + 1)
-            } else {
-                1
-            };
-            steps.push(split(atom.len() + further));
-            steps.extend_from_slice(&atom);
+            // Past all that need not be, or past the jump back.
+            let further = most.map_or(1, |_| left as isize * (length + 1));
+            let after = length + 1 + further;
+            let (first, second) = if is_lazy { (after, 1) } else { (1, after) };
+            self.program.push(Step::Split(first, second));
+            self.program.extend_from_slice(&atom);
         }
         if most.is_none() {
-            steps.push(Step::Jump(-(atom.len() as isize) - 1));
+            self.program.push(Step::Jump(-length - 1));
         }
-        Some(steps)
+        Some(())
     }
 
     /// Counts in braces. `None` if the braces are ordinary characters.
@@ -343,44 +359,45 @@ impl Compiler<'_> {
     }
 
     /// What is in brackets.
-    fn class(&mut self) -> Option<Step> {
+    fn class(&mut self) -> Option<()> {
         let is_negated = self.takes("^");
-        let mut ranges = Vec::new();
+        let first = self.ranges.len();
         loop {
-            fitting(ranges.len())?;
-            let first = match self.next()? {
-                ']' if !ranges.is_empty() => break,
-                '\\' if self.takes("b") => vec![(0x08, 0x08)],
+            let start = fitting(self.ranges.len() - first)? + first;
+            match self.next()? {
+                ']' if start > first => break,
+                '\\' if self.takes("b") => self.ranges.push((0x08, 0x08)),
                 char => self.character(char)?,
-            };
+            }
             if !self.rest.starts_with('-') || self.rest.starts_with("-]") {
-                ranges.extend(first);
                 continue;
             }
             self.takes("-");
             let last = self.next()?;
-            match (&first[..], &self.character(last)?[..]) {
-                (&[(first, same)], &[(last, also)])
-                    if first == same && last == also && first <= last =>
-                {
-                    ranges.push((first, last));
+            self.character(last)?;
+            match self.ranges[start..] {
+                [(first, same), (last, also)] if first == same && last == also && first <= last => {
+                    self.ranges.truncate(start);
+                    self.ranges.push((first, last));
                 }
                 _ => return None,
             }
         }
-        Some(Step::Take(ranges.into(), is_negated))
+        let end = self.ranges.len();
+        self.program.push(Step::Take(first, end, is_negated));
+        Some(())
     }
 
     /// A character, or what a backslash stands for with what follows it.
-    fn character(&mut self, char: char) -> Option<Vec<Range>> {
+    fn character(&mut self, char: char) -> Option<()> {
         let char = match char {
             '\\' => match self.next()? {
-                'd' => return Some(DIGIT.into()),
-                'D' => return Some(others(DIGIT)),
-                's' => return Some(SPACE.into()),
-                'S' => return Some(others(SPACE)),
-                'w' => return Some(WORD.into()),
-                'W' => return Some(others(WORD)),
+                'd' => return Some(self.ranges.extend(DIGIT)),
+                'D' => return Some(self.others(DIGIT)),
+                's' => return Some(self.ranges.extend(SPACE)),
+                'S' => return Some(self.others(SPACE)),
+                'w' => return Some(self.ranges.extend(WORD)),
+                'W' => return Some(self.others(WORD)),
                 'n' => '\n',
                 'r' => '\r',
                 't' => '\t',
@@ -392,7 +409,21 @@ impl Compiler<'_> {
             },
             char => char,
         };
-        Some(vec![(char.into(), char.into())])
+        Some(self.ranges.push((char.into(), char.into())))
+    }
+
+    /// All characters that are not in these ranges, which are in order.
+    fn others(&mut self, ranges: &[Range]) {
+        let mut start = 0;
+        for &(first, last) in ranges {
+            if start < first {
+                self.ranges.push((start, first - 1));
+            }
+            start = last + 1;
+        }
+        if start <= LAST {
+            self.ranges.push((start, LAST));
+        }
     }
 }
 
@@ -404,7 +435,7 @@ fn fitting(size: usize) -> Option<usize> {
 /// How many steps there are, where one that takes several ranges counts for each.
 fn size(steps: &[Step]) -> usize {
     let of_step = |step: &Step| match step {
-        Step::Take(ranges, _) => ranges.len(),
+        Step::Take(first, end, _) => end - first,
         _ => 1,
     };
     steps.iter().map(of_step).sum()

@@ -9,21 +9,19 @@ use crate::query::parameters::{Parameter, options};
 pub fn all() -> Vec<u8> {
     let names = |function: &'static Function| [Some(function.name), function.alias];
     let named = |name: &str| one(name).map(|described| format!("\"{name}\":{described}"));
-    let all = TABLE.iter().flat_map(names).flatten().filter_map(named);
-    format!("{{{}}}", joined(all, ",")).into()
+    let mut all = TABLE.iter().flat_map(names).flatten().filter_map(named);
+    format!("{{{}}}", joined(&mut all, ",")).into()
 }
 
 /// The function of this name.
 pub fn one(name: &str) -> Option<String> {
-    let Function {
-        description, group, ..
-    } = super::find(name)?;
-    let parameters = || super::find(name).into_iter().flat_map(Function::parameters);
+    let function = super::find(name)?;
     let starred = |parameter: Parameter| {
         [if parameter.is_multiple { "*" } else { "" }, parameter.name].concat()
     };
-    let starred = joined(parameters().map(starred), ", ");
-    let described = joined(parameters().map(describe), ",");
+    let starred = joined(&mut function.parameters().map(starred), ", ");
+    let described = joined(&mut function.parameters().map(describe), ",");
+    let (description, group) = (function.description, function.group);
     Some(format!(
         r#"{{"name":"{name}","function":"{name}({starred})","description":"{description}","module":"graphite.render.functions","group":"{group}","params":[{described}]}}"#
     ))
@@ -47,13 +45,19 @@ fn describe(parameter: Parameter) -> String {
         "" => String::new(),
         _ => format!(r#","{what}":[{list}]"#),
     };
-    let options = options(parameter.kind.name).map(|(name, _)| format!("\"{name}\""));
-    let options = listed("options", &joined(options, ","));
+    let mut options = options(parameter.kind.name).map(|(name, _)| format!("\"{name}\""));
+    let options = listed("options", &joined(&mut options, ","));
     let suggestions = listed("suggestions", parameter.kind.suggestions());
     let (name, kind) = (parameter.name, parameter.kind.type_name);
     format!(r#"{{"name":"{name}","type":"{kind}"{default}{multiple}{options}{suggestions}}}"#)
 }
 
-fn joined(texts: impl Iterator<Item = String>, separator: &str) -> String {
-    texts.collect::<Vec<String>>().join(separator)
+/// Texts in one. One copy of this is enough.
+fn joined(texts: &mut dyn Iterator<Item = String>, separator: &str) -> String {
+    let mut joined = String::new();
+    for text in texts {
+        joined += if joined.is_empty() { "" } else { separator };
+        joined += &text;
+    }
+    joined
 }
