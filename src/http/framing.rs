@@ -54,8 +54,10 @@ fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
 
 /// Whether another request may follow: RFC 9112, section 9.3.
 pub fn is_persistent(headers: &[Header], is_modern: bool) -> bool {
-    let options = all(headers, "Connection").flat_map(words);
-    let has = |wanted| options.clone().any(|option| is_word(option, wanted));
+    let has = |wanted| {
+        let is_one = |options| words(options).any(|option| is_word(option, wanted));
+        all(headers, "Connection").any(is_one)
+    };
     !has("close") && (is_modern || has("keep-alive"))
 }
 
@@ -74,7 +76,7 @@ pub fn is_word(text: &[u8], word: &str) -> bool {
 fn all<'head>(
     headers: &'head [Header],
     name: &'head str,
-) -> impl Iterator<Item = &'head [u8]> + Clone {
+) -> impl Iterator<Item = &'head [u8]> {
     let is_named = move |header: &&Header| is_word(header.name.as_bytes(), name);
     headers.iter().filter(is_named).map(|header| header.value)
 }

@@ -128,14 +128,10 @@ impl Writer {
         // Each line of CSV has the whole name.
         let most_steps = STEPS_AT_ONCE.min(STEPS_AT_ONCE * 64 / self.name_field.len().max(1));
         let piece = &rest[..rest.len().min(most_steps.max(1))];
-        let time_of = |place: usize| {
+        let points = piece.iter().zip(self.steps_done..).map(|(&value, place)| {
             let length = (place as i64).saturating_mul(series.step);
-            series.start.saturating_add(length)
-        };
-        let points = piece
-            .iter()
-            .zip(self.steps_done..)
-            .map(|(&value, place)| (time_of(place), value));
+            (series.start.saturating_add(length), value)
+        });
         let decimals = self.decimals;
         match self.format {
             Format::Json { null_points } => {
@@ -149,20 +145,14 @@ impl Writer {
                     out.push(b',');
                     push_time(out, time, b' ');
                     out.push(b',');
-                    append(out, NUMBER_ROOM_BYTES, |room| {
-                        write_value(room, value, decimals, b"")
-                    });
+                    push_value(out, value, decimals, b"");
                     out.extend_from_slice(b"\r\n");
                 }
             }
             Format::Raw => {
                 for (_, value) in points {
-                    if self.any_points {
-                        out.push(b',');
-                    }
-                    append(out, NUMBER_ROOM_BYTES, |room| {
-                        write_value(room, value, decimals, b"None")
-                    });
+                    push(out, if self.any_points { "," } else { "" });
+                    push_value(out, value, decimals, b"None");
                     self.any_points = true;
                 }
             }
@@ -193,6 +183,14 @@ fn append(out: &mut Vec<u8>, room_bytes: usize, write: impl FnOnce(&mut [u8]) ->
     out.resize(start + room_bytes, 0);
     let length = write(&mut out[start..]);
     out.truncate(start + length);
+}
+
+/// Appends a value as `repr()` writes it, or `nothing` if there is none.
+#[inline(never)]
+fn push_value(out: &mut Vec<u8>, value: f64, decimals: u8, nothing: &[u8]) {
+    append(out, NUMBER_ROOM_BYTES, |room| {
+        write_value(room, value, decimals, nothing)
+    });
 }
 
 /// Writes a value as `repr()` does, or `nothing` if there is none, and returns its length.

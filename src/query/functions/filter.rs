@@ -2,7 +2,6 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::iter;
 use std::task::Poll;
 
 use super::{Context, Gather, Outcome};
@@ -40,14 +39,15 @@ pub fn all_by(order: Order) -> Box<dyn Gather> {
 
 /// Series in the order of their names.
 pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
+    let (mut sorted, count) = (Vec::new(), series.len());
     let mut ranking = Ranking::new(Order::Name(false, false), i64::MAX);
     series.into_iter().for_each(|series| ranking.add(series, 1));
-    let mut next = iter::repeat_with(|| ranking.next()).filter(Poll::is_ready);
-    iter::from_fn(|| match next.next() {
-        Some(Poll::Ready(series)) => series,
-        _ => None,
-    })
-    .collect()
+    while sorted.len() < count {
+        if let Poll::Ready(next) = ranking.next() {
+            sorted.extend(next);
+        }
+    }
+    sorted
 }
 
 /// By what series are ordered.
@@ -71,10 +71,6 @@ enum Key {
 }
 
 impl Order {
-    pub fn by_name(arguments: &Arguments) -> Order {
-        Order::Name(arguments.flag(1), arguments.flag(2))
-    }
-
     fn key(self, series: &Series) -> Key {
         let number = |aggregation: Aggregation| match aggregation.of(&series.values) {
             value if value.is_nan() => i64::MIN,

@@ -2,7 +2,7 @@
 //! do.
 
 use super::Operation::{All, Each, First, Gather};
-use super::filter::Order::{self, Highest, Lowest};
+use super::filter::Order::{Highest, Lowest, Name};
 use super::{Function, alias, combine, filter, percent, time, transform};
 use crate::query::aggregation::Aggregation::{Average, Difference, Last, Maximum, Minimum, Sum};
 #[cfg(doc)]
@@ -71,7 +71,7 @@ pub const TABLE: &[Function] = functions! {
     "sortByMaxima", "Sorting", "seriesList: series", Gather(|_| filter::all_by(Highest(Maximum))),
         "Orders series by their maximum, the highest first.";
     "sortByName", "Sorting", "seriesList: series, natural: flag = false, reverse: flag = false",
-        Gather(|arguments| filter::all_by(Order::by_name(arguments))),
+        Gather(|arguments| filter::all_by(Name(arguments.flag(1), arguments.flag(2)))),
         "Orders series by their name; if natural, with the numbers in it by their value.";
 
     "consolidateBy", "Special", "seriesList: series, consolidationFunc: consolidation", Each(time::consolidate_by),
