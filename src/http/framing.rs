@@ -73,10 +73,7 @@ pub fn is_word(text: &[u8], word: &str) -> bool {
 }
 
 /// All values of a header.
-fn all<'head>(
-    headers: &'head [Header],
-    name: &'head str,
-) -> impl Iterator<Item = &'head [u8]> {
+fn all<'head>(headers: &'head [Header], name: &'head str) -> impl Iterator<Item = &'head [u8]> {
     let is_named = move |header: &&Header| is_word(header.name.as_bytes(), name);
     headers.iter().filter(is_named).map(|header| header.value)
 }

@@ -1,5 +1,7 @@
 //! The arguments of a call, checked against what the function takes.
 
+use std::mem;
+
 use super::aggregation::Aggregation;
 use super::number::integer;
 use super::parameters::Parameter;
@@ -10,9 +12,11 @@ use crate::config::Config;
 use crate::protocol::float;
 
 /// An argument. As it is written it is of one of the first kinds, until it is checked.
+#[derive(Default)]
 #[cfg_attr(test, derive(Debug))]
 pub enum Value {
     /// It is not given, and there is no default, or it is one of the inputs.
+    #[default]
     None,
     /// A path or a call.
     Series(Expression),
@@ -87,10 +91,10 @@ impl Arguments {
         }
     }
 
-    /// The whole number of a parameter that takes these; otherwise 0.
+    /// The whole number of a parameter that takes these, or the seconds of an interval; otherwise 0.
     pub fn integer(&self, at: usize) -> i64 {
         match *self.get(at) {
-            Value::Integer(number) => number,
+            Value::Integer(number) | Value::Interval(number, _) => number,
             Value::Number(number) => number as i64,
             _ => 0,
         }
@@ -106,14 +110,6 @@ impl Arguments {
         match self.get(at) {
             Value::Text(text) | Value::Interval(_, text) | Value::Aggregation(_, text) => text,
             _ => "",
-        }
-    }
-
-    /// The seconds of an interval; otherwise 0.
-    pub fn seconds(&self, at: usize) -> i64 {
-        match *self.get(at) {
-            Value::Interval(seconds, _) => seconds,
-            _ => 0,
         }
     }
 
@@ -211,18 +207,15 @@ pub fn check(
             }
         }
     }
+    let mut values: Vec<Value> = values.into_iter().map(Option::unwrap_or_default).collect();
     let mut inputs = Vec::new();
-    let mut arguments = Vec::new();
-    for value in values {
-        match value {
-            Some(Value::Series(series)) => {
-                inputs.push(series);
-                arguments.push(Value::None);
-            }
-            value => arguments.push(value.unwrap_or(Value::None)),
+    for value in &mut values {
+        match mem::take(value) {
+            Value::Series(series) => inputs.push(series),
+            other => *value = other,
         }
     }
-    Ok((inputs, Arguments(arguments)))
+    Ok((inputs, Arguments(values)))
 }
 
 /// Where among the parameters an argument belongs; past the last one for more of that.

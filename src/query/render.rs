@@ -253,6 +253,22 @@ mod tests {
 
     const ALL_AT_ONCE: usize = usize::MAX / 2;
 
+    fn parameters(query: &[(&str, &str)]) -> Parameters {
+        let encoded = |text: &str| {
+            text.bytes()
+                .map(|byte| format!("%{byte:02x}"))
+                .collect::<String>()
+        };
+        let mut parameters = Parameters::default();
+        for (name, value) in query {
+            let pair = [encoded(name), encoded(value)].join("=");
+            parameters
+                .add_encoded(pair.as_bytes())
+                .expect("a parameter");
+        }
+        parameters
+    }
+
     /// The answer, formed in pieces of `reply_bytes`, with a call of `between` between two of them.
     fn answer_in_pieces(
         store: &mut Store,
@@ -261,10 +277,7 @@ mod tests {
         reply_bytes: usize,
         mut between: impl FnMut(&mut Store),
     ) -> Result<String, Failure> {
-        let pairs = query
-            .iter()
-            .map(|&(name, value)| (name.into(), value.into()));
-        let parameters: Parameters = pairs.collect();
+        let parameters = parameters(query);
         let mut out = Vec::new();
         let (_, mut pieces) = with_turn(store, environment, &mut out, reply_bytes, |turn| {
             render(&parameters, turn)
@@ -754,10 +767,7 @@ mod tests {
 
     /// How often the clock was looked at for an answer, and the most bytes that were kept.
     fn looks(store: &mut Store, query: &[(&str, &str)]) -> (usize, usize) {
-        let parameters: Parameters = query
-            .iter()
-            .map(|&(name, value)| (name.into(), value.into()))
-            .collect();
+        let parameters = parameters(query);
         let (environment, mut out) = (environment(TimestampUnit::Seconds), Vec::new());
         let (_, mut pieces) = with_turn(store, &environment, &mut out, 1, |turn| {
             render(&parameters, turn).unwrap()

@@ -6,7 +6,7 @@ use super::aggregation::Aggregation;
 use crate::config::Config;
 
 /// Values at equal steps.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 #[cfg_attr(test, derive(Debug))]
 pub struct Series {
     /// What is shown. At first the key.
@@ -24,20 +24,6 @@ pub struct Series {
     pub values: Vec<f64>,
     /// How several steps become one. What functions compute is averaged, unless they say else.
     pub consolidation: Aggregation,
-}
-
-impl Default for Series {
-    fn default() -> Series {
-        Series {
-            name: String::new(),
-            unaliased: String::new(),
-            expression: String::new(),
-            start: 0,
-            step: 1,
-            values: Vec::new(),
-            consolidation: Aggregation::Average,
-        }
-    }
 }
 
 impl Series {

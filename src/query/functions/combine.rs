@@ -29,6 +29,7 @@ pub fn by_node(arguments: &Arguments) -> Box<dyn Gather> {
 }
 
 /// Series that are made one of, by what they have in common.
+#[derive(Default)]
 pub struct Groups {
     aggregation: Aggregation,
     /// What the aggregation is called in names.
@@ -48,9 +49,7 @@ impl Groups {
             aggregation,
             called: called.into(),
             node,
-            places: Places::default(),
-            groups: VecDeque::new(),
-            kept_bytes: 0,
+            ..Groups::default()
         }
     }
 }

@@ -106,26 +106,18 @@ pub fn find(name: &str) -> Option<&'static Function> {
 }
 
 impl Function {
-    /// A function that does nothing else than its operation.
-    const fn new(
-        name: &'static str,
-        group: &'static str,
-        signature: &'static str,
-        operation: Operation,
-        description: &'static str,
-    ) -> Function {
-        Function {
-            name,
-            alias: None,
-            group,
-            description,
-            signature,
-            operation,
-            window: None,
-            step: None,
-            counts_steps: false,
-        }
-    }
+    /// A function that does nothing else than its operation, but for that and its texts.
+    const PLAIN: Function = Function {
+        name: "",
+        alias: None,
+        group: "",
+        description: "",
+        signature: "",
+        operation: Operation::First(|_| 0),
+        window: None,
+        step: None,
+        counts_steps: false,
+    };
 
     /// What it takes, in order.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter> + use<> {

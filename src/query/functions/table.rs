@@ -14,8 +14,13 @@ macro_rules! functions {
     ($($name:literal, $group:literal, $signature:literal, $operation:expr, $description:literal
        $(, $field:ident: $value:expr)*;)*) => {
         &[$(Function {
+            name: $name,
+            group: $group,
+            signature: $signature,
+            operation: $operation,
+            description: $description,
             $($field: $value,)*
-            ..Function::new($name, $group, $signature, $operation, $description)
+            ..Function::PLAIN
         }),*]
     };
 }
@@ -88,7 +93,7 @@ pub const TABLE: &[Function] = functions! {
     "summarize", "Transform", "seriesList: series, intervalString: duration, func: aggregation = sum, alignToFrom: flag = false",
         Each(time::summarize),
         "Makes one step of all within an interval, by their sum or otherwise.",
-        step: Some(|_, arguments| arguments.seconds(1)),
+        step: Some(|_, arguments| arguments.integer(1)),
         counts_steps: true;
     "timeShift", "Transform", "seriesList: series, timeShift: interval, resetEnd: flag = true, alignDst: flag = false",
         Each(time::time_shift),

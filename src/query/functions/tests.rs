@@ -275,6 +275,7 @@ fn what_would_take_long_is_refused() {
     };
     let named = |name: &str| Series {
         name: name.into(),
+        step: 1,
         values: vec![1.0; 1 << 16],
         ..Series::default()
     };

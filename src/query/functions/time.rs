@@ -19,7 +19,7 @@ pub fn consolidated(window: &Window, arguments: &Arguments, _: i64) -> Option<Wi
 
 /// Extends a window by what a moving average needs before it.
 pub fn with_those_before(window: &Window, arguments: &Arguments, step: i64) -> Option<Window> {
-    window.extended(span(arguments.get(1), step))
+    window.extended(span(arguments, step))
 }
 
 /// Shifts a window as the call says.
@@ -55,18 +55,16 @@ pub fn constant_line(_: Vec<Vec<Series>>, context: &Context) -> Results {
 }
 
 /// Seconds before the first step over which a moving average is made.
-fn span(size: &Value, step: i64) -> i64 {
-    match *size {
-        Value::Integer(steps) => steps.saturating_mul(step),
-        Value::Number(steps) => (steps as i64).saturating_mul(step),
+fn span(arguments: &Arguments, step: i64) -> i64 {
+    match *arguments.get(1) {
         Value::Interval(seconds, _) => seconds,
-        _ => 0,
+        _ => arguments.integer(1).saturating_mul(step),
     }
 }
 
 pub fn moving_average(series: &mut Series, context: &Context) -> Outcome {
     let arguments = context.arguments;
-    let seconds = span(arguments.get(1), series.step);
+    let seconds = span(arguments, series.step);
     let steps = usize::try_from(seconds / series.step).unwrap_or(usize::MAX);
     let least = arguments.number(2).unwrap_or(0.0);
     series.values = moving_averages(&series.values, steps, least);
@@ -116,7 +114,7 @@ pub fn moving_averages(values: &[f64], steps: usize, least: f64) -> Vec<f64> {
 
 pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let arguments = context.arguments;
-    let (interval, aggregation) = (arguments.seconds(1), arguments.aggregation(2));
+    let (interval, aggregation) = (arguments.integer(1), arguments.aggregation(2));
     let is_aligned_to_start = arguments.flag(3);
     let length = i64::try_from(series.values.len()).unwrap_or(i64::MAX);
     let end = series
