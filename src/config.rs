@@ -564,14 +564,15 @@ impl Config {
             SyncPolicy::Every(interval) => ms(interval),
             SyncPolicy::Always | SyncPolicy::Never => any,
         };
-        let memory_limit_bytes = self.memory_limit_bytes.unwrap_or(any);
+        let memory_bytes = self.memory_limit_bytes.unwrap_or(any);
         let long = |time: Option<Duration>| time.map_or(any, ms);
         // A line is kept until it is whole, and so is its key.
-        let line_most = self.memory_limit_bytes.unwrap_or(any) / Self::LINE_SHARE;
+        let line_most = memory_bytes / Self::LINE_SHARE;
         #[cfg(feature = "remote-write")]
         self.remote_write
             .check(self.data.is_some(), self.receivers_max())?;
-        let (line, read, write) = (
+        let (memory, line, read, write) = (
+            (Self::MEMORY_LIMIT_MIN_BYTES, any),
             (1, Self::BUFFER_MAX_BYTES.min(line_most)),
             (1, Self::READ_BUFFER_MAX_BYTES),
             (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
@@ -579,11 +580,7 @@ impl Config {
         check_ranges(&[
             ("listen", self.listen.len() + handed_in, (1, 1_024)),
             ("sync", sync_ms, (1, any)),
-            (
-                "memory_limit_bytes",
-                memory_limit_bytes,
-                (Self::MEMORY_LIMIT_MIN_BYTES, any),
-            ),
+            ("memory_limit_bytes", memory_bytes, memory),
             ("retention", long(self.retention), (1_000, any)),
             ("idle_timeout", long(self.idle_timeout), (1_000, any)),
             ("request_timeout", ms(self.request_timeout), (1_000, any)),

@@ -52,9 +52,9 @@ impl Block {
         Block::of_bytes(&bytes)
     }
 
-    /// A block of bytes from elsewhere, which may be any, and the timestamp of its last point.
-    /// `None` if they are no block that this store could have written: one that decodes to as many
-    /// points as it says, by ascending timestamp. Decodes into `run` what it has to.
+    /// Reads a block from bytes that come from elsewhere and may be any. Returns it with the timestamp
+    /// of its last point. `None` unless the bytes decode to as many points as they say, by ascending
+    /// timestamp. What has to be decoded is decoded into `run`.
     ///
     /// Allocates nothing but the block.
     pub fn read(bytes: &[u8], run: &mut Run) -> Option<(Block, i64)> {

@@ -25,8 +25,8 @@ const EXCEPTION: u64 = 1 << 52;
 /// As many bytes as nearly every point takes at most.
 const POINT_BYTES_MAX: usize = 12;
 
-/// Why reading cannot fail here. Only the head itself writes its bytes, and counts what it writes: fewer
-/// points would be a defect of ours, and would be lost for good.
+/// Why reading cannot fail here. Only the head itself writes its bytes, and it counts the points. If
+/// there were fewer, that would be a defect of ours, and the others would be lost for good.
 const COMPLETE: &str = "a head holds as many points as it counts";
 
 /// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind, with
@@ -115,7 +115,8 @@ impl Head {
         self.bytes.capacity()
     }
 
-    /// Makes room for a point by little more than it takes, for who keeps many heads.
+    /// Makes room for a point, with less to spare than a [`Vec`] takes: there are many heads of late
+    /// points.
     pub fn reserve_exact(&mut self) {
         if self.bytes.capacity() - self.bytes.len() < POINT_BYTES_MAX {
             self.bytes

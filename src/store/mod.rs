@@ -283,8 +283,8 @@ impl Store {
         self.put_unguessed(hash, put)
     }
 
-    /// Puts into the series at this place, if it is the one that has the key and neither it is
-    /// wholly below the floor nor the point.
+    /// Puts into the series at this place, if it has the key, and neither the point nor all of the
+    /// series is below the floor.
     #[inline]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
         self.put_if(place, put.point(), |series, floor| {
@@ -292,8 +292,8 @@ impl Store {
         })
     }
 
-    /// Puts into the series at this place, if there is one and it is the right one, given the floor,
-    /// and the point is not below that.
+    /// Puts into the series at this place, if there is one, `is_right` says that it is the right one,
+    /// and the point is not below the floor. `is_right` is given the series and the floor.
     #[inline]
     fn put_if(
         &mut self,
@@ -406,9 +406,9 @@ impl Store {
         Some((place, self.series.get(place)?))
     }
 
-    /// The series from this position on, in the order of their first put, each with its position:
-    /// those that are there now. Those of which all points are [hidden](Self::set_floors) come without
-    /// their keys. Positions are never used again, so a walk may pause while there are puts.
+    /// The series that there are now, from this position on, in the order of their first put, each with
+    /// its position. One of which all points are [hidden](Self::set_floors) comes without its key.
+    /// Positions are never used again, so a walk may pause while there are puts.
     pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, Option<&str>)> {
         iter::from_fn(move || {
             let (position, place) = self.order.next(from)?;
@@ -425,8 +425,8 @@ impl Store {
         self.order.end()
     }
 
-    /// How many points were rewritten for late puts, some 40 to 150 ns each: tells a caller who shares
-    /// the thread with others whether puts may have taken long.
+    /// How many points were rewritten for late puts, some 40 to 150 ns each. Where this has grown, puts
+    /// may have taken long.
     pub(crate) fn points_rewritten(&self) -> u64 {
         self.points_rewritten
     }
@@ -477,8 +477,8 @@ impl Store {
         series.map(|series| series.timeline.last_timestamp()).max()
     }
 
-    /// The keys, in the order in which each was first put; those of whose points any are not
-    /// [hidden](Self::set_floors).
+    /// The keys, in the order in which each was first put. Those of series whose points are all
+    /// [hidden](Self::set_floors) are left out.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys_from(0).filter_map(|(_, key)| key)
     }

@@ -1,23 +1,23 @@
-//! Notes of how series were before puts, which all snapshots share.
+//! Notes of how series were before puts. All snapshots share them.
 //!
-//! The first put into a series after a snapshot was opened takes a note of its newest timestamp:
-//! points come in order as a rule, and whatever is newer was put later. A put at an older timestamp
-//! also keeps the block that it changes, with the newest note of the series. The notes of a series
-//! are a chain from the newest to the oldest. A snapshot reads those that were taken after it was
-//! opened. The oldest of them says where the snapshot ends. Where two of them say what was stored
-//! at some time, the older one is right; where none does, the series itself is.
+//! The first put into a series after a snapshot was opened takes a note of the newest timestamp that the
+//! series has then. Points come in order as a rule, and all newer ones were put later. A put at an
+//! older timestamp also keeps the block that it changes, with the newest note of the series.
 //!
-//! A note that no open snapshot needs is garbage. Closing a snapshot must not take the time that it
-//! takes to look at a million notes, so garbage is found later, by a sweep over all notes in small
-//! steps. What a garbage note keeps goes to the next older note, one extent a step, if there still
-//! is a snapshot that reads that one. Then the older note takes the place of the garbage, so that
-//! nothing else has to know. A garbage note with no older one leaves an index that leads nowhere,
-//! or to a note that is not of this series or not older: there the chain ends.
+//! The notes of a series are a chain, from the newest to the oldest. A snapshot reads those that were
+//! taken after it was opened. The oldest of these says where the snapshot ends. What was stored at some
+//! time is in the oldest of them that keeps this time or, if none does, in the series itself.
 //!
-//! The notes of a series that is removed are out of reach, and garbage as soon as the snapshots
-//! are closed that could have read them. The next series at its place begins a chain of its own:
-//! its notes are of younger snapshots, and so no note of the former series is taken for one of them,
-//! nor the other way around.
+//! A note that no open snapshot needs is garbage. To look at a million notes takes too long to do it
+//! when a snapshot is closed, so a sweep over all notes finds garbage later, in small steps. What a
+//! garbage note keeps moves to the next older note, one extent a step, if a snapshot reads that one.
+//! Then the older note is moved to the index of the garbage, and the chain stays whole. Garbage without
+//! an older note is freed. Then an index of it is left, which leads to no note, to one of another
+//! series, or to one that is not older: there the chain ends.
+//!
+//! Nobody reads the notes of a series that is removed. They are garbage when all snapshots are closed
+//! that could have read them. The next series at its place begins a chain of its own. Its notes are
+//! of younger snapshots than those of the former series, and so never taken for one of those.
 
 use std::mem;
 use std::ops::Range;
@@ -31,13 +31,13 @@ use super::series::Series;
 use super::snapshot::Readers;
 use super::timeline::Extent;
 
-/// A put that takes memory for notes also does one step of the sweep for so many bytes. So there is
-/// never more garbage than a third of the limit, even if nobody else sweeps.
+/// A put that takes memory for notes also does one step of the sweep for each four bytes of it. So
+/// there is never more garbage than a third of the limit, even if nobody else sweeps.
 const BYTES_PER_STEP: usize = 4;
 
-/// The first note takes room for so many bytes of them, of which the system gives only the pages that
-/// are used. To free more than 32 MiB always gives them back to the system. glibc may keep what is smaller,
-/// once it has freed something larger.
+/// The first note takes room for so many bytes of notes. The system gives only the pages that are used.
+/// More than 32 MiB always go back to the system when they are freed. Of less, glibc may keep some, once
+/// it has freed more.
 const ROOM_BYTES: usize = (32 << 20) + (1 << 20);
 
 /// The epoch of what is stored now.
@@ -46,7 +46,7 @@ pub const NOW: u64 = u64::MAX;
 /// The index of no note.
 pub const NO_NOTE: u32 = u32::MAX;
 
-/// What notes may take: half of the indices that there are, which leaves enough of them for garbage.
+/// What notes may take, in bytes: half of the indices, which leaves enough of them for garbage.
 pub const MOST_BYTES: usize = (NO_NOTE as usize / 2).saturating_mul(size_of::<Note>());
 
 /// A series and its place.
@@ -164,7 +164,7 @@ impl Notes {
         points_encoded
     }
 
-    /// What a note keeps of a timestamp or, if nothing, the last timestamp for which this is so.
+    /// What a note keeps of a timestamp. If it keeps nothing: the last timestamp for which this is so.
     fn kept_at(&self, note: &Note, timestamp: i64) -> Result<&Extent, i64> {
         match note.kept.and_then(|kept| self.kept.get(kept as usize)) {
             Some(extents) => extents.find(timestamp).map_err(|(_, to)| to),
@@ -252,9 +252,9 @@ impl Notes {
         last
     }
 
-    /// Where the points of a series are that it had in an epoch, from a timestamp on: in an extent,
-    /// or else in the series itself; and the last timestamp for which this is so. It is before
-    /// `from` where there are no more points.
+    /// Where the points are that a series had in an epoch, from a timestamp on: in an extent or, if
+    /// there is none, in the series itself; and the last timestamp for which this is so. It is before
+    /// `from` if there are no more points.
     fn stored_at(&self, series: At<'_>, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
         let mut last = series.1.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);

@@ -211,11 +211,6 @@ impl Run {
         start + near.unwrap_or_else(|| rest.partition_point(|&earlier| earlier < timestamp))
     }
 
-    /// Merges `late` points into these, and leaves the first [`RUN_POINTS`].
-    pub(super) fn merge_first(&mut self, late: &Run) {
-        *self = self.merged(late).swap_remove(0);
-    }
-
     /// These points and `late` ones, in one run or two.
     pub(super) fn merged(&self, late: &Run) -> Vec<Run> {
         let mut runs = Vec::with_capacity(2);

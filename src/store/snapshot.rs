@@ -69,17 +69,16 @@ impl std::error::Error for SnapshotError {}
 impl Snapshot {
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one. Points
-    /// that are [hidden](Store::set_floors) by now are left out, and some of those that were removed
-    /// since may come. Now and then `run` has no points, after a look at 64 series of which nothing is
-    /// to be read.
+    /// that are [hidden](Store::set_floors) by now are left out. Of those that were removed since, some
+    /// may come. After 64 series without any point to read, `run` is left empty.
     ///
     /// A call costs a search in one series, the decoding of its points, and a look at what was
     /// noted of the series with each younger snapshot.
     ///
     /// # Errors
     ///
-    /// Says so where `store` is not the one that the snapshot was taken of, and where the snapshot
-    /// [is cut off](Self::is_cut_off): `run` is as it was.
+    /// If `store` is not the one that the snapshot was taken of, or the snapshot
+    /// [is cut off](Self::is_cut_off). `run` is left as it was.
     pub fn next_run<'store>(
         &mut self,
         store: &'store Store,
@@ -140,10 +139,10 @@ impl Snapshot {
 /// How queries read: which series there are, and each of some of them over a range of time.
 #[cfg(any(test, feature = "http"))]
 impl Snapshot {
-    /// Walks on over the series without decoding their points: the position and the key of each of the
-    /// next ones, in the order of their first put, or `None` when all were given. Series of which all
-    /// points are [hidden](Store::set_floors) are left out. Looks at no more than `most` series, so
-    /// there may be none. Those that the iterator was not asked for come with the next call.
+    /// The positions and keys of the next series, in the order of their first put, without decoding
+    /// their points; `None` when all were given. Series of which all points are
+    /// [hidden](Store::set_floors) are left out. Looks at no more than `most` series, so there may be
+    /// none. Those that the iterator was not asked for come with the next call.
     ///
     /// # Errors
     ///
@@ -177,7 +176,7 @@ impl Snapshot {
         Ok(Some(found))
     }
 
-    /// The position of a series that [`next_keys`](Self::next_keys) gives, by its key: without a walk.
+    /// The position of a key, as [`next_keys`](Self::next_keys) gives it, without a walk.
     ///
     /// # Errors
     ///
@@ -268,10 +267,10 @@ pub const ALL: usize = usize::MAX;
 /// What the notes of all readers may take in bytes, unless it is set.
 const LIMIT_BYTES: usize = 64 << 20;
 
-/// The open snapshots of a store by two numbers, each with a third, in ascending order.
+/// A number for each open snapshot of a store, sorted by a key of two numbers.
 ///
-/// Those that come are mostly the highest, and those that go the oldest, so that little is moved. At
-/// the worst half of the list is: some microseconds for 10,000 of them.
+/// The highest key is mostly the next to come, and the lowest the next to go, so that little is moved.
+/// At the worst half of the list is moved: some microseconds for 10,000 snapshots.
 #[derive(Debug, Default)]
 struct Open {
     list: VecDeque<((u64, u64), u64)>,
@@ -288,7 +287,7 @@ impl Open {
         self.list.remove(place.ok()?).map(|(_, number)| number)
     }
 
-    /// How many there are up to these two numbers.
+    /// How many there are up to this key.
     fn count_to(&self, most: (u64, u64)) -> usize {
         self.list.partition_point(|&(other, _)| other <= most)
     }
@@ -297,10 +296,10 @@ impl Open {
 /// The open snapshots of a store.
 #[derive(Debug, Default)]
 pub struct Readers {
-    /// By epoch, of which each has its own, and place: bytes of the notes from this epoch on, up to
-    /// that of the next snapshot here.
+    /// By epoch and place: bytes of the notes from this epoch up to that of the next younger snapshot.
+    /// No two snapshots have the same epoch.
     by_epoch: Open,
-    /// By the place of the series, or [`ALL`], and epoch: the position past its last series.
+    /// By the place of its series, or [`ALL`], and epoch: the position past its last series.
     by_place: Open,
     /// The epoch of the youngest of these, or 0.
     pub youngest: u64,

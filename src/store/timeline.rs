@@ -163,15 +163,6 @@ impl Timeline {
         true
     }
 
-    /// Seals the points of the head, so that it is not full any more.
-    #[cold]
-    fn make_room(&mut self) {
-        self.merge_late();
-        if self.head.is_full() {
-            self.seal();
-        }
-    }
-
     /// Rewrites the head with the late points that fall into it, if there are any.
     fn merge_late(&mut self) {
         if let Some(history) = &mut self.history
@@ -227,12 +218,10 @@ impl Timeline {
         run.len() + late.len()
     }
 
-    /// About up to when the points go that are the first to be removed: a block or, where there is
-    /// none, half of the head or, if that is short, all.
+    /// About the last timestamp of the points that are the first to be removed: the first block; where
+    /// there is none, half of the head, or all of a short one.
     pub fn oldest_end(&self) -> i64 {
-        if let Some(history) = &self.history
-            && !history.sealed.is_empty()
-        {
+        if let Some(history) = self.sealed_history() {
             return history.end_of(0);
         }
         let last = self.last_timestamp();
@@ -242,10 +231,10 @@ impl Timeline {
         }
     }
 
-    /// The same of a share of the blocks, one of 32, where there are so many: to remove a single one
+    /// The same of one in 32 blocks, where there are so many: to remove a single block from the front
     /// of a long list takes long.
     pub fn oldest_share_end(&self) -> i64 {
-        match &self.history {
+        match self.sealed_history() {
             Some(history) if history.sealed.len() >= OLDEST_SHARE => {
                 history.end_of(history.sealed.len() / OLDEST_SHARE)
             }
@@ -253,16 +242,14 @@ impl Timeline {
         }
     }
 
-    /// Where [`oldest_end`](Self::oldest_end) is up to `limit`, and not all would go: the timestamp
-    /// of the last point of what is to be removed, at most so many blocks or else half of the head,
-    /// and how many of them are blocks.
+    /// What is to be removed up to about `limit`: at most so many blocks or, where there are none, half
+    /// of the head. Returns the timestamp of its last point, and how many blocks it is. `None` if the
+    /// [oldest part](Self::oldest_end) ends past `limit`, or nothing would be left.
     pub fn oldest_part(&self, limit: i64, most_blocks: usize) -> Option<(i64, usize)> {
         if self.oldest_end() > limit {
             return None;
         }
-        if let Some(history) = &self.history
-            && !history.sealed.is_empty()
-        {
+        if let Some(history) = self.sealed_history() {
             let begun = history.begun_to(limit);
             let is_whole = history.end_of(begun - 1) <= limit;
             let blocks = (begun - usize::from(!is_whole)).min(most_blocks);
@@ -301,11 +288,11 @@ impl Timeline {
         totals.replace(before, self.totals_of(0..self.sealed().len() - after));
     }
 
-    /// Removes the newest blocks, at most so many, if the points are not to be read any more. Returns
-    /// how many. Keeps the totals.
+    /// Removes the newest blocks, at most so many, of a timeline that nobody reads any more. Returns how
+    /// many. Keeps the totals.
     ///
-    /// Constant time for each: none of the others is moved. What was allocated last is freed first,
-    /// and so an allocator can give it back to the system bit by bit.
+    /// Constant time for each, since no other is moved. What was allocated last is freed first, so that
+    /// an allocator can give it back to the system bit by bit.
     pub fn drop_blocks(&mut self, most: usize, totals: &mut Totals) -> usize {
         let count = self.block_count();
         let left = count.saturating_sub(most);
@@ -410,7 +397,11 @@ impl Timeline {
         let after = self.sealed().len().saturating_sub(first + 1);
         let before = self.totals_of(first..self.sealed().len() - after);
         let points_rewritten = if point.timestamp > self.last_timestamp() {
-            self.make_room();
+            // The head is full.
+            self.merge_late();
+            if self.head.is_full() {
+                self.seal();
+            }
             self.head.push(point);
             0
         } else {
@@ -431,6 +422,12 @@ impl Timeline {
         // The last one that it takes is the first to be rewritten.
         let points = Arc::get_mut(late.points.as_mut()?);
         points.filter(|points| !points.is_full_with_next())
+    }
+
+    /// The history, if there are blocks.
+    fn sealed_history(&self) -> Option<&History> {
+        let history = self.history.as_deref();
+        history.filter(|history| !history.sealed.is_empty())
     }
 
     fn sealed(&self) -> &[Sealed] {
@@ -461,8 +458,9 @@ impl Timeline {
         sealed.late = history
             .map(|history| history.late.clone())
             .unwrap_or_default();
-        let before = history.filter(|history| !history.sealed.is_empty());
-        let from = before.map_or(i64::MIN, |history| history.sealed_to + 1);
+        let from = self
+            .sealed_history()
+            .map_or(i64::MIN, |history| history.sealed_to + 1);
         let to = i64::MAX;
         (Extent { from, to, sealed }, run.len())
     }
@@ -696,7 +694,7 @@ impl Late {
         let mut late = self.in_order();
         late.keep(after, run.timestamps().last().copied().unwrap_or(until));
         if !late.is_empty() {
-            run.merge_first(&late);
+            *run = run.merged(&late).swap_remove(0);
         }
     }
 
