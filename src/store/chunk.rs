@@ -59,6 +59,7 @@
 //!
 //! Arithmetic wraps: differences are modulo 2^64, and come out right at both ends of 64 bits.
 
+use std::borrow::Cow;
 use std::ops::BitXor;
 
 use super::packing::{
@@ -204,7 +205,7 @@ fn narrowest(timestamps: &[i64]) -> (i64, Frame, Vec<i64>) {
 
 /// The values of a run, each exception replaced by the digits before it: the difference to these is
 /// 0, and so nearly always takes no more bits than the others do. And the bytes of the exceptions.
-fn without_exceptions(run: &Run) -> (Vec<i64>, Vec<u8>) {
+fn without_exceptions(run: &Run) -> (Cow<'_, [i64]>, Vec<u8>) {
     let is_exception = |value| run.kind().is_exception(value);
     let first = run.values().iter().find(|&&value| !is_exception(value));
     let mut before = first.copied().unwrap_or(0);
@@ -224,7 +225,10 @@ fn without_exceptions(run: &Run) -> (Vec<i64>, Vec<u8>) {
 /// Appends a run of at least one point. `base` is any timestamp near the first one; whoever decodes
 /// the chunk needs it again.
 pub fn encode(out: &mut Vec<u8>, run: &Run, base: i64) {
-    let (values, exceptions) = without_exceptions(run);
+    let (values, exceptions) = match run.has_exceptions() {
+        true => without_exceptions(run),
+        false => (run.values().into(), Vec::new()),
+    };
     let (step, timestamp_frame, timestamp_residuals) = narrowest(run.timestamps());
     let (value_frame, value_residuals) = match run.kind() {
         Kind::Digits { .. } => {
@@ -359,7 +363,7 @@ impl Header {
         }
         // All that follows is handed on, since an unpacked word may reach beyond the chunk.
         let (_, value_bytes) = bytes.split_at(self.bytes_in(self.timestamps));
-        let (timestamps, values) = run.reset(self.count, self.kind);
+        let (timestamps, values) = run.reset(self.count, self.kind, self.exceptions > 0);
         values[0] = self.first_value;
         match self.kind {
             Kind::Digits { .. } => self.values.unpack(value_bytes, values, i64::wrapping_add),
@@ -401,7 +405,7 @@ impl Header {
         } else if let Some(last) = self.last_in_step() {
             return Some(last);
         } else {
-            let (timestamps, _) = run.reset(self.count, self.kind);
+            let (timestamps, _) = run.reset(self.count, self.kind, self.exceptions > 0);
             self.decode_timestamps(bytes, timestamps)?;
         }
         run.timestamps().last().copied()
@@ -587,7 +591,7 @@ mod tests {
             let mut run = Run::of_points(&points);
             if digits.0 != 0 {
                 let range = 0..points.len() as i64;
-                run.reset(0, Kind::INTEGERS);
+                run.reset(0, Kind::INTEGERS, false);
                 range.for_each(|at| run.push(at, (digits.0 + digits.1 * at).min(DIGITS_LIMIT - 1)));
             }
             encode(&mut chunk, &run, 7);

@@ -220,8 +220,9 @@ impl Head {
     /// newer.
     pub fn refill(&mut self, run: &Run) {
         self.clear(run.kind());
+        let has_exceptions = run.has_exceptions();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-            if run.kind().is_exception(value) {
+            if has_exceptions && run.kind().is_exception(value) {
                 self.append_exception(timestamp, value);
             } else {
                 self.append(timestamp, value);
@@ -231,7 +232,7 @@ impl Head {
 
     /// The points.
     pub fn decode(&self, run: &mut Run) {
-        let (timestamps, values) = run.reset(self.len(), self.kind);
+        let (timestamps, values) = run.reset(self.len(), self.kind, self.exceptions > 0);
         let mut bytes = &self.bytes[..];
         let points = timestamps.iter_mut().zip(values);
         match self.kind {

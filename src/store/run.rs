@@ -17,6 +17,8 @@ pub struct Run {
     values: [i64; RUN_POINTS],
     length: usize,
     kind: Kind,
+    /// Whether some values may be exceptions, so that nobody looks for them in vain.
+    has_exceptions: bool,
 }
 
 /// What the values of a run are.
@@ -43,6 +45,7 @@ impl Run {
             values: [0; RUN_POINTS],
             length: 0,
             kind: Kind::Bits,
+            has_exceptions: false,
         }
     }
 
@@ -50,7 +53,7 @@ impl Run {
     pub(super) fn of_points(points: &[Point]) -> Run {
         let mut run = Run::new();
         for kind in [Kind::of_points(points), Kind::Bits] {
-            run.reset(0, kind);
+            run.reset(0, kind, false);
             let mut each = points.iter();
             if each.all(|&point| run.try_push(point, points.len())) {
                 break;
@@ -85,8 +88,10 @@ impl Run {
     /// kind.
     #[inline]
     fn try_push(&mut self, Point { timestamp, value }: Point, points: usize) -> bool {
-        let kept = self.kind.of_value(value);
-        let kept = kept.or_else(|| exception_of(value, self.exceptions(), points));
+        let kept = self.kind.of_value(value).or_else(|| {
+            self.has_exceptions = true;
+            exception_of(value, self.exceptions(), points)
+        });
         kept.map(|value| self.push(timestamp, value)).is_some()
     }
 
@@ -113,6 +118,7 @@ impl Run {
         self.timestamps[start..end].copy_from_slice(&other.timestamps[range.clone()]);
         self.values[start..end].copy_from_slice(&other.values[range]);
         self.length = end;
+        self.has_exceptions |= other.has_exceptions;
     }
 
     /// Replaces all points by `length` others of this kind, and hands out their timestamps and
@@ -121,9 +127,19 @@ impl Run {
     /// # Panics
     ///
     /// If `length` is more than [`RUN_POINTS`].
-    pub(super) fn reset(&mut self, length: usize, kind: Kind) -> (&mut [i64], &mut [i64]) {
-        (self.length, self.kind) = (length, kind);
+    pub(super) fn reset(
+        &mut self,
+        length: usize,
+        kind: Kind,
+        has_exceptions: bool,
+    ) -> (&mut [i64], &mut [i64]) {
+        (self.length, self.kind, self.has_exceptions) = (length, kind, has_exceptions);
         (&mut self.timestamps[..length], &mut self.values[..length])
+    }
+
+    /// Whether some values may be exceptions.
+    pub(super) fn has_exceptions(&self) -> bool {
+        self.has_exceptions
     }
 
     pub(crate) fn kind(&self) -> Kind {

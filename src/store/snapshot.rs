@@ -106,7 +106,7 @@ impl Snapshot {
             (self.unread.start, self.read_to) = (position + 1, None);
             series_count += 1;
             if series_count == SERIES_AT_ONCE {
-                run.reset(0, Kind::Bits);
+                run.reset(0, Kind::Bits, false);
                 return Ok(Some(&series.key));
             }
         }

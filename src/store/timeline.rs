@@ -647,7 +647,7 @@ impl Sealed {
 
     fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         if !self.block.next_run(after, until, run) {
-            run.reset(0, Kind::Bits);
+            run.reset(0, Kind::Bits, false);
         }
         self.late.merge_into(after, until, run);
         !run.is_empty()
