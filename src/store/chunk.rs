@@ -750,18 +750,24 @@ mod tests {
         );
         // An exception takes nine bytes, whatever it is, and one the count of them; the others stay
         // as they are.
-        let with = |exception: f64, count: i64| {
+        let with = |exception: f64, count: i64, first: i64| {
             let every = RUN_POINTS as i64 / count;
-            let value = |i: i64| if i % every == 3 { exception } else { walk(i) };
+            let value = |i: i64| {
+                if i % every == first {
+                    exception
+                } else {
+                    walk(i)
+                }
+            };
             chunk_bytes(&value, &regular)
         };
         let plain = 8 + 159 * 7 / 8 + 1;
         for exception in [f64::NAN, f64::INFINITY, -0.0, 0.1 + 0.2] {
-            for count in [1, 3] {
-                let bytes = with(exception, count);
+            for (count, first) in [(1, 0), (1, 3), (3, 0), (3, 3)] {
+                let bytes = with(exception, count, first);
                 assert!(
                     bytes <= plain + 1 + 9 * count as usize + 20,
-                    "{exception}: {bytes}"
+                    "{exception} from {first} on: {bytes}"
                 );
             }
         }
