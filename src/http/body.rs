@@ -11,8 +11,8 @@ pub struct BodyReader {
     limit: usize,
     /// Bytes of extensions and trailers so far.
     extra: usize,
-    /// What must come first, then what comes.
-    line_end: &'static [u8],
+    /// So many bytes of the end of a line must come first: CR and LF, or LF.
+    line_end: usize,
     state: State,
 }
 
@@ -60,13 +60,13 @@ impl BodyReader {
             body: Vec::new(),
             limit,
             extra: 0,
-            line_end: b"",
+            line_end: 0,
             state,
         })
     }
 
     pub fn is_complete(&self) -> bool {
-        self.state == State::Complete && self.line_end.is_empty()
+        self.state == State::Complete && self.line_end == 0
     }
 
     /// Bytes that are allocated.
@@ -90,9 +90,12 @@ impl BodyReader {
         let mut rest = input;
         while let [byte, after @ ..] = rest {
             match self.state {
-                _ if !self.line_end.is_empty() => {
-                    let left = self.line_end.strip_prefix(&[*byte]);
-                    (self.line_end, rest) = (left.ok_or_else(malformed)?, after);
+                _ if self.line_end > 0 => {
+                    self.line_end -= 1;
+                    if *byte != b"\n\r"[self.line_end] {
+                        return Err(malformed());
+                    }
+                    rest = after;
                 }
                 State::Complete => break,
                 State::Body(left) | State::Chunk(left) => {
@@ -102,7 +105,7 @@ impl BodyReader {
                         (State::Body(_), 0) => State::Complete,
                         (State::Body(_), left) => State::Body(left),
                         (_, 0) => {
-                            self.line_end = b"\r\n";
+                            self.line_end = 2;
                             State::Size { size: 0, digits: 0 }
                         }
                         (_, left) => State::Chunk(left),
@@ -144,7 +147,7 @@ impl BodyReader {
             _ => return Err(malformed()),
         };
         if byte == b'\r' {
-            self.line_end = b"\n";
+            self.line_end = 1;
         } else {
             self.extra += 1;
         }

@@ -308,13 +308,15 @@ fn is_match(wildcard: &[Token], text: &str) -> bool {
     // Past the last `*`, and where in the text what follows it was last looked for.
     let mut retry = None;
     loop {
-        let from = rest.clone();
-        match (tokens, rest.next()) {
-            ([Token::Any], _) | ([], None) => return true,
-            ([Token::Any, after @ ..], _) => {
-                (tokens, rest) = (after, from.clone());
-                retry = Some((after, from));
+        if let [Token::Any, after @ ..] = tokens {
+            if after.is_empty() {
+                return true;
             }
+            tokens = after;
+            retry = Some((after, rest.clone()));
+        }
+        match (tokens, rest.next()) {
+            ([], None) => return true,
             // The rest of the text is too short, and even shorter if more of it is taken.
             (_, None) => return false,
             ([token, after @ ..], Some(next)) if token.is(next) => tokens = after,

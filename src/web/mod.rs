@@ -135,7 +135,7 @@ fn search(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
 /// A function, by the last part of the path.
 fn function(request: &Request, _: &mut Turn) -> Result<Answer, Failure> {
     let name = request.path.trim_end_matches('/').rsplit('/').next();
-    let described = name.and_then(describe::one).map(|it| json(it.into()));
+    let described = name.and_then(describe::one).map(json);
     described.ok_or_else(|| Failure::new(404, "there is no such function"))
 }
 

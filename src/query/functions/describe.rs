@@ -1,63 +1,97 @@
 //! What `/functions` says: all functions and their parameters, in JSON, as graphite-web describes its own.
-//! Grafana completes targets by it. No text in the table has anything to escape.
+//! Grafana completes targets by it.
 
 use super::{Function, TABLE};
+use crate::http::{push, push_all};
 use crate::query::arguments::Value;
 use crate::query::parameters::{Parameter, options};
 
 /// All functions, by name.
 pub fn all() -> Vec<u8> {
-    let names = |function: &'static Function| [Some(function.name), function.alias];
-    let named = |name: &str| one(name).map(|described| format!("\"{name}\":{described}"));
-    let mut all = TABLE.iter().flat_map(names).flatten().filter_map(named);
-    format!("{{{}}}", joined(&mut all, ",")).into()
+    let mut out = Vec::from(b"{");
+    for function in TABLE {
+        for name in [Some(function.name), function.alias].into_iter().flatten() {
+            let comma = separator(&out, ",");
+            push_all(&mut out, &[comma, "\"", name, "\":"]);
+            describe(&mut out, name, function);
+        }
+    }
+    out.push(b'}');
+    out
 }
 
 /// The function of this name.
-pub fn one(name: &str) -> Option<String> {
-    let function = super::find(name)?;
-    let starred = |parameter: Parameter| {
-        [if parameter.is_multiple { "*" } else { "" }, parameter.name].concat()
-    };
-    let starred = joined(&mut function.parameters().map(starred), ", ");
-    let described = joined(&mut function.parameters().map(describe), ",");
-    let (description, group) = (function.description, function.group);
-    Some(format!(
-        r#"{{"name":"{name}","function":"{name}({starred})","description":"{description}","module":"graphite.render.functions","group":"{group}","params":[{described}]}}"#
-    ))
+pub fn one(name: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    describe(&mut out, name, super::find(name)?);
+    Some(out)
 }
 
-fn describe(parameter: Parameter) -> String {
-    let default = match parameter.default.map(|text| (text, Value::constant(text))) {
-        None => r#","required":true"#.into(),
-        Some((_, Some(Value::None))) => String::new(),
-        // As JSON writes what is beyond all numbers.
-        Some((_, Some(Value::Number(_)))) => r#","default":1e9999"#.into(),
-        Some((default, Some(_))) => format!(r#","default":{default}"#),
-        Some((default, None)) => format!(r#","default":"{default}""#),
-    };
-    let multiple = if parameter.is_multiple {
-        r#","multiple":true"#
-    } else {
-        ""
-    };
-    let listed = |what, list: &str| match list {
-        "" => String::new(),
-        _ => format!(r#","{what}":[{list}]"#),
-    };
-    let mut options = options(parameter.kind.name).map(|(name, _)| format!("\"{name}\""));
-    let options = listed("options", &joined(&mut options, ","));
-    let suggestions = listed("suggestions", parameter.kind.suggestions());
-    let (name, kind) = (parameter.name, parameter.kind.type_name);
-    format!(r#"{{"name":"{name}","type":"{kind}"{default}{multiple}{options}{suggestions}}}"#)
-}
-
-/// Texts in one. One copy of this is enough.
-fn joined(texts: &mut dyn Iterator<Item = String>, separator: &str) -> String {
-    let mut joined = String::new();
-    for text in texts {
-        joined += if joined.is_empty() { "" } else { separator };
-        joined += &text;
+/// A function, under one of its names. No text in the table has anything to escape.
+fn describe(out: &mut Vec<u8>, name: &str, function: &Function) {
+    push_all(
+        out,
+        &["{\"name\":\"", name, "\",\"function\":\"", name, "("],
+    );
+    for parameter in function.parameters() {
+        let star = if parameter.is_multiple { "*" } else { "" };
+        push_all(out, &[separator(out, ", "), star, parameter.name]);
     }
-    joined
+    push_all(out, &[")\",\"description\":\"", function.description]);
+    push(
+        out,
+        "\",\"module\":\"graphite.render.functions\",\"group\":\"",
+    );
+    push_all(out, &[function.group, "\",\"params\":["]);
+    for parameter in function.parameters() {
+        push(out, separator(out, ","));
+        describe_parameter(out, &parameter);
+    }
+    push(out, "]}");
+}
+
+fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
+    let kind = parameter.kind;
+    push_all(
+        out,
+        &[
+            "{\"name\":\"",
+            parameter.name,
+            "\",\"type\":\"",
+            kind.type_name,
+            "\"",
+        ],
+    );
+    match parameter
+        .default
+        .map(|default| (default, Value::constant(default)))
+    {
+        None => push(out, ",\"required\":true"),
+        Some((_, Some(Value::None))) => {}
+        // As JSON writes what is beyond all numbers.
+        Some((_, Some(Value::Number(_)))) => push(out, ",\"default\":1e9999"),
+        Some((default, Some(_))) => push_all(out, &[",\"default\":", default]),
+        Some((default, None)) => push_all(out, &[",\"default\":\"", default, "\""]),
+    }
+    if parameter.is_multiple {
+        push(out, ",\"multiple\":true");
+    }
+    let mut begin = ",\"options\":[\"";
+    for (option, _) in options(kind.name) {
+        push_all(out, &[begin, option, "\""]);
+        begin = ",\"";
+    }
+    if options(kind.name).next().is_some() {
+        push(out, "]");
+    }
+    if !kind.suggestions().is_empty() {
+        push_all(out, &[",\"suggestions\":[", kind.suggestions(), "]"]);
+    }
+    push(out, "}");
+}
+
+/// What separates an entry of a list from those before it.
+fn separator(out: &[u8], comma: &'static str) -> &'static str {
+    let is_first = out.last().is_some_and(|last| b"([{".contains(last));
+    if is_first { "" } else { comma }
 }

@@ -235,13 +235,14 @@ fn functions_are_described_as_graphite_does() {
         let [name, group, parameters] = cells[..] else {
             panic!("a name, a group and parameters: {row}");
         };
-        let described = describe::one(name).expect(name);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        let described = text(describe::one(name).expect(name));
         let expected = format!("\"group\":\"{group}\",\"params\":{parameters}}}");
         assert!(
             described.ends_with(&expected),
             "{described}\nin Graphite {expected}"
         );
-        let all = String::from_utf8(describe::all()).expect("UTF-8");
+        let all = text(describe::all());
         assert!(all.contains(&format!("\"{name}\":{described}")), "{name}");
         count += 1;
     }
