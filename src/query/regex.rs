@@ -266,7 +266,7 @@ impl Compiler<'_> {
             '\\' if self.takes("B") => Step::AtWordEdge(false),
             char => {
                 match char {
-                    '.' => self.others(NEWLINE),
+                    '.' => self.others(NEWLINE)?,
                     char => self.character(char)?,
                 }
                 Step::Take(first, self.ranges.len(), false)
@@ -392,12 +392,12 @@ impl Compiler<'_> {
     fn character(&mut self, char: char) -> Option<()> {
         let char = match char {
             '\\' => match self.next()? {
-                'd' => return Some(self.ranges.extend(DIGIT)),
-                'D' => return Some(self.others(DIGIT)),
-                's' => return Some(self.ranges.extend(SPACE)),
-                'S' => return Some(self.others(SPACE)),
-                'w' => return Some(self.ranges.extend(WORD)),
-                'W' => return Some(self.others(WORD)),
+                'd' => return self.these(DIGIT),
+                'D' => return self.others(DIGIT),
+                's' => return self.these(SPACE),
+                'S' => return self.others(SPACE),
+                'w' => return self.these(WORD),
+                'W' => return self.others(WORD),
                 'n' => '\n',
                 'r' => '\r',
                 't' => '\t',
@@ -409,11 +409,17 @@ impl Compiler<'_> {
             },
             char => char,
         };
-        Some(self.ranges.push((char.into(), char.into())))
+        self.these(&[(char.into(), char.into())])
+    }
+
+    /// The characters in these ranges.
+    fn these(&mut self, ranges: &[Range]) -> Option<()> {
+        self.ranges.extend(ranges);
+        Some(())
     }
 
     /// All characters that are not in these ranges, which are in order.
-    fn others(&mut self, ranges: &[Range]) {
+    fn others(&mut self, ranges: &[Range]) -> Option<()> {
         let mut start = 0;
         for &(first, last) in ranges {
             if start < first {
@@ -424,6 +430,7 @@ impl Compiler<'_> {
         if start <= LAST {
             self.ranges.push((start, LAST));
         }
+        Some(())
     }
 }
 
