@@ -65,6 +65,12 @@ impl Parameters {
     }
 }
 
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<Pairs: IntoIterator<Item = (String, String)>>(pairs: Pairs) -> Parameters {
+        Parameters(pairs.into_iter().collect())
+    }
+}
+
 /// Percent-decodes. A `%` that two hexadecimal digits do not follow stands for itself, and in a form a
 /// `+` for a blank.
 ///

@@ -254,19 +254,10 @@ mod tests {
     const ALL_AT_ONCE: usize = usize::MAX / 2;
 
     fn parameters(query: &[(&str, &str)]) -> Parameters {
-        let encoded = |text: &str| {
-            text.bytes()
-                .map(|byte| format!("%{byte:02x}"))
-                .collect::<String>()
-        };
-        let mut parameters = Parameters::default();
-        for (name, value) in query {
-            let pair = [encoded(name), encoded(value)].join("=");
-            parameters
-                .add_encoded(pair.as_bytes())
-                .expect("a parameter");
-        }
-        parameters
+        let pairs = query
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()));
+        pairs.collect()
     }
 
     /// The answer, formed in pieces of `reply_bytes`, with a call of `between` between two of them.
