@@ -118,9 +118,9 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
         "/growing" => pieces(&["", "one"], Ok(())),
         "/failure" => pieces(&["", ""], Err(failure)),
         "/breaks" => pieces(&["one", "two"], Err(failure)),
-        _ => Body::Whole(body.into()),
+        _ => Body::Whole(body),
     };
-    let headers = vec![("Content-Type", "text/plain".into())];
+    let headers = vec![("Content-Type", "text/plain")];
     Answer {
         head: AnswerHead {
             status: 200,
