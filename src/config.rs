@@ -482,10 +482,9 @@ impl Config {
     /// somebody, or a time server, to set it right.
     pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
 
-    /// How long the journal thread looks for the next frame before it sleeps, while clients pipeline: to
-    /// wake it takes as long. While they do not, their sockets keep two cores busy, and to look takes time
-    /// from one of them.
-    pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(50);
+    /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come: about
+    /// as long as it takes to sync one. To wake it takes a third of that.
+    pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(150);
 
     /// How much longer than what is written a file of the journal is made if each frame is synced: a sync takes
     /// a third less time while the length stays the same.

@@ -165,8 +165,8 @@ impl Channel {
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
 
-    /// Takes what the loop asks for into `messages`, which is empty, and waits for it until `due`. False
-    /// if nothing more will be asked for.
+    /// Takes what the loop asks for into `messages`, which is empty, and waits for it from `now` until `due`.
+    /// False if nothing more will be asked for.
     ///
     /// If it `looks_first`, it looks for messages for a while before the thread sleeps.
     ///
@@ -177,9 +177,9 @@ impl Channel {
         messages: &mut Vec<Message>,
         buffers: &mut Vec<Vec<u8>>,
         due: Option<Instant>,
+        now: Instant,
         looks_first: bool,
     ) -> bool {
-        let now = Instant::now();
         while looks_first
             && !self.shared.has_messages.load(Ordering::Relaxed)
             && now.elapsed() < Config::JOURNAL_SPIN

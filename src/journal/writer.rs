@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
@@ -189,15 +189,32 @@ impl<F: FileSystem> Writer<F> {
     /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
     pub fn run(mut self) {
         let (mut messages, mut buffers) = (Vec::new(), Vec::new());
-        let mut is_pipelined = false;
+        let (mut idle_since, mut looks_first) = (Instant::now(), false);
         let channel = self.channel.clone();
-        while channel.receive(&mut messages, &mut buffers, self.due(), is_pipelined) {
+        while channel.receive(
+            &mut messages,
+            &mut buffers,
+            self.due(),
+            idle_since,
+            looks_first,
+        ) {
             let now = Instant::now();
-            is_pipelined = messages.iter().any(Message::is_pipelined);
+            looks_first = self.expects_more(&messages, now - idle_since);
             self.work(&mut messages, now);
             mem::swap(&mut buffers, &mut self.frames.buffers);
+            idle_since = Instant::now();
         }
-        channel.end(self.close(Instant::now()));
+        channel.end(self.close(idle_since));
+    }
+
+    /// Whether more messages are likely to come soon after these, for which it has waited so long.
+    fn expects_more(&self, messages: &[Message], waited: Duration) -> bool {
+        match self.policy {
+            // Whoever waits for a sync puts again after it.
+            SyncPolicy::Always => waited < Config::JOURNAL_SPIN,
+            // Clients that do not pipeline keep two cores busy: to look takes time from one of them.
+            SyncPolicy::Never | SyncPolicy::Every(_) => messages.iter().any(Message::is_pipelined),
+        }
     }
 
     /// Number of the newest frame that is synced, unless the disk fails.
