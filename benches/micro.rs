@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metricd::internals::request::{self, Request};
-use metricd::internals::{Allowance, Environment, Executor, Line, LineBuffer, Room, Turn};
-use metricd::internals::{NUMBER_ROOM_BYTES, float, integer};
+use metricd::internals::{Allowance, Environment, Executor, LineBuffer, Room, Turn};
+use metricd::internals::{NUMBER_ROOM_BYTES, float};
 use metricd::{Counts, Store};
 
 const SERIES: usize = 100;
@@ -28,16 +28,15 @@ fn value(series: usize, place: usize) -> f64 {
     ((series * 7 + place) * 7_919 % 101 + 5_000 + place % 64) as f64 / 100.0
 }
 
-fn timestamp(place: usize) -> i64 {
-    1_500_000_000 + 10 * place as i64
-}
-
 /// The points of all series in turn.
 fn points() -> impl Iterator<Item = (String, i64, f64)> {
     (0..LINES).map(|number| {
         let (place, series) = (number / SERIES, number % SERIES);
-        let key = format!("host{series:05}.cpu.user");
-        (key, timestamp(place), value(series, place))
+        let (key, timestamp) = (
+            format!("host{series:05}.cpu.user"),
+            1_500_000_000 + 10 * place as i64,
+        );
+        (key, timestamp, value(series, place))
     })
 }
 
@@ -45,14 +44,6 @@ fn points() -> impl Iterator<Item = (String, i64, f64)> {
 fn lines() -> Vec<u8> {
     let line = |(key, timestamp, value)| format!("put {key} {value:.2} {timestamp}\n");
     points().map(line).collect::<String>().into_bytes()
-}
-
-fn filled() -> Store {
-    let mut store = Store::new();
-    for (key, timestamp, value) in points() {
-        store.put(&key, timestamp, value);
-    }
-    store
 }
 
 /// Checks what the work returns, then times it.
@@ -68,33 +59,14 @@ fn time<T: PartialEq + std::fmt::Debug>(
     let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(elements as u64));
     group.bench_function(name, |bencher| bencher.iter(&mut work));
-    group.finish();
 }
 
 /// Hands the lines to `take`, as many as one read brings.
-fn each_read(input: &[u8], mut take: impl FnMut(&mut LineBuffer)) {
+fn each_read(mut input: &[u8], mut take: impl FnMut(&mut LineBuffer)) {
     let mut buffer = LineBuffer::new(BUFFER_BYTES, BUFFER_BYTES);
-    let mut source = input;
-    while buffer
-        .read_from(&mut source, usize::MAX)
-        .expect("a slice")
-        .0
-        > 0
-    {
+    while buffer.read_from(&mut input, usize::MAX).expect("a slice").0 > 0 {
         take(&mut buffer);
     }
-}
-
-fn split(criterion: &mut Criterion) {
-    let input = lines();
-    time(criterion, "split: lines of puts", LINES, LINES, || {
-        let mut count = 0;
-        let is_whole = |line: &Line| matches!(line, Line::Whole(_));
-        each_read(&input, |buffer| {
-            count += buffer.lines().filter(is_whole).count()
-        });
-        count
-    });
 }
 
 fn parse(criterion: &mut Criterion) {
@@ -104,38 +76,37 @@ fn parse(criterion: &mut Criterion) {
         .split(|&byte| byte == b'\n')
         .collect();
     let is_put = |line: &&&[u8]| matches!(request::parse(black_box(line)), Ok(Request::Put { .. }));
-    time(criterion, "parse: puts", LINES, LINES, || {
-        lines.iter().filter(is_put).count()
-    });
+    let puts = || lines.iter().filter(is_put).count();
+    time(criterion, "parse: puts", LINES, LINES, puts);
 }
 
 /// Texts, and what reads and writes them.
 fn numbers(criterion: &mut Criterion) {
     let values: Vec<f64> = (0..POINTS).map(|place| value(3, place)).collect();
     let long: Vec<f64> = values.iter().map(|value| value / 3.0).collect();
-    let timestamps: Vec<i64> = (0..POINTS).map(timestamp).collect();
     let mut room = [0; NUMBER_ROOM_BYTES];
     for (name, values) in [("two decimals", &values), ("17 digits", &long)] {
         let texts: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
         let (sum, bytes) = (values.iter().sum::<f64>(), texts.concat().len());
         let parse = |text: &String| float::parse(black_box(text.as_bytes()));
         let read = || texts.iter().filter_map(parse).sum::<f64>();
-        let title = format!("numbers: read, {name}");
-        time(criterion, &title, POINTS, sum, read);
+        time(
+            criterion,
+            &format!("numbers: read, {name}"),
+            POINTS,
+            sum,
+            read,
+        );
         let mut print = |&value: &f64| float::write(&mut room, black_box(value));
         let write = || values.iter().map(&mut print).sum::<usize>();
-        let title = format!("numbers: print, {name}");
-        time(criterion, &title, POINTS, bytes, write);
+        time(
+            criterion,
+            &format!("numbers: print, {name}"),
+            POINTS,
+            bytes,
+            write,
+        );
     }
-    let texts: Vec<String> = timestamps.iter().map(i64::to_string).collect();
-    let (sum, bytes) = (timestamps.iter().sum::<i64>(), texts.concat().len());
-    let parse = |text: &String| integer::parse(black_box(text.as_bytes()));
-    let read = || texts.iter().filter_map(parse).sum::<i64>();
-    time(criterion, "numbers: read, timestamps", POINTS, sum, read);
-    let mut print = |&value: &i64| integer::write(&mut room, black_box(value));
-    let write = || timestamps.iter().map(&mut print).sum::<usize>();
-    let title = "numbers: print, timestamps";
-    time(criterion, title, POINTS, bytes, write);
 }
 
 /// A turn whose allowance does not end.
@@ -157,13 +128,16 @@ fn lend(store: &mut Store, replies: &mut Vec<u8>, session: impl FnOnce(&mut Turn
 }
 
 fn reply(criterion: &mut Criterion) {
-    let (mut store, mut out) = (filled(), Vec::new());
+    let (mut store, mut out) = (Store::new(), Vec::new());
+    for (key, timestamp, value) in points() {
+        store.put(&key, timestamp, value);
+    }
     let line = |(key, timestamp, value)| format!("{key} {value:?} {timestamp}\n").len();
     let bytes = points().map(line).sum::<usize>() + "ok\n\n".len();
     time(criterion, "reply: get *", LINES, bytes, || {
         out.clear();
         lend(&mut store, &mut out, |turn| {
-            let _answer = Executor::new(turn).execute(b"get *");
+            drop(Executor::new(turn).execute(b"get *"))
         });
         out.len()
     });
@@ -177,8 +151,7 @@ fn execute(criterion: &mut Criterion) {
         let (mut store, mut out) = (Store::new(), Vec::new());
         each_read(&input, |buffer| {
             lend(&mut store, &mut out, |turn| {
-                let mut executor = Executor::new(turn);
-                let mut lines = buffer.lines();
+                let (mut executor, mut lines) = (Executor::new(turn), buffer.lines());
                 while executor.execute_next(&mut lines).is_some() {}
             });
         });
@@ -186,5 +159,5 @@ fn execute(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, split, parse, numbers, reply, execute);
+criterion_group!(benches, parse, numbers, reply, execute);
 criterion_main!(benches);

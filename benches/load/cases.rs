@@ -1,45 +1,41 @@
 //! The cases: what each does to the server, and the limits.
 
+use std::fs;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 
-use crate::crowd::{Crowd, OK, Script};
-use crate::daemon::Daemon;
-use crate::support::latency::waits_under;
-use crate::support::table::median;
-use crate::{Bench, Limit, full};
+use crate::support::*;
+use crate::{full, row, scaled, seconds, start, waits_row};
 
-type Case = fn(&mut Bench) -> Result<()>;
+type Case = fn() -> Result<()>;
 
-pub const CASES: &[(&str, Case)] = &[
+pub const CASES: [(&str, Case); 9] = [
     ("1: another's put while clients send", sending),
     ("2: another's put while readers are reset", resetting),
     ("3: another's put while keys are new", new_keys),
     ("4: memory of stalled readers", stalled_memory),
     ("5: memory of pipelined replies", replies_memory),
     ("6: exit under load", exit),
-    ("7: stalled readers and the kernel", stalled_kernel),
     ("9: CPU of a put at the limit", full::cost_at_limit),
     ("10: above the limit on memory", full::attacks),
     ("11: a million series expire", full::expiry),
 ];
 
-pub const LONGEST_WAIT: Limit = (20.0, "ms");
-const ABOVE_STORE: Limit = (100.0, "MB");
-const GONE: Limit = (1.3, "x");
-const SEND_QUEUE: Limit = (400.0, "KB");
-const PEAK: Limit = (150.0, "MB");
-const SLOWER_PUTS: Limit = (3.0, "x");
-const EXIT: [(u32, Limit, &str); 2] = [(1, (5.2, "s"), "the first"), (2, (0.1, "s"), "the second")];
-
 /// When the server holds so much, no more readers stall.
-const MEMORY_MOST_MEGABYTES: f64 = 3_000.0;
+const MOST_BYTES: f64 = 3e9;
 
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_millis(300);
+
+/// Requests that a client sends before it waits for replies: more than the server reads in a turn,
+/// too little for a thousand clients to fill the machine's memory.
+const WINDOW_BYTES: usize = 128 << 10;
+
+const OK: &str = "ok\n\n";
 const WRONG_COMMAND: &str = "error\nwrong command\n\n";
 
 /// What clients do, how many of them, and whether they have done it, and all series are put to
@@ -56,8 +52,9 @@ fn loads() -> [Load; 11] {
     let ordinary = many(|number| format!("put k{} 23.7 1150864247\n", number % 1_000));
     let late = many(|number| format!("put l {}.5 {}\n", number % 7, number * 1_567 % 4_000));
     let digits = format!("put k 9007199254740993.{}1 1\n", "0".repeat(751));
-    let puts = |what, lines: &str| (what, 1_000, Script::endless(lines, OK), false);
-    let wrong = |what, lines: &str| (what, 1_000, Script::endless(lines, WRONG_COMMAND), false);
+    let endless = |lines: &str, reply| answered(&lines.repeat(1 + WINDOW_BYTES / lines.len()), reply);
+    let puts = |what, lines: &str| (what, 1_000, endless(lines, OK), false);
+    let wrong = |what, lines: &str| (what, 1_000, endless(lines, WRONG_COMMAND), false);
     [
         puts("ordinary puts", &ordinary),
         puts("digits near the middle", "put k 17976931348623156083e289 1\n"),
@@ -74,56 +71,70 @@ fn loads() -> [Load; 11] {
 }
 
 pub fn unread(request: &str) -> Script {
-    Script::once(request.into(), String::new())
+    Script::once(request, &Reply::Unread, 0)
 }
 
-/// One client that sends this and reads all replies: the seconds that it takes.
-pub fn run(daemon: &Daemon, script: Script) -> Result<f64> {
+/// Lines, each with the same reply.
+fn answered(lines: &str, reply: &str) -> Script {
+    let replies = reply.repeat(lines.lines().count());
+    Script::once(lines, &Reply::same(replies), 0)
+}
+
+/// A point for each of the series at each of the timestamps, series by series.
+pub fn puts(series: Range<u32>, timestamps: Range<u32>, value: &str) -> String {
+    let put = |key, at| format!("put k{key:07x} {value} {at}\n");
+    let puts = |key| timestamps.clone().map(move |at| put(key, at));
+    series.flat_map(puts).collect()
+}
+
+/// One client puts these, all at once: the seconds that it takes.
+pub fn put(server: &Server, puts: &str) -> Result<f64> {
     let begin = Instant::now();
-    Crowd::connect(daemon, 1, script)?.finish()?;
+    Fleet::connect(server, 1, &answered(puts, OK))?.finish()?;
     Ok(begin.elapsed().as_secs_f64())
 }
 
 /// A server that has a point in each of a million series.
-fn filled(bench: &Bench) -> Result<Daemon> {
-    let daemon = bench.start()?;
-    put_to_all(bench, &daemon, IN_ORDER, 0)?;
-    Ok(daemon)
+fn filled() -> Result<Server> {
+    let server = start()?;
+    put_to_all(&server, IN_ORDER, 0)?;
+    Ok(server)
+}
+
+/// So many clients that have sent this.
+fn stalled(server: &Server, clients: u32, script: &Script) -> Result<Fleet> {
+    let mut fleet = Fleet::connect(server, clients as usize, script)?;
+    fleet.finish()?;
+    server.memory_at_rest()?;
+    Ok(fleet)
 }
 
 /// The load begins when the clients are driven.
-fn prepared(bench: &Bench, (_, clients, script, puts): Load) -> Result<(Daemon, Crowd)> {
-    let daemon = filled(bench)?;
-    let mut crowd = Crowd::connect(&daemon, bench.scaled(clients), script)?;
-    if puts {
-        crowd.finish()?;
-        daemon.settle()?;
-        put_to_all(bench, &daemon, IN_ORDER, 1)?;
+fn prepared((_, clients, script, puts): &Load) -> Result<(Server, Fleet)> {
+    let (server, clients) = (filled()?, scaled(*clients));
+    if !puts {
+        let fleet = Fleet::connect(&server, clients as usize, script)?;
+        return Ok((server, fleet));
     }
-    Ok((daemon, crowd))
+    let fleet = stalled(&server, clients, script)?;
+    put_to_all(&server, IN_ORDER, 1)?;
+    Ok((server, fleet))
 }
 
-pub fn idle(stop: &AtomicBool) -> Result<()> {
-    while !stop.load(Ordering::Relaxed) {
-        thread::sleep(POLL_INTERVAL);
-    }
-    Ok(())
-}
-
-fn sending(bench: &mut Bench) -> Result<()> {
-    let waits = waits_under(&bench.start()?.process, bench.seconds(1), idle)?;
-    bench.waits("without load", waits);
-    for load in loads() {
-        let (what, clients) = (load.0, bench.scaled(load.1) as usize);
-        let (daemon, mut crowd) = prepared(bench, load)?;
-        let load = |stop: &AtomicBool| crowd.run(stop);
-        let waits = waits_under(&daemon.process, bench.seconds(3), load)?;
-        bench.waits(what, waits);
-        // Who does not read may be.
-        let reads = !crowd.script.reply.is_empty();
-        if reads && daemon.connections()?.0 < clients {
-            bail!("clients were cut off");
-        }
+fn sending() -> Result<()> {
+    let waits = waits_under(&start()?, seconds(1), idle)?;
+    waits_row("without load", &waits);
+    for load in &loads() {
+        let (server, mut fleet) = prepared(load)?;
+        let waits = waits_under(&server, seconds(3), |stop| {
+            let left = fleet.run(Until::Told(stop), false)?.at_work[0];
+            // Who does not read may be.
+            let is_whole = left == scaled(load.1) as usize;
+            let may_be_cut_off = matches!(load.2.reply, Reply::Unread);
+            ensure!(is_whole || may_be_cut_off, "clients were cut off");
+            Ok(())
+        })?;
+        waits_row(load.0, &waits);
     }
     Ok(())
 }
@@ -132,148 +143,161 @@ fn sending(bench: &mut Bench) -> Result<()> {
 type Puts = fn(u32) -> (Range<u32>, &'static str);
 const IN_ORDER: Puts = |round| (round..round + 1, "1.5");
 const REPLACING: Puts = |round| (0..1, ["1.5", "2.5"][round as usize % 2]);
-const NOTHING: Puts = |_| (0..0, "");
 
-fn put_to_all(bench: &Bench, daemon: &Daemon, puts: Puts, round: u32) -> Result<()> {
-    let (timestamps, value) = puts(round);
-    let puts = Script::puts(0..bench.scaled(1_000_000), timestamps, value);
-    run(daemon, puts)?;
-    daemon.settle()
+fn put_to_all(server: &Server, by_round: Puts, round: u32) -> Result<()> {
+    let (timestamps, value) = by_round(round);
+    put(server, &puts(0..scaled(1_000_000), timestamps, value))?;
+    server.memory_at_rest().map(drop)
 }
 
 /// Groups of readers that stall, each before puts to all series.
-fn stall(bench: &Bench, daemon: &Daemon, groups: &[u32], puts: Puts) -> Result<Vec<Crowd>> {
-    let mut crowds = Vec::new();
+fn stall(server: &Server, groups: &[u32], puts: Puts) -> Result<Vec<Fleet>> {
+    let mut fleets = Vec::new();
     for readers in groups {
-        let mut crowd = Crowd::connect(daemon, *readers, unread("get *\n"))?;
-        crowd.finish()?;
-        daemon.settle()?;
-        crowds.push(crowd);
-        put_to_all(bench, daemon, puts, crowds.len() as u32)?;
-        if daemon.megabytes("VmRSS")? > MEMORY_MOST_MEGABYTES {
+        fleets.push(stalled(server, *readers, &unread("get *\n"))?);
+        put_to_all(server, puts, fleets.len() as u32)?;
+        if server.memory()?.resident > MOST_BYTES {
             break;
         }
     }
-    Ok(crowds)
+    Ok(fleets)
 }
 
-fn resetting(bench: &mut Bench) -> Result<()> {
-    let readers = bench.scaled(30);
+fn resetting() -> Result<()> {
+    let readers = scaled(30);
     let singles = vec![1; readers as usize];
     for (what, groups, puts) in [
         ("30 readers, then puts in order", &[readers][..], IN_ORDER),
         ("30 readers, then puts that replace", &[readers], REPLACING),
         ("30 readers, puts after each", &singles, IN_ORDER),
     ] {
-        let daemon = filled(bench)?;
-        let crowds = stall(bench, &daemon, groups, puts)?;
-        let load = |stop: &AtomicBool| {
+        let server = filled()?;
+        let fleets = stall(&server, groups, puts)?;
+        let waits = waits_under(&server, seconds(4), |stop| {
             // They have not read all that came, so that closing them resets the connections.
-            drop(crowds);
+            drop(fleets);
             idle(stop)
-        };
-        let waits = waits_under(&daemon.process, bench.seconds(4), load)?;
-        bench.waits(what, waits);
+        })?;
+        waits_row(what, &waits);
     }
     Ok(())
 }
 
-fn new_keys(bench: &mut Bench) -> Result<()> {
-    let (daemon, keys) = (bench.start()?, bench.scaled(16_000_000));
-    let load = |stop: &AtomicBool| {
+fn new_keys() -> Result<()> {
+    let (server, keys) = (start()?, scaled(16_000_000));
+    let waits = waits_under(&server, Duration::from_secs(100), |stop| {
         // As many at once as a client takes memory for with ease.
         for first in (0..keys).step_by(400_000) {
-            if stop.load(Ordering::Relaxed) {
-                bail!("the keys are not put in time");
-            }
-            run(&daemon, Script::puts(first..first + 400_000, 0..1, "1.5"))?;
+            let is_late = stop.load(Ordering::Relaxed);
+            ensure!(!is_late, "the keys are not put in time");
+            put(&server, &puts(first..first + 400_000, 0..1, "1.5"))?;
         }
         Ok(())
-    };
-    let waits = waits_under(&daemon.process, Duration::from_secs(100), load)?;
-    bench.waits("16 M keys by one client", waits);
+    })?;
+    waits_row("16 M keys by one client", &waits);
     Ok(())
+}
+
+/// The clients that are connected, and the kilobytes for each that wait in the system to be sent.
+fn connections(server: &Server) -> Result<(usize, f64)> {
+    const ESTABLISHED: &str = "01";
+    let local_port = format!(":{:04X}", server.ports[0]);
+    let (mut count, mut bytes) = (0, 0);
+    for line in fs::read_to_string("/proc/net/tcp")?.lines() {
+        // Number, local address, remote address, state, queues of bytes sent and received.
+        let fields: Vec<&str> = line.split_whitespace().take(5).collect();
+        if fields[1].ends_with(&local_port) {
+            count += usize::from(fields[3] == ESTABLISHED);
+            bytes += u64::from_str_radix(&fields[4][..8], 16)?;
+        }
+    }
+    Ok((count, bytes as f64 / 1e3))
 }
 
 /// Readers stall, and between each two all series are put to. Then the same puts without them
 /// say what the store itself takes.
-fn stalled_memory(bench: &mut Bench) -> Result<()> {
-    let groups = vec![1; bench.scaled(100) as usize];
+fn stalled_memory() -> Result<()> {
+    let groups = vec![1; scaled(100) as usize];
     for (what, puts) in [("in order", IN_ORDER), ("replacing", REPLACING)] {
-        let (daemon, alone) = (filled(bench)?, filled(bench)?);
-        let crowds = stall(bench, &daemon, &groups, puts)?;
-        let (held, opened) = (daemon.megabytes("VmRSS")?, crowds.len());
-        let (left, unsent) = daemon.connections()?;
+        let (server, alone) = (filled()?, filled()?);
+        let fleets = stall(&server, &groups, puts)?;
+        let (held, opened) = (server.memory()?.resident, fleets.len());
         // What waits for those that were cut off is counted too.
-        let unsent = unsent * left.max(1) as f64 / opened as f64;
-        drop(crowds);
+        let (left, unsent) = connections(&server)?;
+        drop(fleets);
         // Puts that replace come round to the same after two.
         let changes = |round: &u32| *round < 2 || puts(*round) != puts(round - 2);
         for round in (0..=opened as u32).take_while(changes) {
-            put_to_all(bench, &alone, puts, round)?;
+            put_to_all(&alone, puts, round)?;
         }
-        let (store, begin) = (alone.megabytes("VmRSS")?, Instant::now());
-        while daemon.megabytes("VmRSS")? > 1.3 * store && begin.elapsed() < bench.seconds(5) {
-            thread::sleep(POLL_INTERVAL);
-        }
-        let after = daemon.megabytes("VmRSS")? / store;
-        let note = format!("{what}: {opened} opened, {left} left, store {store:.0} MB");
-        bench.row("above the store", held - store, ABOVE_STORE, &note);
-        bench.row("kernel's send queues, each", unsent, SEND_QUEUE, "");
-        bench.row("of the store, when they are gone", after, GONE, "");
+        let store = alone.memory()?.resident;
+        let after = || anyhow::Ok(server.memory()?.resident / store);
+        until("its memory is free", || Ok(after()? <= 1.3))?;
+        let store_megabytes = store / 1e6;
+        let remark = format!("≤ 100; {opened} opened, {left} left, store {store_megabytes:.0} MB");
+        row(
+            &format!("  {what}: MB above the store"),
+            (held - store) / 1e6,
+            &remark,
+        );
+        row("  KB in the kernel, each", unsent / opened as f64, "≤ 400");
+        row("  when they are gone, times the store", after()?, "≤ 1.3");
     }
     Ok(())
 }
 
 /// Clients that read only when all have sent and nothing more can be answered.
-fn replies_memory(bench: &mut Bench) -> Result<()> {
+fn replies_memory() -> Result<()> {
     let count = (64 << 10) / WRONG_COMMAND.len();
-    let puts = Script::puts(0..1, 0..3_700, "1.5");
+    let puts = puts(0..1, 0..3_700, "1.5");
+    let points = format!("ok\n{}\n", puts.replace("put ", ""));
     let short = ("x\n".repeat(count), WRONG_COMMAND.repeat(count));
-    for (request, reply) in [short, ("get k0000000\n".into(), puts.points())] {
-        let daemon = bench.start()?;
-        run(&daemon, puts.clone())?;
-        let mut crowd = Crowd::connect(&daemon, bench.scaled(10_000), unread(&request))?;
-        crowd.finish()?;
-        daemon.settle()?;
-        crowd.script.reply = reply;
-        crowd.finish()?;
-        let note = format!("10,000 clients sent {} bytes", request.len());
-        bench.row("most resident", daemon.megabytes("VmHWM")?, PEAK, &note);
+    for (request, reply) in [short, ("get k0000000\n".into(), points)] {
+        let server = start()?;
+        put(&server, &puts)?;
+        let mut fleet = stalled(&server, scaled(10_000), &unread(&request))?;
+        fleet.take_replies(&Reply::same(reply))?;
+        let what = format!("  10,000 clients sent {} bytes: most MB", request.len());
+        row(&what, server.peak_bytes()? / 1e6, "≤ 150");
     }
     Ok(())
 }
 
-fn exit(bench: &mut Bench) -> Result<()> {
-    for (signals, limit, signal) in EXIT {
-        for load in loads().into_iter().take(5) {
-            let (what, stop) = (load.0, AtomicBool::new(false));
-            let (daemon, mut crowd) = prepared(bench, load)?;
+fn exit() -> Result<()> {
+    for (signals, limit, signal) in [(1, "≤ 5.2", "the first"), (2, "≤ 0.1", "the second")] {
+        for load in &loads()[..5] {
+            let (stop, (server, mut fleet)) = (AtomicBool::new(false), prepared(load)?);
             let (took, by_the_clock) = thread::scope(|scope| {
-                let load = scope.spawn(|| crowd.run(&stop));
-                thread::sleep(bench.seconds(1));
-                let took = daemon.stop(signals);
+                let load = scope.spawn(|| fleet.run(Until::Told(&stop), false).map(drop));
+                thread::sleep(seconds(1));
+                let took = seconds_to_stop(server, signals);
                 stop.store(true, Ordering::Relaxed);
                 load.join().ok().context("the load panicked")?.and(took)
             })?;
-            let note = format!("after {signal} signal, by the clock {by_the_clock:.1?}");
-            bench.row(what, took.as_secs_f64(), limit, &note);
+            let remark = format!("{limit}; after {signal} signal, {by_the_clock:.2} by the clock");
+            row(&format!("  {}: seconds", load.0), took, &remark);
         }
     }
     Ok(())
 }
 
-fn stalled_kernel(bench: &mut Bench) -> Result<()> {
-    let (daemon, series) = (filled(bench)?, bench.scaled(100_000));
-    let puts = |at| run(&daemon, Script::puts(0..series, at..at + 1, "1.5"));
-    let without = median((1..6).map(puts).collect::<Result<_>>()?).context("no rounds")?;
-    // In groups, because the system gives less to each of many at once.
-    let _crowds = stall(bench, &daemon, &[bench.scaled(100); 15], NOTHING)?;
-    let with = median((6..11).map(puts).collect::<Result<_>>()?).context("no rounds")?;
-    let (left, unsent) = daemon.connections()?;
-    let note = format!("{left} readers");
-    bench.row("kernel's send queues, each", unsent, SEND_QUEUE, &note);
-    let note = format!("{with:.3} s, without readers {without:.3}");
-    bench.row("100,000 puts", with / without, SLOWER_PUTS, &note);
-    Ok(())
+/// Sends SIGTERM, once or twice, and says how long after the last one the process ended, less the time in
+/// which it was ready to run and had no core, which is the machine's doing; and the same by the clock.
+fn seconds_to_stop(mut server: Server, signals: u32) -> Result<(f64, f64)> {
+    for _ in 1..signals {
+        server.signal(Signal::TERM)?;
+        thread::sleep(SECOND_SIGNAL_AFTER);
+    }
+    let delay = |server: &Server| server.cpu().map_or(0.0, |cpu| cpu.waiting);
+    let (begin, before, mut delayed) = (Instant::now(), delay(&server), 0.0);
+    // It may have ended: until it is waited for, the process id is still its own.
+    server.signal(Signal::TERM)?;
+    until("the server ends", || {
+        delayed = f64::max(delayed, delay(&server) - before);
+        Ok(server.child.try_wait()?.is_some())
+    })?;
+    let took = begin.elapsed().as_secs_f64();
+    let status = server.child.wait()?;
+    ensure!(status.success(), "{status}");
+    Ok((f64::max(took - delayed, 0.0), took))
 }

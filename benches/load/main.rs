@@ -10,8 +10,6 @@
 //! is a failure.
 
 mod cases;
-mod crowd;
-mod daemon;
 mod full;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other benches look at more")]
@@ -20,83 +18,49 @@ mod support;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lexopt::prelude::*;
+use support::*;
 
-use daemon::Daemon;
-use support::latency::Waits;
-
-/// What a figure must be at most, and its unit.
-type Limit = (f64, &'static str);
-
-/// What was asked for, and how often a limit was missed so far.
-#[derive(Default)]
-struct Bench {
-    only: String,
-    is_small: bool,
-    missed: usize,
-}
+/// Clients of a hostile load are many.
+const MANY: &str = "--connection-limit 20000";
 
 fn main() -> Result<()> {
-    let mut bench = Bench::parse()?;
-    support::process::open_many_files()?;
-    let mut failed = 0;
-    for (title, case) in cases::CASES {
-        if title.contains(&bench.only) {
-            println!("{title}");
-            let begin = Instant::now();
-            if let Err(error) = case(&mut bench) {
-                failed += 1;
-                println!("  failed: {error:#}");
-            }
-            println!("  ({} s)", begin.elapsed().as_secs());
+    let given = arguments(&["only", "small"])?;
+    let (only, mut failed) = (given.get("only").map_or("", String::as_str), 0);
+    open_many_files()?;
+    for (title, case) in cases::CASES
+        .iter()
+        .filter(|(title, _)| title.contains(only))
+    {
+        println!("{title}");
+        let begin = Instant::now();
+        if let Err(error) = case() {
+            failed += 1;
+            println!("  failed: {error:#}");
         }
+        println!("  ({} s)", begin.elapsed().as_secs());
     }
-    let missed = bench.missed;
-    println!("{missed} limits missed, {failed} cases failed");
-    ensure!(failed + missed == 0, "not as it must be");
+    println!("{} limits missed, {failed} cases failed", missed());
+    ensure!(failed + missed() == 0, "not as it must be");
     Ok(())
 }
 
-impl Bench {
-    fn parse() -> Result<Bench> {
-        let mut bench = Bench::default();
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                // What cargo itself passes to every bench.
-                Long("bench") => {}
-                Long("only") => bench.only = parser.value()?.string()?,
-                Long("small") => bench.is_small = true,
-                _ => return Err(argument.unexpected().into()),
-            }
-        }
-        Ok(bench)
-    }
+/// A count as it is, or a tenth of it.
+fn scaled(count: u32) -> u32 {
+    if is_small() { count / 10 } else { count }
+}
 
-    /// A count as it is, or a tenth of it.
-    fn scaled(&self, count: u32) -> u32 {
-        if self.is_small { count / 10 } else { count }
-    }
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_millis(scaled(1_000 * seconds).into())
+}
 
-    fn seconds(&self, seconds: u32) -> Duration {
-        Duration::from_millis(self.scaled(1_000 * seconds).into())
-    }
+fn start() -> Result<Server> {
+    let stop_timeout = scaled(5);
+    Server::metricd(&format!("{MANY} --stop-timeout {stop_timeout}"))
+}
 
-    fn start(&self) -> Result<Daemon> {
-        Daemon::start(&["--stop-timeout", &self.scaled(5).to_string()])
-    }
-
-    /// Prints a figure and what it must be at most.
-    fn row(&mut self, what: &str, figure: f64, (most, unit): Limit, note: &str) {
-        let is_missed = !self.is_small && figure > most;
-        self.missed += usize::from(is_missed);
-        let verdict = if is_missed { "MISSED" } else { "" };
-        println!("  {what:<36} {figure:>9.2} {unit:<3} ≤ {most:>4} {verdict:<6} {note}");
-    }
-
-    fn waits(&mut self, what: &str, waits: Waits) {
-        let (p99, by_the_clock) = (waits.percentile(99), waits.longest_by_the_clock);
-        let note = format!("p99 {p99:.2} ms, longest by the clock {by_the_clock:.2} ms");
-        self.row(what, waits.percentile(100), cases::LONGEST_WAIT, &note);
-    }
+/// Prints the longest wait.
+fn waits_row(what: &str, waits: &Waits) {
+    let (p99, by_the_clock) = (waits.percentile(99), waits.longest_by_the_clock);
+    let remark = format!("≤ 20; p99 {p99:.2}, longest by the clock {by_the_clock:.2}");
+    row(&format!("  {what}: ms"), waits.percentile(100), &remark);
 }

@@ -6,12 +6,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::mem;
 
+use crate::support::*;
 use anyhow::{Result, ensure};
 use metricd::internals::Backoff;
-
-use crate::support::table::{figure, table};
 
 const SENDERS: usize = 1_000;
 /// Points a second of each sender: 10,000 series, each with a point every ten seconds.
@@ -47,12 +45,11 @@ impl Receiver {
         let capacity = if is_slow { CAPACITY / 4.0 } else { CAPACITY };
         self.0 = self.0.max(now) + REQUEST_SECONDS + points / capacity;
         // When it goes away, it resets its connections.
-        let (is_answered, end) = if is_away(self.0) {
-            (false, AWAY)
-        } else {
-            (true, self.0)
-        };
-        (is_answered && end < now + TIMEOUT, end.min(now + TIMEOUT))
+        let end = if is_away(self.0) { AWAY } else { self.0 };
+        (
+            !is_away(self.0) && end < now + TIMEOUT,
+            end.min(now + TIMEOUT),
+        )
     }
 }
 
@@ -64,131 +61,91 @@ struct Sender {
     has_caught_up: bool,
 }
 
-impl Sender {
-    fn new(seed: usize) -> Sender {
-        Sender {
-            backoff: Backoff::new(seed as u64),
-            failures: 0,
-            sent_until: 0.0,
-            has_caught_up: false,
-        }
-    }
-
-    /// Notes that so many points were received by `end`. Returns whether a full request still waits.
-    fn taken(&mut self, points: f64, end: f64) -> bool {
-        self.backoff.reset();
-        self.failures = 0;
-        self.sent_until += points / RATE;
-        (end - self.sent_until) * RATE > REQUEST_POINTS
-    }
-
-    /// The pause after a failure, in seconds.
-    fn pause(&mut self, has_jitter: bool) -> f64 {
-        if has_jitter {
-            return self.backoff.next(None).as_secs_f64();
-        }
-        self.failures += 1;
-        (0.25 * 2f64.powi(self.failures)).min(TIMEOUT)
-    }
-}
-
-/// What happens after the receiver's return.
-struct Seen {
-    /// The most requests that arrive in a second of the first minute.
-    peak: f64,
-    /// Requests that were not answered in time.
-    in_vain: u64,
-    /// Seconds until all senders had caught up.
-    caught_up: Option<f64>,
-}
-
 /// The moment when a sender sends next, for a queue that hands out the earliest first.
 fn event(seconds: f64, sender: usize) -> Reverse<(u64, usize)> {
     Reverse(((seconds * 1e9) as u64, sender))
 }
 
-fn simulate(has_jitter: bool, request_points: f64) -> Seen {
-    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
+/// What happens after the receiver's return: the most requests that arrive in a second of the first minute,
+/// those that are not answered in time, and the seconds until all senders have caught up, if they do in a day.
+fn simulate(has_jitter: bool, request_points: f64) -> [f64; 3] {
+    let sender = |seed| Sender {
+        backoff: Backoff::new(seed),
+        failures: 0,
+        sent_until: 0.0,
+        has_caught_up: false,
+    };
+    let mut senders: Vec<Sender> = (0..SENDERS as u64).map(sender).collect();
     // They were not started at one moment.
     let starts = (0..SENDERS).map(|number| event(number as f64 / SENDERS as f64, number));
     let mut next: BinaryHeap<_> = starts.collect();
-    let (mut receiver, mut late) = (Receiver(0.0), SENDERS);
-    let (mut arrivals, mut in_vain) = ([0.0; 60], 0);
-    let caught_up = loop {
-        let Some(Reverse((now, number))) = next.pop() else {
-            break None;
-        };
+    let (mut receiver, mut arrivals, mut in_vain) = (Receiver(0.0), [0.0; 60], 0.0);
+    while let Some(Reverse((now, number))) = next.pop() {
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
         let points = ((now - sender.sent_until) * RATE).min(request_points);
         let (is_taken, end) = receiver.take(now, points);
-        if now >= BACK {
-            if let Some(arrivals) = arrivals.get_mut((now - BACK) as usize) {
-                *arrivals += 1.0;
-            }
-            in_vain += u64::from(!is_taken);
+        if let Some(arrivals) = arrivals
+            .get_mut((now - BACK) as usize)
+            .filter(|_| now >= BACK)
+        {
+            *arrivals += 1.0;
         }
+        in_vain += f64::from(now >= BACK && !is_taken);
         let pause = if is_taken {
-            let is_late = sender.taken(points, end);
-            if now >= BACK && !is_late && !mem::replace(&mut sender.has_caught_up, true) {
-                late -= 1;
-            }
+            sender.backoff.reset();
+            sender.failures = 0;
+            sender.sent_until += points / RATE;
+            let is_late = (end - sender.sent_until) * RATE > REQUEST_POINTS;
+            sender.has_caught_up |= now >= BACK && !is_late;
             if is_late { 0.0 } else { GATHER }
+        } else if has_jitter {
+            sender.backoff.next(None).as_secs_f64()
         } else {
-            sender.pause(has_jitter)
+            sender.failures += 1;
+            (0.25 * 2f64.powi(sender.failures)).min(TIMEOUT)
         };
-        if late == 0 {
-            break Some(end - BACK);
+        let peak = arrivals.into_iter().fold(0.0, f64::max);
+        if now >= BACK && senders.iter().all(|sender| sender.has_caught_up) {
+            return [peak, in_vain, end - BACK];
         }
         if end > END {
-            break None;
+            return [peak, in_vain, f64::NAN];
         }
         next.push(event(end + pause, number));
-    };
-    Seen {
-        peak: arrivals.into_iter().fold(0.0, f64::max),
-        in_vain,
-        caught_up,
     }
+    unreachable!("each sender sends again")
 }
 
 pub fn run() -> Result<()> {
-    let manners = [
-        ("metricd", true, REQUEST_POINTS),
-        ("pauses without jitter", false, REQUEST_POINTS),
-        ("requests without a limit", true, f64::INFINITY),
-    ];
-    let seen = manners.map(|(_, has_jitter, points)| simulate(has_jitter, points));
+    let ours = simulate(true, REQUEST_POINTS);
+    let equal = simulate(false, REQUEST_POINTS);
+    let unlimited = simulate(true, f64::INFINITY);
     let (rate, capacity) = (RATE * SENDERS as f64, CAPACITY / REQUEST_POINTS);
     let waiting = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
     let shortest = waiting / (CAPACITY - rate);
-    let hours = |seconds: f64| format!("{:.2} h", seconds / 3_600.0);
     println!(
         "{SENDERS} senders of {RATE} points/s; a receiver of twice as many comes back after an hour."
     );
-    println!("It could take all that waits in {}.\n", hours(shortest));
-    let rows = manners.iter().zip(&seen).map(|((name, ..), seen)| {
-        vec![
-            (*name).into(),
-            figure(seen.peak / capacity),
-            seen.in_vain.to_string(),
-            seen.caught_up.map_or("not in a day".into(), hours),
-        ]
-    });
-    let head = "then|requests in the worst second, times its capacity|in vain|all have caught up";
-    println!("{}", table(head, rows.collect()));
-    let [ours, equal, unlimited] = seen;
-    ensure!(
-        ours.peak < 2.0 * capacity && ours.in_vain == 0,
-        "a thundering herd"
+    println!(
+        "It could take all that waits in {:.2} h.\n",
+        shortest / 3_600.0
     );
-    let is_soon = ours
-        .caught_up
-        .is_some_and(|seconds| seconds < 1.2 * shortest);
-    ensure!(is_soon, "it takes too long to catch up");
+    let row = |name, [peak, in_vain, seconds]: [f64; 3]| {
+        cells(name, &[peak / capacity, in_vain, seconds / 3_600.0])
+    };
+    let head = "then|requests in the worst second, times its capacity|in vain|\
+        hours until all have caught up, if in a day";
+    let rows = vec![
+        row("metricd", ours),
+        row("pauses without jitter", equal),
+        row("requests without a limit", unlimited),
+    ];
+    println!("{}", table(head, rows));
+    let is_calm = ours[0] < 2.0 * capacity && ours[1] == 0.0;
+    ensure!(is_calm, "a thundering herd");
+    ensure!(ours[2] < 1.2 * shortest, "it takes too long to catch up");
     // Otherwise the simulation would show no herd at all.
-    ensure!(
-        equal.peak > 2.0 * capacity && unlimited.in_vain > 0,
-        "no herd at all"
-    );
+    let is_herd = equal[0] > 2.0 * capacity && unlimited[1] > 0.0;
+    ensure!(is_herd, "no herd at all");
     Ok(())
 }

@@ -11,128 +11,70 @@
 //! are of sender and receiver together.
 
 mod herd;
-mod others;
-mod sink;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use procfs_core::{FromRead, process::Schedstat};
-use sink::Sink;
-use support::client::Client;
-use support::folder::Folder;
-use support::http::{get, metric, text};
-use support::latency::waits_of_puts;
-use support::process::{Memory, Process, free_address, is_installed, machine};
-use support::series::{Points, key, victoria_points, walk};
-use support::table::{figure, table};
+use support::*;
 
-const SERIES: usize = 1_000;
 const IDLE_TIME: Duration = Duration::from_secs(2);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(300);
+const MUSTS: [f64; 7] = [5e5, 0.25, f64::NAN, 10.0, 4.0, f64::NAN, 1.0];
 const THREAD: &str = "metricd-send-0";
 
+const SINK: &str = "python3 benches/sink.py {http} 1000";
+const VICTORIA: &str = "victoria-metrics -httpListenAddr=127.0.0.1:{http} -storageDataPath={data} -retentionPeriod=100y";
+const VMAGENT: &str = "vmagent -httpListenAddr=127.0.0.1:{http} \
+    -graphiteListenAddr=127.0.0.1:{port} -remoteWrite.tmpDataPath={data} -remoteWrite.url=";
+
 fn main() -> Result<()> {
-    let parts = support::parts(&["--herd", "--catch-up", "--beside"], &["--small"])?;
-    let is_small = env::args().any(|argument| argument == "--small");
-    let points = match env::var("METRICD_POINTS") {
-        Ok(points) => points.parse().context("METRICD_POINTS")?,
-        Err(_) if is_small => 200_000,
-        Err(_) => 10_000_000,
-    };
-    let scrape_time = Duration::from_secs(if is_small { 2 } else { 15 });
-    println!("{}\n", machine()?);
-    for part in parts {
-        match part {
-            "--herd" => herd::run()?,
-            "--catch-up" => catch_up(points)?,
-            _ => others::run(points, scrape_time)?,
-        }
-    }
+    let parts = [
+        ("herd", herd::run as fn() -> _),
+        ("catch-up", catch_up),
+        ("beside", beside),
+    ];
+    run_parts(&parts, &["small"])
+}
+
+fn points() -> Result<usize> {
+    let points = if is_small() { 200_000 } else { 10_000_000 };
+    Ok(variable("METRICD_POINTS", points)? / SERIES * SERIES)
+}
+
+/// A server with these options that has taken the points.
+fn filled(options: &str) -> Result<Server> {
+    let options = format!("--http 127.0.0.1:{{http}} --data {{data}} {options}");
+    let server = Server::metricd(&options)?;
+    Fleet::one(&server)?.put_lines(puts(20).take(points()?))?;
+    Ok(server)
+}
+
+/// What VictoriaMetrics has taken; one series is compared with what was put.
+fn check(victoria: &Server, label: &str) -> Result<()> {
+    victoria.get("/internal/force_flush")?;
+    let key = key(SERIES / 2);
+    let target = format!("/api/v1/export?start=0&match%5B%5D=%7B{label}%3D%22{key}%22%7D");
+    let export = victoria.get(&target)?;
+    let expected: Vec<_> = walk(SERIES / 2, 20, 0).take(points()? / SERIES).collect();
+    let is_same = export.contains(&victoria_points(&expected));
+    ensure!(is_same, "a series is received otherwise than put");
     Ok(())
 }
 
-/// Points of all series in step, in pieces of so many lines as there are series.
-fn feed(points: usize, prefix: &str, mut send: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut series: Vec<(String, Points)> = (0..SERIES)
-        .map(|number| (key(number), walk(number, 20, 0)))
-        .collect();
-    let mut lines = String::new();
-    for _ in 0..points / SERIES {
-        lines.clear();
-        for (key, points) in &mut series {
-            let point = points.next().context("points without end")?;
-            writeln!(lines, "{prefix}{key} {} {}", point.value, point.timestamp)?;
-        }
-        send(lines.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// A server with these options that has taken the points, and where it speaks HTTP.
-fn server_with(folder: &Folder, points: usize, options: &[&str]) -> Result<(Process, SocketAddr)> {
-    let data = folder.0.to_str().context("a folder of another name")?;
-    let kept = ["--http", "127.0.0.1:0", "--data", data];
-    let process = Process::metricd(kept.iter().chain(options))?;
-    let http = process.announced()?.parse()?;
-    let mut client = Client::connect(&process)?;
-    let replies = b"ok\n\n".repeat(SERIES);
-    feed(points, "put ", |lines| client.expect(lines, &replies))?;
-    Ok((process, http))
-}
-
-/// VictoriaMetrics, in a folder of its own.
-struct VictoriaMetrics {
-    process: Process,
-    _folder: Folder,
-}
-
-impl VictoriaMetrics {
-    /// None if it is not installed.
-    fn start() -> Result<Option<VictoriaMetrics>> {
-        if !is_installed("victoria-metrics") {
-            return Ok(None);
-        }
-        let (address, folder) = (free_address()?, Folder::new()?);
-        let mut command = Command::new("victoria-metrics");
-        command.arg(format!("-httpListenAddr={address}"));
-        command.arg(format!("-storageDataPath={}", folder.0.display()));
-        command.arg("-retentionPeriod=100y");
-        let process = Process::start(&mut command, &[address])?;
-        let _folder = folder;
-        Ok(Some(VictoriaMetrics { process, _folder }))
-    }
-
-    fn rows(&self) -> Result<f64> {
-        let series = "vm_rows_inserted_total{type=\"promremotewrite\"}";
-        metric(self.process.address, series)
-    }
-
-    /// Compares one series with what was put.
-    fn check(&self, points: usize, label: &str) -> Result<()> {
-        get(self.process.address, "/internal/force_flush")?;
-        let key = key(SERIES / 2);
-        let target = format!("/api/v1/export?start=0&match%5B%5D=%7B{label}%3D%22{key}%22%7D");
-        let export = text(self.process.address, &target)?;
-        let expected: Vec<_> = walk(SERIES / 2, 20, 0).take(points / SERIES).collect();
-        let is_same = export.contains(&victoria_points(&expected));
-        ensure!(is_same, "a series is received otherwise than put");
-        Ok(())
-    }
+fn rows(victoria: &Server) -> Result<f64> {
+    victoria.metric("vm_rows_inserted_total{type=\"promremotewrite\"}")
 }
 
 /// Seconds of processor time of the sending thread.
-fn sender_seconds(process: &Process) -> Result<f64> {
-    for task in fs::read_dir(format!("/proc/{}/task", process.child.id()))? {
+fn sender_seconds(server: &Server) -> Result<f64> {
+    for task in fs::read_dir(server.proc("task"))? {
         let task = task?.path();
         if fs::read_to_string(task.join("comm"))?.trim() == THREAD {
             return Ok(Schedstat::from_file(task.join("schedstat"))?.sum_exec_runtime as f64 / 1e9);
@@ -141,107 +83,121 @@ fn sender_seconds(process: &Process) -> Result<f64> {
     bail!("no thread {THREAD}")
 }
 
-fn megabytes(bytes: f64) -> String {
-    figure(bytes / 1e6)
-}
-
-fn catch_up(points: usize) -> Result<()> {
-    println!(
-        "Catching up with {} points of {SERIES} series:\n",
-        figure(points as f64)
-    );
-    let folder = Folder::new()?;
-    let (process, _) = server_with(&folder, points, &[])?;
-    let without = process.memory_at_rest()?.resident;
-    drop(process);
-    let mut rows = Vec::new();
-    let sink = Sink::start(SERIES)?;
-    let hold = |is_held| {
-        sink.hold(is_held);
-        Ok(())
-    };
-    rows.push(caught_up(
-        "what throws all away",
-        sink.address,
-        &hold,
-        points,
-        without,
-    )?);
-    if let Some(victoria) = VictoriaMetrics::start()? {
-        let process = &victoria.process;
-        let hold = |is_held| process.hold(is_held);
-        rows.push(caught_up(
-            "VictoriaMetrics",
-            process.address,
-            &hold,
-            points,
-            without,
-        )?);
-        victoria.check(points, "key")?;
-        let cpu = process.cpu()?.running * 1e6 / victoria.rows()?;
-        let memory = Memory::of(process.child.id())?.resident;
-        println!(
-            "VictoriaMetrics itself: {} µs a point, {} MB\n",
-            figure(cpu),
-            megabytes(memory)
-        );
+fn catch_up() -> Result<()> {
+    let without = filled("")?.memory_at_rest()?.resident;
+    let sink = Server::start(SINK)?;
+    let mut table_rows = vec![caught_up("what throws all away", &sink, without)?];
+    if is_installed("victoria-metrics") {
+        let victoria = Server::start(VICTORIA)?;
+        table_rows.push(caught_up("VictoriaMetrics", &victoria, without)?);
+        check(&victoria, "key")?;
+        let micros = victoria.cpu()?.running * 1e6 / rows(&victoria)?;
+        let megabytes = victoria.memory()?.resident / 1e6;
+        println!("VictoriaMetrics itself: {micros:.2} µs a point, {megabytes:.0} MB\n");
     }
-    let head = "to|points/s|µs of the thread, a point|µs of the server, puts included|bytes, a point|MB more than without|p99 of a put, idle: ms|meanwhile, more: ms";
-    println!("{}", table(head, rows));
-    println!(
-        "must (aim): 0.5M points/s (1.5M) to VictoriaMetrics; µs of the thread ≤ 0.25 (0.12); bytes ≤ 10 (5); MB ≤ 4 (2); ms more ≤ 1 (0.2)\n"
-    );
+    table_rows.push(cells("must ≥, then ≤", &MUSTS));
+    let head = "to|points/s|µs of the thread, a point|µs of the server, puts included|\
+        bytes, a point|MB more than without|p99 of a put, idle: ms|meanwhile, more: ms";
+    let (points, table) = (points()?, table(head, table_rows));
+    println!("{points} points of {SERIES} series\n\n{table}");
     Ok(())
 }
 
 /// Has a receiver stand still, puts, and lets it go on.
-fn caught_up(
-    name: &str,
-    receiver: SocketAddr,
-    hold: &dyn Fn(bool) -> Result<()>,
-    points: usize,
-    without: f64,
-) -> Result<Vec<String>> {
-    let folder = Folder::new()?;
-    let url = format!("http://{receiver}/api/v1/write");
-    hold(true)?;
-    let (process, http) = server_with(&folder, points, &["--remote-write", &url])?;
-    let idle = Instant::now();
-    let idle_p99 = waits_of_puts(&process, || idle.elapsed() > IDLE_TIME)?.percentile(99);
-    let before = sender_seconds(&process)?;
-    let (begin, is_over, id) = (Instant::now(), AtomicBool::new(false), process.child.id());
-    hold(false)?;
-    let sent = || metric(http, "metricd_remote_sent_points_total");
-    let (p99, most, seconds) = thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let most = watch(id, || Ok(sent()? >= points as f64));
-            is_over.store(true, Ordering::Relaxed);
-            anyhow::Ok((most?, begin.elapsed().as_secs_f64()))
-        });
-        let waits = waits_of_puts(&process, || is_over.load(Ordering::Relaxed))?;
-        let (most, seconds) = watch.join().ok().context("it panicked")??;
-        anyhow::Ok((waits.percentile(99), most, seconds))
+fn caught_up(name: &str, receiver: &Server, without: f64) -> Result<Vec<String>> {
+    let url = format!("http://127.0.0.1:{}/api/v1/write", receiver.ports[1]);
+    receiver.hold(true)?;
+    let server = filled(&format!("--remote-write {url}"))?;
+    let idle = waits_under(&server, IDLE_TIME, idle)?.percentile(99);
+    let (before, points) = (sender_seconds(&server)?, points()? as f64);
+    server.reset_peak()?;
+    let sent = || server.metric("metricd_remote_sent_points_total");
+    let begin = Instant::now();
+    receiver.hold(false)?;
+    let waits = waits_under(&server, PATIENCE, |_| {
+        until_each(LOOK_INTERVAL, "all is sent", || Ok(sent()? >= points))
     })?;
-    let thread = sender_seconds(&process)? - before;
-    Ok(vec![
-        name.into(),
-        figure(points as f64 / seconds),
-        figure(thread * 1e6 / points as f64),
-        figure(process.cpu()?.running * 1e6 / sent()?),
-        figure(metric(http, "metricd_remote_sent_bytes_total")? / sent()?),
-        megabytes(most - without),
-        figure(idle_p99),
-        figure(p99 - idle_p99),
-    ])
+    let rate = points / begin.elapsed().as_secs_f64();
+    let more = (server.peak_bytes()? - without) / 1e6;
+    let thread = (sender_seconds(&server)? - before) * 1e6 / points;
+    let all = server.cpu()?.running * 1e6 / sent()?;
+    let bytes = server.metric("metricd_remote_sent_bytes_total")? / sent()?;
+    let p99 = waits.percentile(99) - idle;
+    Ok(cells(name, &[rate, thread, all, bytes, more, idle, p99]))
 }
 
-/// Waits until it is so; returns the most memory that was resident in a process meanwhile.
-fn watch(process_id: u32, mut is_so: impl FnMut() -> Result<bool>) -> Result<f64> {
-    let (begin, mut most) = (Instant::now(), 0.0);
-    while !is_so()? {
-        ensure!(begin.elapsed() < PATIENCE, "not in {PATIENCE:?}");
-        most = f64::max(most, Memory::of(process_id)?.resident);
-        thread::sleep(POLL_INTERVAL);
+/// Others who hand points on: vmagent, and Prometheus in agent mode.
+fn beside() -> Result<()> {
+    let mut rows = Vec::new();
+    if is_installed("vmagent") && is_installed("victoria-metrics") {
+        rows.push(vmagent()?);
     }
-    Ok(most)
+    if is_installed("prometheus") {
+        rows.push(prometheus()?);
+    }
+    let head =
+        "others|points/s|µs of the process, a point|bytes, a point|MB at rest|MB at the most";
+    println!("{}", table(head, rows));
+    Ok(())
+}
+
+/// It takes the points in Graphite's plaintext protocol while VictoriaMetrics stands still, and then hands
+/// them on.
+fn vmagent() -> Result<Vec<String>> {
+    let (victoria, points) = (Server::start(VICTORIA)?, points()?);
+    let url = format!("http://127.0.0.1:{}/api/v1/write", victoria.ports[1]);
+    let agent = Server::start(&format!("{VMAGENT}{url}"))?;
+    let rest = agent.memory_at_rest()?.resident;
+    victoria.hold(true)?;
+    let mut stream = BufWriter::new(agent.connect()?);
+    let mut puts = puts(20).take(points);
+    puts.try_for_each(|put| stream.write_all(&put.as_bytes()["put ".len()..]))?;
+    stream.flush()?;
+    let points = points as f64;
+    let taken = || agent.metric("vmagent_rows_inserted_total{type=\"graphite\"}");
+    until_each(LOOK_INTERVAL, "it has taken all", || Ok(taken()? >= points))?;
+    let begin = Instant::now();
+    victoria.hold(false)?;
+    until_each(LOOK_INTERVAL, "all is handed on", || {
+        Ok(rows(&victoria)? >= points)
+    })?;
+    let rate = points / begin.elapsed().as_secs_f64();
+    check(&victoria, "__name__")?;
+    let bytes = agent.metric("vmagent_remotewrite_conn_bytes_written_total")? / points;
+    let micros = agent.cpu()?.running * 1e6 / points;
+    let most = agent.peak_bytes()?;
+    let figures = [rate, micros, bytes, rest / 1e6, most / 1e6];
+    Ok(cells("vmagent, catching up", &figures))
+}
+
+/// It scrapes as many series each second.
+fn prometheus() -> Result<Vec<String>> {
+    let time = Duration::from_secs(if is_small() { 2 } else { 15 });
+    let sink = Server::start(SINK)?;
+    let address = format!("127.0.0.1:{}", sink.ports[1]);
+    let start = |scrapes: &str| {
+        let config = format!("remote_write: [{{url: \"http://{address}/write\"}}]\\n{scrapes}\\n");
+        Server::start(&format!(
+            "printf '{config}' > {{data}}/prometheus.yml; prometheus --enable-feature=agent \
+             --config.file={{data}}/prometheus.yml --storage.agent.path={{data}}/agent \
+             --web.listen-address=127.0.0.1:{{http}}"
+        ))
+    };
+    let agent = start("")?;
+    thread::sleep(time);
+    let rest = agent.memory()?.resident;
+    let agent = start(&format!(
+        "scrape_configs: [{{job_name: a, scrape_interval: 1s, \
+         static_configs: [{{targets: [\"{address}\"]}}]}}]"
+    ))?;
+    thread::sleep(time);
+    // What it does at its start is not counted.
+    let sent = || agent.metric("prometheus_remote_storage_bytes_total");
+    let (cpu, bytes_before) = (agent.cpu()?.running, sent()?);
+    thread::sleep(time);
+    let points = SERIES as f64 * time.as_secs_f64();
+    let micros = (agent.cpu()?.running - cpu) * 1e6 / points;
+    let (bytes, most) = ((sent()? - bytes_before) / points, agent.memory()?.resident);
+    let figures = [SERIES as f64, micros, bytes, rest / 1e6, most / 1e6];
+    Ok(cells("Prometheus in agent mode, scraping", &figures))
 }

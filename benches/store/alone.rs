@@ -10,39 +10,45 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use metricd::{Run, Store};
 
-use crate::support::table::{figure, median, table};
-use crate::work::{KINDS, Order, WALK, Work, shuffled};
+use crate::support::*;
+use crate::work::{KINDS, Order, WALK, Work};
 
 const ROUNDS: usize = 5;
 
 /// Points in all, of whatever kind of series.
 const POINTS: usize = 1_000_000;
 
-pub fn run() -> Result<String> {
+pub fn run() -> Result<()> {
     let mut rows = Vec::new();
-    for kind in &KINDS {
-        let work = Work::new(kind, POINTS / kind.points);
-        rows.push(row(kind.name, &work, &work.order)?);
+    for kind in KINDS {
+        let work = Work::new(kind, POINTS / kind.1);
+        rows.push(row(kind.0, &work, &work.order)?);
     }
-    let work = Work::new(&WALK, POINTS / WALK.points);
-    rows.push(row("walk, put backwards", &work, &work.backwards())?);
-    let random = shuffled(&work.order, 2);
-    rows.push(row("walk, put at random", &work, &random)?);
-    let head = "|B/point|B/series|ns/put|M puts/s|ns/read|M reads/s";
-    Ok(table(head, rows))
+    let work = Work::new(WALK, POINTS / WALK.1);
+    let backwards: Order = work.order.iter().rev().copied().collect();
+    rows.push(row("walk, put backwards", &work, &backwards)?);
+    rows.push(row("walk, put at random", &work, &work.shuffled())?);
+    let head = "1 M points|B/point|B/series|ns/put|M puts/s|ns/read|M reads/s";
+    println!("{}", table(head, rows));
+    Ok(())
 }
 
 fn row(name: &str, work: &Work, order: &Order) -> Result<Vec<String>> {
     let store = put(work, order);
-    check(work, &store)?;
+    let (count, expected) = (store.point_count(), order.len());
+    ensure!(count == expected, "{count} points, not {expected}");
+    for (key, points) in &work.series {
+        let is_same = store.range(key, ..).eq(points.iter().copied());
+        ensure!(is_same, "{key} is not as it was put");
+    }
     let bytes = store.allocated_bytes() as f64;
-    let put = nanoseconds_a_point(|| put(work, order));
-    let read = nanoseconds_a_point(|| read(&store));
-    let sizes = [bytes / POINTS as f64, bytes / work.keys.len() as f64];
-    let times = [put, 1e3 / put, read, 1e3 / read];
-    let mut cells = vec![name.to_string()];
-    cells.extend(sizes.into_iter().chain(times).map(figure));
-    Ok(cells)
+    let put = nanos_a_point(|| put(work, order));
+    let read = nanos_a_point(|| read(&store));
+    let [of_point, of_series] = [POINTS, work.series.len()].map(|count| bytes / count as f64);
+    Ok(cells(
+        name,
+        &[of_point, of_series, put, 1e3 / put, read, 1e3 / read],
+    ))
 }
 
 fn put(work: &Work, order: &Order) -> Store {
@@ -53,23 +59,13 @@ fn put(work: &Work, order: &Order) -> Store {
     store
 }
 
-fn check(work: &Work, store: &Store) -> Result<()> {
-    let (count, expected) = (store.point_count(), work.order.len());
-    ensure!(count == expected, "{count} points, not {expected}");
-    for (key, points) in work.keys.iter().zip(&work.points) {
-        let is_same = store.range(key, ..).eq(points.iter().copied());
-        ensure!(is_same, "{key} is not as it was put");
-    }
-    Ok(())
-}
-
 /// Decodes all points and looks at each.
 fn read(store: &Store) -> f64 {
     let (mut run, mut snapshot, mut sum) = (Run::new(), store.snapshot_all(), 0.0);
-    while snapshot
+    while let Some(()) = snapshot
         .next_run(store, &mut run)
         .expect("of this store")
-        .is_some()
+        .map(drop)
     {
         sum += run.points().map(|point| point.value).sum::<f64>();
     }
@@ -77,11 +73,10 @@ fn read(store: &Store) -> f64 {
 }
 
 /// The median of the rounds of `work`.
-fn nanoseconds_a_point<T>(mut work: impl FnMut() -> T) -> f64 {
-    let round = |_| {
+fn nanos_a_point<T>(mut work: impl FnMut() -> T) -> f64 {
+    median((0..ROUNDS).map(|_| {
         let start = Instant::now();
         black_box(work());
         start.elapsed().as_nanos() as f64 / POINTS as f64
-    };
-    median((0..ROUNDS).map(round).collect()).unwrap_or(f64::NAN)
+    }))
 }

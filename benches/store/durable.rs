@@ -1,212 +1,215 @@
-//! Points on disk: their bytes, and how fast a start reads them.
+//! Points on disk: their bytes, how fast a start reads them, and what a checkpoint costs.
 //!
 //! The folder is in the one for temporary files, and is removed. The rate of a start is that of the
 //! fastest of a few, less what a start over an empty folder takes. The files are in the system's
 //! cache then, those of Redis too. After a start all points are counted, and one series is compared
 //! byte for byte.
 
-use std::ffi::OsStr;
-use std::fmt::Write;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::fs;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use metricd::Point;
-use procfs_core::{FromRead, process::Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use tempfile::TempDir;
 
-use crate::support::client::{BATCH, Client};
-use crate::support::folder::Folder;
-use crate::support::process::{Process, free_address, is_installed};
-use crate::support::table::{median, print_row};
-use crate::wire::{SERIES, Server, row};
-use crate::work::{WALK, Work, kind};
+use crate::support::*;
+use crate::wire::{Filled, check};
+use crate::work::{STEP, WALK};
 
 /// Redis gets the first points of each series, which suits it: its sets slow down as they grow.
 const REDIS_POINTS_A_SERIES: usize = 1_000;
 
-pub const ROUNDS: usize = 3;
+const ROUNDS: usize = 3;
 const STARTS: usize = 5;
 
 /// What is shorter cannot be told from how much starts differ.
 const SHORTEST_SECONDS: f64 = 1e-3;
 
-const PATIENCE: Duration = Duration::from_secs(300);
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
+const METRICD: &str = "metricd --listen 127.0.0.1:{port} --data {data}";
 
-/// Does not take more points than so many.
-pub fn run(points: usize) -> Result<()> {
-    let points_a_series = (points / SERIES).clamp(1, WALK.points);
-    let work = Work::new(&kind(WALK.name, points_a_series, WALK.make), SERIES);
-    let rates = restarts(&work)?;
+/// It neither saves nor rewrites its log of its own accord.
+const REDIS: [&str; 2] = [
+    "redis-server --bind 127.0.0.1 --port {port} --dir {data} --save '' \
+     --auto-aof-rewrite-percentage 0 --appendonly yes",
+    "redis-server --bind 127.0.0.1 --port {port} --dir {data} --save '' \
+     --auto-aof-rewrite-percentage 0 --appendonly no",
+];
+
+/// A checkpoint begins when the journal is longer than this, and than the last checkpoint.
+const JOURNAL_BYTES: f64 = (64 << 20) as f64;
+
+/// What single puts add to the journal before a checkpoint begins: in so many seconds that what was
+/// put at full speed before them is synced.
+const PROBED_BYTES: f64 = (2 << 20) as f64;
+
+pub fn run() -> Result<()> {
+    let points = variable("METRICD_POINTS", 10_000_000)? / SERIES * SERIES;
+    let rates = restarts(points.min(SERIES * WALK.1))?;
     if is_installed("redis-server") {
-        redis(&work, rates)?;
+        redis(rates)?;
     }
-    empty_folder()
+    let more = (0..ROUNDS).map(|_| {
+        let with = Filled::start("--data {data}")?.start_bytes;
+        Ok(with - Filled::start("")?.start_bytes)
+    });
+    let more = median(more.collect::<Result<Vec<_>>>()?) / 1e6;
+    row("an empty folder: more MB at start", more, "≤ 0.5");
+    checkpoint(points)
 }
 
-/// Asks until it is so, but not for ever.
-pub fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while !is_so()? {
-        ensure!(begin.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
-    }
-    Ok(())
-}
-
-pub fn start(folder: &Path) -> Result<Process> {
-    Process::metricd([OsStr::new("--data"), folder.as_os_str()])
-}
-
-/// The last of a few processes, and the seconds of the fastest start. The others are killed.
-fn fastest(
-    start: impl Fn() -> Result<Process>,
-    is_empty: Option<&Folder>,
-) -> Result<(Process, f64)> {
-    let (mut process, mut fastest) = (None, f64::INFINITY);
+/// The last of a few processes, and the seconds of the fastest start: in this folder, or in new ones.
+fn fastest(folder: Option<&Arc<TempDir>>, command: &str) -> Result<(Server, f64)> {
+    let (mut last, mut fastest) = (None, f64::INFINITY);
     for _ in 0..STARTS {
-        drop(process.take());
-        if let Some(Folder(folder)) = is_empty {
-            fs::remove_dir_all(folder)?;
-            fs::create_dir(folder)?;
-        }
+        drop(last.take());
+        let folder = match folder {
+            Some(folder) => folder.clone(),
+            None => Arc::new(tempfile::tempdir()?),
+        };
         let begin = Instant::now();
-        process = Some(start()?);
+        let server = Server::start_in(&folder, command)?;
+        until("it has loaded everything", || {
+            let ping = || Fleet::one(&server)?.expect(b"PING\r\n", b"+PONG\r\n");
+            Ok(command == METRICD || ping().is_ok())
+        })?;
         fastest = begin.elapsed().as_secs_f64().min(fastest);
+        last = Some(server);
     }
-    Ok((process.context("no start")?, fastest))
+    Ok((last.context("no start")?, fastest))
 }
 
-/// Puts everything; returns how many points a second are read from the journal, and from a checkpoint.
-fn restarts(work: &Work) -> Result<[f64; 2]> {
-    let (folder, points) = (Folder::new()?, work.order.len() as f64);
-    let (process, empty_seconds) = fastest(|| start(&folder.0), Some(&folder))?;
-    let mut server = Server::over(process)?;
-    server.put(work.puts(&work.order))?;
-    let bytes = folder.bytes("journal-")? / points;
-    row("journal: bytes a put", bytes, Some(10.0));
-    drop(server);
+/// Bytes of the files in its folder whose names begin so, but those that are removed meanwhile.
+fn file_bytes(server: &Server, prefix: &str) -> Result<f64> {
+    let entries = fs::read_dir(server.folder.path())?.filter_map(Result::ok);
+    let named = entries.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
+    let bytes = named.filter_map(|file| Some(file.metadata().ok()?.len() as f64));
+    Ok(bytes.sum())
+}
 
-    let (mut process, replay) = restart("replay", &folder, work, empty_seconds)?;
-    kill_process(Pid::from_child(&process.child), Signal::TERM)?;
-    until("the server ends", || {
-        thread::sleep(POLL_INTERVAL);
-        Ok(process.child.try_wait()?.is_some())
-    })?;
-    let bytes = folder.bytes("checkpoint-")? / points;
+/// Puts so many points; returns how many a second are read from the journal, and from a checkpoint.
+fn restarts(points: usize) -> Result<[f64; 2]> {
+    let (empty, empty_seconds) = fastest(None, METRICD)?;
+    drop(empty);
+    let mut filled = Filled::start("--data {data}")?;
+    filled.put(puts(STEP).take(points))?;
+    let bytes = file_bytes(&filled.server, "journal-")? / points as f64;
+    row("journal: bytes a put", bytes, "≤ 10");
+    let folder = filled.server.folder.clone();
+    drop(filled);
+    let restart = |name: &str| {
+        let (server, seconds) = fastest(Some(&folder), METRICD)?;
+        let rate = points as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
+        row(&format!("{name}: points/s"), rate, "");
+        let peak = server.peak_bytes()? / server.memory()?.resident;
+        row("  memory at its peak: times that after it", peak, "≤ 1.1");
+        let mut filled = Filled::over(server)?;
+        check(&mut filled, points)?;
+        anyhow::Ok((filled.server, rate))
+    };
+    let (mut server, replay) = restart("replay")?;
+    server.signal(Signal::TERM)?;
+    until("the server ends", || Ok(server.child.try_wait()?.is_some()))?;
+    let bytes = file_bytes(&server, "checkpoint-")? / points as f64;
     ensure!(bytes > 0.0, "there is no checkpoint: put more points");
-    row("checkpoint: bytes a point", bytes, Some(1.25));
-    let (_, load) = restart("start from it", &folder, work, empty_seconds)?;
-    Ok([replay, load])
-}
-
-/// Starts a server and checks what it holds; returns it, and how many points a second it has read.
-fn restart(name: &str, folder: &Folder, work: &Work, empty_seconds: f64) -> Result<(Process, f64)> {
-    let (process, seconds) = fastest(|| start(&folder.0), None)?;
-    let rate = work.order.len() as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
-    row(&format!("{name}: points/s"), rate, None);
-    let mut server = Server::over(process)?;
-    let [peak, now] = memory(&server.process)?;
-    row(
-        "  memory at its peak: times that after it",
-        peak / now,
-        Some(1.1),
-    );
-    let middle = SERIES / 2;
-    server.check(&work.keys[middle], &work.points[middle], work.order.len())?;
-    Ok((server.process, rate))
-}
-
-/// MB resident at the peak, and now.
-pub fn memory(process: &Process) -> Result<[f64; 2]> {
-    let status = Status::from_file(format!("/proc/{}/status", process.child.id()))?;
-    let kibibytes = status.vmhwm.zip(status.vmrss);
-    let (peak, now) = kibibytes.context("the system does not tell the peak of memory")?;
-    Ok([peak, now].map(|kibibytes| kibibytes as f64 * 1024.0 / 1e6))
+    row("checkpoint: bytes a point", bytes, "≤ 1.25");
+    Ok([replay, restart("start from it")?.1])
 }
 
 /// The same starts of Redis, beside our rates.
-fn redis(work: &Work, rates: [f64; 2]) -> Result<()> {
-    let folder = Folder::new()?;
-    let start = |append_only| start_redis(&folder.0, append_only);
-    let (process, empty_seconds) = fastest(|| start("yes"), Some(&folder))?;
-    let mut client = Client::connect(&process)?;
-    let order = &work.order[..work.order.len().min(REDIS_POINTS_A_SERIES * SERIES)];
-    for batch in order.chunks(BATCH) {
-        let mut requests = String::new();
-        for (key, Point { timestamp, value }) in work.puts(batch) {
-            write!(
-                requests,
-                "ZADD {key} {timestamp} {timestamp}:{value:.2}\r\n"
-            )?;
-        }
-        client.expect(requests.as_bytes(), &b":1\r\n".repeat(batch.len()))?;
+fn redis(rates: [f64; 2]) -> Result<()> {
+    let (server, empty_seconds) = fastest(None, REDIS[0])?;
+    let (folder, mut client) = (server.folder.clone(), Fleet::one(&server)?);
+    let mut puts = puts(STEP);
+    for _ in 0..REDIS_POINTS_A_SERIES {
+        let requests = puts.by_ref().take(SERIES).filter_map(|put| {
+            let words: Vec<&str> = put.split_whitespace().collect();
+            let [_, key, value, timestamp] = words[..] else {
+                return None;
+            };
+            Some(format!("ZADD {key} {timestamp} {timestamp}:{value}\r\n"))
+        });
+        let requests: String = requests.collect();
+        client.expect(requests, ":1\r\n".repeat(SERIES))?;
     }
     client.expect(b"SAVE\r\n", b"+OK\r\n")?;
-    drop(process);
-    let counts = format!(":{}\r\n", order.len() / SERIES).repeat(SERIES);
-    let requests: String = work
-        .keys
-        .iter()
-        .map(|key| format!("ZCARD {key}\r\n"))
-        .collect();
-    for (name, append_only, own_rate) in [("AOF", "yes", rates[0]), ("RDB", "no", rates[1])] {
-        let (process, seconds) = fastest(|| start(append_only), None)?;
-        Client::connect(&process)?.expect(requests.as_bytes(), counts.as_bytes())?;
-        let rate = order.len() as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
-        row(&format!("Redis from its {name}: points/s"), rate, None);
-        let missed = if own_rate < 15.0 * rate {
-            "MISSED, "
-        } else {
-            ""
-        };
-        print_row(
-            "  ours: times that",
-            own_rate / rate,
-            &format!("{missed}must ≥ 15"),
-        );
+    drop(server);
+    let counts = format!(":{REDIS_POINTS_A_SERIES}\r\n").repeat(SERIES);
+    let count = |series| format!("ZCARD {}\r\n", key(series));
+    let requests: String = (0..SERIES).map(count).collect();
+    for (name, command, own_rate) in [("AOF", REDIS[0], rates[0]), ("RDB", REDIS[1], rates[1])] {
+        let (server, seconds) = fastest(Some(&folder), command)?;
+        Fleet::one(&server)?.expect(&requests, &counts)?;
+        let points = (REDIS_POINTS_A_SERIES * SERIES) as f64;
+        let rate = points / (seconds - empty_seconds).max(SHORTEST_SECONDS);
+        row(&format!("Redis from its {name}: points/s"), rate, "");
+        row("  ours: times that", own_rate / rate, "≥ 15");
     }
     Ok(())
 }
 
-/// Returns when it answers, and so has loaded everything.
-fn start_redis(folder: &Path, append_only: &str) -> Result<Process> {
-    let address = free_address()?;
-    let port = address.port().to_string();
-    let mut command = Command::new("redis-server");
-    command.args([
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        &port,
-        "--appendonly",
-        append_only,
-    ]);
-    // It neither saves nor rewrites its log of its own accord.
-    command.args(["--save", "", "--auto-aof-rewrite-percentage", "0", "--dir"]);
-    let process = Process::start(command.arg(folder), &[address])?;
-    until("Redis answers", || {
-        Ok(Client::connect(&process)?
-            .expect(b"PING\r\n", b"+PONG\r\n")
-            .is_ok())
-    })?;
-    Ok(process)
-}
-
-fn empty_folder() -> Result<()> {
-    let mut more = Vec::new();
-    for _ in 0..ROUNDS {
-        let folder = Folder::new()?;
-        let server = Server::over(start(&folder.0)?)?;
-        more.push((server.start_bytes - Server::start()?.start_bytes) / 1e6);
+/// Puts one by one before checkpoints, and while they are written. Nobody else puts meanwhile, so that what
+/// differs is the checkpoint's.
+fn checkpoint(points: usize) -> Result<()> {
+    let mut filled = Filled::start("--data {data}")?;
+    filled.put(puts(STEP).take(points))?;
+    let Filled {
+        server, mut client, ..
+    } = filled;
+    let partial = server.folder.path().join("checkpoint.tmp");
+    let (mut before, mut during, mut grown, mut seconds) = (vec![], vec![], 0f64, vec![]);
+    // The first round is not counted: buffers grow to what they need.
+    for round in 0..=ROUNDS {
+        until("no checkpoint is written", || Ok(!partial.exists()))?;
+        // Replaces a point, by a double of many digits, which takes the most bytes of journal.
+        let puts = "put replaced 0.12345678901234567 1\n".repeat(1_000);
+        let end = JOURNAL_BYTES.max(file_bytes(&server, "checkpoint-")?) - PROBED_BYTES;
+        while file_bytes(&server, "journal-")? < end {
+            client.expect(&puts, "ok\n\n".repeat(1_000))?;
+        }
+        server.memory_at_rest()?;
+        server.reset_peak()?;
+        let bytes_before = server.peak_bytes()?;
+        let idle = probe(&mut client, || partial.exists())?;
+        let begin = Instant::now();
+        let busy = probe(&mut client, || !partial.exists())?;
+        if round > 0 {
+            seconds.push(begin.elapsed().as_secs_f64());
+            grown = grown.max(server.peak_bytes()? - bytes_before);
+            before.extend(idle);
+            during.extend(busy);
+        }
     }
-    let more = median(more).unwrap_or(f64::NAN);
+    let ([p99_before, longest_before], [p99, longest]) = (slowest(before), slowest(during));
+    let remark = format!("longest {longest:.2}, before it {longest_before:.2}");
     row(
-        "an empty folder at start: more MB than without",
-        more,
-        Some(0.5),
+        "a checkpoint: seconds",
+        median(seconds),
+        &format!("{points} points"),
+    );
+    row("  single puts during it: p99, ms", p99, &remark);
+    row("    more than before it, ms", p99 - p99_before, "≤ 1");
+    row(
+        "  memory at its peak: more MB than before",
+        grown / 1e6,
+        "≤ 2",
     );
     Ok(())
+}
+
+/// Milliseconds that puts take, one after the other, until the end.
+fn probe(client: &mut Fleet, is_end: impl Fn() -> bool) -> Result<Vec<f64>> {
+    let mut millis = Vec::new();
+    while millis.is_empty() || !is_end() {
+        let begin = Instant::now();
+        client.expect(b"put probe 21.5 1\n", b"ok\n\n")?;
+        millis.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(millis)
+}
+
+/// The 99th percentile, and the greatest.
+fn slowest(mut values: Vec<f64>) -> [f64; 2] {
+    values.sort_by(f64::total_cmp);
+    [values[values.len() * 99 / 100], values[values.len() - 1]]
 }

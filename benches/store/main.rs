@@ -8,42 +8,16 @@
 //! of 16M.
 
 mod alone;
-mod checkpoint;
 mod durable;
 mod fits;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "the other bench looks at more of a process")]
+#[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 mod wire;
 mod work;
 
-use anyhow::Result;
-
-/// The points of a checkpoint, unless the variable `METRICD_POINTS` gives another number.
-const POINTS: usize = 10_000_000;
-
-fn main() -> Result<()> {
-    let parts = support::parts(&["--alone", "--wire", "--durable", "--fits"], &[])?;
-    println!("{}", support::process::machine()?);
-    for part in parts {
-        match part {
-            "--alone" => println!("\nThe store alone, 1 M points\n\n{}", alone::run()?),
-            "--wire" => {
-                println!("\nThe server over loopback, all included\n");
-                wire::run()?;
-            }
-            "--durable" => {
-                println!("\nThe server with --data, beside Redis\n");
-                let points = std::env::var("METRICD_POINTS");
-                let points = points.map_or(Ok(POINTS), |points| points.parse())?;
-                durable::run(points)?;
-                checkpoint::run(points)?;
-            }
-            _ => {
-                println!("\nWhat fits under a limit\n");
-                fits::run()?;
-            }
-        }
-    }
-    Ok(())
+fn main() -> anyhow::Result<()> {
+    let [alone, wire] = [("alone", alone::run as fn() -> _), ("wire", wire::run)];
+    let [durable, fits] = [("durable", durable::run as fn() -> _), ("fits", fits::run)];
+    support::run_parts(&[alone, wire, durable, fits], &[])
 }

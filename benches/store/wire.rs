@@ -5,16 +5,12 @@
 //! and one series of each load is compared byte for byte. How fast gets are, and whom they hold
 //! up, is measured beside other servers: cargo bench --bench versus
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use metricd::Point;
 
-use crate::support::client::Client;
-use crate::support::process::Process;
-use crate::support::series::{Points, key};
-use crate::support::table::{median, print_row};
-use crate::work::{Order, WALK, Work, shuffled, walk};
+use crate::support::*;
+use crate::work::{STEP, WALK, Work, walk};
 
-pub const SERIES: usize = 1_000;
 const ROUNDS: usize = 3;
 
 pub fn run() -> Result<()> {
@@ -22,122 +18,88 @@ pub fn run() -> Result<()> {
     growth()
 }
 
-/// A line of the report: the figure, and what it may be at most.
-pub fn row(name: &str, value: f64, most: Option<f64>) {
-    let verdict = match most {
-        Some(most) if value > most => format!("MISSED, must ≤ {most}"),
-        Some(most) => format!("must ≤ {most}"),
-        None => String::new(),
-    };
-    print_row(name, value, &verdict);
-}
-
-/// A server, and a client that puts to it and checks it.
-pub struct Server {
-    pub process: Process,
-    pub client: Client,
+/// A server, a client that puts to it and checks it, and its memory at the start.
+pub struct Filled {
+    pub server: Server,
+    pub client: Fleet,
     pub start_bytes: f64,
 }
 
-impl Server {
-    pub fn start() -> Result<Server> {
-        Server::over(Process::metricd([""; 0])?)
+impl Filled {
+    pub fn start(options: &str) -> Result<Filled> {
+        Filled::over(Server::metricd(options)?)
     }
 
     /// A server that has just been started.
-    pub fn over(process: Process) -> Result<Server> {
-        let client = Client::connect(&process)?;
-        let start_bytes = process.memory_at_rest()?.resident;
-        Ok(Server {
-            process,
-            client,
-            start_bytes,
+    pub fn over(server: Server) -> Result<Filled> {
+        Ok(Filled {
+            client: Fleet::one(&server)?,
+            start_bytes: server.memory_at_rest()?.resident,
+            server,
         })
     }
 
-    fn holding(work: &Work, order: &Order) -> Result<Server> {
-        let mut server = Server::start()?;
-        server.put(work.puts(order))?;
-        Ok(server)
-    }
-
     /// Puts in batches; says how many microseconds of processor time a put took the server.
-    pub fn put<'a>(&mut self, puts: impl IntoIterator<Item = (&'a str, Point)>) -> Result<f64> {
-        let before = self.process.cpu()?.running;
-        let line = |(key, Point { timestamp, value })| format!("put {key} {value:?} {timestamp}\n");
-        let count = self.client.put_lines(puts.into_iter().map(line))?;
-        self.client.expect_silence()?;
-        let seconds = self.process.cpu()?.running - before;
-        Ok(seconds * 1e6 / count as f64)
+    pub fn put(&mut self, puts: impl Iterator<Item = String>) -> Result<f64> {
+        let (client, mut count) = (&mut self.client, 0);
+        let nanos = self.server.nanos_of(|| {
+            count = client.put_lines(puts)?;
+            Ok(())
+        })?;
+        Ok(nanos / 1e3 / count as f64)
     }
 
-    fn growth_bytes(&self) -> Result<f64> {
-        Ok(self.process.memory_at_rest()?.resident - self.start_bytes)
+    pub fn growth_bytes(&self) -> Result<f64> {
+        Ok(self.server.memory_at_rest()?.resident - self.start_bytes)
     }
 
     /// One series byte for byte, and the number of all points.
     pub fn check(&mut self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
-        let reply = format!("ok\n{}", lines(key, series));
-        let get = format!("get {key}\n");
-        self.client.expect(get.as_bytes(), reply.as_bytes())?;
-        self.client.send(b"get *\n")?;
-        self.client.expect_lines(all_points + 2, b"")
+        let lines: String = series.iter().map(|point| put_line(key, point)).collect();
+        let reply = format!("ok\n{}\n", lines.replace("put ", ""));
+        self.client.expect(format!("get {key}\n"), reply)?;
+        let lines = self.client.read("get *\n", all_points + 2)?;
+        ensure!(lines == all_points + 2, "{lines} lines are not all points");
+        Ok(())
     }
 }
 
-/// The lines of a series in a reply, and the blank one that ends it.
-fn lines(key: &str, points: &[Point]) -> String {
-    let line = |point: &Point| format!("{key} {:?} {}\n", point.value, point.timestamp);
-    points.iter().map(line).collect::<String>() + "\n"
-}
-
-/// Puts everything to a new server; returns bytes and microseconds a point.
-fn load(work: &Work, order: &Order) -> Result<[f64; 2]> {
-    let mut server = Server::start()?;
-    let micros = server.put(work.puts(order))?;
-    let bytes = server.growth_bytes()? / order.len() as f64;
-    let middle = work.keys.len() / 2;
-    server.check(&work.keys[middle], &work.points[middle], order.len())?;
-    Ok([bytes, micros])
+/// Puts everything to a new server, then some of it again; returns bytes a point, and microseconds a put
+/// and a put again.
+fn load(work: &Work, order: &[(u32, u32)], again: &[(u32, u32)]) -> Result<[f64; 3]> {
+    let mut filled = Filled::start("")?;
+    let micros = filled.put(work.lines(order))?;
+    let bytes = filled.growth_bytes()? / order.len() as f64;
+    let again = filled.put(work.lines(again))?;
+    let (key, points) = &work.series[SERIES / 2];
+    filled.check(key, points, order.len())?;
+    Ok([bytes, micros, again])
 }
 
 /// Orders in turn, so that ratios are taken between neighbours in time.
 fn orders() -> Result<()> {
-    let work = Work::new(&WALK, SERIES);
-    let random = shuffled(&work.order, 2);
+    let work = Work::new(WALK, SERIES);
+    let random = work.shuffled();
+    let last = work.order[work.order.len() - 100 * SERIES..].repeat(10);
     let mut rounds: Vec<[f64; 5]> = Vec::new();
     for _ in 0..ROUNDS {
-        let [bytes, micros] = load(&work, &work.order)?;
-        let [random_bytes, random_micros] = load(&work, &random)?;
-        rounds.push([
-            bytes,
-            micros,
-            random_micros / micros,
-            random_bytes,
-            repeats(&work)? / micros,
-        ]);
+        let [bytes, micros, again] = load(&work, &work.order, &last)?;
+        let [random_bytes, random, _] = load(&work, &random, &last[..1])?;
+        rounds.push([bytes, micros, random / micros, random_bytes, again / micros]);
     }
-    let rows = [
-        ("walk, two decimals, every 10 s: bytes a point", Some(1.3)),
-        ("  in order, 1 x 1,000: server CPU µs a put", Some(0.12)),
-        ("  random order: times in order", Some(4.0)),
-        ("  random order: bytes a point", None),
-        ("  the last 100 points again: times in order", Some(1.5)),
-    ];
-    for (number, (name, most)) in rows.into_iter().enumerate() {
-        let figures = rounds.iter().map(|round| round[number]);
-        row(name, median(figures.collect()).unwrap_or(f64::NAN), most);
+    for (number, (name, must)) in [
+        ("walk, two decimals, every 10 s: bytes a point", "≤ 1.3"),
+        ("  in order, 1 x 1,000: server CPU µs a put", "≤ 0.12"),
+        ("  random order: times in order", "≤ 4"),
+        ("  random order: bytes a point", ""),
+        ("  the last 100 points again: times in order", "≤ 1.5"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        row(name, median(rounds.iter().map(|round| round[number])), must);
     }
     Ok(())
-}
-
-/// Microseconds of a put that repeats one of the last hundred points of its series.
-fn repeats(work: &Work) -> Result<f64> {
-    let mut server = Server::holding(work, &work.order)?;
-    let last = work.order[work.order.len() - 100 * SERIES..].repeat(10);
-    let micros = server.put(work.puts(&last))?;
-    server.check(&work.keys[0], &work.points[0], work.order.len())?;
-    Ok(micros)
 }
 
 /// A store that grows to 100 M points, beside one that holds a million.
@@ -147,52 +109,25 @@ fn growth() -> Result<()> {
     /// in turns, since the machine's speed moves meanwhile.
     const COMPARED_PUTS: usize = 1_120_000;
     const TURNS: usize = 14;
-    let mut growing = Growing::start()?;
-    growing.put(MARK - COMPARED_PUTS)?;
-    let mut few = Growing::start()?;
-    few.put(1_000_000)?;
+    let (mut many, mut few) = (Filled::start("")?, Filled::start("")?);
+    let (mut many_puts, mut few_puts) = (puts(STEP), puts(STEP));
+    many.put(many_puts.by_ref().take(MARK - COMPARED_PUTS))?;
+    few.put(few_puts.by_ref().take(1_000_000))?;
     let (mut with_few, mut with_many) = (0.0, 0.0);
     for _ in 0..TURNS {
-        with_few += few.put(COMPARED_PUTS / TURNS)?;
-        with_many += growing.put(COMPARED_PUTS / TURNS)?;
+        with_few += few.put(few_puts.by_ref().take(COMPARED_PUTS / TURNS))?;
+        with_many += many.put(many_puts.by_ref().take(COMPARED_PUTS / TURNS))?;
     }
-    let name = "a put at 100 M points: times one at 1 M";
-    row(name, with_many / with_few, Some(1.15));
-    let series: Vec<Point> = walk(0).take(growing.points / SERIES).collect();
-    growing.server.check(&key(0), &series, growing.points)?;
-    let bytes = growing.server.process.memory_at_rest()?.resident;
-    row("  resident then, MB", bytes / 1e6, Some(130.0));
+    let ratio = with_many / with_few;
+    row("a put at 100 M points: times one at 1 M", ratio, "≤ 1.15");
+    check(&mut many, MARK)?;
+    let bytes = many.server.memory_at_rest()?.resident;
+    row("  resident then, MB", bytes / 1e6, "≤ 130");
     Ok(())
 }
 
-/// A server, and walks that are made as they are put.
-pub struct Growing {
-    pub server: Server,
-    keys: Vec<String>,
-    walks: Vec<Points>,
-    points: usize,
-}
-
-impl Growing {
-    fn start() -> Result<Growing> {
-        Ok(Growing::on(Server::start()?))
-    }
-
-    pub fn on(server: Server) -> Growing {
-        Growing {
-            server,
-            keys: (0..SERIES).map(key).collect(),
-            walks: (0..SERIES).map(walk).collect(),
-            points: 0,
-        }
-    }
-
-    /// Puts so many points, a multiple of the series, and says how many microseconds each took.
-    pub fn put(&mut self, points: usize) -> Result<f64> {
-        self.points += points;
-        let (keys, walks) = (&self.keys, &mut self.walks);
-        let next = |series: usize| Some((keys[series].as_str(), walks[series].next()?));
-        let series = (0..points).map(|number| number % SERIES);
-        self.server.put(series.filter_map(next))
-    }
+/// Whether a server has so many points, put in turn to all series.
+pub fn check(filled: &mut Filled, points: usize) -> Result<()> {
+    let series: Vec<Point> = walk(SERIES / 2).take(points / SERIES).collect();
+    filled.check(&key(SERIES / 2), &series, points)
 }

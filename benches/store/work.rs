@@ -1,43 +1,33 @@
 //! The work: the points of all series of a kind, and the order in which they are put.
 
+use crate::support::*;
 use metricd::Point;
 
-use crate::support::series::{self, Points, Random, key, series};
-
-/// A kind of series: how long each is, and its points.
+/// A kind of series: its name, how many points each has, and these.
 #[derive(Clone, Copy)]
-pub struct Kind {
-    pub name: &'static str,
-    pub points: usize,
-    pub make: fn(seed: usize) -> Points,
-}
+pub struct Kind(pub &'static str, pub usize, pub fn(seed: usize) -> Points);
 
-pub const fn kind(name: &'static str, points: usize, make: fn(usize) -> Points) -> Kind {
-    Kind { name, points, make }
-}
-
-pub const WALK: Kind = kind("walk, two decimals, every 10 s", 4_000, walk);
-pub const STRAYING: Kind = kind("walk, two decimals, 10 s ± 3 s", 4_000, straying);
-pub const NOISE: Kind = kind("17 digits, 10 s ± 4 s", 4_000, noise);
-pub const SPARSE: Kind = kind("sparse: 12 points a series", 12, walk);
+pub const WALK: Kind = Kind("walk, two decimals, every 10 s", 4_000, walk);
+pub const NOISE: Kind = Kind("17 digits, 10 s ± 4 s", 4_000, noise);
 
 pub const KINDS: [Kind; 8] = [
     WALK,
-    STRAYING,
-    kind("integer counter", 4_000, counter),
-    kind("constant", 4_000, |seed| series(seed, 0, |_| 21.5)),
-    kind("CPU percentages, one decimal", 4_000, percentages),
+    Kind("walk, two decimals, 10 s ± 3 s", 4_000, |seed| {
+        crate::support::walk(seed, STEP, 3)
+    }),
+    Kind("integer counter", 4_000, counter),
+    Kind("constant", 4_000, |seed| series(seed, 0, |_| 21.5)),
+    Kind("CPU percentages, one decimal", 4_000, percentages),
     NOISE,
-    SPARSE,
-    kind("long: 250,000 points a series", 250_000, walk),
+    Kind("sparse: 12 points a series", 12, walk),
+    Kind("long: 250,000 points a series", 250_000, walk),
 ];
 
-pub fn walk(seed: usize) -> Points {
-    series::walk(seed, 50, 0)
-}
+/// Steps of the walk, in hundredths, at most.
+pub const STEP: i64 = 50;
 
-fn straying(seed: usize) -> Points {
-    series::walk(seed, 50, 3)
+pub fn walk(seed: usize) -> Points {
+    crate::support::walk(seed, STEP, 0)
 }
 
 fn counter(seed: usize) -> Points {
@@ -69,41 +59,39 @@ fn noise(seed: usize) -> Points {
 pub type Order = Vec<(u32, u32)>;
 
 pub struct Work {
-    pub keys: Vec<String>,
-    pub points: Vec<Vec<Point>>,
+    pub series: Vec<(String, Vec<Point>)>,
+    /// The first point of each series, then the second of each, and so on.
     pub order: Order,
 }
 
 impl Work {
-    /// The first point of each series, then the second of each, and so on.
-    pub fn new(kind: &Kind, series: usize) -> Work {
-        let places = 0..kind.points as u32;
+    pub fn new(Kind(_, points, make): Kind, series: usize) -> Work {
+        let places = 0..points as u32;
         let order = places.flat_map(|place| (0..series as u32).map(move |series| (series, place)));
+        let points = |seed| make(seed).take(points).collect();
         Work {
-            keys: (0..series).map(key).collect(),
-            points: (0..series)
-                .map(|seed| (kind.make)(seed).take(kind.points).collect())
-                .collect(),
+            series: (0..series).map(|seed| (key(seed), points(seed))).collect(),
             order: order.collect(),
         }
     }
 
     pub fn puts<'a>(&'a self, order: &'a [(u32, u32)]) -> impl Iterator<Item = (&'a str, Point)> {
-        let put = |&(series, place): &(u32, u32)| (series as usize, place as usize);
-        let places = order.iter().map(put);
-        places.map(|(series, place)| (self.keys[series].as_str(), self.points[series][place]))
+        order.iter().map(|&(number, place)| {
+            let (key, points) = &self.series[number as usize];
+            (key.as_str(), points[place as usize])
+        })
     }
 
-    pub fn backwards(&self) -> Order {
-        self.order.iter().rev().copied().collect()
+    pub fn lines<'a>(&'a self, order: &'a [(u32, u32)]) -> impl Iterator<Item = String> {
+        self.puts(order).map(|(key, point)| put_line(key, &point))
     }
-}
 
-/// Another order, the same for the same seed (Fisher and Yates).
-pub fn shuffled(order: &[(u32, u32)], seed: u64) -> Order {
-    let (mut order, mut random) = (order.to_vec(), Random(seed));
-    for last in (1..order.len()).rev() {
-        order.swap(last, random.within(0..last as i64 + 1) as usize);
+    /// Another order, always the same (Fisher and Yates).
+    pub fn shuffled(&self) -> Order {
+        let (mut order, mut random) = (self.order.clone(), Random(2));
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.within(0..last as i64 + 1) as usize);
+        }
+        order
     }
-    order
 }

@@ -7,6 +7,9 @@ use metricd::Point;
 pub const FIRST_TIMESTAMP: i64 = 1_500_000_000;
 pub const SECONDS_BETWEEN_POINTS: i64 = 10;
 
+/// Series, where nothing else is said.
+pub const SERIES: usize = 1_000;
+
 /// 18 bytes, up to a million series.
 pub fn key(series: usize) -> String {
     format!("host{series:06}.cpu.sys")
@@ -36,6 +39,21 @@ pub fn walk(seed: usize, step: i64, stray_seconds: i64) -> Points {
     series(seed, stray_seconds, move |random| {
         hundredths += random.within(-step..step + 1);
         hundredths as f64 / 100.0
+    })
+}
+
+/// The request that puts a point.
+pub fn put_line(key: &str, Point { timestamp, value }: &Point) -> String {
+    format!("put {key} {value:?} {timestamp}\n")
+}
+
+/// Requests that put points of a thousand walks in step, without end.
+pub fn puts(step: i64) -> impl Iterator<Item = String> {
+    let walks = (0..SERIES).map(|series| (key(series), walk(series, step, 0)));
+    let mut walks: Vec<_> = walks.collect();
+    (0..).map(move |number: usize| {
+        let (key, walk) = &mut walks[number % SERIES];
+        put_line(key, &walk.next().expect("it has no end"))
     })
 }
 

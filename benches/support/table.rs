@@ -1,6 +1,36 @@
-//! Tables, in Markdown that is as good to read in a terminal, and the figures in them.
+//! Figures, and tables of them in Markdown that is as good to read in a terminal.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+
+use super::*;
+
+static MISSED: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a figure was not as it must be.
+pub fn missed() -> usize {
+    MISSED.load(Ordering::Relaxed)
+}
+
+/// Prints a figure and a remark. It must be as the remark says that begins with `≤` or `≥` and a number,
+/// unless what is measured is small.
+pub fn row(name: &str, value: f64, remark: &str) {
+    let (mut words, mut verdict) = (remark.split([' ', ',', ';']), "");
+    if let Some(sign @ ("≤" | "≥")) = words.next() {
+        let limit: f64 = words.next().unwrap_or_default().parse().expect("a number");
+        // What is not a number is missed too.
+        let is_kept = is_small()
+            || if sign == "≤" {
+                value <= limit
+            } else {
+                value >= limit
+            };
+        verdict = if is_kept { "must " } else { "MISSED, must " };
+        MISSED.fetch_add((!is_kept).into(), Ordering::Relaxed);
+    }
+    println!("{name:60} {:>8}  {verdict}{remark}", figure(value));
+}
 
 /// Rows of cells under a head, with `|` between its names; all but the first column are aligned on the right.
 pub fn table(head: &str, rows: Vec<Vec<String>>) -> String {
@@ -15,14 +45,16 @@ pub fn table(head: &str, rows: Vec<Vec<String>>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Prints a figure, and what is to be said of it.
-pub fn print_row(name: &str, value: f64, verdict: &str) {
-    println!("{name:72} {:>8}  {verdict}", figure(value));
+/// A row of a table.
+pub fn cells(name: &str, figures: &[f64]) -> Vec<String> {
+    let figures = figures.iter().map(|&value| figure(value));
+    [name.to_string()].into_iter().chain(figures).collect()
 }
 
-/// Three digits or so, and no more than five characters.
+/// Three digits or so, and no more than five characters; `–` for what is not a number.
 pub fn figure(value: f64) -> String {
     let (divisor, suffix) = match value.abs() {
+        size if size.is_nan() => return "–".into(),
         size if size >= 999.5e3 => (1e6, "M"),
         size if size >= 9_999.5 => (1e3, "k"),
         _ => (1.0, ""),
@@ -35,9 +67,12 @@ pub fn figure(value: f64) -> String {
     format!("{:.decimals$}{suffix}", value / divisor)
 }
 
-/// The middle one; of an even number of them the mean of the middle two.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle one, of an even number of them the mean of the middle two; not a number if there is none.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    Some((values[(values.len() - 1) / 2] + upper) / 2.0)
+    let upper = values.get(values.len() / 2).copied();
+    upper.map_or(f64::NAN, |upper| {
+        (values[(values.len() - 1) / 2] + upper) / 2.0
+    })
 }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use memchr::memchr_iter;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -21,24 +21,18 @@ const REPLIES_BYTES: usize = 64 << 10;
 
 /// A client is a socket and the number of reply bytes it has not taken yet: replies are all
 /// alike, so the number alone says which bytes come next.
-struct Connection {
-    stream: TcpStream,
-    owed_bytes: usize,
-}
+struct Connection(TcpStream, usize);
 
 /// Serves until the process is killed.
-pub fn run() -> io::Result<()> {
+pub fn run(port: u16) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
-    let mut connections = Slab::new();
+    let mut connections: Slab<Connection> = Slab::new();
     let mut input = vec![0; READ_BUFFER_BYTES];
     let replies = REPLY.repeat(REPLIES_BYTES / REPLY.len());
-
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
-    eprintln!("listening on {}", listener.local_addr()?);
-
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
+    let registry = poll.registry().try_clone()?;
+    registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -46,39 +40,23 @@ pub fn run() -> io::Result<()> {
         }
         for event in &events {
             if event.token() == LISTENER {
-                accept_all(&listener, poll.registry(), &mut connections)?;
+                while let Ok((mut stream, _)) = listener.accept() {
+                    stream.set_nodelay(true)?;
+                    let (entry, both) = (connections.vacant_entry(), Interest::WRITABLE);
+                    // Both directions once and for all: an edge costs nothing while nobody waits for it.
+                    let both = both.add(Interest::READABLE);
+                    registry.register(&mut stream, Token(entry.key()), both)?;
+                    entry.insert(Connection(stream, 0));
+                }
                 continue;
             }
-            let connection: &mut Connection = &mut connections[event.token().0];
-            match connection.turn(event.is_read_closed(), &mut input, &replies) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Ok(()) => {}
-                // An error is this client's alone: its connection goes, the others stay.
-                Err(_) => drop(connections.remove(event.token().0)),
+            let connection = &mut connections[event.token().0];
+            let outcome = connection.turn(event.is_read_closed(), &mut input, &replies);
+            // An error is this client's alone: its connection goes, the others stay.
+            if outcome.is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+                connections.remove(event.token().0);
             }
         }
-    }
-}
-
-fn accept_all(
-    listener: &TcpListener,
-    registry: &Registry,
-    connections: &mut Slab<Connection>,
-) -> io::Result<()> {
-    loop {
-        let mut stream = match listener.accept() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            outcome => outcome?.0,
-        };
-        stream.set_nodelay(true)?;
-        let entry = connections.vacant_entry();
-        // Both directions once and for all: an edge costs nothing while nobody waits for it.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut stream, Token(entry.key()), interest)?;
-        entry.insert(Connection {
-            stream,
-            owed_bytes: 0,
-        });
     }
 }
 
@@ -92,11 +70,11 @@ impl Connection {
     fn turn(&mut self, closed: bool, input: &mut [u8], replies: &[u8]) -> io::Result<()> {
         loop {
             self.write_owed(replies)?;
-            let count = match self.stream.read(input)? {
+            let count = match self.0.read(input)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 count => count,
             };
-            self.owed_bytes = memchr_iter(b'\n', &input[..count]).count() * REPLY.len();
+            self.1 = memchr_iter(b'\n', &input[..count]).count() * REPLY.len();
             if count < input.len() && !closed {
                 return self.write_owed(replies);
             }
@@ -104,10 +82,10 @@ impl Connection {
     }
 
     fn write_owed(&mut self, replies: &[u8]) -> io::Result<()> {
-        while self.owed_bytes > 0 {
-            let into_reply = (REPLY.len() - self.owed_bytes % REPLY.len()) % REPLY.len();
-            let end = replies.len().min(into_reply + self.owed_bytes);
-            self.owed_bytes -= self.stream.write(&replies[into_reply..end])?;
+        while self.1 > 0 {
+            let into_reply = (REPLY.len() - self.1 % REPLY.len()) % REPLY.len();
+            let end = replies.len().min(into_reply + self.1);
+            self.1 -= self.0.write(&replies[into_reply..end])?;
         }
         Ok(())
     }

@@ -1,16 +1,38 @@
-//! Each server's answers, before any of them is timed, and stores filled for the cases that read
-//! or weigh what is there.
+//! One of the servers, running: its answers, before any of them is timed, and stores filled for the cases
+//! that read or weigh what is there.
+//!
+//! The work is 1,000 series, each a random walk with two decimals, a point every ten seconds.
+//!
+//! A Graphite line is sent and forgotten. To time a server of such lines to the moment when it has the
+//! points, and to check that it has the right ones, it is asked at its other port.
 
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::ops::Range;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use memchr::{memchr_iter, memmem};
 use metricd::Point;
 
+use crate::dialect::Dialect::{Carbon, Graphite, Victoria};
 use crate::servers::Need::{Answering, Keeping, Pipelining, Reading, Remembering};
-use crate::servers::Running;
-use crate::support::client::Client;
-use crate::support::series::key;
-use crate::workload::{self, KEYS, Script};
+use crate::servers::Peer;
+use crate::support::*;
+
+/// Series that the puts go to.
+pub const KEYS: usize = 1_000;
+
+/// Points of each, where a store is filled before it is measured.
+pub const POINTS_A_SERIES: usize = 1_000;
+pub const POINTS: usize = KEYS * POINTS_A_SERIES;
+
+/// Steps of the walk, in hundredths, at most.
+const STEP: i64 = 100;
+
+/// Whole series are asked for, which costs the server much more than a point.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Requests sent at once to a server that takes them so.
 const PIPELINED: usize = 100;
@@ -18,74 +40,199 @@ const PIPELINED: usize = 100;
 /// Connections that fill a server which cannot be pipelined.
 const UNPIPELINED_CONNECTIONS: usize = 50;
 
-/// Puts and gets of two series, and requests in one go.
-pub fn check(running: &Running) -> Result<()> {
-    let (server, dialect) = (running.server, running.server.dialect);
-    let mut client = Client::connect(&running.process)?;
-    let mut all: Vec<_> = (0..KEYS).map(|number| (key(number), Vec::new())).collect();
-    (all[0].1, all[1].1) = (workload::points(0, 2), workload::points(1, 1));
-    // The later point first: a series comes back in the order of time.
-    let puts = [(0, 1), (0, 0), (1, 0)].map(|(series, place): (usize, usize)| {
-        let (key, points) = &all[series];
-        dialect.put(key, &points[place])
-    });
-    for put in &puts {
-        client.expect(put, dialect.put_reply(false))?;
+/// A series that is filled with so many points. The second half of the values goes back
+/// the way it came, so that a ring has no jump where it closes.
+pub fn series(number: usize, passes: usize) -> (String, Vec<Point>) {
+    let mut points: Vec<Point> = walk(number, STEP, 0).take(passes).collect();
+    for pass in passes.div_ceil(2)..passes {
+        points[pass].value = points[passes - 1 - pass].value;
     }
-    running.await_points(puts.len(), &[&puts[2]])?;
-    if server.can(&[Remembering]) {
-        check_series(running, &all[1])?;
-    }
-    if server.can(&[Keeping]) {
-        check_series(running, &all[0])?;
-    }
-    if server.can(&[Reading]) {
-        client.expect(&dialect.get_all(), &dialect.reply(&all))?;
-    }
-    if server.can(&[Pipelining, Answering]) {
-        let points = workload::points(2, PIPELINED);
-        let puts = points.iter().flat_map(|point| dialect.put("check", point));
-        let replies = dialect.put_reply(false).repeat(PIPELINED);
-        client.expect(&puts.collect::<Vec<_>>(), &replies)?;
-    }
-    client.expect_silence()
+    (key(number), points)
 }
 
-/// A get of one whole series, byte for byte.
-fn check_series(running: &Running, series: &(String, Vec<Point>)) -> Result<()> {
-    if let Some(inlet) = &running.inlet {
-        return inlet.check_series(&series.0, &series.1);
-    }
-    let dialect = running.server.dialect;
-    let reply = dialect.reply(std::slice::from_ref(series));
-    Client::connect(&running.process)?.expect(&dialect.get(&series.0), &reply)
+/// A server that was started for a figure.
+pub struct Running {
+    pub peer: &'static Peer,
+    pub server: Server,
+    points_sent: Cell<usize>,
 }
 
-/// Puts so many points of each series as fast as the server takes them, in the order of time in
-/// each, and reads one series back.
-pub fn fill(running: &Running, keys: Range<usize>, passes: usize) -> Result<()> {
-    let (dialect, points) = (running.server.dialect, keys.len() * passes);
-    let (connections, batch) = match running.server.can(&[Pipelining]) {
-        true => (1, keys.len()),
-        false => (UNPIPELINED_CONNECTIONS, 1),
-    };
-    let replies = dialect.put_reply(false).repeat(batch);
-    let mut clients = Vec::with_capacity(connections);
-    for connection in 0..connections {
-        let share = workload::share(keys.clone(), connection, connections);
-        let script = Script::ring(dialect, share, passes, batch, None);
-        clients.push((Client::connect(&running.process)?, script));
+impl Running {
+    /// Starts it empty.
+    pub fn start(peer: &'static Peer) -> Result<Running> {
+        let (server, points_sent) = (Server::start(peer.1)?, Cell::new(0));
+        Ok(Running {
+            peer,
+            server,
+            points_sent,
+        })
     }
-    for _ in 0..points / batch / connections {
-        for (client, script) in &mut clients {
-            client.send(script.next_batch())?;
+
+    /// Clients that put so many points to each of these series, in batches. Each of them owns its share of the
+    /// series, so that the points of a series arrive in order whichever connection is served first. After
+    /// every nine puts comes a get of so many points, where this is given.
+    pub fn putting(
+        &self,
+        connections: usize,
+        batch: usize,
+        keys: &Range<usize>,
+        passes: usize,
+        get_points: Option<usize>,
+    ) -> Result<Fleet> {
+        let (mut fleet, dialect) = (Fleet::new()?, self.peer.2);
+        let put_reply = dialect.put_reply(false);
+        let put_lines = memchr_iter(b'\n', put_reply).count();
+        let reply = get_points.map_or_else(|| Reply::same(put_reply), |_| Reply::Lines);
+        for connection in 0..connections {
+            let mut script = Script::new(&reply, batch);
+            let bound = |connection| keys.start + keys.len() * connection / connections;
+            let share = bound(connection)..bound(connection + 1);
+            let share: Vec<_> = share.map(|number| series(number, passes)).collect();
+            for place in 0..passes * share.len() {
+                let (name, points) = &share[place % share.len()];
+                script.push(&dialect.put(name, &points[place / share.len()]), put_lines);
+                if let (Some(points), 8) = (get_points, place % 9) {
+                    let get = dialect.get(&key(KEYS + connection));
+                    script.push(&get, dialect.reply_lines(1, points));
+                }
+            }
+            fleet.add(&self.server, script)?;
         }
-        for (client, _) in &mut clients {
-            client.expect_replies(&replies)?;
-        }
+        Ok(fleet)
     }
-    let scripts = clients.iter().map(|(_, script)| script.last_request());
-    running.await_points(points, &scripts.collect::<Vec<_>>())?;
-    let middle = keys.start + keys.len() / 2;
-    check_series(running, &(key(middle), workload::points(middle, passes)))
+
+    /// Puts and gets of two series, and requests in one go.
+    pub fn check(&self) -> Result<()> {
+        let (peer, dialect) = (self.peer, self.peer.2);
+        let mut client = Fleet::one(&self.server)?;
+        let mut all: Vec<_> = (0..KEYS).map(|number| (key(number), Vec::new())).collect();
+        (all[0], all[1]) = (series(0, 2), series(1, 1));
+        // The later point first: a series comes back in the order of time.
+        for (number, place) in [(0, 1), (0, 0), (1, 0)] {
+            let (key, points) = &all[number];
+            let put = dialect.put(key, &points[place]);
+            client.expect(put, dialect.put_reply(false))?;
+        }
+        self.await_points(3, &client)?;
+        if peer.can(&[Remembering]) {
+            self.check_series(&all[1])?;
+        }
+        if peer.can(&[Keeping]) {
+            self.check_series(&all[0])?;
+        }
+        if peer.can(&[Reading]) {
+            client.expect(dialect.get_all(), dialect.reply(&all))?;
+        }
+        if peer.can(&[Pipelining, Answering]) {
+            let (_, points) = series(2, PIPELINED);
+            let puts = points.iter().flat_map(|point| dialect.put("check", point));
+            let replies = dialect.put_reply(false).repeat(PIPELINED);
+            client.expect(puts.collect::<Vec<_>>(), replies)?;
+        }
+        client.expect_silence()
+    }
+
+    /// Puts so many points of each series as fast as the server takes them, in the order of time in
+    /// each, and reads one series back.
+    pub fn fill(&self, keys: Range<usize>, passes: usize) -> Result<()> {
+        let (connections, batch) = match self.peer.can(&[Pipelining]) {
+            true => (1, keys.len()),
+            false => (UNPIPELINED_CONNECTIONS, 1),
+        };
+        let mut fleet = self.putting(connections, batch, &keys, passes, None)?;
+        let points_sent = keys.len() * passes;
+        fleet.run(Until::Batches(points_sent / batch / connections), false)?;
+        self.await_points(points_sent, &fleet)?;
+        let middle = keys.start + keys.len() / 2;
+        self.check_series(&series(middle, passes))
+    }
+
+    /// Returns when the server has this many more points, of which the fleet sent the last: at once
+    /// where each is answered.
+    pub fn await_points(&self, count: usize, fleet: &Fleet) -> Result<()> {
+        self.points_sent.set(self.points_sent.get() + count);
+        let counter = match self.peer.2 {
+            Victoria => "vm_rows_inserted_total{type=\"graphite\"}",
+            Graphite => "metricd_graphite_points_total",
+            // It takes the lines of a connection in order: who has the last has them all.
+            Carbon => {
+                return fleet
+                    .last_batches()
+                    .try_for_each(|batch| self.await_last(batch));
+            }
+            _ => return Ok(()),
+        };
+        until_each(POLL_INTERVAL, "it has all points", || {
+            let (count, sent) = (self.server.metric(counter)?, self.points_sent.get() as f64);
+            ensure!(count <= sent, "{count} points counted of {sent} sent");
+            Ok(count == sent)
+        })
+    }
+
+    fn await_last(&self, batch: &[u8]) -> Result<()> {
+        let line = str::from_utf8(batch)?
+            .lines()
+            .next_back()
+            .context("no line")?;
+        let mut words = line.split(' ');
+        let (key, timestamp) = words.next().zip(words.nth(1)).context("no line")?;
+        let timestamp = pickled(timestamp.parse()?);
+        until_each(POLL_INTERVAL, "it has the last point", || {
+            Ok(memmem::find(&self.cached(key)?, &timestamp).is_some())
+        })
+    }
+
+    /// A get of one whole series, byte for byte where puts are answered. Others may count points a moment
+    /// before they can be asked for them.
+    fn check_series(&self, series: &(String, Vec<Point>)) -> Result<()> {
+        let ((key, points), dialect) = (series, self.peer.2);
+        let (from, until_then) = (FIRST_TIMESTAMP - 1, points[points.len() - 1].timestamp);
+        until_each(
+            POLL_INTERVAL,
+            "it has the points that were put",
+            || match dialect {
+                Victoria => {
+                    self.server.get("/internal/force_flush")?;
+                    let path = format!("/api/v1/export?match[]=%7B__name__=%22{key}%22%7D&start=1");
+                    Ok(self.server.get(&path)?.contains(&victoria_points(points)))
+                }
+                Graphite => {
+                    let range = format!("from={from}&until={until_then}");
+                    let path = format!("/render?target={key}&format=json&{range}");
+                    let answer = self.server.get(&path)?;
+                    let datum = |point: &Point| format!("[{:?}, {}]", point.value, point.timestamp);
+                    Ok(points.iter().all(|point| answer.contains(&datum(point))))
+                }
+                Carbon => {
+                    let cached = self.cached(key)?;
+                    let pair = |point: &Point| [point.timestamp as f64, point.value].map(pickled);
+                    let has = |point| memmem::find(&cached, &pair(point).concat()).is_some();
+                    Ok(points.iter().all(has))
+                }
+                _ => {
+                    let reply = dialect.reply(std::slice::from_ref(series));
+                    Fleet::one(&self.server)?.expect(dialect.get(key), reply)?;
+                    Ok(true)
+                }
+            },
+        )
+    }
+
+    /// What carbon-cache answers to a query: the points of a series, pickled.
+    fn cached(&self, key: &str) -> Result<Vec<u8>> {
+        let query = format!("(S'type'\nS'cache-query'\nS'metric'\nS'{key}'\nd.");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.server.ports[1]))?;
+        let length = (query.len() as u32).to_be_bytes();
+        stream.write_all(&[&length, query.as_bytes()].concat())?;
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).context("cache query")?;
+        let mut reply = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut reply).context("cache query")?;
+        Ok(reply)
+    }
+}
+
+/// A float in Python's pickle: `G` and its eight bytes, the highest first.
+fn pickled(value: f64) -> Vec<u8> {
+    [b"G", &value.to_be_bytes()[..]].concat()
 }

@@ -2,9 +2,7 @@
 
 use metricd::Point;
 
-use crate::inlet::Kind;
-use crate::support::series::key as name;
-use crate::workload::{KEYS, POINTS_A_SERIES};
+use crate::check::{KEYS, POINTS_A_SERIES};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -17,23 +15,27 @@ pub enum Dialect {
     RedisZadd,
     /// The newest point of a series is the value of its key.
     Memcached,
-    /// A line a point, and no reply to any.
-    Graphite(Kind),
+    /// A line a point, and no reply to any: metricd on its port for Graphite's protocol.
+    Graphite,
+    /// The same, of VictoriaMetrics.
+    Victoria,
+    /// The same, of carbon-cache.
+    Carbon,
 }
 
-use Dialect::{Graphite, Lines, Memcached, RedisSet, RedisZadd};
+use crate::support::*;
+use Dialect::{Lines, Memcached, RedisSet, RedisZadd};
 
 impl Dialect {
     /// With two decimals, as a client that formats a measurement would send it.
     pub fn put(self, key: &str, point: &Point) -> Vec<u8> {
-        let Point { timestamp, value } = point;
-        let data = data(point);
+        let (Point { timestamp, value }, data) = (point, data(point));
         let text = match self {
             Lines => format!("put {key} {value:.2} {timestamp}\n"),
-            Graphite(_) => format!("{key} {value:.2} {timestamp}\n"),
             Memcached => format!("set {key} 0 0 {}\r\n{data}\r\n", data.len()),
             RedisSet => command(&["SET", key, &data]),
             RedisZadd => command(&["ZADD", key, &timestamp.to_string(), &data]),
+            _ => format!("{key} {value:.2} {timestamp}\n"),
         };
         text.into_bytes()
     }
@@ -42,11 +44,11 @@ impl Dialect {
     pub fn put_reply(self, is_there: bool) -> &'static [u8] {
         match self {
             Lines => b"ok\n\n",
-            Graphite(_) => b"",
             Memcached => b"STORED\r\n",
             RedisSet => b"+OK\r\n",
             RedisZadd if is_there => b":0\r\n",
             RedisZadd => b":1\r\n",
+            _ => b"",
         }
     }
 
@@ -55,11 +57,10 @@ impl Dialect {
     pub fn get(self, key: &str) -> Vec<u8> {
         let last = (POINTS_A_SERIES - 1).to_string();
         let text = match self {
-            Lines => format!("get {key}\n"),
             Memcached => format!("get {key}\r\n"),
             RedisSet => command(&["GET", key]),
             RedisZadd => command(&["ZRANGE", key, "0", &last]),
-            Graphite(_) => String::new(),
+            _ => format!("get {key}\n"),
         };
         text.into_bytes()
     }
@@ -68,7 +69,9 @@ impl Dialect {
     pub fn get_all(self) -> Vec<u8> {
         match self {
             Lines => self.get("*"),
-            _ => (0..KEYS).flat_map(|key| self.get(&name(key))).collect(),
+            _ => (0..KEYS)
+                .flat_map(|number| self.get(&key(number)))
+                .collect(),
         }
     }
 
@@ -100,15 +103,9 @@ impl Dialect {
     /// more points than each series was filled with.
     pub fn reply_lines(self, series: usize, points: usize) -> usize {
         match self {
-            Lines => points + 2,
             RedisZadd => series + 2 * points.min(series * POINTS_A_SERIES),
-            _ => 2 * points + usize::from(self == Memcached),
+            _ => points + 2,
         }
-    }
-
-    /// Whether the reply to a get of all is longer when more was put.
-    pub fn replies_grow(self) -> bool {
-        self == Lines
     }
 }
 

@@ -13,75 +13,56 @@ mod cases;
 mod ceiling;
 mod check;
 mod dialect;
-mod generator;
-mod inlet;
 mod report;
 mod servers;
 mod summary;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
-mod workload;
 
 use std::env;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lexopt::{Arg, ValueExt};
 
 use cases::{CASES, Case};
+use check::Running;
 use report::{Report, Setup};
-use support::process::open_many_files;
-
-const USAGE: &str =
-    "cargo bench --bench versus -- [--rounds N] [--seconds S] [--only TEXT] [--readme]";
 
 fn main() -> Result<()> {
-    let first = env::args().nth(1).unwrap_or_default();
-    if first == servers::CEILING_ARGUMENT {
-        return Ok(ceiling::run()?);
+    // The hidden argument under which this program is the ceiling.
+    if let Some("--ceiling") = env::args().nth(1).as_deref() {
+        let port = env::args().nth(2).context("no port")?;
+        return Ok(ceiling::run(port.parse()?)?);
     }
-    let report = options().context(USAGE)?;
-    open_many_files()?;
-    compare(report)
-}
-
-fn options() -> Result<Report> {
-    let mut report = Report {
-        rounds: 3,
-        interval: Duration::from_secs(1),
+    let given = support::arguments(&["rounds", "seconds", "only", "readme"])?;
+    let number = |name, otherwise: &str| {
+        let value = given.get(name).map_or(otherwise, String::as_str);
+        value.parse::<f64>().context(name)
+    };
+    let report = Report {
+        rounds: number("rounds", "3")? as usize,
+        interval: Duration::try_from_secs_f64(number("seconds", "1")?)?,
+        only: given.get("only").cloned().unwrap_or_default(),
         ..Report::default()
     };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            // What cargo itself passes to every bench.
-            Arg::Long("bench") => {}
-            Arg::Long("rounds") => report.rounds = parser.value()?.parse()?,
-            Arg::Long("seconds") => {
-                report.interval = Duration::try_from_secs_f64(parser.value()?.parse()?)?;
-            }
-            Arg::Long("only") => report.only = parser.value()?.string()?,
-            Arg::Long("readme") => report.writes_readme = true,
-            _ => return Err(argument.unexpected().into()),
-        }
-    }
-    let is_whole = report.only.is_empty() || !report.writes_readme;
+    let writes_readme = given.contains_key("readme");
+    let is_whole = report.only.is_empty() || !writes_readme;
     ensure!(is_whole, "--readme takes all cases, so no --only");
-    Ok(report)
+    support::open_many_files()?;
+    compare(report, writes_readme)
 }
 
-fn compare(mut report: Report) -> Result<()> {
-    for server in &servers::ALL {
-        eprintln!("checking {}", server.name);
-        match server.start().and_then(|running| check::check(&running)) {
-            Ok(()) => report.servers.push((server, server.version()?)),
+fn compare(mut report: Report, writes_readme: bool) -> Result<()> {
+    for peer in &servers::ALL {
+        eprintln!("checking {}", peer.0);
+        match Running::start(peer).and_then(|running| running.check()) {
+            Ok(()) => report.peers.push((peer, peer.version()?)),
             // A comparison of others says nothing.
-            Err(error) if report.servers.is_empty() => return Err(error),
-            Err(error) => {
-                let note = format!("Left out: {}: {error:#}", server.name);
-                report.notes.push(note);
-            }
+            Err(error) if report.peers.is_empty() => return Err(error),
+            Err(error) => report
+                .notes
+                .push(format!("Left out: {}: {error:#}", peer.0)),
         }
     }
     let (begin, left_out) = (Instant::now(), report.notes.len());
@@ -93,8 +74,8 @@ fn compare(mut report: Report) -> Result<()> {
     println!("{}", report.markdown()?);
     let is_whole = report.notes.len() == left_out;
     ensure!(is_whole, "some measurements failed, see above");
-    ensure!(!report.figures.is_empty(), "nothing to do: {USAGE}");
-    match report.writes_readme {
+    ensure!(!report.figures.is_empty(), "nothing to do");
+    match writes_readme {
         true => summary::write(&report),
         false => Ok(()),
     }
@@ -102,21 +83,26 @@ fn compare(mut report: Report) -> Result<()> {
 
 /// One case on all servers. Each round begins with another of them, because the first of a
 /// round may find the machine in another state than the last.
-fn measure_in_turn(case: &Case, round: usize, report: &mut Report, begin: Instant) {
-    let mut servers: Vec<_> = report.servers.iter().map(|(server, _)| *server).collect();
-    let first = round % servers.len();
-    servers.rotate_left(first);
-    for server in servers {
-        if !case.blocks.iter().any(|block| report.wants(block, server)) {
+fn measure_in_turn(
+    Case(blocks, measure): &Case,
+    round: usize,
+    report: &mut Report,
+    begin: Instant,
+) {
+    let mut peers: Vec<_> = report.peers.iter().map(|(peer, _)| *peer).collect();
+    let first = round % peers.len();
+    peers.rotate_left(first);
+    for peer in peers {
+        if !blocks.iter().any(|block| report.wants(block, peer)) {
             continue;
         }
-        let (title, seconds) = (case.blocks[0].title, begin.elapsed().as_secs());
-        let what = format!("round {}: {title}: {}", round + 1, server.name);
+        let (title, seconds) = (blocks[0].0, begin.elapsed().as_secs());
+        let what = format!("round {}: {title}: {}", round + 1, peer.0);
         eprintln!("{seconds:4} s, {what}");
-        let outcome = server.start().and_then(|running| {
+        let outcome = Running::start(peer).and_then(|running| {
             let running = &running;
-            let outcome = (case.measure)(&mut Setup { report, running });
-            outcome.with_context(|| running.process.log())
+            let outcome = measure(&mut Setup { report, running });
+            outcome.with_context(|| running.server.log().unwrap_or_default())
         });
         if let Err(error) = outcome {
             report.notes.push(format!("Failed: {what}: {error:#}"));

@@ -7,21 +7,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cases::CASES;
-use crate::servers::{Need, Running, Server};
-use crate::support::process::machine;
-use crate::support::table::{figure, median, table};
+use crate::check::Running;
+use crate::servers::{Need, Peer};
+use crate::support::*;
 
 const NOTES: &str = include_str!("notes.md");
 
-/// A table of all servers.
-pub struct Block {
-    pub title: &'static str,
-    /// What a server must be able to do.
-    pub needs: &'static [Need],
-    /// Names with `|` between them, with an arrow after those by which the others are compared
-    /// with metricd: more is better, or less.
-    pub columns: &'static str,
-}
+/// A table of all servers: its title, and what a server must be able to do. Then names of columns with
+/// `|` between them, with an arrow after those by which the others are compared with metricd: more is
+/// better, or less.
+pub struct Block(pub &'static str, pub &'static [Need], pub &'static str);
 
 #[derive(Default)]
 pub struct Report {
@@ -31,10 +26,8 @@ pub struct Report {
     pub interval: Duration,
     /// Only the blocks with this in their title.
     pub only: String,
-    /// Whether the figures are written into the files of the repository too.
-    pub writes_readme: bool,
     /// metricd first; each with what it says of its version.
-    pub servers: Vec<(&'static Server, String)>,
+    pub peers: Vec<(&'static Peer, String)>,
     /// Which servers are left out, and which measurements failed.
     pub notes: Vec<String>,
     /// Of each round, by a block's title, a column's number and a server's name. A measurement
@@ -54,15 +47,14 @@ impl Setup<'_> {
     }
 
     pub fn wants(&self, block: &Block) -> bool {
-        self.report.wants(block, self.running.server)
+        self.report.wants(block, self.running.peer)
     }
 
     /// Takes a figure for each column; what is not a number is none.
     pub fn record(&mut self, block: &'static Block, values: &[f64]) {
-        let columns = block.columns.split('|').count();
-        assert_eq!(values.len(), columns, "{}", block.title);
+        assert_eq!(values.len(), block.2.split('|').count(), "{}", block.0);
         for (column, &value) in values.iter().enumerate() {
-            let place = (block.title, column, self.running.server.name);
+            let place = (block.0, column, self.running.peer.0);
             let rounds = self.report.figures.entry(place).or_default();
             rounds.extend((!value.is_nan()).then_some(value));
         }
@@ -70,29 +62,18 @@ impl Setup<'_> {
 }
 
 impl Report {
-    pub fn wants(&self, block: &Block, server: &Server) -> bool {
-        block.title.contains(&self.only) && server.can(block.needs)
+    pub fn wants(&self, block: &Block, peer: &Peer) -> bool {
+        block.0.contains(&self.only) && peer.can(block.1)
     }
 
     /// Of each round.
-    fn values(&self, block: &Block, column: usize, server: &Server) -> &[f64] {
-        let place = (block.title, column, server.name);
+    fn values(&self, block: &Block, column: usize, peer: &Peer) -> &[f64] {
+        let place = (block.0, column, peer.0);
         self.figures.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    pub fn median(&self, block: &Block, column: usize, server: &Server) -> Option<f64> {
-        median(self.values(block, column, server).to_vec())
-    }
-
-    /// How many times better metricd is than this server. Round by round, because the machine
-    /// changes between rounds more than within one.
-    fn advantage(&self, block: &Block, column: usize, server: &Server) -> Option<f64> {
-        let is_less_better = block.columns.split('|').nth(column)?.ends_with('↓');
-        let own = self.values(block, column, self.servers[0].0);
-        let pairs = own.iter().zip(self.values(block, column, server));
-        let ratios = pairs.map(|(own, theirs)| own / theirs);
-        let ratio = median(ratios.collect())?;
-        Some(if is_less_better { 1.0 / ratio } else { ratio })
+    pub fn median(&self, block: &Block, column: usize, peer: &Peer) -> f64 {
+        median(self.values(block, column, peer).iter().copied())
     }
 
     /// How the figures came, and a table for each block.
@@ -104,50 +85,54 @@ impl Report {
              figure; medians, and the least to the most.\n\n{NOTES}\n",
             machine()?
         );
-        for (server, version) in &self.servers {
-            writeln!(text, "- {}: `{}` {version}", server.name, server.command)?;
+        for (peer, version) in &self.peers {
+            writeln!(text, "- {}: `{}` {version}", peer.0, peer.1)?;
         }
         for note in &self.notes {
             writeln!(text, "\n{note}")?;
         }
-        for block in CASES.iter().flat_map(|case| case.blocks) {
-            if self.wants(block, self.servers[0].0) {
-                writeln!(text, "\n## {}\n\n{}", block.title, self.table(block))?;
+        for block in CASES.iter().flat_map(|case| case.0) {
+            if self.wants(block, self.peers[0].0) {
+                writeln!(text, "\n## {}\n\n{}", block.0, self.table(block))?;
             }
         }
         Ok(text.replace('*', "\\*").trim_end().to_string() + "\n")
     }
 
     fn table(&self, block: &Block) -> String {
-        let head = |name: &str| match is_compared(name) {
-            true => format!("|{name}|×"),
-            false => format!("|{name}"),
-        };
-        let head: String = block.columns.split('|').map(head).collect();
-        let servers = self.servers.iter().map(|(server, _)| *server);
-        let able = servers.filter(|server| server.can(block.needs));
-        table(&head, able.map(|server| self.row(block, server)).collect())
+        let head = block.2.replace('↑', "↑|×").replace('↓', "↓|×");
+        let peers = self.peers.iter().map(|(peer, _)| *peer);
+        let able = peers.filter(|peer| peer.can(block.1));
+        let rows = able.map(|peer| self.row(block, peer)).collect();
+        table(&format!("|{head}"), rows)
     }
 
-    fn row(&self, block: &Block, server: &Server) -> Vec<String> {
-        let mut cells = vec![server.name.to_string()];
-        for (column, name) in block.columns.split('|').enumerate() {
-            let middle = self.median(block, column, server);
-            cells.push(middle.map_or("–".into(), figure));
-            if is_compared(name) {
-                let mut values = self.values(block, column, server).to_vec();
-                values.sort_by(f64::total_cmp);
-                if let ([least, .., most], Some(cell)) = (&values[..], cells.last_mut()) {
-                    *cell += &format!(" ({}–{})", figure(*least), figure(*most));
-                }
-                let advantage = self.advantage(block, column, server);
-                cells.push(advantage.map_or("–".into(), figure));
+    fn row(&self, block: &Block, peer: &Peer) -> Vec<String> {
+        let mut cells = vec![peer.0.to_string()];
+        for (column, name) in block.2.split('|').enumerate() {
+            let values = self.values(block, column, peer);
+            let middle = figure(self.median(block, column, peer));
+            if !name.ends_with(['↑', '↓']) {
+                cells.push(middle);
+                continue;
             }
+            let least = values.iter().copied().fold(f64::NAN, f64::min);
+            let most = values.iter().copied().fold(f64::NAN, f64::max);
+            cells.push(match values.len() {
+                0 | 1 => middle,
+                _ => format!("{middle} ({}–{})", figure(least), figure(most)),
+            });
+            // How many times better metricd is than this server. Round by round, because the machine
+            // changes between rounds more than within one.
+            let own = self.values(block, column, self.peers[0].0);
+            let ratios = own.iter().zip(values).map(|(own, theirs)| own / theirs);
+            let ratio = median(ratios);
+            cells.push(figure(if name.ends_with('↓') {
+                1.0 / ratio
+            } else {
+                ratio
+            }));
         }
         cells
     }
-}
-
-fn is_compared(column: &str) -> bool {
-    column.ends_with(['↑', '↓'])
 }

@@ -6,33 +6,29 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::cases::{
-    AFTER_ONE_PUT, CPU, GET_ALL, GET_SERIES, IDLE, MIX, OTHERS, P99_DURING, PIPELINED_1,
-    PIPELINED_8, POINT, PUT_50, PUT_1000, RATE, START,
-};
+use crate::cases::*;
 use crate::report::{Block, Report};
-use crate::servers::Server;
-use crate::support::process::machine;
-use crate::support::table::{figure, table};
+use crate::servers::Peer;
+use crate::support::*;
 
 const BEGIN: &str = "<!-- comparison: written by cargo bench --bench versus -- --readme -->\n";
 const END: &str = "<!-- end of the comparison -->\n";
 
-/// A title, a unit, and where the figures are.
+/// A title, a unit, and where the figures are: a block, and the place of a column in it.
 type Measure = (&'static str, &'static str, &'static Block, usize);
 
 static MEASURES: [Measure; 12] = [
-    ("put, 50 connections", "requests/s", &PUT_50, RATE),
-    ("put, 1,000 connections", "requests/s", &PUT_1000, RATE),
-    ("nine puts to a get of 100", "requests/s", &MIX, RATE),
-    ("put, 8 × 100", "puts/s", &PIPELINED_8, RATE),
-    ("put, 8 × 100", "CPU, ns a put", &PIPELINED_8, CPU),
-    ("put, 1 × 1,000", "CPU, ns a put", &PIPELINED_1, CPU),
-    ("get of 1,000 points", "points/s", &GET_SERIES, RATE),
-    ("get of all, 1 M points", "points/s", &GET_ALL, RATE),
-    ("put during such a get", "p99, µs", &OTHERS, P99_DURING),
+    ("put, 50 connections", "requests/s", &PUT_50, 0),
+    ("put, 1,000 connections", "requests/s", &PUT_1000, 0),
+    ("nine puts to a get of 100", "requests/s", &MIX, 0),
+    ("put, 8 × 100", "puts/s", &PIPELINED_8, 0),
+    ("put, 8 × 100", "CPU, ns a put", &PIPELINED_8, 5),
+    ("put, 1 × 1,000", "CPU, ns a put", &PIPELINED_1, 5),
+    ("get of 1,000 points", "points/s", &GET_SERIES, 0),
+    ("get of all, 1 M points", "points/s", &GET_ALL, 0),
+    ("put during such a get", "p99, µs", &OTHERS, 4),
     ("memory of a point", "bytes", &POINT, 0),
-    ("an idle connection", "bytes", &IDLE, AFTER_ONE_PUT),
+    ("an idle connection", "bytes", &IDLE, 1),
     ("memory at the start", "KiB", &START, 0),
 ];
 
@@ -53,23 +49,20 @@ pub fn write(report: &Report) -> Result<()> {
 }
 
 /// The servers that are compared here; the others are in the tables beside this program.
-fn in_memory(report: &Report) -> impl Iterator<Item = &'static Server> {
-    let servers = report.servers.iter().map(|(server, _)| *server);
-    servers.filter(|server| server.is_ordinary())
+fn in_memory(report: &Report) -> impl Iterator<Item = &'static Peer> {
+    let peers = report.peers.iter().map(|(peer, _)| *peer);
+    peers.filter(|peer| peer.is_ordinary())
 }
 
 fn section(report: &Report) -> Result<String> {
-    let names = in_memory(report).map(|server| server.name);
-    let head = format!("|{}", names.collect::<Vec<_>>().join("|"));
-    let row = |measure: &Measure| {
-        let mut cells = vec![format!("{}: {}", measure.0, measure.1)];
-        for server in in_memory(report) {
-            let median = report.median(measure.2, measure.3, server);
-            cells.push(median.map_or("–".into(), figure));
-        }
-        cells
+    let names: Vec<&str> = in_memory(report).map(|peer| peer.0).collect();
+    let row = |(title, unit, block, column): &Measure| {
+        let median = |peer| report.median(block, *column, peer);
+        let medians: Vec<f64> = in_memory(report).map(median).collect();
+        cells(&format!("{title}: {unit}"), &medians)
     };
-    let (table, machine) = (table(&head, MEASURES.iter().map(row).collect()), machine()?);
+    let rows = MEASURES.iter().map(row).collect();
+    let (table, machine) = (table(&format!("|{}", names.join("|")), rows), machine()?);
     let chart = "![metricd beside its peers](benches/versus/chart.svg)";
     let remark = "8 × 100 is 8 connections that send 100 puts each before they wait";
     Ok(format!("\n{chart}\n\nOn {machine}; {remark}:\n\n{table}\n"))
@@ -107,15 +100,12 @@ fn chart(report: &Report) -> Result<String> {
 /// Returns how many bars there are.
 fn draw(svg: &mut String, report: &Report, measure: &Measure) -> Result<usize> {
     let (title, unit, block, column) = measure;
-    let name = block.columns.split('|').nth(*column).unwrap_or_default();
+    let name = block.2.split('|').nth(*column).unwrap_or_default();
     let sense = ["more", "less"][usize::from(name.ends_with('↓'))];
     writeln!(svg, "<text class=\"title\" y=\"18\">{title}</text>")?;
     writeln!(svg, "<text y=\"35\">{unit}: {sense} is better</text>")?;
-    let mut values = Vec::new();
-    for server in in_memory(report) {
-        let median = report.median(block, *column, server);
-        values.extend(median.map(|value| (server.name, value)));
-    }
+    let values = in_memory(report).map(|peer| (peer.0, report.median(block, *column, peer)));
+    let values: Vec<_> = values.filter(|(_, value)| !value.is_nan()).collect();
     let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     for (lane, (name, value)) in values.iter().enumerate() {
         let (top, length) = (HEAD_HEIGHT + LANE_HEIGHT * lane, BAR_WIDTH * value / most);

@@ -1,0 +1,177 @@
+//! A server as a process of its own, started by a line of a shell.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use tempfile::TempDir;
+
+use super::*;
+
+const ACCEPT_TIME: Duration = Duration::from_micros(100);
+
+/// A server that sends nothing for so long has failed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A started server. It is killed when this goes, whatever the way out.
+pub struct Server {
+    pub child: Child,
+    /// Its folder, for data and for what it logs. It goes with the last server that was started in it.
+    pub folder: Arc<TempDir>,
+    has_socket: bool,
+    /// For points, and for HTTP or queries.
+    pub ports: [u16; 2],
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Either fails only where the process has already ended and been waited for.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Server {
+    /// Starts this build of metricd with these options.
+    pub fn metricd(options: &str) -> Result<Server> {
+        Server::start(&format!("metricd --listen 127.0.0.1:{{port}} {options}"))
+    }
+
+    pub fn start(command: &str) -> Result<Server> {
+        Server::start_in(&Arc::new(tempfile::tempdir()?), command)
+    }
+
+    /// Returns once the server listens. In the command, `{data}` is the folder, `{own}` this program; `{port}`
+    /// and `{http}` are ports for points and for all else. `{data}/socket` takes the place of the first.
+    pub fn start_in(folder: &Arc<TempDir>, command: &str) -> Result<Server> {
+        // Between the choice of a free port and its use, another program may take it.
+        let started = || Server::start_once(folder, command);
+        let outcome = started().or_else(|_| started()).or_else(|_| started());
+        outcome.with_context(|| format!("`{command}` does not start"))
+    }
+
+    fn start_once(folder: &Arc<TempDir>, command: &str) -> Result<Server> {
+        // Both at once, so that they differ.
+        let free = || TcpListener::bind("127.0.0.1:0");
+        let (port, http) = (free()?, free()?);
+        let ports = [port.local_addr()?.port(), http.local_addr()?.port()];
+        drop((port, http));
+        let log = File::create(folder.path().join("log"))?;
+        let mut shell = shell(command, folder.path(), ports);
+        let mut server = Server {
+            child: shell.stdout(log.try_clone()?).stderr(log).spawn()?,
+            folder: folder.clone(),
+            has_socket: command.contains("{data}/socket"),
+            ports,
+        };
+        let used = ["{port}", "{http}"].map(|name| command.contains(name));
+        until("it listens", || {
+            ensure!(server.child.try_wait()?.is_none(), "{}", server.log()?);
+            let listening = fs::read_to_string("/proc/net/tcp")?;
+            let is_open = |port| listening.contains(&format!(":{port:04X} 00000000:0000 0A"));
+            let mut ports = ports.iter().zip(used);
+            let is_ready = ports.all(|(port, is_used)| !is_used || is_open(port));
+            Ok(is_ready && (!server.has_socket || server.socket().exists()))
+        })?;
+        Ok(server)
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("log"))?)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Gives the server a moment to accept the connection: a full accept queue (50 is the
+    /// shortest in use, Twisted's) would delay others by seconds.
+    pub fn connect(&self) -> Result<TcpStream> {
+        let stream = if self.has_socket {
+            // All that is called is the same for either kind of socket.
+            OwnedFd::from(UnixStream::connect(self.socket())?).into()
+        } else {
+            let stream = TcpStream::connect(("127.0.0.1", self.ports[0]))?;
+            stream.set_nodelay(true)?;
+            stream
+        };
+        thread::sleep(ACCEPT_TIME);
+        Ok(stream)
+    }
+
+    /// The body of an answer of status 200. By HTTP 1.0 nothing comes in chunks.
+    pub fn get(&self, target: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[1]))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        write!(stream, "GET {target} HTTP/1.0\r\n\r\n")?;
+        let answer = io::read_to_string(stream)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no end of a head")?;
+        ensure!(head.contains(" 200 "), "GET {target}: {head}");
+        Ok(body.into())
+    }
+
+    /// The value of the first series of `/metrics` that begins so.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let metrics = self.get("/metrics")?;
+        let line = metrics.lines().find(|line| line.starts_with(series));
+        let value = line.and_then(|line| line.split(' ').next_back());
+        Ok(value.with_context(|| format!("no {series}"))?.parse()?)
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Has the server stand still, or go on.
+    pub fn hold(&self, is_held: bool) -> Result<()> {
+        self.signal(if is_held { Signal::STOP } else { Signal::CONT })
+    }
+}
+
+/// A shell with this line, filled in, and with the metricd of this build. The last program of the line
+/// takes the place of the shell, so that the process is its own.
+pub fn shell(line: &str, folder: &Path, ports: [u16; 2]) -> Command {
+    let own = env::current_exe().unwrap_or_default();
+    let line = line
+        .replace("{data}", &folder.to_string_lossy())
+        .replace("{own}", &own.to_string_lossy())
+        .replace("{port}", &ports[0].to_string())
+        .replace("{http}", &ports[1].to_string());
+    let (before, last) = line.rsplit_once("; ").unwrap_or((":", &line));
+    let path = env::var("PATH").unwrap_or_default();
+    let built = Path::new(env!("CARGO_BIN_EXE_metricd")).with_file_name("");
+    let mut shell = Command::new("sh");
+    shell.env("PATH", format!("{}:{path}", built.display()));
+    shell
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    shell.arg("-c").arg(format!("{before}; exec {last}"));
+    shell
+}
+
+/// Whether a program is there to be started; if not, says so.
+pub fn is_installed(program: &str) -> bool {
+    let is_installed = Command::new(program).arg("--version").output().is_ok();
+    if !is_installed {
+        println!("{program} is not installed");
+    }
+    is_installed
+}
+
+/// Lets this process, and those it starts, have as many files open as the system allows.
+pub fn open_many_files() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
