@@ -14,13 +14,14 @@ use crate::{full, row, scaled, seconds, start, waits_row};
 
 type Case = fn() -> Result<()>;
 
-pub const CASES: [(&str, Case); 9] = [
+pub const CASES: [(&str, Case); 10] = [
     ("1: another's put while clients send", sending),
     ("2: another's put while readers are reset", resetting),
     ("3: another's put while keys are new", new_keys),
     ("4: memory of stalled readers", stalled_memory),
     ("5: memory of pipelined replies", replies_memory),
     ("6: exit under load", exit),
+    ("7: stalled readers and the kernel", stalled_kernel),
     ("9: CPU of a put at the limit", full::cost_at_limit),
     ("10: above the limit on memory", full::attacks),
     ("11: a million series expire", full::expiry),
@@ -300,4 +301,30 @@ fn seconds_to_stop(mut server: Server, signals: u32) -> Result<(f64, f64)> {
     let status = server.child.wait()?;
     ensure!(status.success(), "{status}");
     Ok((f64::max(took - delayed, 0.0), took))
+}
+
+fn stalled_kernel() -> Result<()> {
+    let (server, series) = (filled()?, scaled(100_000));
+    let seconds = |rounds: Range<u32>| {
+        let seconds = rounds.map(|at| put(&server, &puts(0..series, at..at + 1, "1.5")));
+        anyhow::Ok(median(seconds.collect::<Result<Vec<_>>>()?))
+    };
+    let without = seconds(1..6)?;
+    // In groups, because the system gives less to each of many at once.
+    let group = |_| stalled(&server, scaled(100), &unread("get *\n"));
+    let _fleets: Vec<Fleet> = (0..15).map(group).collect::<Result<_>>()?;
+    let with = seconds(6..11)?;
+    let (left, unsent) = connections(&server)?;
+    row(
+        "  KB in the kernel, each",
+        unsent / left.max(1) as f64,
+        "≤ 400",
+    );
+    let remark = format!("≤ 3; {with:.3} s, without {without:.3}; {left} readers");
+    row(
+        "  100,000 puts, times without readers",
+        with / without,
+        &remark,
+    );
+    Ok(())
 }

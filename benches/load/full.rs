@@ -13,16 +13,14 @@ use crate::{MANY, row, scaled, seconds, start, waits_row};
 type Puts = fn(u32) -> String;
 const IN_ORDER: Puts = |round| {
     let put = |key, at| format!("put k{key} {}.25 {at}\n", at * 7_919 % (101 + key));
-    (0..100_000)
-        .map(|n| put(n / 100, 100 * round + n % 100))
-        .collect()
+    let puts = (0..100_000).map(|n| put(n / 100, 100 * round + n % 100));
+    puts.collect()
 };
 const NEW_SERIES: Puts = |n| puts(200_000 * n..200_000 * (n + 1), n..n + 1, "1.5");
 const A_MILLION: Puts = |round| puts(0..1_000_000, round..round + 1, "1.5");
 const LARGE_KEYS: Puts = |round| {
-    (0..100)
-        .map(|number| format!("put {round:x<60000}{number} 1.5 1\n"))
-        .collect()
+    let puts = (0..100).map(|number| format!("put {round:x<60000}{number} 1.5 1\n"));
+    puts.collect()
 };
 
 /// A server that has had so many rounds of puts, and evicts when it is full.

@@ -27,10 +27,8 @@ fn main() -> Result<()> {
     let given = arguments(&["only", "small"])?;
     let (only, mut failed) = (given.get("only").map_or("", String::as_str), 0);
     open_many_files()?;
-    for (title, case) in cases::CASES
-        .iter()
-        .filter(|(title, _)| title.contains(only))
-    {
+    let cases = cases::CASES.iter();
+    for (title, case) in cases.filter(|(title, _)| title.contains(only)) {
         println!("{title}");
         let begin = Instant::now();
         if let Err(error) = case() {

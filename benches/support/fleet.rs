@@ -155,9 +155,9 @@ impl Fleet {
 
     /// Their rings have come round so often.
     pub fn skip_laps(&mut self, laps: usize) {
-        self.clients
-            .iter_mut()
-            .for_each(|client| client.script.laps_before = laps);
+        for client in &mut self.clients {
+            client.script.laps_before = laps;
+        }
     }
 
     /// Every client sends this, and what comes back is compared byte for byte.

@@ -83,12 +83,8 @@ impl Server {
     pub fn memory(&self) -> Result<Memory> {
         let rollup = SmapsRollup::from_file(self.proc("smaps_rollup"))?;
         let map = rollup.memory_map_rollup.0.first().context("no memory")?;
-        let bytes = |name| {
-            map.extension
-                .map
-                .get(name)
-                .map_or(0.0, |&bytes| bytes as f64)
-        };
+        let all = &map.extension.map;
+        let bytes = |name| all.get(name).map_or(0.0, |&bytes| bytes as f64);
         Ok(Memory {
             resident: bytes("Rss"),
             private: bytes("Private_Clean") + bytes("Private_Dirty"),
