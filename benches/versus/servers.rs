@@ -90,7 +90,7 @@ impl Peer {
     /// Whether points are in memory alone, and the server is reached by TCP and its own protocol, as
     /// most are.
     pub fn is_ordinary(&self) -> bool {
-        let special = ["sync", "unix:"];
+        let special = ["--sync", "appendfsync", "unix:"];
         !special.iter().any(|word| self.1.contains(word))
     }
 
