@@ -31,6 +31,7 @@ pub fn run(port: u16) -> io::Result<()> {
     let mut input = vec![0; READ_BUFFER_BYTES];
     let replies = REPLY.repeat(REPLIES_BYTES / REPLY.len());
     let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
+    eprintln!("listening on {}", listener.local_addr()?);
     let registry = poll.registry().try_clone()?;
     registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     loop {
