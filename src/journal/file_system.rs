@@ -224,6 +224,9 @@ impl FileSystem for Folder {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
+        // A file that could not be written was closed just now. Clients that wait must not take its
+        // descriptor: with each attempt there would be one less.
+        self.spare_descriptors();
         fs::remove_file(self.path.join(name))
     }
 

@@ -540,9 +540,8 @@ impl<F: FileSystem> Writer<F> {
     /// little later.
     fn remove_partial(&mut self, now: Instant) {
         self.retry_at = now.checked_add(Config::CHECKPOINT_RETRY);
-        if self.partial.take().is_some()
-            && let Err(error) = self.folder.remove(PARTIAL)
-        {
+        let has_partial = self.partial.take().is_some();
+        if has_partial && let Err(error) = self.folder.remove(PARTIAL) {
             debug!("cannot remove {PARTIAL}: {error}");
         }
     }

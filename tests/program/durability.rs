@@ -1427,6 +1427,11 @@ fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
     assert!(line.contains("further clients wait"), "{line}");
     limit_files(&daemon.process, Some(10));
     assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+    // More attempts fail than it has descriptors to spare, each of which a client could take.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        client.exchange(b"put k 0.5 0\n", NOT_STORED);
+    }
     limit_files(&daemon.process, None);
     assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
 }
