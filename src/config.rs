@@ -460,6 +460,10 @@ impl Config {
     /// A line is no longer than this part of the limit on memory.
     pub(crate) const LINE_SHARE: usize = 64;
 
+    /// One series for so many bytes of the limit on memory is remembered by a reader of the journal, in 8 bytes.
+    #[cfg(feature = "remote-write")]
+    pub(crate) const SERIES_SHARE: usize = 1_024;
+
     /// What a connection takes at least when it is served in the smallest shares.
     pub(crate) const CONNECTION_LEAST_BYTES: usize = 512;
 
@@ -517,6 +521,16 @@ impl Config {
     /// Clients of HTTP that wait while the points are read from disk, or have not closed after their
     /// answer; the oldest goes when there are more.
     pub(crate) const NOT_READY_CLIENTS: usize = 64;
+
+    /// The most series of a file of the journal that each of its readers is to remember: all, unless there is a
+    /// limit on memory. Past these, each put takes the bytes of its key in the journal.
+    pub(crate) fn remembered_series(&self) -> usize {
+        #[cfg(feature = "remote-write")]
+        if let Some(limit_bytes) = self.memory_limit_bytes {
+            return limit_bytes / Self::SERIES_SHARE / self.remote_write.urls.len().max(1);
+        }
+        usize::MAX
+    }
 
     /// The part of the limit on memory that connections may take when memory is short.
     pub(crate) fn connections_part_bytes(&self) -> usize {
@@ -626,12 +640,13 @@ fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), 
 
 #[cfg(feature = "remote-write")]
 impl RemoteWrite {
-    /// Makes requests so short that those of all receivers together have so many bytes.
+    /// Makes requests so short that all receivers together take about so many bytes for them.
     fn fit_to(&mut self, bytes: usize) {
         let each_bytes = bytes / self.urls.len().max(1);
-        self.request_bytes = self.request_bytes.min(each_bytes.max(1));
-        // A point takes 18 bytes and more.
-        self.request_points = self.request_points.min(each_bytes / 16).max(1);
+        // Before and after it is compressed, and keys.
+        self.request_bytes = self.request_bytes.min(each_bytes / 8).max(1);
+        // A point takes 110 bytes while it is sent.
+        self.request_points = self.request_points.min(each_bytes / 256).max(1);
     }
 
     fn check(&self, has_folder: bool, receivers_max: usize) -> Result<(), Error> {
@@ -771,9 +786,10 @@ mod tests {
         let mib = 1 << 20;
         for (limit, receivers, points, bytes, most) in [
             (None, 8, 10_000, 512 << 10, 8),
-            (Some(8 * mib), 1, 10_000, 256 << 10, 2),
-            (Some(8 * mib), 2, 8_192, 128 << 10, 2),
-            (Some(64 * mib), 8, 10_000, 256 << 10, 8),
+            (Some(8 * mib), 1, 1_024, 32 << 10, 2),
+            (Some(8 * mib), 2, 512, 16 << 10, 2),
+            (Some(64 * mib), 8, 1_024, 32 << 10, 8),
+            (Some(1 << 30), 8, 10_000, 512 << 10, 8),
         ] {
             let mut config = Config {
                 memory_limit_bytes: limit,
@@ -785,6 +801,8 @@ mod tests {
             config.fit_to_memory_limit();
             assert_eq!(config.remote_write.request_points, points);
             assert_eq!(config.remote_write.request_bytes, bytes);
+            let remembered = limit.map_or(usize::MAX, |limit| limit / 1_024 / receivers);
+            assert_eq!(config.remembered_series(), remembered);
             config.remote_write.urls = vec!["http://a".into(); most + 1];
             assert!(config.check(0).is_err());
         }

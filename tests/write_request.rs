@@ -23,7 +23,7 @@ const KEYS: [&str; 4] = [
 ];
 
 /// In the order of their puts: number of the key, timestamp, bits of the value.
-const POINTS: [(u32, i64, u64); 12] = [
+const POINTS: [(u64, i64, u64); 12] = [
     (0, 1_763_000_000_000, 0x4037_b333_3333_3333),
     (1, i64::MIN, 0x8000_0000_0000_0000),
     (0, 1_763_000_010_000, 0x4037_b333_3333_3333),
@@ -108,7 +108,11 @@ fn many_points_arrive() {
     let (mut batch, mut body) = (Batch::default(), Vec::new());
     let value = |place: u32| f64::from(place * 7_919 % 10_007) / 100.0;
     for place in 0..20_000 {
-        batch.push(place % SERIES, i64::from(place) * 1_000_003, value(place));
+        batch.push(
+            u64::from(place % SERIES),
+            i64::from(place) * 1_000_003,
+            value(place),
+        );
     }
     let taken = batch.encode(
         0..batch.len(),

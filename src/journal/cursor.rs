@@ -16,8 +16,8 @@ use super::record::{Before, Places, Reader, Record, UNKNOWN};
 /// A put, as it is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReadPut {
-    /// The number of its series among those of its file, from 0 on.
-    pub series: u32,
+    /// Stands for its series: two of one file have different ones.
+    pub series: u64,
     pub timestamp: i64,
     pub value: f64,
 }
@@ -33,9 +33,6 @@ pub struct Cursor<F: FileSystem> {
     /// Its number; 0 before there is one.
     file_number: u64,
     series: Series,
-    /// How many bytes of keys are held, of the series of a file that is opened from now on. The others are
-    /// read again.
-    pub keys_held_bytes: usize,
     /// A key that was read again.
     key: Vec<u8>,
     /// Of the frame that is read in part: where its next record is in its payload, and what that is coded
@@ -49,24 +46,25 @@ pub struct Cursor<F: FileSystem> {
     pub marks: Marks,
 }
 
-/// The series that a file has declared so far, by their numbers.
+/// The series that a file has declared so far.
 ///
-/// It takes 12 bytes a series, and the keys that are held.
+/// It takes 8 bytes for each place of a series, and the keys that are held.
 #[derive(Default)]
 struct Series {
+    /// For the place of each series that of its key.
     places: Places,
-    keys: Vec<KeyPlace>,
     /// The keys that are held, one after the other, …
     held: String,
-    /// … and how many bytes these may be. Past the first 64 GiB of a file, all are held.
-    held_most_bytes: usize,
+    /// … and how many bytes these may be; the others are read again. Past the first 64 GiB of a file, all
+    /// are held. `None` if the puts are only counted, and no series is noted.
+    held_most_bytes: Option<usize>,
     /// Offset in the file of the end of the payload that is read.
     payload_end: u64,
 }
 
 /// Where a key is: whether it is held or in the file, where it begins there, and how many bytes it has.
 #[derive(Clone, Copy)]
-struct KeyPlace(u64);
+pub struct KeyPlace(pub u64);
 
 impl KeyPlace {
     /// Bits of the length: a key is shorter than its frame.
@@ -83,7 +81,7 @@ impl KeyPlace {
         self.0 & 1 != 0
     }
 
-    fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         (self.0 >> 1) as usize & (FRAME_MAX_BYTES - 1)
     }
 
@@ -154,8 +152,9 @@ impl Marks {
 }
 
 impl<F: FileSystem> Cursor<F> {
-    /// The place before the put at this position.
-    pub fn new(next: Position, keys_held_bytes: usize) -> Cursor<F> {
+    /// The place before the put at this position. Holds so many bytes of keys of a file; without them,
+    /// puts can be counted, and none is handed out.
+    pub fn new(next: Position, keys_held_bytes: Option<usize>) -> Cursor<F> {
         let next = Position {
             under_way: 0,
             ..next
@@ -167,8 +166,10 @@ impl<F: FileSystem> Cursor<F> {
             file: None,
             is_ended: true,
             file_number: 0,
-            series: Series::default(),
-            keys_held_bytes,
+            series: Series {
+                held_most_bytes: keys_held_bytes,
+                ..Series::default()
+            },
             key: Vec::new(),
             record: None,
             is_in_gap: false,
@@ -182,6 +183,30 @@ impl<F: FileSystem> Cursor<F> {
         self.next
     }
 
+    /// Goes to another position. What is in memory stays, to be used again.
+    pub fn go_to(&mut self, next: Position) {
+        let series = mem::take(&mut self.series);
+        *self = Cursor {
+            series,
+            ..Cursor::new(next, None)
+        };
+    }
+
+    /// Takes at once the memory that is needed to read up to `most` puts of so many series.
+    pub fn take_room(&mut self, most: usize, series: usize) {
+        let marks = &mut self.marks.marks;
+        marks.resize(most + 2, marks[0]);
+        marks.truncate(1);
+        self.series.places.take_room(series);
+        self.series.held = " ".repeat(self.series.held_most_bytes.unwrap_or(0));
+        self.series.held.clear();
+    }
+
+    /// Holds so many bytes of the keys of a file that is opened from now on.
+    pub fn hold_keys(&mut self, bytes: usize) {
+        self.series.held_most_bytes = Some(bytes);
+    }
+
     /// Number of the file that is read, or was read last; 0 before.
     pub fn file_number(&self) -> u64 {
         self.file_number
@@ -190,15 +215,6 @@ impl<F: FileSystem> Cursor<F> {
     /// How many bytes of it are read.
     pub fn offset(&self) -> u64 {
         self.file.as_ref().map_or(0, FrameReader::offset)
-    }
-
-    /// Bytes of the key of a series of that file.
-    ///
-    /// # Panics
-    ///
-    /// If no put to the series was handed out.
-    pub fn key_bytes(&self, series: u32) -> usize {
-        self.series.keys[series as usize].bytes()
     }
 
     /// The key of a series of that file, in the `folder` where it was read.
@@ -210,8 +226,8 @@ impl<F: FileSystem> Cursor<F> {
     /// # Panics
     ///
     /// If no put to the series was handed out.
-    pub fn key(&mut self, folder: &mut F, series: u32) -> io::Result<&str> {
-        let key = self.series.keys[series as usize];
+    pub fn key(&mut self, folder: &mut F, series: u64) -> io::Result<&str> {
+        let key = KeyPlace(series);
         if key.is_held() {
             let start = key.offset() as usize;
             return Ok(&self.series.held[start..start + key.bytes()]);
@@ -305,11 +321,9 @@ impl<F: FileSystem> Cursor<F> {
         self.file = Some(FrameReader::open(folder, &name, FileKind::Journal, number)?);
         self.is_ended = false;
         self.file_number = number;
-        self.series = Series {
-            held_most_bytes: self.keys_held_bytes,
-            ..Series::default()
-        };
-        self.has_warned = false;
+        self.series.places.forget();
+        self.series.held.clear();
+        self.has_warned = self.series.held_most_bytes.is_none();
         Ok(true)
     }
 
@@ -432,22 +446,24 @@ impl Series {
         None
     }
 
-    /// Gives a series that is declared the next number. So many bytes of the payload are after its key.
+    /// Notes where the key is of a series that is declared. So many bytes of the payload are after it.
     #[cold]
-    fn declare(&mut self, record: &Record, key: &str, bytes_after: usize) -> u32 {
-        let number = u32::try_from(self.keys.len()).unwrap_or(UNKNOWN);
+    fn declare(&mut self, record: &Record, key: &str, bytes_after: usize) -> u64 {
+        let Some(held_most_bytes) = self.held_most_bytes else {
+            return UNKNOWN;
+        };
         let offset = self.payload_end - (key.len() + bytes_after) as u64;
-        let has_room = self.held.len() + key.len() <= self.held_most_bytes;
+        let has_room = self.held.len() + key.len() <= held_most_bytes;
         let is_held = has_room || offset >= KeyPlace::OFFSET_END;
-        self.keys.push(match is_held {
+        let KeyPlace(series) = match is_held {
             true => KeyPlace::new(true, self.held.len() as u64, key.len()),
             false => KeyPlace::new(false, offset, key.len()),
-        });
+        };
         if is_held {
             self.held.push_str(key);
         }
-        self.places.declare(record, number);
-        number
+        self.places.declare(record, series);
+        series
     }
 }
 

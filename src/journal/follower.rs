@@ -3,7 +3,7 @@
 use std::io;
 
 pub use super::cursor::ReadPut;
-use super::cursor::{Cursor, Mark};
+use super::cursor::{Cursor, KeyPlace, Mark};
 use super::file_system::FileSystem;
 use super::files;
 use super::frame::FileKind;
@@ -48,7 +48,7 @@ impl<F: FileSystem> Follower<F> {
             folder,
             spool,
             number,
-            cursor: Cursor::new(position, Config::KEYS_HELD_BYTES),
+            cursor: Cursor::new(position, Some(Config::KEYS_HELD_BYTES)),
             batch_offset: 0,
             done: Mark::at(position),
             stored,
@@ -62,7 +62,7 @@ impl<F: FileSystem> Follower<F> {
     /// ends. What it does not take is left out. All is read when the [next frame](Self::next_frame) is past
     /// `newest`. Whatever was handed out before must be [done](Self::finish).
     ///
-    /// The numbers of series stay as they are until the next call.
+    /// Keys of series can be asked for until the next call.
     ///
     /// Linear in the puts, and after the start or in another file also in those of the file before them.
     ///
@@ -81,6 +81,16 @@ impl<F: FileSystem> Follower<F> {
         self.batch_offset = if is_same { offset } else { 0 };
         self.done = Mark::at(self.done.position);
         result
+    }
+
+    /// Holds so many bytes of the keys of a file that it opens from now on.
+    pub fn hold_keys(&mut self, bytes: usize) {
+        self.cursor.hold_keys(bytes);
+    }
+
+    /// Takes at once the memory that it needs to read up to `most` puts of so many series.
+    pub fn take_room(&mut self, most: usize, series: usize) {
+        self.cursor.take_room(most, series);
     }
 
     /// What it shares with the journal thread.
@@ -109,16 +119,12 @@ impl<F: FileSystem> Follower<F> {
         self.done.position.under_way as usize
     }
 
-    /// Bytes of the key of a series that was handed out last.
-    ///
-    /// # Panics
-    ///
-    /// If it was not, or [`keep_within`](Self::keep_within) has dropped it.
-    pub fn key_bytes(&self, series: u32) -> usize {
-        self.cursor.key_bytes(series)
+    /// Bytes of the key of a series that was handed out.
+    pub fn key_bytes(&self, series: u64) -> usize {
+        KeyPlace(series).bytes()
     }
 
-    /// The key of such a series.
+    /// The key of a series that was handed out last.
     ///
     /// # Errors
     ///
@@ -126,8 +132,8 @@ impl<F: FileSystem> Follower<F> {
     ///
     /// # Panics
     ///
-    /// As [`key_bytes`](Self::key_bytes).
-    pub fn key(&mut self, series: u32) -> io::Result<&str> {
+    /// If it was not, or [`keep_within`](Self::keep_within) has dropped it.
+    pub fn key(&mut self, series: u64) -> io::Result<&str> {
         self.cursor.key(&mut self.folder, series)
     }
 
@@ -239,7 +245,7 @@ impl<F: FileSystem> Follower<F> {
         self.take_off(puts);
         let end = Position::before(end);
         self.done = Mark::at(end);
-        self.cursor = Cursor::new(end, self.cursor.keys_held_bytes);
+        self.cursor.go_to(end);
         if let Err(error) = self.store_position(0) {
             debug!("cannot store that points are left out: {error}");
         }
@@ -260,7 +266,7 @@ fn count<F: FileSystem>(
     from: Position,
     newest: u64,
 ) -> io::Result<u64> {
-    let (mut puts, mut cursor) = (0, Cursor::new(from, 0));
+    let (mut puts, mut cursor) = (0, Cursor::new(from, None));
     while cursor.next().frame <= newest && !spool.is_stopped() {
         cursor.read(folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
         puts += cursor.marks.puts as u64 + cursor.marks.left_out;
@@ -278,12 +284,4 @@ fn bytes_of<F: FileSystem>(folder: &mut F, spool: &Spool, numbers: &[u64]) -> io
         };
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-impl<F: FileSystem> Follower<F> {
-    /// Holds so many bytes of the keys of a file that it opens from now on.
-    pub fn hold_keys(&mut self, bytes: usize) {
-        self.cursor.keys_held_bytes = bytes;
-    }
 }

@@ -453,11 +453,13 @@ impl<F: FileSystem> FrameReader<F> {
         self.bytes.drain(..self.unread);
         self.offset += self.unread as u64;
         self.unread = 0;
-        let mut room = vec![0; READ_BYTES];
-        let end = self.offset + self.bytes.len() as u64;
-        let read = retried(|| folder.read(&mut self.file, end, &mut room))?;
-        self.bytes.extend_from_slice(&room[..read]);
-        Ok(read)
+        let before = self.bytes.len();
+        let end = self.offset + before as u64;
+        self.bytes.resize(before + READ_BYTES, 0);
+        let read = retried(|| folder.read(&mut self.file, end, &mut self.bytes[before..]));
+        self.bytes
+            .truncate(before + read.as_ref().map_or(0, |&read| read));
+        read
     }
 
     /// Goes to this offset, and forgets what is read ahead.

@@ -81,6 +81,8 @@ pub struct Journal {
     submitted_bytes: u64,
     /// How many of these may wait for the disk.
     limit_bytes: u64,
+    /// How many series readers are to remember at most.
+    most_series: usize,
     /// Steps of checkpoints that were asked for.
     steps: u64,
     /// The pieces of the checkpoint that is being written.
@@ -98,6 +100,8 @@ pub struct Opened<F: FileSystem = Folder> {
     writer: Writer<F>,
     /// [`Config::unjournaled_limit_bytes`].
     limit_bytes: u64,
+    /// How many series readers are to remember at most.
+    most_series: usize,
     /// What its readers share with the writer, if there are any.
     spool: Option<Spool>,
     followers: Vec<Follower<F>>,
@@ -139,6 +143,7 @@ pub fn open(
         followers: followers.unwrap_or_default(),
         writer,
         limit_bytes: config.unjournaled_limit_bytes as u64,
+        most_series: config.remembered_series(),
     };
     Ok((mem::take(&mut found.store), opened))
 }
@@ -175,7 +180,7 @@ impl<F: FileSystem> Opened<F> {
             .name("metricd-journal".into())
             .spawn(move || writer.run())?;
         let mut journal = Journal::new(channel, self.limit_bytes);
-        journal.spool = self.spool;
+        (journal.spool, journal.most_series) = (self.spool, self.most_series);
         Ok(journal)
     }
 }
@@ -189,6 +194,7 @@ impl Journal {
             progress,
             submitted_bytes: 0,
             limit_bytes,
+            most_series: usize::MAX,
             steps: 0,
             pieces: None,
             piece_bytes: Config::CHECKPOINT_PIECE_BYTES,
@@ -223,7 +229,7 @@ impl Journal {
 
 impl Commit for Journal {
     fn record(&mut self) -> Option<PutRecord> {
-        Some(PutRecord::new())
+        Some(PutRecord::new(self.most_series))
     }
 
     fn submit(&mut self, puts: &mut PutRecord) -> u64 {

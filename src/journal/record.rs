@@ -32,7 +32,9 @@
 //!
 //! Each file declares a series where it first names its place, and so depends on no other file. A
 //! place may have another series later, which is declared then. From the epoch a reader that has lost
-//! a frame knows whether the series are still where they were.
+//! a frame knows whether the series are still where they were. Each record of place 2^32 - 1 declares its
+//! series, and no reader needs to remember that: so readers take little memory, however many series there
+//! are.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -53,6 +55,9 @@ const REMOVED: u8 = DOUBLE + 1;
 
 /// How a place is written that is declared.
 const DECLARED: u8 = 3;
+
+/// The place of series that each record declares.
+const NO_PLACE: u32 = u32::MAX;
 
 /// The bits of a declaration.
 const KEY_BYTES: u32 = (1 << 30) - 1;
@@ -102,6 +107,8 @@ pub struct PutRecord {
     decimals: u8,
     /// A bit for each place: whether it is declared in the journal's file.
     declared: Vec<u64>,
+    /// Series from this place on are declared by each record.
+    places_end: u32,
     /// How often a declared place has got another series, or all places were forgotten.
     epoch: u64,
 }
@@ -121,9 +128,12 @@ impl NewFile {
 }
 
 impl PutRecord {
-    /// No puts, for the first file of a journal.
-    pub fn new() -> PutRecord {
-        let mut record = PutRecord::default();
+    /// No puts, for the first file of a journal, whose readers are to remember so many series at most.
+    pub fn new(most_series: usize) -> PutRecord {
+        let mut record = PutRecord {
+            places_end: u32::try_from(most_series).unwrap_or(NO_PLACE),
+            ..PutRecord::default()
+        };
         record.begin_frame();
         record
     }
@@ -173,6 +183,8 @@ impl PutRecord {
 
     #[inline]
     fn append(&mut self, place: u32, is_new: bool, key: Key, timestamp: i64, form: u8, value: u64) {
+        let is_remembered = place < self.places_end;
+        let place = if is_remembered { place } else { NO_PLACE };
         let (place_code, declaration) = match place {
             _ if is_new || !self.is_declared(place) => (DECLARED, self.declare(place, is_new, key)),
             _ if place == self.before.place.wrapping_add(1) => (0, 0),
@@ -236,11 +248,13 @@ impl PutRecord {
     fn declare(&mut self, place: u32, is_new: bool, key: Key) -> u32 {
         let is_reused = self.is_declared(place);
         self.epoch += u64::from(is_reused);
-        let word = place as usize / 64;
-        if self.declared.len() <= word {
-            self.declared.resize(word + 1, 0);
+        if place != NO_PLACE {
+            let word = place as usize / 64;
+            if self.declared.len() <= word {
+                self.declared.resize(word + 1, 0);
+            }
+            self.declared[word] |= 1 << (place % 64);
         }
-        self.declared[word] |= 1 << (place % 64);
         let reused = if is_reused { IS_REUSED } else { 0 };
         let new = if is_new { IS_NEW } else { 0 };
         key.as_bytes().len() as u32 | reused | new
@@ -340,51 +354,64 @@ impl fmt::Display for WrongRecord {
 /// follower has found in it.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// By the high and the low half of the place in the file.
-    pages: Vec<Vec<u32>>,
+    /// By the place in the file, [`PAGE_PLACES`] in each page.
+    pages: Vec<Vec<u64>>,
     /// That of the next frame, if none is lost before it.
     epoch: u64,
 }
 
-/// The place of a series that is not declared.
-pub const UNKNOWN: u32 = u32::MAX;
+/// The places of a page, which never grows: so no page is copied.
+const PAGE_PLACES: usize = 1 << 13;
+
+/// Stands for a series that is not declared.
+pub const UNKNOWN: u64 = u64::MAX;
 
 /// The place of a series that was declared, and has lost all points.
-const GONE: u32 = UNKNOWN - 1;
+const GONE: u64 = UNKNOWN - 1;
 
 impl Places {
     /// Goes on with a frame of this epoch. In another one, places may have got other series in frames
     /// that are lost, and so all are forgotten.
     fn go_on(&mut self, epoch: u64) {
         if mem::replace(&mut self.epoch, epoch) != epoch {
-            self.pages.clear();
+            self.forget();
         }
+    }
+
+    /// Forgets all series. The memory stays, to be used again.
+    pub fn forget(&mut self) {
+        self.pages.iter_mut().for_each(|page| page.fill(UNKNOWN));
+    }
+
+    /// Takes the memory for so many places.
+    pub fn take_room(&mut self, places: usize) {
+        let pages = places.div_ceil(PAGE_PLACES).max(self.pages.len());
+        self.pages.resize(pages, vec![UNKNOWN; PAGE_PLACES]);
     }
 
     /// Where the series of this place is; [`UNKNOWN`] if it is not declared.
     #[inline]
-    pub fn get(&self, place: u32) -> u32 {
-        let page = self.pages.get((place >> 16) as usize);
-        let found = page.and_then(|page| page.get(place as usize & 0xffff));
+    pub fn get(&self, place: u32) -> u64 {
+        let page = self.pages.get(place as usize / PAGE_PLACES);
+        let found = page.and_then(|page| page.get(place as usize % PAGE_PLACES));
         found.copied().unwrap_or(UNKNOWN)
     }
 
     /// Notes a declaration.
-    pub fn declare(&mut self, record: &Record, to: u32) {
+    pub fn declare(&mut self, record: &Record, to: u64) {
         self.epoch = self.epoch.wrapping_add(u64::from(record.is_reused));
-        self.set(record.place, to);
-    }
-
-    fn set(&mut self, place: u32, to: u32) {
-        let (page, place) = ((place >> 16) as usize, place as usize & 0xffff);
+        if record.place == NO_PLACE {
+            return;
+        }
+        let page = record.place as usize / PAGE_PLACES;
         if self.pages.len() <= page {
             self.pages.resize(page + 1, Vec::new());
         }
         let page = &mut self.pages[page];
-        if page.len() <= place {
-            page.resize(place + 1, UNKNOWN);
+        if page.is_empty() {
+            page.resize(PAGE_PLACES, UNKNOWN);
         }
-        page[place] = to;
+        page[record.place as usize % PAGE_PLACES] = to;
     }
 }
 
@@ -459,11 +486,11 @@ impl Replay<'_> {
 
     /// Applies a record that declares a series, or removes some of its points.
     #[cold]
-    fn change_series(&mut self, record: &Record, mut place: u32) {
+    fn change_series(&mut self, record: &Record, mut place: u64) {
         self.put_held();
         if let Some(key) = record.key {
             let known = self.store.place_of(key);
-            place = known.map_or(GONE, |place| place as u32);
+            place = known.map_or(GONE, |place| place as u64);
         }
         let (is_new, timestamp) = (record.is_new, record.timestamp);
         let up_to = if is_new { i64::MAX } else { timestamp };
@@ -480,7 +507,7 @@ impl Replay<'_> {
             };
             self.store.put_all_noting_places(&[put], &mut placed);
             if let Placed::At(at) | Placed::New(at) = placed[0] {
-                place = at;
+                place = at.into();
             }
         }
         self.places.declare(record, place);
@@ -636,7 +663,7 @@ mod tests {
         per_file: usize,
         per_frame: usize,
     ) -> Vec<Vec<Vec<u8>>> {
-        let mut recorder = Recorder::new(PutRecord::new());
+        let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
         let mut files = Vec::new();
         for puts in puts.chunks(per_file) {
             let mut payloads = Vec::new();
@@ -766,7 +793,7 @@ mod tests {
 
     #[test]
     fn the_format_is_as_documented() {
-        let mut record = PutRecord::new();
+        let mut record = PutRecord::new(usize::MAX);
         assert!(record.is_empty() && !record.has_puts());
         record.push(Placed::New(1), &put("ab", 100, 0.5));
         record.push(Placed::At(0), &put("", 100, -0.0));
@@ -800,7 +827,7 @@ mod tests {
     /// What the checkpoint has of a series may all be evicted earlier than it was at the time.
     #[test]
     fn what_is_put_to_a_series_that_is_gone_goes_nowhere() {
-        let mut record = PutRecord::new();
+        let mut record = PutRecord::new(usize::MAX);
         record.remove(0, "k", 10);
         record.push(Placed::New(1), &put("l", 1, 0.5));
         record.push(Placed::At(0), &put("k", 20, 0.5));
@@ -822,7 +849,7 @@ mod tests {
             (2, Placed::New(2), 1, ["a 1 3", "b 1 3"]),
             (2, Placed::At(2), 1, ["a 1 3", "b 1 3"]),
         ] {
-            let mut record = PutRecord::new();
+            let mut record = PutRecord::new(usize::MAX);
             record.push(Placed::New(0), &put("a", 1, 0.0));
             record.push(Placed::New(1), &put("b", 1, 0.0));
             let first = record.take();
@@ -854,7 +881,7 @@ mod tests {
             .map(|series| format!("series {series}"))
             .collect();
         let (mut store, mut replayed) = (Store::new(), Store::new());
-        let mut recorder = Recorder::new(PutRecord::new());
+        let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
         let mut places = Places::default();
         for turn in 0..3 {
             for (series, key) in keys.iter().enumerate() {
@@ -878,7 +905,7 @@ mod tests {
     #[test]
     fn the_longest_record_has_room_wherever_it_begins() {
         for before in 0..RECORD_MAX_BYTES {
-            let mut record = PutRecord::new();
+            let mut record = PutRecord::new(usize::MAX);
             record.push(Placed::New(0), &put(&"k".repeat(before + 1), 0, 0.0));
             record.push(Placed::New(70_000), &put("l", 0, 0.0));
             for number in 0..300 {
@@ -895,7 +922,7 @@ mod tests {
 
     #[test]
     fn a_frame_of_one_put_takes_few_bytes() {
-        let mut record = PutRecord::new();
+        let mut record = PutRecord::new(usize::MAX);
         for timestamp in 0..3 {
             record.push(Placed::At(0), &put("", timestamp, 1.0));
             assert!(record.take().capacity() <= 256);

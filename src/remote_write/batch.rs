@@ -1,7 +1,11 @@
 //! Points that are read together, and the requests that are made of them.
 
+use std::hash::BuildHasher;
 use std::io;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::labels::Labels;
 use super::snappy::Compressor;
@@ -25,46 +29,46 @@ fn key_label_bytes(key_bytes: usize) -> usize {
     2 * key_bytes + 32
 }
 
-/// The keys of the series of a batch.
+/// The keys of the series of a batch, each of which a number stands for.
 pub trait Keys {
     /// How many bytes a key has.
-    fn key_bytes(&self, series: u32) -> usize;
+    fn key_bytes(&self, series: u64) -> usize;
 
     /// The key, which may have to be read.
-    fn key(&mut self, series: u32) -> io::Result<&str>;
+    fn key(&mut self, series: u64) -> io::Result<&str>;
 }
 
-/// Keys in memory, by the numbers of their series.
+/// Keys in memory, by their indices.
 impl<Key: AsRef<str>> Keys for &[Key] {
-    fn key_bytes(&self, series: u32) -> usize {
+    fn key_bytes(&self, series: u64) -> usize {
         self[series as usize].as_ref().len()
     }
 
-    fn key(&mut self, series: u32) -> io::Result<&str> {
+    fn key(&mut self, series: u64) -> io::Result<&str> {
         Ok(self[series as usize].as_ref())
     }
 }
 
 /// Points in the order of their puts.
 ///
-/// It takes 24 bytes for each point and 4 for each series number. Buffers for encoding are kept: the request
-/// before it is compressed, 64 KiB, and 16 bytes for each series of the request.
+/// It takes 32 bytes for each point. Buffers for encoding are kept: the request before it is compressed, 64
+/// KiB, and some 35 bytes for each series of the request.
 #[derive(Debug, Default)]
 pub struct Batch {
     points: Vec<BatchPoint>,
     /// The series of the request.
     groups: Vec<Group>,
-    /// For each series number, its index in `groups`. Stale entries are recognized, so it is never cleared
-    /// (Briggs and Torczon, "An Efficient Representation for Sparse Sets", 1993).
-    places: Vec<u32>,
+    /// The indices of these by their series.
+    indices: HashTable<u32>,
+    hasher: RandomState,
     labels: Vec<u8>,
     request: Vec<u8>,
     compressor: Compressor,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct BatchPoint {
-    series: u32,
+    series: u64,
     /// The index of the next point of the same series in the request. Unused in the last one.
     next: u32,
     timestamp_ms: i64,
@@ -73,9 +77,9 @@ struct BatchPoint {
 }
 
 /// The points of a series in a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Group {
-    series: u32,
+    series: u64,
     /// The indices of its first and last point.
     first: u32,
     last: u32,
@@ -84,8 +88,24 @@ struct Group {
 }
 
 impl Batch {
-    /// Appends a point. Series numbers begin at 0 and have no gaps.
-    pub fn push(&mut self, series: u32, timestamp_ms: i64, value: f64) {
+    /// Takes at once the memory that is needed for so many points, in a request of so many bytes, which is
+    /// compressed to `body`.
+    pub fn take_room(&mut self, points: usize, request_bytes: usize, body: &mut Vec<u8>) {
+        self.points.resize(points, BatchPoint::default());
+        self.groups.resize(points, Group::default());
+        self.indices = HashTable::with_capacity(points);
+        for index in 0..points as u32 {
+            let hash = self.hasher.hash_one(index);
+            self.indices.insert_unique(hash, index, |_| hash);
+        }
+        self.request.resize(request_bytes, 0);
+        self.compressor.compress(&[], body);
+        body.resize(request_bytes, 0);
+        self.points.clear();
+    }
+
+    /// Appends a point.
+    pub fn push(&mut self, series: u64, timestamp_ms: i64, value: f64) {
         self.points.push(BatchPoint {
             series,
             next: 0,
@@ -158,16 +178,14 @@ impl Batch {
     ) -> usize {
         let common_bytes = self.common_bytes(labels);
         self.groups.clear();
+        self.indices.clear();
+        let hash = |series: u64| self.hasher.hash_one(series);
         let mut request_bytes = 0;
         for number in points.clone() {
             let point = self.points[number];
-            let series = point.series as usize;
-            if self.places.len() <= series {
-                self.places.resize(series + 1, 0);
-            }
-            let place = &mut self.places[series];
-            let group = self.groups.get_mut(*place as usize);
-            let group = group.filter(|group| group.series == point.series);
+            let is_same = |&index: &u32| self.groups[index as usize].series == point.series;
+            let index = self.indices.find(hash(point.series), is_same);
+            let group = index.and_then(|&index| self.groups.get_mut(index as usize));
             let sample_bytes = 2 + sample_bytes(point.timestamp_ms);
             request_bytes += sample_bytes as usize;
             if group.is_none() {
@@ -182,7 +200,11 @@ impl Batch {
                 group.last = number;
                 group.sample_bytes += sample_bytes;
             } else {
-                *place = self.groups.len() as u32;
+                let index = self.groups.len() as u32;
+                let groups = &self.groups;
+                let hash_of = |&index: &u32| hash(groups[index as usize].series);
+                self.indices
+                    .insert_unique(hash(point.series), index, hash_of);
                 self.groups.push(Group {
                     series: point.series,
                     first: number,
@@ -337,14 +359,14 @@ pub mod tests {
     }
 
     /// The series that are to arrive, in the order of their first points.
-    fn expected(points: &[(u32, i64, f64)], labels: &Labels, keys: &[String]) -> Vec<Series> {
-        let mut numbers: Vec<u32> = Vec::new();
+    fn expected(points: &[(u64, i64, f64)], labels: &Labels, keys: &[String]) -> Vec<Series> {
+        let mut numbers: Vec<u64> = Vec::new();
         for (series, ..) in points {
             if !numbers.contains(series) {
                 numbers.push(*series);
             }
         }
-        let series = |wanted: u32| {
+        let series = |wanted: u64| {
             let mut found = Vec::new();
             labels.for_each(&keys[wanted as usize], &mut |name, value| {
                 found.push((name.to_string(), value.to_string()));
@@ -407,7 +429,7 @@ pub mod tests {
     proptest! {
         #[test]
         fn what_was_pushed_arrives(
-            batches in vec(vec((0u32..12, any_timestamp(), any_value()), 1..60), 1..4),
+            batches in vec(vec((0u64..12, any_timestamp(), any_value()), 1..60), 1..4),
             parts in vec((0usize..60, 0usize..60), 1..4),
             keys in vec("[ab.;=ä]{1,200}", 12),
         ) {
@@ -461,7 +483,7 @@ pub mod tests {
             let labels = Labels::new(&common).expect("labels");
             let keys = (0..series_count).map(|number| format!("{number};").repeat(key_bytes / 4));
             let keys: Vec<String> = keys.collect();
-            let point = |at: u32| (at % series_count, i64::from(at), f64::from(at));
+            let point = |at: u64| (at % series_count, at as i64, at as f64);
             let points: Vec<_> = (0..count).map(point).collect();
             let (mut batch, mut body) = (Batch::default(), Vec::new());
             for &(series, timestamp, value) in &points {

@@ -71,7 +71,7 @@ pub enum Next {
 impl<F: FileSystem, T: Transport> Sender<F, T> {
     /// A sender of what `follower` reads. `seed` makes its pauses different from those of others.
     pub fn new(
-        follower: Follower<F>,
+        mut follower: Follower<F>,
         transport: T,
         receiver: Arc<Receiver>,
         labels: Labels,
@@ -80,6 +80,18 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     ) -> Sender<F, T> {
         let mut tally = Tally::default();
         tally.publish_to(&receiver.counts);
+        let (mut batch, mut body) = (Batch::default(), Vec::new());
+        if config.memory_limit_bytes.is_some() {
+            // At once all that it will ever take, since the store fills what is left.
+            let RemoteWrite {
+                request_points: most,
+                request_bytes: bytes,
+                ..
+            } = config.remote_write;
+            batch.take_room(most, bytes, &mut body);
+            follower.hold_keys(bytes.min(Config::KEYS_HELD_BYTES));
+            follower.take_room(most, config.remembered_series());
+        }
         let most = match follower.under_way() {
             0 => config.remote_write.request_points,
             under_way => under_way,
@@ -93,9 +105,9 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             labels,
             unit: config.timestamp_unit,
             config: config.remote_write.clone(),
-            batch: Batch::default(),
+            batch,
             under_way: 0,
-            body: Vec::new(),
+            body,
             most,
             gather_until: None,
             pause: None,
@@ -302,11 +314,11 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
 }
 
 impl<F: FileSystem> Keys for Follower<F> {
-    fn key_bytes(&self, series: u32) -> usize {
+    fn key_bytes(&self, series: u64) -> usize {
         self.key_bytes(series)
     }
 
-    fn key(&mut self, series: u32) -> io::Result<&str> {
+    fn key(&mut self, series: u64) -> io::Result<&str> {
         self.key(series)
     }
 }

@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn replies_to_puts_are_found_within_those_of_each_connection() {
-        let mut recorder = Recorder::new(PutRecord::new());
+        let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
         // The second and the third adjoin.
         for replies in [4..8, 20..24, 24..32, 40..44] {
             recorder.add_replies(replies);

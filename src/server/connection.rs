@@ -548,7 +548,11 @@ mod tests {
             ..Config::default()
         };
         Desk {
-            shared: Shared::new(Store::new(), Some(Recorder::new(PutRecord::new())), &config),
+            shared: Shared::new(
+                Store::new(),
+                Some(Recorder::new(PutRecord::new(usize::MAX))),
+                &config,
+            ),
             config,
             reply_bytes,
             are_full: VecDeque::new(),

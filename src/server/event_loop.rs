@@ -876,7 +876,7 @@ mod tests {
 
     impl Commit for Told {
         fn record(&mut self) -> Option<PutRecord> {
-            Some(PutRecord::new())
+            Some(PutRecord::new(usize::MAX))
         }
 
         fn submit(&mut self, puts: &mut PutRecord) -> u64 {

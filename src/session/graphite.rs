@@ -157,7 +157,7 @@ mod tests {
                 input: LineBuffer::new(LINE_LIMIT, 64),
                 store: Store::new(),
                 room: Room::default(),
-                recorder: Recorder::new(PutRecord::new()),
+                recorder: Recorder::new(PutRecord::new(usize::MAX)),
                 counts: Counts::default(),
                 turn_time,
             }

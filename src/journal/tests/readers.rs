@@ -302,7 +302,7 @@ proptest! {
 
 #[test]
 fn files_that_are_missing_are_passed() {
-    let mut cursor = Cursor::new(Position::before(1), 0);
+    let mut cursor = Cursor::new(Position::before(1), Some(0));
     let result = cursor.read(&mut Simulated::new(), 6, 4, &mut |_| true);
     result.expect("no fault");
     assert_eq!(cursor.next(), Position::before(7));
@@ -330,7 +330,7 @@ fn damaged_files_are_read_in_part() {
                 disk.set_content(other, bytes);
             }
             disk.set_content(name, &bytes);
-            let mut cursor = Cursor::new(Position::before(1), 0);
+            let mut cursor = Cursor::new(Position::before(1), Some(0));
             let (mut newest, mut count, mut calls) = (None, 0, 0);
             while cursor.next().frame <= 6 {
                 let result = cursor.read(&mut disk, 6, 4, &mut |put| {

@@ -38,7 +38,7 @@ impl Journal {
             disk,
             spool: Spool::new(vec![1]),
             store: Store::new(),
-            record: PutRecord::new(),
+            record: PutRecord::new(usize::MAX),
             next: 1,
             file,
             file_bytes: 0,
