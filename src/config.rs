@@ -537,7 +537,7 @@ impl Config {
         self.memory_limit_bytes.unwrap_or(usize::MAX) / Self::MEMORY_SHARE
     }
 
-    /// The most receivers: each takes half a megabyte and more.
+    /// The most receivers: each takes a quarter of a megabyte and more.
     #[cfg(feature = "remote-write")]
     fn receivers_max(&self) -> usize {
         let limit_bytes = self.memory_limit_bytes.unwrap_or(usize::MAX);

@@ -301,8 +301,8 @@ impl Store {
     }
 
     /// Chooses which points are the oldest: for one in so many series of a sample, its oldest part
-    /// is among them. Unless many were found just before the next places, begins at the oldest of
-    /// the sample. So, of two sweeps, one frees something.
+    /// is among them. Unless many were found just before the next places, looks at those around the
+    /// oldest of the sample. So, of two sweeps, one frees something.
     fn begin_eviction(&mut self) -> Option<Sweep> {
         let mut ends = BinaryHeap::with_capacity(SAMPLED_SERIES);
         for _ in 0..SAMPLED_SERIES.min(self.series.len()) {
@@ -314,7 +314,8 @@ impl Store {
         let (up_to, _) = *ends.get(ends.len().checked_sub(1)? / SERIES_PER_EVICTED)?;
         let end = self.series.end();
         let next = self.removal.evict_from.filter(|&place| place < end);
-        let first = next.unwrap_or(ends[0].1);
+        // From where on places are looked at together: so none is left out again and again.
+        let first = next.unwrap_or(ends[0].1 / EVICTED_PLACES * EVICTED_PLACES);
         Some(Sweep::new(up_to, first..end.min(first + EVICTED_PLACES)))
     }
 
