@@ -663,7 +663,7 @@ mod tests {
         per_file: usize,
         per_frame: usize,
     ) -> Vec<Vec<Vec<u8>>> {
-        let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
+        let mut recorder = Recorder::new(PutRecord::new(2));
         let mut files = Vec::new();
         for puts in puts.chunks(per_file) {
             let mut payloads = Vec::new();

@@ -113,6 +113,8 @@ impl Life {
         let readers = readers.follow(&mut writer, || disk.clone());
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
+        // Some series are remembered by readers, and some are not.
+        journal.most_series = 2;
         let record = journal.record().expect("a journal records");
         Ok(Life {
             journal,

@@ -322,7 +322,7 @@ fn damaged_files_are_read_in_part() {
     for name in names.iter().filter(|name| name.starts_with("journal-")) {
         files.push((name, server.disk.content(name).unwrap_or_default()));
     }
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 4);
     for (name, whole) in &files {
         for (case, bytes) in damaged(whole).enumerate() {
             let mut disk = Simulated::new();
