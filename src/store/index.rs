@@ -129,8 +129,9 @@ impl Index {
             self.entries -= 1;
             let entries = table.len();
             // An empty one keeps nothing: a few bytes here and there hold back all that is freed around them.
-            if entries == 0 || entries < table.num_buckets() / 8 {
-                self.resize(number, 2 * entries);
+            // One that chance has made long gets short again: with churn, all of them would become long.
+            if entries == 0 || entries < table.num_buckets() / 4 {
+                self.resize(number, entries + entries / 3);
             }
         }
     }
