@@ -490,13 +490,17 @@ impl Config {
     /// somebody, or a time server, to set it right.
     pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
 
-    /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come: about
-    /// as long as it takes to sync one. To wake it takes a third of that.
+    /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come. With
+    /// clients that wait for a sync, one does after about this time. To wake the thread takes a third of it.
     pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(150);
 
     /// How much longer than what is written a file of the journal is made if each frame is synced: a sync takes
     /// a third less time while the length stays the same.
     pub(crate) const JOURNAL_AHEAD_BYTES: u64 = 64 << 10;
+
+    /// The most zeros that are at the end of a file for that reason: it may be made longer for a frame that is
+    /// not written then.
+    pub(crate) const JOURNAL_BLANK_BYTES: u64 = 2 * Self::JOURNAL_AHEAD_BYTES;
 
     /// How long to wait for the next attempt after a checkpoint could not be written.
     pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);

@@ -130,6 +130,11 @@ impl Marks {
         self.push(position);
     }
 
+    /// Whether fewer than `most` puts were handed over or left out.
+    fn is_below(&self, most: usize) -> bool {
+        self.puts as u64 + self.left_out < most as u64
+    }
+
     /// Notes the position of the next put.
     fn push(&mut self, position: Position) {
         let (puts, left_out) = (self.puts, self.left_out);
@@ -239,7 +244,7 @@ impl<F: FileSystem> Cursor<F> {
         str::from_utf8(&self.key).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
-    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has taken `most`. What it
+    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has seen `most`. What it
     /// does not take is left out. Ends before that where a file ends: the next call goes on with the next file,
     /// whose series have other numbers. All is read when the next frame is past `newest`.
     ///
@@ -254,7 +259,7 @@ impl<F: FileSystem> Cursor<F> {
         take: &mut impl FnMut(ReadPut) -> bool,
     ) -> io::Result<()> {
         self.marks.begin(self.next);
-        while self.marks.puts < most && self.next.frame <= newest {
+        while self.marks.is_below(most) && self.next.frame <= newest {
             if self.record.is_some() {
                 self.take_puts(most, take);
                 continue;
@@ -380,7 +385,7 @@ impl<F: FileSystem> Cursor<F> {
         }
     }
 
-    /// Hands over puts of a frame until `most` are taken, or the frame ends.
+    /// Hands over puts of a frame until `most` are taken or left out, or the frame ends.
     #[inline]
     fn take_puts(&mut self, most: usize, take: &mut impl FnMut(ReadPut) -> bool) {
         let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
@@ -392,7 +397,7 @@ impl<F: FileSystem> Cursor<F> {
             before,
         };
         let mut has_unknown = false;
-        while self.marks.puts < most {
+        while self.marks.is_below(most) {
             let Some(put) = self.series.next_put(&mut records) else {
                 let is_wrong = !records.rest.is_empty() || has_unknown;
                 self.end_frame(self.next.frame, is_wrong);

@@ -52,9 +52,12 @@ pub trait FileSystem: Send + 'static {
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes a file so long: takes bytes off its end, or adds zeros. Where the next bytes are written stays
-    /// the same.
-    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()>;
+    /// Makes a file that is open for writing so long: takes bytes off its end, or adds zeros. Where the next
+    /// bytes are written stays the same.
+    fn set_length(&mut self, file: &mut Self::File, bytes: u64) -> io::Result<()>;
+
+    /// Takes all but the first `bytes` off a file.
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
@@ -218,7 +221,11 @@ impl FileSystem for Folder {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+    fn set_length(&mut self, file: &mut File, bytes: u64) -> io::Result<()> {
+        file.set_len(bytes)
+    }
+
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path.join(name))?;
         file.set_len(bytes)
     }
@@ -238,11 +245,13 @@ impl FileSystem for Folder {
     }
 }
 
-/// How many names a file has. Linux is asked for nothing else: each write after its times were asked for changes
-/// them, and the sync after that takes twice as long.
+/// How many names a file has. Linux is asked for nothing else: once somebody has asked for the times of a file,
+/// the next write gives it new ones, and the next sync takes twice as long.
 fn count_names(file: &File) -> io::Result<u64> {
     #[cfg(target_os = "linux")]
-    if let Ok(found) = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
+    if let Ok(found) = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK)
+        && found.stx_mask & StatxFlags::NLINK.bits() != 0
+    {
         return Ok(found.stx_nlink.into());
     }
     Ok(file.metadata()?.nlink())
@@ -319,13 +328,20 @@ mod tests {
             assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
         }
         assert_eq!(mode(&path.0), 0o700);
-        folder.set_length("b", 4)?;
+        folder.shorten("b", 4)?;
         assert_eq!(content(&mut folder, "b")?, b"abcd");
         let mut file = folder.create("b")?;
         folder.write(&mut file, b"ab")?;
-        folder.set_length("b", 5)?;
+        folder.set_length(&mut file, 5)?;
         folder.write(&mut file, b"cd")?;
         assert_eq!(content(&mut folder, "b")?, b"abcd\0");
+        // Another file of this name is left alone.
+        folder.rename("b", "old")?;
+        folder.create("b")?;
+        folder.set_length(&mut file, 3)?;
+        assert_eq!(content(&mut folder, "old")?, b"abc");
+        assert_eq!(content(&mut folder, "b")?, b"");
+        folder.remove("old")?;
         folder.create("b")?;
         assert_eq!(content(&mut folder, "b")?, b"");
         folder.remove("b")?;
@@ -333,7 +349,7 @@ mod tests {
         let gone = [
             folder.open("b").err(),
             folder.remove("b").err(),
-            folder.set_length("b", 0).err(),
+            folder.shorten("b", 0).err(),
             folder.rename("b", "c").err(),
         ];
         for error in gone {

@@ -123,7 +123,7 @@ pub fn before<F: FileSystem>(
 /// Takes so many bytes off the end of a file, and says whether it is removed, since it had no more.
 pub fn remove_part<F: FileSystem>(folder: &mut F, name: &str, bytes: u64) -> io::Result<bool> {
     let left_bytes = folder.size(name)?.saturating_sub(bytes);
-    if left_bytes > 0 && folder.set_length(name, left_bytes).is_ok() {
+    if left_bytes > 0 && folder.shorten(name, left_bytes).is_ok() {
         return Ok(false);
     }
     folder.remove(name).map(|()| true)

@@ -29,6 +29,7 @@ use std::io::{self, ErrorKind};
 use std::ops::{Range, RangeInclusive};
 
 use super::file_system::{FileSystem, retried};
+use crate::config::Config;
 
 /// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
 pub const FRAME_MAX_BYTES: usize = 128 << 20;
@@ -124,7 +125,8 @@ pub enum FrameError {
         /// Where the last whole frame ends.
         offset: u64,
     },
-    /// From this offset on there are zeros, or nothing: no frame was written there, or it was not synced.
+    /// From this offset on there are zeros, no more of them than a file is made longer by: most likely no
+    /// frame was written there.
     Blank {
         /// Where the last whole frame ends.
         offset: u64,
@@ -339,7 +341,7 @@ impl<F: FileSystem> FrameReader<F> {
     /// and goes there.
     fn find_end_of_damage(&mut self, folder: &mut F, lost: u64) -> Result<FrameError, FrameError> {
         let offset = self.offset();
-        if self.is_blank(folder)? {
+        if offset >= FILE_HEAD_BYTES as u64 && self.is_blank(folder)? {
             return Ok(FrameError::Blank { offset });
         }
         self.go_to(offset);
@@ -375,11 +377,14 @@ impl<F: FileSystem> FrameReader<F> {
         })
     }
 
-    /// Whether there are only zeros up to the end of the file. Goes on by some of them.
+    /// Whether there are only zeros up to the end of the file, and so few that it may have been made longer by
+    /// them. Goes on by some of them.
     fn is_blank(&mut self, folder: &mut F) -> io::Result<bool> {
+        let most_end = self.offset() + Config::JOURNAL_BLANK_BYTES;
         loop {
             let unread = &self.bytes[self.unread..];
-            if unread.iter().any(|&byte| byte != 0) {
+            let end = self.offset() + unread.len() as u64;
+            if end > most_end || unread.iter().any(|&byte| byte != 0) {
                 return Ok(false);
             }
             self.unread = self.bytes.len();
@@ -621,9 +626,7 @@ mod tests {
         for length in 0..bytes.len() {
             let part = starts.partition_point(|&start| start <= length) - 1;
             let mut expected = frames(&payloads[..part.saturating_sub(1)]);
-            if length == 0 {
-                expected.push(Read::Blank(0));
-            } else if length != starts[part] {
+            if length != starts[part] || length == 0 {
                 expected.push(Read::Torn(starts[part] as u64));
             }
             assert_eq!(read(&bytes[..length]), expected, "{length} bytes");
@@ -671,11 +674,22 @@ mod tests {
     fn zeros_after_the_last_frame_are_blank() {
         let payloads = some_payloads();
         let (bytes, _) = journal(&payloads);
-        let expected = [frames(&payloads), vec![Read::Blank(bytes.len() as u64)]].concat();
-        for zeros in [1, FRAME_HEAD_BYTES, READ_BYTES, 3 * READ_BYTES] {
+        let end = bytes.len() as u64;
+        let most = Config::JOURNAL_BLANK_BYTES as usize;
+        for (zeros, expected) in [
+            (1, Read::Blank(end)),
+            (FRAME_HEAD_BYTES, Read::Blank(end)),
+            (most, Read::Blank(end)),
+            // More than a file is made longer by.
+            (most + 1, Read::Torn(end)),
+            (3 * READ_BYTES, Read::Torn(end)),
+        ] {
             let file = [&bytes[..], &vec![0; zeros]].concat();
+            let expected = [frames(&payloads), vec![expected]].concat();
             assert_eq!(read(&file), expected, "{zeros}");
         }
+        // A file without a head was not made longer.
+        assert_eq!(read(&[0; 100]), [Read::Torn(0)]);
     }
 
     #[test]
@@ -686,7 +700,7 @@ mod tests {
         let mut file = disk.create("file").expect("no fault");
         disk.write(&mut file, &bytes[..starts[1]])
             .expect("no fault");
-        disk.set_length("file", 1_000).expect("no fault");
+        disk.set_length(&mut file, 1_000).expect("no fault");
         let reader = FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER);
         let mut reader = reader.expect("no fault");
         for (part, expected) in payloads.iter().enumerate() {
@@ -700,7 +714,7 @@ mod tests {
             let read = reader.next(&mut disk).expect("a frame");
             assert_eq!(read, Some((NUMBER + part as u64, &expected[..])));
         }
-        disk.set_length("file", bytes.len() as u64)
+        disk.set_length(&mut file, bytes.len() as u64)
             .expect("no fault");
         assert!(reader.next(&mut disk).expect("the end").is_none());
     }

@@ -324,6 +324,7 @@ impl Loading<'_> {
                     bytes = reader.offset();
                     self.tell_progress(bytes);
                 }
+                Err(FrameError::Blank { .. }) if has_ended => break offset,
                 // The process was ended, or the power failed, and what was not synced is lost in part.
                 Err(error) if is_unsynced(&error) => {
                     match error {

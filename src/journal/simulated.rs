@@ -303,8 +303,15 @@ impl FileSystem for Simulated {
         course.end(())
     }
 
-    fn set_length(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+    fn set_length(&mut self, file: &mut SimulatedFile, bytes: u64) -> io::Result<()> {
         let (mut disk, course) = self.begin(true)?;
+        course.check()?;
+        disk.files[file.file].set_length(bytes as usize);
+        course.end(())
+    }
+
+    fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let (mut disk, course) = self.begin(false)?;
         course.check()?;
         let file = disk.find(name)?;
         disk.files[file].set_length(bytes as usize);

@@ -329,17 +329,20 @@ impl<F: FileSystem> Writer<F> {
         let Some(journal) = &mut self.journal else {
             return false;
         };
-        let end = journal.bytes + bytes.len() as u64;
-        if self.ahead_bytes > 0 && journal.length < end {
+        let added = bytes.len() as u64;
+        let end = journal.bytes + added;
+        // More than that takes longer to write than the length does.
+        if journal.length < end && added <= self.ahead_bytes {
             journal.set_length(&mut self.folder, end + self.ahead_bytes);
         }
         if let Err(error) = files::write_all(&mut self.folder, &mut journal.file, bytes) {
             self.fail(error, now);
             return false;
         }
-        self.journal_bytes += bytes.len() as u64;
-        self.tally.counts.journal_written_bytes += bytes.len() as u64;
+        self.journal_bytes += added;
+        self.tally.counts.journal_written_bytes += added;
         journal.bytes = end;
+        journal.length = journal.length.max(end);
         journal.written = last;
         journal.unsynced_since.get_or_insert(now);
         true
@@ -626,12 +629,12 @@ impl<File> Journal<File> {
         })
     }
 
-    /// Makes the file so long. Nothing depends on that: it grows where it is shorter, and zeros at its end are
-    /// left out.
+    /// Makes the file so long. If that fails, it grows by what is written, and a start leaves out the zeros at
+    /// its end.
     fn set_length<F: FileSystem<File = File>>(&mut self, folder: &mut F, bytes: u64) {
         self.length = bytes;
-        let name = FileKind::Journal.name(self.number);
-        if let Err(error) = folder.set_length(&name, bytes) {
+        if let Err(error) = folder.set_length(&mut self.file, bytes) {
+            let name = FileKind::Journal.name(self.number);
             debug!("{name} cannot be made {bytes} bytes long: {error}");
         }
     }

@@ -951,6 +951,69 @@ fn damage_in_the_middle_of_a_checkpoint_is_refused_or_salvaged() {
     assert!(left < points_of(&points).count(), "{left} points");
 }
 
+/// Zeros at the end of a file may be room that was never used, but not in place of all that was synced.
+#[test]
+fn what_may_be_lost_is_told() {
+    let folder = Folder::new("blank");
+    fill(&folder, &["--sync", "always"]);
+    let journal = folder.only("journal-");
+    let whole = fs::read(&journal).expect("a file");
+    for (what, left) in [
+        ("nothing", vec![]),
+        ("zeros", vec![0; whole.len()]),
+        ("half a head", whole[..FILE_HEAD_BYTES / 2].to_vec()),
+        (
+            "a head and many zeros",
+            [&whole[..FILE_HEAD_BYTES], &[0; 200 << 10]].concat(),
+        ),
+        ("half of a frame", whole[..FILE_HEAD_BYTES + 10].to_vec()),
+    ] {
+        fs::write(&journal, left).expect("is written");
+        let (daemon, said) = folder.start(&["--sync", "always"]);
+        let said = said.join("\n");
+        assert!(said.contains("left out"), "{what}: {said}");
+        daemon.process.kill();
+        remove_later_journals(&folder, &journal);
+    }
+}
+
+#[test]
+fn zeros_after_the_end_of_a_file_are_not_what_is_missing_later() {
+    let folder = Folder::new("blank-end");
+    for number in 0..3 {
+        let (daemon, _) = folder.start(&["--sync", "always"]);
+        let put = format!("put k{number} 1 1\n");
+        daemon.connect().exchange(put.as_bytes(), OK);
+        daemon.process.stop();
+    }
+    let mut journals = folder.names();
+    journals.retain(|name| name.starts_with("journal-"));
+    let [first, second, third] = &journals[..] else {
+        panic!("{journals:?}");
+    };
+    change(&folder.path().join(first), |bytes| bytes.extend([0; 100]));
+    fs::remove_file(folder.path().join(second)).expect("a file");
+    folder.check_refused(&[], &format!("{third}: at byte 0"));
+}
+
+/// A server goes on with its own files when its folder is moved, and leaves those alone that come in their place.
+#[test]
+fn a_folder_in_the_place_of_one_that_was_moved_is_left_alone() {
+    let (folder, moved) = (Folder::new("moved"), Folder::new("moved-away"));
+    let (first, _) = folder.start(&["--sync", "always"]);
+    first.connect().exchange(b"put k 1 1\n", OK);
+    fs::rename(folder.path(), moved.path()).expect("is moved");
+    let points = {
+        let (second, _) = folder.start(&["--sync", "always"]);
+        let points = put_some(&second);
+        first.process.stop();
+        second.process.kill();
+        points
+    };
+    assert_eq!(folder.points(), points);
+    assert_eq!(moved.points(), "ok\nk 1.0 1\n\n");
+}
+
 /// The end of a process is no reason to tell that a file was longer than what is written.
 #[test]
 fn what_is_left_of_a_file_that_was_made_longer_ahead_is_cut_off_without_a_word() {
