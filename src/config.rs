@@ -264,7 +264,9 @@ with_defaults! {
         /// and leaves other files in it alone. Without it, points live in memory alone. Default: none.
         ///
         /// A start leaves out what the end of the process, or of the power, has torn at the end of the journal,
-        /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set.
+        /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set. If each put is
+        /// synced, a file of the journal is up to 64 KiB longer than what is written to it; up to 128 KiB of
+        /// zeros at the end of a file are left out in silence.
         pub data: Option<PathBuf> = None,
 
         /// When what is put is forced to the disk, if there is a folder for it. Default: every second.

@@ -65,7 +65,7 @@ fn section(report: &Report) -> Result<String> {
     let (table, machine) = (table(&format!("|{}", names.join("|")), rows), machine()?);
     let chart = "![metricd beside its peers](benches/versus/chart.svg)";
     let remark = "8 × 100 is 8 connections that send 100 puts each before they wait";
-    Ok(format!("\n{chart}\n\nOn {machine}; {remark}:\n\n{table}\n"))
+    Ok(format!("{chart}\n\nOn {machine}; {remark}:\n\n{table}"))
 }
 
 const PANELS_A_ROW: usize = 3;

@@ -188,11 +188,13 @@ impl<F: FileSystem> Cursor<F> {
         self.next
     }
 
-    /// Goes to another position. What is in memory stays, to be used again.
+    /// Goes to another position. Its memory stays, to be used again.
     pub fn go_to(&mut self, next: Position) {
-        let series = mem::take(&mut self.series);
+        let (series, mut marks) = (mem::take(&mut self.series), mem::take(&mut self.marks));
+        marks.begin(next);
         *self = Cursor {
             series,
+            marks,
             ..Cursor::new(next, None)
         };
     }

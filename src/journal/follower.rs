@@ -276,11 +276,11 @@ fn count<F: FileSystem>(
 
 /// Bytes that are written to files of the journal.
 fn bytes_of<F: FileSystem>(folder: &mut F, spool: &Spool, numbers: &[u64]) -> io::Result<u64> {
-    let (newest, mut bytes) = (spool.written().end, 0);
+    let (end, mut bytes) = (spool.written().end, 0);
     for &number in numbers {
-        bytes += match newest {
-            (newest, written_bytes) if newest == number => written_bytes,
-            _ => folder.size(&FileKind::Journal.name(number))?,
+        bytes += match number == end.file {
+            true => end.bytes,
+            false => folder.size(&FileKind::Journal.name(number))?,
         };
     }
     Ok(bytes)

@@ -38,8 +38,17 @@ pub struct Written {
     pub newest: u64,
     /// How many puts there are in the frames since the start.
     pub points: u64,
-    /// The number of the file that it is in, and how many bytes are written to that: it may be longer.
-    pub end: (u64, u64),
+    /// Where the next frame goes.
+    pub end: End,
+}
+
+/// The end of what is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// The number of the file that frames are appended to; 0 if there is none.
+    pub file: u64,
+    /// How many bytes are written to it. It may be longer.
+    pub bytes: u64,
 }
 
 impl Spool {
@@ -71,9 +80,8 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that frames up to this number are written, with so many puts more, up to this
-    /// [`end`](Written::end).
-    pub fn add_written(&self, newest: u64, points: u64, end: (u64, u64)) {
+    /// Says that frames up to this number are written, with so many puts more.
+    pub fn add_written(&self, newest: u64, points: u64, end: End) {
         let is_awaited = {
             let state = &mut self.lock();
             state.written.newest = newest;

@@ -827,7 +827,7 @@ fn a_file_is_made_longer_ahead_if_each_frame_is_synced_and_cut_where_it_ends() {
             life.work();
             let bytes = content(1).expect("a file");
             lengths.insert(bytes.len());
-            written = life.writer.end().1 as usize;
+            written = life.writer.end().bytes as usize;
             let ahead = AHEAD_BYTES as usize * usize::from(policy == SyncPolicy::Always);
             assert!((written..=written + ahead).contains(&bytes.len()));
             assert!(bytes[written..].iter().all(|&byte| byte == 0));
@@ -870,7 +870,7 @@ fn a_file_that_cannot_be_made_longer_grows_as_it_is_written() {
         life.work();
         assert_eq!(life.journal.outcome(number), Outcome::Stored);
         let bytes = disk.content(&FileKind::Journal.name(1));
-        lengths.push(bytes.map_or(0, |bytes| bytes.len()) as u64 - life.writer.end().1);
+        lengths.push(bytes.map_or(0, |bytes| bytes.len()) as u64 - life.writer.end().bytes);
     }
     // Once it has grown so much, it is tried again.
     assert!(lengths.starts_with(&[0, 0]), "{lengths:?}");

@@ -22,7 +22,7 @@ use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind};
 use super::recovery::Recovered;
-use super::spool::Spool;
+use super::spool::{End, Spool};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::{Published, Tally};
 
@@ -234,10 +234,12 @@ impl<F: FileSystem> Writer<F> {
         due.into_iter().flatten().min()
     }
 
-    /// The number of the file that frames are appended to, and how many bytes are written to it.
-    pub fn end(&self) -> (u64, u64) {
-        let journal = self.journal.as_ref();
-        journal.map_or((0, 0), |journal| (journal.number, journal.bytes))
+    /// Where the next frame goes.
+    pub fn end(&self) -> End {
+        self.journal.as_ref().map_or(End::default(), |journal| End {
+            file: journal.number,
+            bytes: journal.bytes,
+        })
     }
 
     /// When the journal is to be synced.

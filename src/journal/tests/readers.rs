@@ -309,6 +309,23 @@ fn files_that_are_missing_are_passed() {
 }
 
 #[test]
+fn puts_are_counted_in_pieces() {
+    let mut server = Server::new(SyncPolicy::Always);
+    for _ in 0..5 {
+        server.turn(&server.changes(3, 3));
+    }
+    // It remembers no series, so that it can hand over nothing.
+    let (mut cursor, mut seen) = (Cursor::new(Position::before(1), None), 0);
+    for _ in 0..7 {
+        let result = cursor.read(&mut server.disk, 5, 2, &mut |_| true);
+        result.expect("no fault");
+        assert_eq!((cursor.marks.puts, cursor.marks.left_out), (0, 2));
+        seen += cursor.marks.left_out;
+    }
+    assert_eq!(seen, 14);
+}
+
+#[test]
 fn damaged_files_are_read_in_part() {
     let mut server = Server::new(SyncPolicy::Always);
     let mut files = Vec::new();
@@ -376,7 +393,7 @@ fn a_frame_that_is_damaged_while_its_file_grows_costs_no_later_ones() {
     let name = FileKind::Journal.name(1);
     server.turn(&server.changes(3, 3));
     server.turn(&server.changes(3, 3));
-    let (_, written_bytes) = server.spool().written().end;
+    let written_bytes = server.spool().written().end.bytes;
     server.disk.flip(&name, written_bytes as usize - 1);
     server.read_all();
     for _ in 0..3 {

@@ -13,7 +13,7 @@ use crate::journal::frame::{self, FileKind};
 use crate::journal::position::{self, Position, PositionFile};
 use crate::journal::record::PutRecord;
 use crate::journal::simulated::{Fault, Simulated};
-use crate::journal::spool::Spool;
+use crate::journal::spool::{End, Spool};
 use crate::remote_write::batch::tests::{Series, read_request};
 use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
 
@@ -62,7 +62,7 @@ impl Journal {
         frame::finish(&mut bytes, self.next, self.next);
         self.write(&bytes);
         let count = puts.len() as u64;
-        self.spool.add_written(self.next, count, (0, 0));
+        self.spool.add_written(self.next, count, End::default());
         self.next += 1;
     }
 
