@@ -330,7 +330,9 @@ impl Loading<'_> {
                     match error {
                         FrameError::Blank { .. } => debug!("{name}: {error}"),
                         _ => {
-                            warn!("{name}: {error}: left out, since it was not synced, see --sync")
+                            warn!(
+                                "{name}: {error}: left out, as a loss of power leaves it, see --sync"
+                            )
                         }
                     }
                     has_rest = matches!(error, FrameError::Damaged { .. });
