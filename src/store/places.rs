@@ -3,6 +3,9 @@
 /// Items of a segment. So few that where the points of other series were, there is room for one.
 const SEGMENT_ITEMS: usize = 16;
 
+/// Segments that are looked at together for one with a free place: a bit for each in a word.
+const WORD_SEGMENTS: usize = u64::BITS as usize;
+
 /// Items at places that stay theirs until they are removed, in segments of one size, so that
 /// no insertion waits for all items to be copied.
 ///
@@ -10,8 +13,10 @@ const SEGMENT_ITEMS: usize = 16;
 /// is freed with its last item.
 pub struct Places<T> {
     segments: Vec<Segment<T>>,
-    /// So many of the first segments have no free place. Later ones may have none either.
-    full: usize,
+    /// A bit for each segment, set if the segment has no free place. The bits past the last segment are not.
+    full: Vec<u64>,
+    /// So many of the first words of `full` have all bits set. Later ones may have too.
+    full_words: usize,
     len: usize,
     /// Segments that have memory.
     allocated: usize,
@@ -24,12 +29,6 @@ struct Segment<T> {
     present: u16,
 }
 
-impl<T> Segment<T> {
-    fn is_full(&self) -> bool {
-        self.present == u16::MAX
-    }
-}
-
 impl<T> Places<T> {
     /// The place that the next item goes to.
     pub fn vacant_place(&self) -> usize {
@@ -38,20 +37,25 @@ impl<T> Places<T> {
         number * SEGMENT_ITEMS + present.trailing_ones() as usize
     }
 
-    /// The number of the first segment that has a free place, or of the next one to be. Looks at no
-    /// segment again that was full, until an item of it or of one before it is removed.
+    /// The number of the first segment that has a free place, or else of the one to be added next.
+    ///
+    /// Looks at a word for each 64 segments, from the first one on that is not known to be full: at most
+    /// 1,000 words for a million items.
     fn with_room(&self) -> usize {
-        let segments = self.segments[self.full..].iter();
-        self.full + segments.take_while(|one| one.is_full()).count()
+        let words = self.full[self.full_words..].iter();
+        let number = self.full_words + words.take_while(|&&word| word == u64::MAX).count();
+        let word = self.full.get(number).copied().unwrap_or(0);
+        number * WORD_SEGMENTS + word.trailing_ones() as usize
     }
 
     /// Adds an item at the [vacant place](Self::vacant_place). Moves at most the list of segments.
     pub fn insert(&mut self, item: T) {
         let number = self.with_room();
-        self.full = number;
+        self.full_words = number / WORD_SEGMENTS;
         if number == self.segments.len() {
             let (items, present) = (None, 0);
             self.segments.push(Segment { items, present });
+            self.full.resize(self.full_words + 1, 0);
         }
         let segment = &mut self.segments[number];
         self.allocated += usize::from(segment.items.is_none());
@@ -61,6 +65,8 @@ impl<T> Places<T> {
             .get_or_insert_with(|| Box::new([const { None }; _]));
         items[at as usize] = Some(item);
         segment.present |= 1 << at;
+        let is_full = segment.present == u16::MAX;
+        self.full[self.full_words] |= u64::from(is_full) << (number % WORD_SEGMENTS);
         self.len += 1;
     }
 
@@ -75,7 +81,9 @@ impl<T> Places<T> {
             self.allocated -= 1;
         }
         self.len -= 1;
-        self.full = self.full.min(number);
+        let word = number / WORD_SEGMENTS;
+        self.full[word] &= !(1 << (number % WORD_SEGMENTS));
+        self.full_words = self.full_words.min(word);
         Some(item)
     }
 
@@ -107,6 +115,7 @@ impl<T> Places<T> {
     pub fn allocated_bytes(&self) -> usize {
         self.allocated * size_of::<[Option<T>; SEGMENT_ITEMS]>()
             + self.segments.capacity() * size_of::<Segment<T>>()
+            + self.full.capacity() * size_of::<u64>()
     }
 }
 
@@ -114,7 +123,8 @@ impl<T> Default for Places<T> {
     fn default() -> Self {
         Places {
             segments: Vec::new(),
-            full: 0,
+            full: Vec::new(),
+            full_words: 0,
             len: 0,
             allocated: 0,
         }
@@ -138,13 +148,14 @@ mod tests {
     use super::*;
     use crate::store::series::Series;
 
-    /// Some segments and a bit.
-    const ITEMS: usize = 60 * SEGMENT_ITEMS + 5;
+    /// Some words of segments and a bit.
+    const ITEMS: usize = 3 * WORD_SEGMENTS * SEGMENT_ITEMS + 5;
 
     fn counted_bytes<T>(places: &Places<T>) -> usize {
         let allocated = places.segments.iter().filter(|one| one.items.is_some());
         allocated.count() * SEGMENT_ITEMS * size_of::<Option<T>>()
             + places.segments.capacity() * size_of::<Segment<T>>()
+            + places.full.capacity() * size_of::<u64>()
     }
 
     #[test]
@@ -171,15 +182,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
         #[test]
-        fn places_are_used_again(steps in proptest::collection::vec((any::<bool>(), 0usize..ITEMS, 1usize..500), 1..30)) {
+        fn places_are_used_again(steps in proptest::collection::vec((any::<bool>(), 0usize..ITEMS, 1usize..1_000), 1..30)) {
             let (mut items, mut map) = (Places::default(), BTreeMap::new());
             for (is_removal, first, count) in steps {
+                let mut lowest = 0;
                 for place in first..first + count {
                     if is_removal {
                         prop_assert_eq!(items.remove(place), map.remove(&place));
                     } else {
                         let place = items.vacant_place();
-                        prop_assert!(place <= map.len() / SEGMENT_ITEMS * SEGMENT_ITEMS + SEGMENT_ITEMS);
+                        lowest = (lowest..).find(|place| !map.contains_key(place)).expect("one is free");
+                        prop_assert_eq!(place, lowest);
                         items.insert(place);
                         prop_assert_eq!(map.insert(place, place), None);
                         *items.get_mut(place).expect("it was inserted") += 1;
