@@ -186,9 +186,10 @@ impl Store {
     /// that are wholly below. What it leaves is less than that for each series.
     ///
     /// Looks at `most` series or frees as many blocks, some 100 ns each. When it has looked at all
-    /// series, the next call begins again, but not before the floor is past the oldest block or half: until
-    /// then it takes constant time. So it can be called every few seconds after the floor was raised, and
-    /// then until it says that this was all.
+    /// series, the next call begins again, but not before the floor is past the oldest part of some series:
+    /// its oldest block or, if it has no blocks, the older half of its points, or all if they are few. Until
+    /// then a call takes constant time. So it can be called every few seconds after the floor was raised,
+    /// and then until it says that this was all.
     pub fn expire(&mut self, most: usize) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
