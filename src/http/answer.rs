@@ -36,9 +36,7 @@ pub trait Pieces {
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
     /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
-    fn is_cut_off(&self) -> bool {
-        false
-    }
+    fn is_cut_off(&self) -> bool;
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
