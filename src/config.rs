@@ -351,7 +351,7 @@ with_defaults! {
 
         /// How long the requests of one turn of the loop may take, which bounds how long a client waits
         /// for all others. Each connection gets a share of this time, measured as its requests run, and
-        /// at least one request. Default: 1 ms.
+        /// at least one request. At most an hour. Default: 1 ms.
         pub turn_time: Duration = Duration::from_millis(1),
 
         /// Bytes of replies that are formed between two commits, of all connections together. Default:
@@ -582,7 +582,6 @@ impl Config {
     /// there are beside [`listen`](Self::listen).
     pub(crate) fn check(&self, handed_in: usize) -> Result<(), Error> {
         let any = usize::MAX;
-        let ms = |duration: Duration| usize::try_from(duration.as_millis()).unwrap_or(any);
         let sync_ms = match self.sync {
             SyncPolicy::Every(interval) => ms(interval),
             SyncPolicy::Always | SyncPolicy::Never => any,
@@ -621,11 +620,20 @@ impl Config {
             ("accepts_per_turn", self.accepts_per_turn, (1, any)),
             ("accept_retry", ms(self.accept_retry), (1, any)),
             ("events_per_turn", self.events_per_turn, (1, 65_536)),
+            ("turn_time", ms(self.turn_time), (0, HOUR_MS)),
             ("turn_reply_bytes", self.turn_reply_bytes, (1, any)),
             ("unsent_limit_bytes", self.unsent_limit_bytes, (4_096, any)),
             ("housework_notes", self.housework_notes, (1, any)),
         ])
     }
+}
+
+/// The most of a time that is added to others.
+const HOUR_MS: usize = 3_600_000;
+
+/// A time in milliseconds, as many as fit.
+fn ms(time: Duration) -> usize {
+    usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
 }
 
 /// Says which field is out of its range: its name, its value, and the least and the most that it takes.
@@ -666,10 +674,6 @@ impl RemoteWrite {
                 message: ": it needs a folder for points: data".into(),
             });
         }
-        let any = usize::MAX;
-        let ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(any);
-        // Times that are added to others.
-        let hour_ms = 3_600_000;
         check_ranges(&[
             ("remote_write", self.urls.len(), (0, receivers_max)),
             (
@@ -682,8 +686,8 @@ impl RemoteWrite {
                 self.request_bytes,
                 (1, 64 << 20),
             ),
-            ("remote_write_interval", ms(self.interval), (0, hour_ms)),
-            ("remote_write_timeout", ms(self.timeout), (10, hour_ms)),
+            ("remote_write_interval", ms(self.interval), (0, HOUR_MS)),
+            ("remote_write_timeout", ms(self.timeout), (10, HOUR_MS)),
         ])
     }
 }

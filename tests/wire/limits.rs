@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metricd::{Config, Hooks, Point, Server, StopHandle, Store};
+use metricd::{Config, Hooks, Point, Server, StopHandle, Store, SyncPolicy};
 
 use crate::oracle::Oracle;
-use crate::support::{Client, DEADLINE, OK, Running, addresses_of, assert_same};
+use crate::support::{Client, DEADLINE, Folder, OK, Running, addresses_of, assert_same};
 
 /// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(1_000);
@@ -101,6 +101,43 @@ fn clients_beyond_the_limit_are_served_one_after_the_other() {
     server
         .connect()
         .exchange(b"get k\n", format!("ok\n{points}\n").as_bytes());
+}
+
+#[test]
+fn the_longest_times_are_served_or_refused() {
+    const MAX: Duration = Duration::MAX;
+    let refused = refusal(Config {
+        turn_time: MAX,
+        ..Config::default()
+    });
+    let range = ": it takes 0 to 3600000";
+    assert!(refused.starts_with("turn_time is ") && refused.ends_with(range));
+    let set: [fn(&mut Config); 9] = [
+        |config| config.sync = SyncPolicy::Every(MAX),
+        |config| config.retention = Some(MAX),
+        |config| config.accept_retry = MAX,
+        |config| config.full_log_interval = MAX,
+        |config| config.idle_timeout = Some(MAX),
+        |config| config.request_timeout = MAX,
+        |config| config.stall_timeout = Some(MAX),
+        |config| config.stop_timeout = MAX,
+        |config| config.linger = MAX,
+    ];
+    for set in set {
+        let folder = Folder::new();
+        let mut config = Config {
+            data: Some(folder.0.clone()),
+            turn_time: Duration::from_secs(3_600),
+            ..Config::default()
+        };
+        set(&mut config);
+        let server = Running::start_with(config);
+        let mut client = server.connect();
+        client.exchange(b"put k 1 1\nget k\n", b"ok\n\nok\nk 1.0 1\n\n");
+        assert_same(&client.finish(), b"");
+        server.stop();
+        assert!(server.join().is_ok());
+    }
 }
 
 #[test]
