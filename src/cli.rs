@@ -28,73 +28,67 @@ pub struct Settings {
     pub ignored_variables: Vec<String>,
 }
 
-/// An option.
-struct Opt {
+/// An option of the command line, and of the environment.
+struct CommandOption {
     /// After `--`.
     name: &'static str,
-    /// What errors call the values that it takes.
-    takes: &'static str,
+    /// What errors call the values that it takes. None of a flag: that is true or false, and true if it is
+    /// on the command line, where it has no value.
+    takes: Option<&'static str>,
     /// Sets its field; `None` if it does not take this value.
     set: fn(&mut Settings, &OsStr) -> Option<()>,
 }
 
-const FLAG: &str = "true or false";
-const NUMBER: &str = "a number";
-const BYTES: &str = "bytes, such as 65536, 64K or 32M";
-const TIME: &str = "seconds, or a time such as 45s, 30m or 12h";
-const TIME_OR_NEVER: &str = "never, or a time from 1s up such as 45s, 30m, 12h or 90d";
-const ADDRESSES: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH";
+const FLAG: Option<&str> = None;
+const NUMBER: Option<&str> = Some("a number");
+const BYTES: Option<&str> = Some("bytes, such as 65536, 64K or 32M");
+const TIME: Option<&str> = Some("seconds, or a time such as 45s, 30m or 12h");
+const TIME_OR_NEVER: Option<&str> =
+    Some("never, or a time from 1s up such as 45s, 30m, 12h or 90d");
+const ADDRESSES: Option<&str> = Some("HOST:PORT, [IPV6]:PORT or unix:PATH");
 
-/// Declares options, each by its name, what it takes, its field, and a function: after `=` one that
-/// makes the field of a text, after `=>` one that changes the field by a value.
+/// Declares options, each by its name, what it takes, its field, and a function that sets the field to a
+/// value or adds the value to it.
 macro_rules! options {
-    ($($name:literal, $takes:expr, $field:tt $sign:tt $function:expr;)+) => {
-        &[$(Opt { name: $name, takes: $takes, set: set!($field $sign $function) },)+]
-    };
-}
-
-macro_rules! set {
-    (($($field:ident).+) = $read:expr) => {
-        |settings, value| {
-            settings.$($field).+ = $read(value.to_str()?)?;
-            Some(())
-        }
-    };
-    (($($field:ident).+) => $change:expr) => {
-        |settings, value| ($change)(&mut settings.$($field).+, value)
+    ($($name:literal, $takes:expr, $($field:ident).+, $set:expr;)+) => {
+        &[$(CommandOption {
+            name: $name,
+            takes: $takes,
+            set: |settings, value| ($set)(&mut settings.$($field).+, value),
+        },)+]
     };
 }
 
 /// All options. The range of a number is checked when the server is bound.
-const OPTIONS: &[Opt] = options! {
-    "listen", ADDRESSES, (config.listen) => |list, value| listen(list, value, Protocol::Lines);
-    "graphite", ADDRESSES, (config.listen) => |list, value| listen(list, value, Protocol::Graphite);
-    "http", ADDRESSES, (config.listen) => |list, value| listen(list, value, Protocol::Http);
-    "socket-mode", "an octal number up to 777", (config.socket_mode) = permissions;
-    "log-level", "off, error, warn, info, debug or trace", (log_level) = parsed;
-    "memory-limit", "none, or bytes such as 33554432 or 32M", (config.memory_limit_bytes) = memory;
-    "when-full", "refuse or evict", (config.when_full) = when_full;
-    "retention", TIME_OR_NEVER, (config.retention) = time_or_never;
-    "timestamp-unit", "s, ms, us or ns", (config.timestamp_unit) = timestamp_unit;
-    "data", "a folder", (config.data) => path;
-    "sync", "always, never or seconds from 0.001 up", (config.sync) = sync_policy;
-    "salvage", FLAG, (config.salvage) = parsed;
-    "remote-write", "http://HOST[:PORT]/PATH", (config.remote_write.urls) => urls;
-    "remote-write-label", "NAME=VALUE", (config.remote_write.labels) => labels;
-    "remote-write-header-file", "a file", (config.remote_write.header_file) => path;
-    "remote-write-spool", BYTES, (config.remote_write.spool_bytes) = bytes;
-    "connection-limit", NUMBER, (config.connection_limit) = parsed;
-    "idle-timeout", TIME_OR_NEVER, (config.idle_timeout) = time_or_never;
-    "request-timeout", TIME, (config.request_timeout) = time;
-    "stall-timeout", TIME_OR_NEVER, (config.stall_timeout) = time_or_never;
-    "stop-timeout", TIME, (config.stop_timeout) = time;
-    "line-limit", BYTES, (config.line_limit_bytes) = bytes;
-    "read-buffer", BYTES, (config.read_buffer_bytes) = bytes;
-    "write-buffer", BYTES, (config.write_buffer_bytes) = bytes;
-    "unsent-limit", BYTES, (config.unsent_limit_bytes) = bytes;
-    "snapshot-limit", BYTES, (config.snapshot_limit_bytes) = bytes;
-    "accepts-per-turn", NUMBER, (config.accepts_per_turn) = parsed;
-    "events-per-turn", NUMBER, (config.events_per_turn) = parsed;
+const OPTIONS: &[CommandOption] = options! {
+    "listen", ADDRESSES, config.listen, |list, value| listen(list, value, Protocol::Lines);
+    "graphite", ADDRESSES, config.listen, |list, value| listen(list, value, Protocol::Graphite);
+    "http", ADDRESSES, config.listen, |list, value| listen(list, value, Protocol::Http);
+    "socket-mode", Some("an octal number up to 777"), config.socket_mode, to(permissions);
+    "log-level", Some("off, error, warn, info, debug or trace"), log_level, to(parsed);
+    "memory-limit", Some("none, or bytes such as 33554432 or 32M"), config.memory_limit_bytes, to(memory);
+    "when-full", Some("refuse or evict"), config.when_full, to(when_full);
+    "retention", TIME_OR_NEVER, config.retention, to(time_or_never);
+    "timestamp-unit", Some("s, ms, us or ns"), config.timestamp_unit, to(timestamp_unit);
+    "data", Some("a folder"), config.data, path;
+    "sync", Some("always, never or seconds from 0.001 up"), config.sync, to(sync_policy);
+    "salvage", FLAG, config.salvage, to(parsed);
+    "remote-write", Some("http://HOST[:PORT]/PATH"), config.remote_write.urls, urls;
+    "remote-write-label", Some("NAME=VALUE"), config.remote_write.labels, labels;
+    "remote-write-header-file", Some("a file"), config.remote_write.header_file, path;
+    "remote-write-spool", BYTES, config.remote_write.spool_bytes, to(bytes);
+    "connection-limit", NUMBER, config.connection_limit, to(parsed);
+    "idle-timeout", TIME_OR_NEVER, config.idle_timeout, to(time_or_never);
+    "request-timeout", TIME, config.request_timeout, to(time);
+    "stall-timeout", TIME_OR_NEVER, config.stall_timeout, to(time_or_never);
+    "stop-timeout", TIME, config.stop_timeout, to(time);
+    "line-limit", BYTES, config.line_limit_bytes, to(bytes);
+    "read-buffer", BYTES, config.read_buffer_bytes, to(bytes);
+    "write-buffer", BYTES, config.write_buffer_bytes, to(bytes);
+    "unsent-limit", BYTES, config.unsent_limit_bytes, to(bytes);
+    "snapshot-limit", BYTES, config.snapshot_limit_bytes, to(bytes);
+    "accepts-per-turn", NUMBER, config.accepts_per_turn, to(parsed);
+    "events-per-turn", NUMBER, config.events_per_turn, to(parsed);
 };
 
 /// Options that mean nothing without another one.
@@ -168,7 +162,7 @@ const VERSION: &str = concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// An option that was given.
 struct Given {
-    option: &'static Opt,
+    option: &'static CommandOption,
     /// As the operator wrote it: `--data` or `METRICD_DATA`.
     source: String,
     value: Option<OsString>,
@@ -194,7 +188,7 @@ pub fn parse(
         };
         let value = match option.takes {
             FLAG => Some("true".into()),
-            _ => parser.value().ok(),
+            Some(_) => parser.value().ok(),
         };
         let source = format!("--{}", option.name);
         given.push(Given {
@@ -306,13 +300,22 @@ impl Given {
                 None => "has no value".into(),
                 Some(text) => format!("does not take {text:?}"),
             };
-            format!("{} {what}: it takes {}", self.source, self.option.takes).into()
+            let takes = self.option.takes.unwrap_or("true or false");
+            format!("{} {what}: it takes {takes}", self.source).into()
         })
     }
 
     /// Whether it is a flag that is set to what it is anyway.
     fn is_off(&self) -> bool {
         self.option.takes == FLAG && self.value.as_deref() == Some(OsStr::new("false"))
+    }
+}
+
+/// Sets a field to what `read` makes of a text.
+fn to<T>(read: fn(&str) -> Option<T>) -> impl Fn(&mut T, &OsStr) -> Option<()> {
+    move |field, value| {
+        *field = read(value.to_str()?)?;
+        Some(())
     }
 }
 
@@ -671,7 +674,7 @@ mod tests {
             "remote-write-label",
             "remote-write-header-file",
         ];
-        for Opt { name, set, .. } in OPTIONS {
+        for CommandOption { name, set, .. } in OPTIONS {
             let lines = HELP.split_once(&format!("\n  --{name} ")).expect(name).1;
             let mut read = Settings::default();
             if !none.contains(name) {
