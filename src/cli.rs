@@ -536,7 +536,7 @@ mod tests {
             ),
             ("retention", "--retention is 0: it takes at least 1"),
         ] {
-            let message = " is 0: it takes at least 1".into();
+            let message = format!("{field} is 0: it takes at least 1");
             let error = Error::Setting { field, message };
             assert_eq!(read.message(&error), said);
         }

@@ -649,7 +649,7 @@ fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), 
                 usize::MAX => format!("at least {least}"),
                 _ => format!("{least} to {most}"),
             };
-            let message = format!(" {what}: it takes {range}");
+            let message = format!("{field} {what}: it takes {range}");
             return Err(Error::Setting { field, message });
         }
     }
@@ -671,7 +671,7 @@ impl RemoteWrite {
         if !self.urls.is_empty() && !has_folder {
             return Err(Error::Setting {
                 field: "remote_write",
-                message: ": it needs a folder for points: data".into(),
+                message: "remote_write: it needs a folder for points: data".into(),
             });
         }
         check_ranges(&[

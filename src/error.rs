@@ -14,7 +14,7 @@ pub enum Error {
     Setting {
         /// The name of the field.
         field: &'static str,
-        /// What is wrong: the message of this error without the name.
+        /// What is wrong: a whole sentence, which begins with the name of the field.
         message: String,
     },
     /// A file of headers for remote write cannot be used.
@@ -67,7 +67,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Setting { field, message } => write!(f, "{field}{message}"),
+            Error::Setting { message, .. } => f.write_str(message),
             Error::HeaderFile { path, source } => {
                 write!(f, "cannot use the headers in {}: {source}", path.display())
             }

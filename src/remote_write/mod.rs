@@ -62,8 +62,8 @@ impl Receivers {
     ///
     /// If a URL or a label is wrong, or the file of headers cannot be used.
     pub fn new(config: &Config) -> Result<Receivers, Error> {
-        let wrong = |field, message: String| {
-            let message = format!(": {message}");
+        let wrong = |field: &'static str, message: String| {
+            let message = format!("{field}: {message}");
             Error::Setting { field, message }
         };
         let config = &config.remote_write;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metricd::{Config, Hooks, Point, Server, StopHandle, Store, SyncPolicy};
+use metricd::{Config, Error, Hooks, Point, Server, StopHandle, Store, SyncPolicy};
 
 use crate::oracle::Oracle;
 use crate::support::{Client, DEADLINE, Folder, OK, Running, addresses_of, assert_same};
@@ -19,6 +19,10 @@ const NEVER: Duration = Duration::from_secs(1_000);
 fn refusal(config: Config) -> String {
     match Server::bind(config) {
         Ok(_) => panic!("bound"),
+        Err(Error::Setting { field, message }) => {
+            assert!(message.starts_with(field), "{field}: {message:?}");
+            message
+        }
         Err(error) => error.to_string(),
     }
 }
