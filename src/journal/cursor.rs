@@ -130,9 +130,9 @@ impl Marks {
         self.push(position);
     }
 
-    /// Whether fewer than `most` puts were handed over or left out.
+    /// Whether fewer than `most` puts were handed over, and fewer left out.
     fn is_below(&self, most: usize) -> bool {
-        self.puts as u64 + self.left_out < most as u64
+        self.puts < most && self.left_out < most as u64
     }
 
     /// Notes the position of the next put.
@@ -246,8 +246,8 @@ impl<F: FileSystem> Cursor<F> {
         str::from_utf8(&self.key).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
-    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has seen `most`. What it
-    /// does not take is left out. Ends before that where a file ends: the next call goes on with the next file,
+    /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has taken, or left
+    /// out, `most`. Ends before that where a file ends: the next call goes on with the next file,
     /// whose series have other numbers. All is read when the next frame is past `newest`.
     ///
     /// # Errors
@@ -387,7 +387,7 @@ impl<F: FileSystem> Cursor<F> {
         }
     }
 
-    /// Hands over puts of a frame until `most` are taken or left out, or the frame ends.
+    /// Hands over puts of a frame until `most` are taken, or left out, or the frame ends.
     #[inline]
     fn take_puts(&mut self, most: usize, take: &mut impl FnMut(ReadPut) -> bool) {
         let (Some(file), Some((offset, before))) = (&self.file, self.record) else {
