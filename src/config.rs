@@ -210,10 +210,10 @@ with_defaults! {
         /// replace it by renaming another file. Default: none.
         pub header_file: Option<PathBuf> = None,
 
-        /// Bytes of the journal that are kept for a receiver only, beside those that a start would replay and
-        /// the file that is being sent. Past it the oldest file is left out. It is looked at between requests and
-        /// in pauses, so what is put while one request waits for its answer comes on top. Files that are done
-        /// are removed with the first put after that. Default: 1 GiB.
+        /// The most bytes of the journal that are kept for a receiver only. What a start would replay, and the file
+        /// that is being sent, do not count. Past it the oldest file is left out. The limit is checked between
+        /// requests and in pauses, so the journal may exceed it by what is put while a request waits for its
+        /// answer. Files that are done are removed with the first put after that. Default: 1 GiB.
         pub spool_bytes: usize = 1 << 30,
 
         /// Points that are sent in one request at the most, 1 to 1,000,000. The more points of each series a
@@ -221,8 +221,8 @@ with_defaults! {
         /// one. Default: 10,000.
         pub request_points: usize = 10_000,
 
-        /// Bytes that a request may have before it is compressed, unless it is one point, 1 to 64 MiB.
-        /// Default: 512 KiB.
+        /// The most bytes of a request before it is compressed, from 1 byte to 64 MiB. A single point may have
+        /// more. Default: 512 KiB.
         pub request_bytes: usize = 512 << 10,
 
         /// How long a point may wait for others, so that they are sent together. Default: 1 s.
@@ -238,7 +238,7 @@ with_defaults! {
     ///
     /// Each field has a default that suits a small machine; a program changes what it must and
     /// leaves the rest to [`Config::default`]. [`Server::bind`](crate::Server::bind) checks the
-    /// ranges and says which field is out of its own.
+    /// ranges and names the field that is out of range.
     ///
     /// ```
     /// let config = metricd::Config {
@@ -281,10 +281,10 @@ with_defaults! {
         /// Linux is asked what is resident. On other systems it is taken to be what the server counts, an eighth
         /// more, and 4 MiB. Memory that was freed may stay with the process, and is used again.
         ///
-        /// Other limits are lowered to fit it: [`connection_limit`](Self::connection_limit) to one for each 16
-        /// KiB. A [`line_limit_bytes`](Self::line_limit_bytes) of more than a 64th of it is refused. When memory is
+        /// Other limits are lowered to fit it, such as [`connection_limit`](Self::connection_limit) to one for each
+        /// 16 KiB. A [`line_limit_bytes`](Self::line_limit_bytes) of more than a 64th of it is refused. When memory is
         /// short and connections together keep more than a 32nd of it, those that keep most are closed, and
-        /// small replies may leave one by one.
+        /// small replies may be sent one at a time.
         pub memory_limit_bytes: Option<usize> = None,
 
         /// What happens to puts at the memory limit. Default: they are refused.
@@ -325,7 +325,7 @@ with_defaults! {
         /// head, and of the body; a longer one is refused. Default: 64 KiB.
         pub line_limit_bytes: usize = 64 << 10,
 
-        /// Bytes read from one connection at once, 1 to 512 KiB. More makes long pipelines a little
+        /// The most bytes read from one connection at once, from 1 byte to 512 KiB. More makes long pipelines a little
         /// cheaper, up to what is executed in one turn. Default: 64 KiB.
         pub read_buffer_bytes: usize = 64 << 10,
 
@@ -386,8 +386,8 @@ with_defaults! {
         pub idle_timeout: Option<Duration> = None,
 
         /// How long a client of HTTP may take to send a request that it has begun, head and body, at least
-        /// 1 s. Then it is answered that it is late, and the connection is closed, at the latest after as
-        /// long again. Default: 30 s.
+        /// 1 s. After that it gets an answer that says so, and the connection is closed within the same time
+        /// again. Default: 30 s.
         pub request_timeout: Duration = Duration::from_secs(30),
 
         /// How long a client may take none of its replies while some wait for it, or not close after its
@@ -466,7 +466,7 @@ impl Config {
     /// A line is no longer than this part of the limit on memory.
     pub(crate) const LINE_SHARE: usize = 64;
 
-    /// One series for so many bytes of the limit on memory is remembered by a reader of the journal, in 8 bytes.
+    /// Bytes of the limit on memory for each series that the readers of the journal remember. One takes 8 bytes.
     #[cfg(feature = "remote-write")]
     pub(crate) const SERIES_SHARE: usize = 1_024;
 
@@ -492,16 +492,16 @@ impl Config {
     /// somebody, or a time server, to set it right.
     pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
 
-    /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come. With
-    /// clients that wait for a sync, one does after about this time. To wake the thread takes a third of it.
+    /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come. If
+    /// clients wait for each sync, it comes after about this time. To wake the thread takes a third as long.
     pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(150);
 
-    /// How much longer than what is written a file of the journal is made if each frame is synced: a sync takes
-    /// a third less time while the length stays the same.
+    /// How far ahead of its last frame a file of the journal is made longer, if each frame is synced. A sync takes
+    /// a third less time if the length has not changed.
     pub(crate) const JOURNAL_AHEAD_BYTES: u64 = 64 << 10;
 
-    /// The most zeros that are at the end of a file for that reason: it may be made longer for a frame that is
-    /// not written then.
+    /// The most zeros that this leaves at the end of a file: twice as many, since it may have been made longer
+    /// for a frame that was never written.
     pub(crate) const JOURNAL_BLANK_BYTES: u64 = 2 * Self::JOURNAL_AHEAD_BYTES;
 
     /// How long to wait for the next attempt after a checkpoint could not be written.

@@ -48,8 +48,8 @@ pub fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
 ///
 /// # Errors
 ///
-/// If carbon would drop the line: why, in words. So it is too where carbon closes the connection: for bytes that are
-/// not UTF-8, and for timestamps that are not finite.
+/// The reason in words, if carbon would drop the line, or close the connection, as it does for bytes that are not
+/// UTF-8 and for timestamps that are not finite.
 pub fn parse(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, &'static str> {
     let text = str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let mut words = words(text);

@@ -11,7 +11,7 @@ pub struct BodyReader {
     limit: usize,
     /// Bytes of extensions and trailers so far.
     extra: usize,
-    /// So many bytes of the end of a line must come first: CR and LF, or LF.
+    /// How many bytes of the end of a line must come first: CR and LF, or LF.
     line_end: usize,
     state: State,
 }

@@ -16,7 +16,7 @@ use super::record::{Before, Places, Reader, Record, UNKNOWN};
 /// A put, as it is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReadPut {
-    /// Stands for its series: two of one file have different ones.
+    /// A number for its series, which no other series of the file has.
     pub series: u64,
     pub timestamp: i64,
     pub value: f64,
@@ -157,8 +157,8 @@ impl Marks {
 }
 
 impl<F: FileSystem> Cursor<F> {
-    /// The place before the put at this position. Holds so many bytes of keys of a file; without them,
-    /// puts can be counted, and none is handed out.
+    /// Begins before the put at this position, and holds up to `keys_held_bytes` of the keys of a file. With
+    /// `None`, puts are counted as left out, and none is handed out.
     pub fn new(next: Position, keys_held_bytes: Option<usize>) -> Cursor<F> {
         let next = Position {
             under_way: 0,
@@ -209,7 +209,7 @@ impl<F: FileSystem> Cursor<F> {
         self.series.held.clear();
     }
 
-    /// Holds so many bytes of the keys of a file that is opened from now on.
+    /// Holds up to `bytes` of the keys of each file that is opened from now on.
     pub fn hold_keys(&mut self, bytes: usize) {
         self.series.held_most_bytes = Some(bytes);
     }

@@ -52,8 +52,8 @@ pub trait FileSystem: Send + 'static {
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes a file that is open for writing so long: takes bytes off its end, or adds zeros. Where the next
-    /// bytes are written stays the same.
+    /// Sets the length of a file that is open for writing: takes bytes off its end, or adds zeros. Where the
+    /// next bytes are written stays the same.
     fn set_length(&mut self, file: &mut Self::File, bytes: u64) -> io::Result<()>;
 
     /// Takes all but the first `bytes` off a file.
@@ -231,8 +231,8 @@ impl FileSystem for Folder {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        // A file that could not be written was closed just now. Clients that wait must not take its
-        // descriptor: with each attempt there would be one less.
+        // The file may have been closed just now, because it could not be written. Its descriptor is taken back
+        // before a client that waits gets it: otherwise each attempt would lose one.
         self.spare_descriptors();
         fs::remove_file(self.path.join(name))
     }

@@ -83,7 +83,7 @@ impl<F: FileSystem> Follower<F> {
         result
     }
 
-    /// Holds so many bytes of the keys of a file that it opens from now on.
+    /// Holds up to `bytes` of the keys of each file that it opens from now on.
     pub fn hold_keys(&mut self, bytes: usize) {
         self.cursor.hold_keys(bytes);
     }
@@ -124,7 +124,7 @@ impl<F: FileSystem> Follower<F> {
         KeyPlace(series).bytes()
     }
 
-    /// The key of a series that was handed out last.
+    /// The key of a series of the puts that were handed out last.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl<F: FileSystem> Follower<F> {
     ///
     /// # Panics
     ///
-    /// If it was not, or [`keep_within`](Self::keep_within) has dropped it.
+    /// If the last [`read`](Self::read) handed out no put to it, or [`keep_within`](Self::keep_within) has dropped it.
     pub fn key(&mut self, series: u64) -> io::Result<&str> {
         self.cursor.key(&mut self.folder, series)
     }

@@ -15,7 +15,7 @@
 //!         payload
 //! ```
 //!
-//! Zeros may follow the last frame of a journal, which was made longer ahead of what is written.
+//! Zeros may follow the last frame of a journal, since a file may be made longer before a frame is written.
 //!
 //! Numbers have their low byte first. The frames of a journal count from the number of the file,
 //! those of a checkpoint from 0.
@@ -125,8 +125,7 @@ pub enum FrameError {
         /// Where the last whole frame ends.
         offset: u64,
     },
-    /// From this offset on there are zeros, no more of them than a file is made longer by: most likely no
-    /// frame was written there.
+    /// Only zeros follow, and no more than a file may be made longer by. Most likely no frame was written there.
     Blank {
         /// Where the last whole frame ends.
         offset: u64,

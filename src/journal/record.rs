@@ -383,7 +383,7 @@ impl Places {
         self.pages.iter_mut().for_each(|page| page.fill(UNKNOWN));
     }
 
-    /// Takes the memory for so many places.
+    /// Allocates memory for `places`.
     pub fn take_room(&mut self, places: usize) {
         let pages = places.div_ceil(PAGE_PLACES).max(self.pages.len());
         self.pages.resize(pages, vec![UNKNOWN; PAGE_PLACES]);

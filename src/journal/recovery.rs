@@ -325,7 +325,7 @@ impl Loading<'_> {
                     self.tell_progress(bytes);
                 }
                 Err(FrameError::Blank { .. }) if has_ended => break offset,
-                // The process was ended, or the power failed, and what was not synced is lost in part.
+                // Most likely the process was killed, or the power failed, and a part of the end was not written.
                 Err(error) if is_unsynced(&error) => {
                     match error {
                         FrameError::Blank { .. } => debug!("{name}: {error}"),
@@ -442,7 +442,8 @@ impl Loading<'_> {
     }
 }
 
-/// Whether nothing is missing but frames that were not synced. The head of a file is synced before any frame.
+/// Whether the end of the process, or of the power, can leave a file so: with a torn or a blank end, or with
+/// damage to frames that were not synced. The head of a file is synced before any frame.
 fn is_unsynced(error: &FrameError) -> bool {
     match *error {
         FrameError::Torn { .. } | FrameError::Blank { .. } => true,

@@ -631,8 +631,8 @@ impl<File> Journal<File> {
         })
     }
 
-    /// Makes the file so long. If that fails, it grows by what is written, and a start leaves out the zeros at
-    /// its end.
+    /// Sets the length of the file. A start leaves out the zeros that this adds. If it fails, the file only
+    /// grows as frames are written.
     fn set_length<F: FileSystem<File = File>>(&mut self, folder: &mut F, bytes: u64) {
         self.length = bytes;
         if let Err(error) = folder.set_length(&mut self.file, bytes) {

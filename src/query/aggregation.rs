@@ -134,7 +134,7 @@ impl Aggregation {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
-    // A heap sorts in less code than a sort.
+    // A heap makes a smaller program than `sort`.
     let values = values
         .map(ordered)
         .collect::<BinaryHeap<i64>>()

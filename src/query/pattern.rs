@@ -186,7 +186,7 @@ impl Node {
             }
         }
         Ok(Node {
-            // A heap sorts in less code than a sort.
+            // A heap makes a smaller program than `sort`.
             texts: texts.into_sorted_vec(),
             wildcards,
             compared,
@@ -230,7 +230,7 @@ enum Token {
     One,
     /// This character.
     Character(char),
-    /// A character in these ranges, or, if it is `true`, another. A range that ends before it begins has none.
+    /// A character in these ranges, or, if the flag is `true`, one that is in none of them. A range that ends before it begins has none.
     Ranges(Vec<(char, char)>, bool),
 }
 
@@ -262,7 +262,8 @@ fn tokens(wildcard: &str) -> Vec<Token> {
     tokens
 }
 
-/// What is listed up to the bracket that closes, the first one but for one that comes first, and the rest.
+/// The characters that are listed up to the closing bracket, and the text after it. A `]` that comes first is
+/// listed.
 fn brackets(text: &[char]) -> Option<(Token, &[char])> {
     let is_negated = text.first() == Some(&'!');
     let (mut ranges, mut rest) = (Vec::new(), &text[usize::from(is_negated)..]);

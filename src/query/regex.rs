@@ -42,7 +42,8 @@ pub struct Regex {
 /// A step of a program. Where it goes on elsewhere than after itself, the distance is counted from itself.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Takes a character of the ranges from one to before another, or, if it is `true`, any other.
+    /// Takes a character that is in the ranges from the first index up to before the second; or, if the flag is
+    /// `true`, one that is in none of them.
     Take(usize, usize, bool),
     /// Goes on in the first place, or, if this fails, in the second.
     Split(isize, isize),
@@ -327,7 +328,7 @@ impl Compiler<'_> {
         }
         let length = atom.len() as isize;
         for left in (0..most.map_or(1, |most| most - least)).rev() {
-            // Past all that need not be, or past the jump back.
+            // Past the optional repetitions that are left, or past the jump back.
             let further = most.map_or(1, |_| left as isize * (length + 1));
             let after = length + 1 + further;
             let (first, second) = if is_lazy { (after, 1) } else { (1, after) };

@@ -42,7 +42,7 @@ pub fn common_interval(intervals: Vec<i64>) -> i64 {
 /// The lower median.
 fn median(numbers: Vec<i64>) -> Option<i64> {
     let middle = numbers.len().checked_sub(1)? / 2;
-    // A heap sorts in less code than a sort.
+    // A heap makes a smaller program than `sort`.
     Some(BinaryHeap::from(numbers).into_sorted_vec()[middle])
 }
 

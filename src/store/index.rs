@@ -16,7 +16,7 @@ const BUCKET_BITS: u32 = 8;
 const TABLE_ENTRIES: usize = 101;
 
 /// A table that is full, or whose free slots are all taken up by removed entries, is rewritten with
-/// room for one more entry to so many that it has.
+/// one free slot for every so many entries.
 const ROOM: usize = 16;
 
 /// A hash table from the hash of a key to the place of its series. The keys themselves are with

@@ -35,9 +35,8 @@ use super::timeline::Extent;
 /// there is never more garbage than a third of the limit, even if nobody else sweeps.
 const BYTES_PER_STEP: usize = 4;
 
-/// The first note takes room for so many bytes of notes. The system gives only the pages that are used.
-/// More than 32 MiB always go back to the system when they are freed. Of less, glibc may keep some, once
-/// it has freed more.
+/// The bytes that the first note allocates for notes. The system gives only the pages that are used. What is
+/// longer than 32 MiB always goes back to the system when it is freed; glibc may keep what is shorter.
 const ROOM_BYTES: usize = (32 << 20) + (1 << 20);
 
 /// The epoch of what is stored now.

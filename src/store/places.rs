@@ -1,6 +1,6 @@
 //! Where series are: a table whose items do not move, and whose free places are used again.
 
-/// Items of a segment. So few that where the points of other series were, there is room for one.
+/// Items of a segment. A segment is so small that it fits where the points of other series were freed.
 const SEGMENT_ITEMS: usize = 16;
 
 /// Segments that are looked at together for one with a free place: a bit for each in a word.
@@ -15,7 +15,7 @@ pub struct Places<T> {
     segments: Vec<Segment<T>>,
     /// A bit for each segment, set if the segment has no free place. The bits past the last segment are not.
     full: Vec<u64>,
-    /// So many of the first words of `full` have all bits set. Later ones may have too.
+    /// How many of the first words of `full` are known to have all bits set.
     full_words: usize,
     len: usize,
     /// Segments that have memory.

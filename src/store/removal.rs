@@ -310,7 +310,7 @@ impl Store {
             let place = self.order.sample(self.removal.next_random())?;
             ends.push((self.series.get(place)?.timeline.oldest_share_end(), place));
         }
-        // A heap sorts in less code than a sort.
+        // A heap makes a smaller program than `sort`.
         let ends = ends.into_sorted_vec();
         let (up_to, _) = *ends.get(ends.len().checked_sub(1)? / SERIES_PER_EVICTED)?;
         let end = self.series.end();

@@ -231,8 +231,8 @@ impl Timeline {
         }
     }
 
-    /// The same of one in 32 blocks, where there are so many: to remove a single block from the front
-    /// of a long list takes long.
+    /// As [`oldest_end`](Self::oldest_end), but of the oldest 32nd of the blocks, if there are 32: to remove them
+    /// one by one from the front of a long list would be slow.
     pub fn oldest_share_end(&self) -> i64 {
         match self.sealed_history() {
             Some(history) if history.sealed.len() >= OLDEST_SHARE => {
