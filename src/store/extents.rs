@@ -1,19 +1,35 @@
 //! What was stored at some times and has changed since, as a list of extents.
 
+use std::{mem, slice};
+
 use super::timeline::Extent;
 
 /// Disjoint extents by ascending time.
-#[derive(Debug, Default)]
-pub struct Extents {
-    list: Vec<Extent>,
+#[derive(Debug)]
+pub enum Extents {
+    /// Allocates nothing: there may be one for each of a million short series.
+    One(Extent),
+    Many(Vec<Extent>),
 }
 
 impl Extents {
+    fn as_slice(&self) -> &[Extent] {
+        match self {
+            Extents::One(extent) => slice::from_ref(extent),
+            Extents::Many(list) => list,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
     /// The extent that covers a timestamp. If none does: the place in the list where one would go,
     /// and the last timestamp for which this is so.
     pub fn find(&self, timestamp: i64) -> Result<&Extent, (usize, i64)> {
-        let place = self.list.partition_point(|extent| extent.to < timestamp);
-        match self.list.get(place) {
+        let list = self.as_slice();
+        let place = list.partition_point(|extent| extent.to < timestamp);
+        match list.get(place) {
             Some(extent) if extent.from <= timestamp => Ok(extent),
             // Does not overflow: the next one begins past the timestamp.
             next => Err((place, next.map_or(i64::MAX, |next| next.from - 1))),
@@ -23,7 +39,7 @@ impl Extents {
     /// Adds those parts of an extent, up to `last`, that no other covers. Returns how many bytes
     /// more are allocated, blocks that others may share included.
     pub fn add(&mut self, extent: &Extent, last: i64) -> usize {
-        let (mut bytes, before) = (0, self.list_bytes());
+        let mut bytes = 0;
         let last = extent.to.min(last);
         let mut next = Some(extent.from);
         while let Some(from) = next.filter(|&from| from <= last) {
@@ -31,30 +47,59 @@ impl Extents {
                 Ok(covers) => covers.to,
                 Err((place, gap_to)) => {
                     let to = gap_to.min(last);
-                    // Mostly it stays the only one.
-                    self.list.reserve_exact(usize::from(self.list.is_empty()));
-                    self.list.insert(place, extent.part(from, to));
-                    bytes += extent.allocated_bytes();
+                    bytes += self.insert(place, extent.part(from, to));
                     to
                 }
             };
             next = to.checked_add(1);
         }
+        bytes
+    }
+
+    fn insert(&mut self, place: usize, extent: Extent) -> usize {
+        let (bytes, before) = (extent.allocated_bytes(), self.list_bytes());
+        let mut list = match mem::take(self) {
+            Extents::One(extent) => vec![extent],
+            Extents::Many(list) => list,
+        };
+        if list.is_empty() {
+            *self = Extents::One(extent);
+        } else {
+            list.insert(place, extent);
+            *self = Extents::Many(list);
+        }
         bytes + self.list_bytes() - before
     }
 
-    /// Takes the last extent out, if there is one.
-    pub fn pop(&mut self) -> Option<Extent> {
-        self.list.pop()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    /// Takes the last extent out, if there is one, and says how many bytes less are allocated.
+    pub fn pop(&mut self) -> Option<(Extent, usize)> {
+        let before = self.list_bytes();
+        let extent = match mem::take(self) {
+            Extents::One(extent) => extent,
+            Extents::Many(mut list) => {
+                let extent = list.pop()?;
+                if !list.is_empty() {
+                    *self = Extents::Many(list);
+                }
+                extent
+            }
+        };
+        let bytes = extent.allocated_bytes() + before - self.list_bytes();
+        Some((extent, bytes))
     }
 
     /// Bytes that are allocated for the list alone.
-    pub fn list_bytes(&self) -> usize {
-        self.list.capacity() * size_of::<Extent>()
+    fn list_bytes(&self) -> usize {
+        match self {
+            Extents::One(_) => 0,
+            Extents::Many(list) => list.capacity() * size_of::<Extent>(),
+        }
+    }
+}
+
+impl Default for Extents {
+    fn default() -> Extents {
+        Extents::Many(Vec::new())
     }
 }
 
@@ -63,7 +108,7 @@ impl Extents {
     /// Asserts that the extents are disjoint and in order; gives the bytes that are allocated,
     /// counted one by one.
     pub fn check(&self) -> usize {
-        let list = &self.list;
+        let list = self.as_slice();
         assert!(list.iter().all(|extent| extent.from <= extent.to));
         assert!(list.windows(2).all(|pair| pair[0].to < pair[1].from));
         self.list_bytes() + list.iter().map(Extent::allocated_bytes).sum::<usize>()

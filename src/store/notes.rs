@@ -196,11 +196,10 @@ impl Notes {
         let note = self.notes.get_mut(index as usize)?;
         let key = note.kept? as usize;
         let extents = self.kept.get_mut(key)?;
-        let extent = extents.pop()?;
-        let mut bytes = extent.allocated_bytes();
+        let (extent, mut bytes) = extents.pop()?;
         if extents.is_empty() {
             note.kept = None;
-            bytes += size_of::<Extents>() + extents.list_bytes();
+            bytes += size_of::<Extents>();
             self.kept.try_remove(key);
         }
         let epoch = note.epoch;

@@ -450,19 +450,24 @@ impl Timeline {
                 _ => sealed.first_timestamp,
             };
             let to = history.end_of(place);
-            return (Extent { from, to, sealed }, 0);
+            let points = Points::Sealed(sealed);
+            return (Extent { from, to, points }, 0);
         }
         let mut run = Run::new();
         self.head.decode(&mut run);
-        let mut sealed = Sealed::new(Block::of_run(&run));
-        sealed.late = history
-            .map(|history| history.late.clone())
-            .unwrap_or_default();
+        let late = history.map_or(Late::default(), |history| history.late.clone());
+        let points = match run.points().next() {
+            Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
+            _ => Points::Sealed(Sealed {
+                late,
+                ..Sealed::new(Block::of_run(&run))
+            }),
+        };
         let from = self
             .sealed_history()
             .map_or(i64::MIN, |history| history.sealed_to + 1);
         let to = i64::MAX;
-        (Extent { from, to, sealed }, run.len())
+        (Extent { from, to, points }, run.len())
     }
 }
 
@@ -480,25 +485,43 @@ pub struct Extent {
     /// The last timestamp.
     pub to: i64,
     /// These points, and perhaps others before and after.
-    sealed: Sealed,
+    points: Points,
+}
+
+#[derive(Clone, Debug)]
+enum Points {
+    /// The only one of a series, which allocates nothing: a million short series may each have one.
+    One(Point),
+    Sealed(Sealed),
 }
 
 impl Extent {
     /// Decodes the next points past `after` and up to `until`, both of which are within it, and
     /// says whether there are any.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
-        self.sealed.next_run(after, until, run)
+        match &self.points {
+            Points::One(point) => {
+                run.reset(0, Kind::Bits, false);
+                run.push(point.timestamp, point.value.to_bits() as i64);
+                run.keep(after, until);
+                !run.is_empty()
+            }
+            Points::Sealed(sealed) => sealed.next_run(after, until, run),
+        }
     }
 
     /// The part between two timestamps, which are within it.
     pub fn part(&self, from: i64, to: i64) -> Extent {
-        let sealed = self.sealed.clone();
-        Extent { from, to, sealed }
+        let points = self.points.clone();
+        Extent { from, to, points }
     }
 
     /// Bytes that are allocated, though others may share them.
     pub fn allocated_bytes(&self) -> usize {
-        self.sealed.allocated_bytes()
+        match &self.points {
+            Points::One(_) => 0,
+            Points::Sealed(sealed) => sealed.allocated_bytes(),
+        }
     }
 }
 
