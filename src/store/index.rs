@@ -9,11 +9,12 @@ use hashbrown::HashTable;
 use crate::key::Key;
 
 /// Bits of a hash that choose a bucket of the largest usual table.
-const BUCKET_BITS: u32 = 8;
+const BUCKET_BITS: u32 = 13;
 
 /// Entries of a table, on average. A table has twice as many before it is split, which still fit
-/// into 2^[`BUCKET_BITS`] buckets: hashbrown fills seven eighths of them.
-const TABLE_ENTRIES: usize = 101;
+/// into 2^[`BUCKET_BITS`] buckets: hashbrown fills seven eighths of them. Smaller tables would be freed so
+/// often that keys, which go where these were, would be scattered over the memory.
+const TABLE_ENTRIES: usize = 3_250;
 
 /// A table that is full, or whose free slots are all taken up by removed entries, is rewritten with
 /// one free slot for every so many entries.

@@ -1,7 +1,8 @@
 //! Where series are: a table whose items do not move, and whose free places are used again.
 
-/// Items of a segment. A segment is so small that it fits where the points of other series were freed.
-const SEGMENT_ITEMS: usize = 16;
+/// Items of a segment. With items of 90 bytes it is small enough to fit where the points of other series
+/// were freed, and large enough that a walk over all items goes through memory mostly in order.
+const SEGMENT_ITEMS: usize = 64;
 
 /// Segments that are looked at together for one with a free place: a bit for each in a word.
 const WORD_SEGMENTS: usize = u64::BITS as usize;
@@ -26,7 +27,7 @@ struct Segment<T> {
     /// Allocated if there is any.
     items: Option<Box<[Option<T>; SEGMENT_ITEMS]>>,
     /// A bit for each item, set if it is there.
-    present: u16,
+    present: u64,
 }
 
 impl<T> Places<T> {
@@ -40,7 +41,7 @@ impl<T> Places<T> {
     /// The number of the first segment that has a free place, or else of the one to be added next.
     ///
     /// Looks at a word for each 64 segments, from the first one on that is not known to be full: at most
-    /// 1,000 words for a million items.
+    /// 250 words for a million items.
     fn with_room(&self) -> usize {
         let words = self.full[self.full_words..].iter();
         let number = self.full_words + words.take_while(|&&word| word == u64::MAX).count();
@@ -65,7 +66,7 @@ impl<T> Places<T> {
             .get_or_insert_with(|| Box::new([const { None }; _]));
         items[at as usize] = Some(item);
         segment.present |= 1 << at;
-        let is_full = segment.present == u16::MAX;
+        let is_full = segment.present == u64::MAX;
         self.full[self.full_words] |= u64::from(is_full) << (number % WORD_SEGMENTS);
         self.len += 1;
     }
