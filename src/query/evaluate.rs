@@ -1,11 +1,12 @@
 //! Evaluates a target: a tree of streams of series. Each asks those below it for one series after the
 //! other, so that a query holds no more than its functions need at once, and can stop between any two.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::task::Poll;
-use std::{mem, vec};
 
 use super::arguments::Arguments;
-use super::functions::{Context, Function, Gather, Operation, common_step};
+use super::functions::{Context, Function, Gather, Operation, Results, common_step};
 use super::look_at_clock;
 use super::series::Series;
 use super::source::{Cursor, Source};
@@ -32,26 +33,24 @@ pub struct Called {
     arguments: Arguments,
     window: Window,
     inputs: Vec<Stream>,
-    /// The input that is read now.
+    /// The input that is read to its end now, before those after it.
     input: usize,
-    /// The series that are collected of each input.
+    /// The series that are read of each input, unless they are gathered.
     lists: Vec<Vec<Series>>,
-    progress: Progress,
-    /// A series that is ready to be returned.
-    ready: Option<Series>,
+    work: Work,
+    /// Results that are computed and not returned yet.
+    ready: VecDeque<Series>,
 }
 
-enum Progress {
-    /// It collects the series of its inputs.
-    Collecting,
-    /// It gathers these, and brings their steps to this multiple.
-    Gathering(Box<dyn Gather>, i64),
-    /// It returns what it has gathered.
-    Gathered(Box<dyn Gather>),
-    /// It changes those of its first input one by one, and returns at most so many more.
-    Passing(usize),
-    /// It returns these.
-    Returning(vec::IntoIter<Series>),
+/// What is done with the series.
+enum Work {
+    /// Those of the first input are changed one by one, after the other inputs are read. At most so many more
+    /// are taken.
+    Pass(usize),
+    /// All are gathered, with their steps brought to this multiple, and then others are returned.
+    Gather(Box<dyn Gather>, i64),
+    /// When all are read, the results are made at once.
+    Make(fn(Vec<Vec<Series>>, &Context) -> Results),
 }
 
 /// The window over which the inputs of a call are read. `None` if there is no such window.
@@ -99,18 +98,16 @@ impl Called {
     fn new(call: Call, window: &Window, source: &mut Source) -> Called {
         // It fits.
         let inner = input_window(&call, window).unwrap_or_else(|| window.clone());
-        let (mut input, mut progress) = (0, Progress::Collecting);
-        match call.function.operation {
-            // Those of the first one pass, when it has the others.
-            Operation::Each(_) => input = 1,
-            Operation::First(count) => progress = Progress::Passing(count(&call.arguments)),
+        let (input, work) = match call.function.operation {
+            Operation::Each(_) => (1, Work::Pass(usize::MAX)),
+            Operation::First(count) => (1, Work::Pass(count(&call.arguments))),
             Operation::Gather(gather) => {
                 let steps = call.inputs.iter().map(|input| input.step(&inner));
                 let step = steps.reduce(common_step).unwrap_or(inner.step);
-                progress = Progress::Gathering(gather(&call.arguments), step);
+                (0, Work::Gather(gather(&call.arguments), step))
             }
-            Operation::All(_) => {}
-        }
+            Operation::All(all) => (0, Work::Make(all)),
+        };
         let mut inputs = Vec::with_capacity(call.inputs.len());
         for input in call.inputs {
             inputs.push(Stream::new(input, &inner, source));
@@ -122,45 +119,48 @@ impl Called {
             lists: inputs.iter().map(|_| Vec::new()).collect(),
             inputs,
             input,
-            progress,
-            ready: None,
+            work,
+            ready: VecDeque::new(),
         }
     }
 
     fn next(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
         loop {
-            if let Some(series) = self.ready.take() {
+            if let Some(series) = self.ready.pop_front() {
                 source.held.count(series.kept_bytes(), 0);
                 return Ok(Some(series));
             }
-            match &mut self.progress {
-                Progress::Collecting | Progress::Gathering(..) => {
-                    match self.next_input(source, turn)? {
-                        Some(series) => self.take(series, source)?,
-                        None => self.complete(source)?,
+            let input = self.next_input(source, turn)?;
+            match (&mut self.work, input) {
+                (Work::Gather(gather, step), input) => {
+                    let before = gather.kept_bytes();
+                    let next = match input {
+                        Some(series) => {
+                            gather.add(series, *step);
+                            Poll::Pending
+                        }
+                        None => gather.next(),
+                    };
+                    source.held.replace(before, gather.kept_bytes())?;
+                    if let Poll::Ready(series) = next {
+                        return Ok(series);
                     }
                 }
-                Progress::Passing(0) => return Ok(None),
-                Progress::Passing(left) => {
+                (_, Some(series)) => {
+                    source.held.replace(0, series.kept_bytes())?;
+                    self.lists[self.input].push(series);
+                }
+                (Work::Pass(0), None) => return Ok(None),
+                (Work::Pass(left), None) => {
                     let Some(series) = self.inputs[0].next(source, turn)? else {
                         return Ok(None);
                     };
                     *left -= 1;
                     self.pass(series, source)?;
                 }
-                Progress::Gathered(gather) => {
-                    let before = gather.kept_bytes();
-                    let next = gather.next();
-                    source.held.replace(before, gather.kept_bytes())?;
-                    if let Poll::Ready(series) = next {
-                        return Ok(series);
-                    }
-                }
-                Progress::Returning(list) => {
-                    let next = list.next();
-                    let bytes = next.as_ref().map_or(0, Series::kept_bytes);
-                    source.held.count(bytes, 0);
-                    return Ok(next);
+                (Work::Make(all), None) => {
+                    let all = *all;
+                    self.make(all, source)?;
                 }
             }
             look_at_clock(turn.allowance)?;
@@ -178,36 +178,7 @@ impl Called {
         Ok(None)
     }
 
-    /// Takes a series of the input that is read now.
-    fn take(&mut self, series: Series, source: &mut Source) -> Result<(), Failure> {
-        if let Progress::Gathering(gather, step) = &mut self.progress {
-            let before = gather.kept_bytes();
-            gather.add(series, *step);
-            return source.held.replace(before, gather.kept_bytes());
-        }
-        let bytes = series.kept_bytes();
-        self.lists[self.input].push(series);
-        source.held.replace(0, bytes)
-    }
-
-    /// Begins to return what it makes of its inputs, which are all read but those that pass.
-    fn complete(&mut self, source: &mut Source) -> Result<(), Failure> {
-        let before = mem::replace(&mut self.progress, Progress::Collecting);
-        self.progress = match (&self.function.operation, before) {
-            (_, Progress::Gathering(gather, _)) => Progress::Gathered(gather),
-            (Operation::All(all), _) => {
-                let lists = mem::take(&mut self.lists);
-                let before = kept_bytes(lists.iter().flatten());
-                let made = all(lists, &self.context(source))?;
-                source.held.replace(before, kept_bytes(&made))?;
-                Progress::Returning(made.into_iter())
-            }
-            _ => Progress::Passing(usize::MAX),
-        };
-        Ok(())
-    }
-
-    /// Changes a series, which then is ready, unless it is dropped.
+    /// Changes a series of the first input, which then is ready, unless it is dropped.
     fn pass(&mut self, mut series: Series, source: &mut Source) -> Result<(), Failure> {
         let is_kept = match self.function.operation {
             Operation::Each(each) => each(&mut series, &self.context(source))?,
@@ -215,8 +186,22 @@ impl Called {
         };
         if is_kept {
             source.held.count(0, series.kept_bytes());
-            self.ready = Some(series);
+            self.ready.push_back(series);
         }
+        Ok(())
+    }
+
+    /// Makes all results, which then are ready.
+    fn make(
+        &mut self,
+        all: fn(Vec<Vec<Series>>, &Context) -> Results,
+        source: &mut Source,
+    ) -> Result<(), Failure> {
+        let lists = mem::take(&mut self.lists);
+        let before = kept_bytes(lists.iter().flatten());
+        let made = all(lists, &self.context(source))?;
+        source.held.replace(before, kept_bytes(&made))?;
+        (self.ready, self.work) = (made.into(), Work::Pass(0));
         Ok(())
     }
 

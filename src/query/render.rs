@@ -789,8 +789,8 @@ mod tests {
             (vec!["long.*.*aaab"], vec!["long"], 60),
             // Whether it fits a step is seen for each target.
             (none.clone(), none[..1].to_vec(), 3 * 899 / 4),
-            // Each function once to begin with, and for each of two series.
-            (vec![&*nested(20)], vec![&*nested(1)], 3 * 19),
+            // Each function for each of two series.
+            (vec![&*nested(20)], vec![&*nested(1)], 2 * 19),
             (
                 vec![&*grouped("median")],
                 vec![&*grouped("max")],
