@@ -4,26 +4,9 @@
 //! follow it after semicolons, are a part of it as they were sent.
 
 use crate::config::TimestampUnit;
-use crate::key::Key;
 use crate::protocol::float;
 use crate::protocol::request::{plain_point, words};
 use crate::store::Put;
-
-/// What a line asks for. Keys are slices of the line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Line<'line> {
-    /// Store this point. Its timestamp is in the unit that was asked for.
-    Put(Put<'line>),
-    /// Store a point at the time at which the line came.
-    PutNow {
-        /// The name of the series.
-        key: Key<'line>,
-        /// Its value.
-        value: f64,
-    },
-    /// Store nothing: the value is not a number.
-    NotANumber,
-}
 
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
@@ -40,35 +23,38 @@ pub fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
 }
 
 /// Reads a line, given without its newline, as carbon 1.1 does (`MetricLineReceiver` in its
-/// `protocols.py`).
+/// `protocols.py`). `None` if nothing is to be stored: the value is not a number.
 ///
 /// Words are split as Python's `str.split()` splits them. The value and the timestamp, in seconds, are
 /// read as its `float()` reads them. The timestamp is cut to whole units, towards zero; -1, with any
-/// fraction, means now. Linear in the length of the line.
+/// fraction, means `now`. Linear in the length of the line.
 ///
 /// # Errors
 ///
 /// The reason in words, if carbon would drop the line, or close the connection, as it does for bytes that are not
 /// UTF-8 and for timestamps that are not finite.
-pub fn parse(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, &'static str> {
+pub fn parse(
+    line: &[u8],
+    unit: TimestampUnit,
+    now: impl Fn() -> i64,
+) -> Result<Option<Put<'_>>, &'static str> {
     let text = str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let mut words = words(text);
     let four = [words.next(), words.next(), words.next(), words.next()];
-    let [Some(key), Some(value), Some(timestamp), None] = four else {
+    let [Some(key), Some(value), Some(written), None] = four else {
         return Err("not three words");
     };
-    let (key, timestamp) = (Key::from(key), timestamp.as_bytes());
     let value = float::parse(value.as_bytes()).ok_or("no value")?;
-    let seconds = float::parse(timestamp).ok_or("no timestamp")?;
+    let seconds = float::parse(written.as_bytes()).ok_or("no timestamp")?;
     if value.is_nan() {
-        return Ok(Line::NotANumber);
+        return Ok(None);
     }
-    if seconds.trunc() == -1.0 {
-        return Ok(Line::PutNow { key, value });
-    }
-    let timestamp = in_units(seconds, timestamp, unit).ok_or("no timestamp")?;
-    Ok(Line::Put(Put {
-        key,
+    let timestamp = match seconds.trunc() == -1.0 {
+        true => now(),
+        false => in_units(seconds, written.as_bytes(), unit).ok_or("no timestamp")?,
+    };
+    Ok(Some(Put {
+        key: key.into(),
         timestamp,
         value,
     }))
@@ -116,6 +102,7 @@ fn integer_of(value: f64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::Key;
     use crate::protocol::NUMBER_ROOM_BYTES;
     use TimestampUnit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
     use proptest::prelude::*;
@@ -134,8 +121,11 @@ mod tests {
         bytes
     }
 
+    /// The time at which all lines come. No line names it.
+    const NOW: i64 = 1_234_567_890_987_654_321;
+
     /// What a table of `make_lines.py` says of a line that is read so.
-    fn said(line: Result<Line, &'static str>) -> String {
+    fn said(line: Result<Option<Put>, &'static str>) -> String {
         let escaped = |key: Key| {
             let bytes = key.as_bytes().iter();
             let escaped = bytes.map(|&byte| match byte {
@@ -150,21 +140,23 @@ mod tests {
             String::from_utf8_lossy(&room[..length]).into_owned()
         };
         match line {
-            Ok(Line::Put(put)) => {
+            Ok(Some(put)) => {
                 let (key, value) = (escaped(put.key), repr(put.value));
-                format!("put {key} {value} {}", put.timestamp)
+                match put.timestamp {
+                    NOW => format!("now {key} {value}"),
+                    timestamp => format!("put {key} {value} {timestamp}"),
+                }
             }
-            Ok(Line::PutNow { key, value }) => format!("now {} {}", escaped(key), repr(value)),
-            Ok(Line::NotANumber) => "nan".into(),
+            Ok(None) => "nan".into(),
             Err(_) => "error".into(),
         }
     }
 
     /// Reads a line by both paths, if the fast one takes it.
-    fn read(line: &[u8], unit: TimestampUnit) -> Result<Line<'_>, &'static str> {
-        let read = parse(line, unit);
+    fn read(line: &[u8], unit: TimestampUnit) -> Result<Option<Put<'_>>, &'static str> {
+        let read = parse(line, unit, || NOW);
         if let Some((put, _)) = plain_put(&[line, b"\n"].concat(), unit) {
-            assert_eq!(read, Ok(Line::Put(put)));
+            assert_eq!(read, Ok(Some(put)));
         }
         read
     }
@@ -271,7 +263,7 @@ mod tests {
             for (unit, expected) in UNITS.into_iter().zip(in_units) {
                 let line = format!("k 0.5 {timestamp}");
                 let put = expected.map(|timestamp| {
-                    Line::Put(Put {
+                    Some(Put {
                         key: "k".into(),
                         timestamp,
                         value: 0.5,
@@ -299,7 +291,7 @@ mod tests {
                         timestamp,
                         value: 1.0,
                     };
-                    assert_eq!(read(line.as_bytes(), unit), Ok(Line::Put(put)), "{line}");
+                    assert_eq!(read(line.as_bytes(), unit), Ok(Some(put)), "{line}");
                 }
             }
         }
@@ -317,7 +309,7 @@ mod tests {
             (b"a nan y", "no timestamp"),
             (b"a 1 inf", "no timestamp"),
         ] {
-            assert_eq!(parse(line, Seconds), Err(why), "{}", line.escape_ascii());
+            assert_eq!(read(line, Seconds), Err(why), "{}", line.escape_ascii());
         }
     }
 
@@ -333,7 +325,7 @@ mod tests {
         ) {
             let text = line.clone() + "\n" + &after;
             if let Some((put, length)) = plain_put(text.as_bytes(), unit) {
-                prop_assert_eq!(Ok(Line::Put(put)), parse(line.as_bytes(), unit));
+                prop_assert_eq!(Ok(Some(put)), parse(line.as_bytes(), unit, || NOW));
                 prop_assert_eq!(length, line.len() + 1);
             }
             prop_assert_eq!(plain_put(line.as_bytes(), unit), None);
@@ -352,7 +344,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read(line in proptest::collection::vec(any::<u8>(), 0..64), unit in any_unit()) {
-            let _line = parse(&line, unit);
+            let _put = parse(&line, unit, || NOW);
         }
     }
 }

@@ -6,7 +6,6 @@ use crate::graphite;
 use crate::protocol::request;
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
 use crate::server::{Line, LineBuffer};
-use crate::store::Put;
 use crate::turn::Turn;
 
 /// What a client's session keeps between its turns.
@@ -80,18 +79,10 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
 
     fn take(&mut self, line: &'lines [u8]) {
         self.puts.turn.allowance.count_line();
-        match graphite::parse(line, self.unit) {
-            Ok(graphite::Line::Put(put)) => self.puts.take(put, line.len()),
-            Ok(graphite::Line::PutNow { key, value }) => {
-                let timestamp = self.puts.turn.environment.now();
-                let put = Put {
-                    key,
-                    timestamp,
-                    value,
-                };
-                self.puts.take(put, line.len());
-            }
-            Ok(graphite::Line::NotANumber) => self.puts.turn.counts.graphite_points_nan += 1,
+        let environment = self.puts.turn.environment;
+        match graphite::parse(line, self.unit, || environment.now()) {
+            Ok(Some(put)) => self.puts.take(put, line.len()),
+            Ok(None) => self.puts.turn.counts.graphite_points_nan += 1,
             Err(reason) => self.drop_line(line, reason),
         }
         if line.len() > ORDINARY_LINE_BYTES {
@@ -339,11 +330,10 @@ mod tests {
             let mut naive = Desk::new(Duration::ZERO);
             for line in lines.iter().map(|line| &line[..line.len() - 1]) {
                 let counts = &mut naive.counts;
-                let read = (line.len() <= LINE_LIMIT).then(|| graphite::parse(line, TimestampUnit::Milliseconds));
+                let read = (line.len() <= LINE_LIMIT).then(|| graphite::parse(line, TimestampUnit::Milliseconds, || NOW));
                 let (key, timestamp, value) = match read {
-                    Some(Ok(graphite::Line::Put(put))) => (put.key, put.timestamp, put.value),
-                    Some(Ok(graphite::Line::PutNow { key, value })) => (key, NOW, value),
-                    Some(Ok(graphite::Line::NotANumber)) => {
+                    Some(Ok(Some(put))) => (put.key, put.timestamp, put.value),
+                    Some(Ok(None)) => {
                         counts.graphite_points_nan += 1;
                         continue;
                     }
