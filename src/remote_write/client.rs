@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::headers;
 use super::retry::retry_after;
 use super::socket::{Socket, Stream};
 use super::url::Url;
+use super::{headers, invalid};
 use crate::http::{BodyReader, Framing, ResponseHead};
 
 /// The answer of a receiver.
@@ -80,6 +80,8 @@ struct Connection {
     stream: Box<dyn Stream>,
     /// Bytes that were received and are not parsed yet.
     input: Vec<u8>,
+    /// Whether another request may be sent: the last answer has arrived in full, and does not end the connection.
+    is_reusable: bool,
 }
 
 /// The most bytes of all heads of an answer, interim ones included.
@@ -143,13 +145,6 @@ impl Client {
         }
         Ok(Connection::new(socket))
     }
-
-    /// Keeps the connection if it can be used again.
-    fn keep(&mut self, connection: Connection, answer: io::Result<Answer>) -> io::Result<Response> {
-        let Answer { response, is_last } = answer?;
-        self.kept = (!is_last).then_some(connection);
-        Ok(response)
-    }
 }
 
 impl Transport for Client {
@@ -164,19 +159,15 @@ impl Transport for Client {
             // A receiver may close an idle connection at the moment when a request is sent. Whether it has taken
             // that request is not known, so it may get it twice, as after any other failure.
             if !(kept.input.is_empty() && answer.as_ref().is_err_and(is_gone)) {
-                return self.keep(kept, answer);
+                self.kept = kept.is_reusable.then_some(kept);
+                return answer;
             }
         }
         let mut connection = self.connect(deadline)?;
         let answer = connection.exchange(head.as_bytes(), body);
-        self.keep(connection, answer)
+        self.kept = connection.is_reusable.then_some(connection);
+        answer
     }
-}
-
-struct Answer {
-    response: Response,
-    /// Whether the connection cannot be used again.
-    is_last: bool,
 }
 
 impl Connection {
@@ -184,37 +175,34 @@ impl Connection {
         Connection {
             stream: Box::new(stream),
             input: Vec::new(),
+            is_reusable: false,
         }
     }
 
     /// Sends a request and reads the answer.
-    fn exchange(&mut self, head: &[u8], body: &[u8]) -> io::Result<Answer> {
+    fn exchange(&mut self, head: &[u8], body: &[u8]) -> io::Result<Response> {
+        self.is_reusable = false;
         let sent = self.stream.send(head).and_then(|()| self.stream.send(body));
-        let answer = self.answer();
+        let answer = self.read_answer();
+        self.is_reusable &= sent.is_ok();
         match (sent, answer) {
             (Ok(()), answer) => answer,
             // A receiver may refuse a request before all of it was sent, such as one that is too long. But it cannot
             // have taken a request of which it has only a part, even if it says so.
-            (Err(_), Ok(Answer { response, .. })) if response.status >= 300 => {
-                let is_last = true;
-                Ok(Answer { response, is_last })
-            }
+            (Err(_), Ok(response)) if response.status >= 300 => Ok(response),
             (Err(error), _) => Err(explain("cannot send the request", &error)),
         }
     }
 
-    fn answer(&mut self) -> io::Result<Answer> {
+    fn read_answer(&mut self) -> io::Result<Response> {
         let head = self.read_head()?;
         let (text, is_at_end) = self.read_body(head.framing);
-        Ok(Answer {
-            response: Response {
-                status: head.status,
-                retry_after: head
-                    .retry_after
-                    .and_then(|value| retry_after(&value, SystemTime::now())),
-                text,
-            },
-            is_last: !(is_at_end && head.is_persistent),
+        self.is_reusable = is_at_end && head.is_persistent;
+        let asked = head.retry_after;
+        Ok(Response {
+            status: head.status,
+            retry_after: asked.and_then(|value| retry_after(&value, SystemTime::now())),
+            text,
         })
     }
 
@@ -295,10 +283,6 @@ impl Connection {
         self.input.extend_from_slice(&bytes[..length]);
         Ok(length)
     }
-}
-
-fn invalid(message: impl Into<String>) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, message.into())
 }
 
 fn explain(failed: &str, error: &io::Error) -> io::Error {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::invalid;
 use crate::http::is_of_token;
 
 /// The most bytes of the file. Servers take much shorter heads.
@@ -19,10 +20,6 @@ const FILE_MAX_BYTES: u64 = 65_536;
 const RESERVED: &str = "Accept-Encoding Connection Content-Encoding Content-Length Content-Type Expect \
     Host Keep-Alive Proxy-Connection TE Trailer Transfer-Encoding Upgrade User-Agent \
     X-Prometheus-Remote-Write-Version";
-
-fn invalid(message: impl Into<String>) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, message.into())
-}
 
 fn check(file: &Metadata) -> io::Result<()> {
     if !file.is_file() {

@@ -24,7 +24,7 @@ mod tls;
 mod url;
 
 use std::hash::BuildHasher;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -147,6 +147,11 @@ impl Receivers {
 fn position_name(url: &Url) -> String {
     let hash = crc32c::crc32c(url.to_string().as_bytes());
     format!("{}{hash:08x}", position::PREFIX)
+}
+
+/// What was read is not what it should be.
+fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, message.into())
 }
 
 /// Takes steps until the spool is stopped.

@@ -666,8 +666,8 @@ fn receivers_of_https_prove_who_they_are() {
             let answer = connection
                 .exchange(b"POST / HTTP/1.1\r\n\r\n", &[b'x'; 100_000])
                 .unwrap();
-            assert_eq!(told(&Ok(answer.response)), "200 ok");
-            assert!(!answer.is_last);
+            assert_eq!(told(&Ok(answer)), "200 ok");
+            assert!(connection.is_reusable);
         }
     }
     let refusal = server
@@ -734,14 +734,15 @@ impl Stream for Pieces {
     }
 }
 
-/// Reads an answer that arrives in these pieces. Returns it, and whether the connection cannot be used again.
+/// Reads an answer that arrives in these pieces. Returns it, and whether the connection can be used again.
 fn read_pieces(pieces: Vec<Vec<u8>>) -> io::Result<(Response, bool)> {
     let pieces = pieces
         .into_iter()
         .filter(|piece| !piece.is_empty())
         .collect();
-    let answer = Connection::new(Pieces(pieces)).exchange(b"head", b"body")?;
-    Ok((answer.response, answer.is_last))
+    let mut connection = Connection::new(Pieces(pieces));
+    let response = connection.exchange(b"head", b"body")?;
+    Ok((response, connection.is_reusable))
 }
 
 const ANSWERS: [&str; 4] = [
@@ -767,7 +768,7 @@ fn an_answer_in_any_pieces_is_the_same() {
 #[test]
 fn an_answer_that_is_cut_is_an_error_or_has_the_same_status() {
     for answer in ANSWERS {
-        let (whole, is_last) = read_pieces(vec![answer.into()]).unwrap();
+        let (whole, is_reusable) = read_pieces(vec![answer.into()]).unwrap();
         // The end of the last head: before it, a cut is an error.
         let head_end = answer
             .rfind("\r\n\r\nhe")
@@ -779,11 +780,11 @@ fn an_answer_that_is_cut_is_an_error_or_has_the_same_status() {
                     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
                     assert!(cut < head_end.unwrap() + 4, "{cut} of {answer}");
                 }
-                Ok((response, is_now_last)) => {
+                Ok((response, is_still_reusable)) => {
                     assert_eq!(response.status, whole.status);
                     assert_eq!(response.retry_after, whole.retry_after);
                     assert!(whole.text.starts_with(&response.text));
-                    assert!(is_now_last || is_last == is_now_last && cut == answer.len());
+                    assert!(!is_still_reusable || is_reusable && cut == answer.len());
                 }
             }
         }
@@ -799,9 +800,9 @@ fn retry_after_is_told() {
     ] {
         let answer =
             format!("HTTP/1.1 503 Away\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
-        let (response, is_last) = read_pieces(vec![answer.into()]).unwrap();
+        let (response, is_reusable) = read_pieces(vec![answer.into()]).unwrap();
         assert_eq!(response.retry_after, seconds.map(Duration::from_secs));
-        assert!(!is_last);
+        assert!(is_reusable);
     }
 }
 
