@@ -210,15 +210,9 @@ impl Node {
 
 /// Where the first braces that have none inside open and close.
 fn innermost_braces(text: &str) -> Option<(usize, usize)> {
-    let mut start = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' => start = Some(at),
-            b'}' if start.is_some() => return start.map(|start| (start, at)),
-            _ => {}
-        }
-    }
-    None
+    let first = text.find('{')?;
+    let end = first + text[first..].find('}')?;
+    Some((text[..end].rfind('{')?, end))
 }
 
 /// What a wildcard is made of.

@@ -45,14 +45,14 @@ impl Url {
         if is_secure && cfg!(not(feature = "tls")) {
             return Err("https needs a metricd built with --features tls");
         }
-        if find(rest, b"#").is_some() {
+        if rest.contains('#') {
             return Err(
                 "a # and what follows are never sent: leave them out, or escape the # as %23",
             );
         }
-        let end = find(rest, b"/?").unwrap_or(rest.len());
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
-        if find(authority, b"@").is_some() {
+        if authority.contains('@') {
             return Err(
                 "a user and a password belong in a file, as an Authorization line: see --remote-write-header-file",
             );
@@ -80,19 +80,11 @@ fn after<'text>(text: &'text str, scheme: &str) -> Option<&'text str> {
     begin.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// The index of the first of these bytes.
-fn find(text: &str, bytes: &[u8]) -> Option<usize> {
-    text.bytes().position(|byte| bytes.contains(&byte))
-}
-
 /// Splits `HOST[:PORT]`. The colons of an IPv6 address are in brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let host_end = find(authority, b"]").unwrap_or(0);
-    match find(&authority[host_end..], b":") {
-        Some(colon) => {
-            let (host, port) = authority.split_at(host_end + colon);
-            (host, Some(&port[1..]))
-        }
+    let host_end = authority.find(']').unwrap_or(0);
+    match authority[host_end..].split_once(':') {
+        Some((rest, port)) => (&authority[..host_end + rest.len()], Some(port)),
         None => (authority, None),
     }
 }
