@@ -1,10 +1,10 @@
 //! What is answered to a request.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::date::push_date;
 use super::failure::{Failure, Halt};
+use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of, push_clock, push_two_digits, push_year};
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
@@ -35,8 +35,11 @@ pub trait Pieces {
     /// complete: if nothing of it was appended yet, this is the answer.
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
-    /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
-    fn is_cut_off(&self) -> bool;
+    /// Whether it can never be completed, since the snapshot that it reads is no longer kept. Never if it
+    /// reads none.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
@@ -130,6 +133,22 @@ impl AnswerHead {
     }
 }
 
+/// Appends a time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+pub(super) fn push_date(out: &mut Vec<u8>, time: SystemTime) {
+    // A clock that is set before 1970 is wrong anyway.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = i64::try_from(since.as_secs()).unwrap_or(0);
+    let (year, month, day) = date_of(time);
+    let name = |names: &'static str, at: i64| &names[3 * at as usize..][..3];
+    push_all(out, &[name(WEEKDAYS, time / DAY % 7), ", "]);
+    push_two_digits(out, day);
+    push_all(out, &[" ", name(MONTHS, month - 1), " "]);
+    push_year(out, year);
+    push(out, " ");
+    push_clock(out, time);
+    push(out, " GMT");
+}
+
 /// Appends a text.
 pub fn push(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
@@ -175,4 +194,28 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Appends the line before a chunk of so many bytes.
 pub fn append_chunk_size(bytes: &mut Vec<u8>, size: usize) {
     push(bytes, &format!("{size:x}\r\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+            (978_307_199, "Sun, 31 Dec 2000 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            let mut written = Vec::new();
+            push_date(&mut written, time);
+            assert_eq!(str::from_utf8(&written), Ok(expected));
+        }
+    }
 }

@@ -1,38 +1,12 @@
-//! Times as HTTP has them.
+//! Times as peers write them.
 
-#[cfg(feature = "remote-write")]
-use std::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-#[cfg(feature = "http")]
-use super::answer::{push, push_all};
-#[cfg(feature = "remote-write")]
-use crate::calendar::day_of_date;
-use crate::calendar::{DAY, MONTHS, date_of};
-#[cfg(feature = "http")]
-use crate::calendar::{WEEKDAYS, push_clock, push_two_digits, push_year};
-
-/// Appends a time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
-#[cfg(feature = "http")]
-pub fn push_date(out: &mut Vec<u8>, time: SystemTime) {
-    // A clock that is set before 1970 is wrong anyway.
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = i64::try_from(since.as_secs()).unwrap_or(0);
-    let (year, month, day) = date_of(time);
-    let name = |names: &'static str, at: i64| &names[3 * at as usize..][..3];
-    push_all(out, &[name(WEEKDAYS, time / DAY % 7), ", "]);
-    push_two_digits(out, day);
-    push_all(out, &[" ", name(MONTHS, month - 1), " "]);
-    push_year(out, year);
-    push(out, " ");
-    push_clock(out, time);
-    push(out, " GMT");
-}
+use crate::calendar::{DAY, MONTHS, date_of, day_of_date};
 
 /// Reads a time in any of the three forms that a recipient must take (RFC 9110, section 5.6.7), to the
 /// second. The name of the day of the week is not looked at. A year of two digits is the last one
 /// with these digits that is at most fifty years after `now`. A time before 1970 is that of 1970.
-#[cfg(feature = "remote-write")]
 pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
     let mut words = [&b""[..]; 6];
     let mut count = 0;
@@ -70,7 +44,6 @@ pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
 }
 
 /// A number of one to four digits.
-#[cfg(feature = "remote-write")]
 fn number(digits: &[u8]) -> Option<i64> {
     let is_number = (1..=4).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     let value = |number, &digit: &u8| 10 * number + i64::from(digit & 0xf);
@@ -80,33 +53,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    #[cfg(feature = "http")]
-    fn written(time: SystemTime) -> String {
-        let mut out = Vec::new();
-        push_date(&mut out, time);
-        String::from_utf8(out).expect("ASCII")
-    }
-
-    #[cfg(feature = "http")]
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (seconds, expected) in [
-            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
-            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
-            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
-            (978_307_199, "Sun, 31 Dec 2000 23:59:59 GMT"),
-            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
-        ] {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(written(time), expected);
-        }
-    }
-
-    #[cfg(feature = "remote-write")]
     #[test]
     fn dates_are_read_in_all_three_forms() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
@@ -148,12 +95,15 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "http", feature = "remote-write"))]
+    #[cfg(feature = "http")]
     #[test]
     fn what_is_written_is_read() {
         for seconds in (0..253_402_300_799).step_by(86_399 * 7_919) {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(parse_date(&written(time), UNIX_EPOCH), Some(time));
+            let mut written = Vec::new();
+            crate::http::answer::push_date(&mut written, time);
+            let written = str::from_utf8(&written).expect("ASCII");
+            assert_eq!(parse_date(written, UNIX_EPOCH), Some(time));
         }
     }
 }

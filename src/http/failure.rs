@@ -28,15 +28,8 @@ impl Failure {
 }
 
 /// What is asked for is wrong, for this reason.
-impl From<&str> for Failure {
-    fn from(message: &str) -> Failure {
-        Failure::new(400, message)
-    }
-}
-
-#[cfg(feature = "http")]
-impl From<String> for Failure {
-    fn from(message: String) -> Failure {
+impl<Message: Into<String>> From<Message> for Failure {
+    fn from(message: Message) -> Failure {
         Failure::new(400, message)
     }
 }

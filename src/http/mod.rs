@@ -4,6 +4,7 @@
 #[cfg(feature = "http")]
 mod answer;
 mod body;
+#[cfg(feature = "remote-write")]
 mod date;
 mod failure;
 mod framing;
