@@ -167,20 +167,17 @@ pub fn check(
     let mut values: Vec<Option<Value>> = parameters.iter().map(|_| None).collect();
     for (number, Given { at, name, value }) in given.into_iter().enumerate() {
         let place = place(&parameters, number, name).map_err(|what| (at, what))?;
-        let Parameter {
-            name,
-            kind,
-            default,
-            ..
-        } = parameters[place.min(parameters.len() - 1)];
+        // The last one takes what is past all.
+        let parameter = &parameters[place.min(parameters.len() - 1)];
         let value = match value {
             // As if it were not there.
-            Value::None if default.is_some() => continue,
-            Value::Series(_) if kind.takes_series() => Some(value),
-            _ => (kind.read)(&value),
+            Value::None if parameter.default.is_some() => continue,
+            Value::Series(_) if parameter.kind.takes_series() => Some(value),
+            _ => (parameter.kind.read)(&value),
         };
+        let name = parameter.name;
         if value.is_none() {
-            return Err((at, format!("'{name}' must be {}", kind.wanted)));
+            return Err((at, format!("'{name}' must be {}", parameter.kind.wanted)));
         }
         match values.get_mut(place) {
             None => values.push(value),
@@ -188,22 +185,14 @@ pub fn check(
             Some(vacant) => *vacant = value,
         }
     }
-    for (
-        value,
-        Parameter {
-            name,
-            kind,
-            default,
-            ..
-        },
-    ) in values.iter_mut().zip(&parameters)
-    {
-        match default {
+    for (value, parameter) in values.iter_mut().zip(&parameters) {
+        match parameter.default {
             _ if value.is_some() => {}
-            None => return Err((start, format!("'{name}' is missing"))),
+            None => return Err((start, format!("'{}' is missing", parameter.name))),
             Some(default) => {
                 let constant = Value::constant(default);
-                *value = (kind.read)(&constant.unwrap_or_else(|| Value::Text((*default).into())));
+                let constant = constant.unwrap_or_else(|| Value::Text(default.into()));
+                *value = (parameter.kind.read)(&constant);
             }
         }
     }
