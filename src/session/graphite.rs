@@ -1,5 +1,6 @@
 //! Graphite's plaintext protocol: takes a line, and stores its point. Nothing is ever answered.
 
+use super::Session;
 use crate::config::TimestampUnit;
 use crate::execute::beginning;
 use crate::graphite;
@@ -15,26 +16,14 @@ pub struct GraphiteSession {
     is_over: bool,
 }
 
-impl GraphiteSession {
-    pub fn is_replying(&self) -> bool {
-        false
-    }
-
-    pub fn is_cut_off(&self) -> bool {
-        false
-    }
-
-    pub fn abandon_reply(&mut self) {}
-
-    pub fn is_over(&self) -> bool {
+impl Session for GraphiteSession {
+    fn is_over(&self) -> bool {
         self.is_over
     }
 
     /// Takes a line, stores its point, until no line is left, the turn is used up or the session is
     /// over.
-    // Not among the code of the line protocol.
-    #[inline(never)]
-    pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
+    fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn, _more_to_come: bool) {
         let mut intake = Intake::new(turn);
         let mut lines = input.lines();
         let unit = intake.unit;
@@ -176,7 +165,7 @@ mod tests {
                 environment: &environment,
                 is_postponed: false,
             };
-            self.session.execute(&mut self.input, &mut turn);
+            self.session.execute(&mut self.input, &mut turn, false);
             let is_postponed = turn.is_postponed;
             assert!(replies.is_empty(), "nothing is answered");
             is_postponed

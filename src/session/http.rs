@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::Session;
 use crate::config::Config;
 use crate::http::{
     Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Halt, Head,
@@ -68,27 +69,32 @@ impl Default for HttpSession {
     }
 }
 
-impl HttpSession {
-    pub fn is_replying(&self) -> bool {
+impl Session for HttpSession {
+    fn is_replying(&self) -> bool {
         matches!(self.state, State::Answering(_)) || self.awaited == Awaited::InVain
     }
 
-    pub fn is_cut_off(&self) -> bool {
+    fn is_cut_off(&self) -> bool {
         match &self.state {
             State::Answering(answering) => answering.pieces.is_cut_off(),
             state => matches!(state, State::CutOff),
         }
     }
 
-    pub fn abandon_reply(&mut self) {
+    /// One of HTTP/1.0 takes the end of the connection for that of the answer.
+    fn shows_ends(&self) -> bool {
+        false
+    }
+
+    fn abandon_reply(&mut self) {
         self.finish(false);
     }
 
-    pub fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         matches!(self.state, State::CutOff | State::Over)
     }
 
-    pub fn kept_bytes(&self) -> usize {
+    fn kept_bytes(&self) -> usize {
         match &self.state {
             State::Body(_, body) => body.allocated_bytes(),
             State::Answering(answering) => answering.pieces.kept_bytes(),
@@ -96,23 +102,20 @@ impl HttpSession {
         }
     }
 
-    /// Since when the client is to send the rest of a request, or to close.
-    pub fn awaited_since(&self) -> Option<Instant> {
+    fn awaited_since(&self) -> Option<Instant> {
         match self.awaited {
             Awaited::Since(since) => Some(since),
             Awaited::Nothing | Awaited::InVain => None,
         }
     }
 
-    /// Says that all is written, and that the client is to close.
-    pub fn linger(&mut self, now: Instant) {
+    fn linger(&mut self, now: Instant) {
         if self.awaited == Awaited::Nothing {
             self.awaited = Awaited::Since(now);
         }
     }
 
-    /// Says that the rest of the request comes too late. Returns whether that is to be answered.
-    pub fn expire(&mut self) -> bool {
+    fn expire(&mut self) -> bool {
         let is_answered = !self.is_over();
         if is_answered {
             self.awaited = Awaited::InVain;
@@ -121,7 +124,7 @@ impl HttpSession {
     }
 
     /// Goes on with one request after the other, until what has come is used up, or the turn is.
-    pub fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
+    fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn, _more_to_come: bool) {
         if !turn.is_answered {
             self.finish(false);
         }
@@ -139,7 +142,9 @@ impl HttpSession {
             self.awaited = Awaited::Since(turn.allowance.now());
         }
     }
+}
 
+impl HttpSession {
     /// Takes the next step. Returns whether it did: it may need more input, or another turn.
     fn step(&mut self, input: &mut LineBuffer, turn: &mut Turn) -> bool {
         let result = match self.state {

@@ -85,7 +85,7 @@ impl Desk {
                 environment: &environment,
                 is_postponed: false,
             };
-            self.session.execute(&mut self.input, &mut turn);
+            self.session.execute(&mut self.input, &mut turn, false);
             self.turns += 1;
             assert!(replies.len() < full_at + (LIMIT << 2) + self.reply_bytes);
             self.unread = self.input.save();
