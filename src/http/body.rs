@@ -126,17 +126,10 @@ impl BodyReader {
     fn after(&mut self, byte: u8) -> Result<State, Failure> {
         let is_text = byte == b'\t' || byte >= b' ' && byte != 0x7f;
         let next = match (self.state, byte) {
-            (
-                State::Size {
-                    digits: 1..,
-                    size: 0,
-                }
-                | State::Extension { size: 0 },
-                b'\r',
-            ) => State::Trailer,
-            (State::Size { digits: 1.., size } | State::Extension { size }, b'\r') => {
-                State::Chunk(size)
-            }
+            (State::Size { digits: 1.., size } | State::Extension { size }, b'\r') => match size {
+                0 => State::Trailer,
+                size => State::Chunk(size),
+            },
             (State::Size { digits: 1.., size }, b';') => State::Extension { size },
             (State::Size { size, digits }, _) => return self.after_digit(byte, size, digits),
             (State::Trailer, b'\r') => State::Complete,

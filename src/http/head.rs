@@ -79,41 +79,26 @@ impl Head {
         let (path, query) = split_target(target)?;
         let mut parameters = Parameters::default();
         parameters.add_encoded(query.as_bytes())?;
-        let path = decode(path.as_bytes(), false)?;
-        let framing = match framing(headers, is_modern)? {
-            Some(framing) => framing,
-            None if method == Method::Post => {
-                return Err(Failure::new(411, "Content-Length is missing"));
-            }
-            None => Framing::Length(0),
-        };
-        let expects_continue = match only(headers, "Expect")? {
-            Some(value) if !is_word(value, "100-continue") => {
-                return Err(Failure::new(
-                    417,
-                    "100-continue is the only expectation that is met",
-                ));
-            }
-            // A client of HTTP/1.0 does not know what that is.
-            value => value.is_some() && is_modern,
-        };
-        let request = Request {
-            method,
-            path,
-            parameters,
-        };
-        let manner = Manner {
-            is_head: method == Method::Head,
-            takes_chunks: is_modern,
-            is_persistent: is_persistent(headers, is_modern),
-        };
-        let has_form = content_type.is_none_or(is_form);
         Ok(Head {
-            request,
-            framing,
-            expects_continue,
-            has_form,
-            manner,
+            request: Request {
+                method,
+                path: decode(path.as_bytes(), false)?,
+                parameters,
+            },
+            framing: match framing(headers, is_modern)? {
+                None if method == Method::Post => {
+                    return Err(Failure::new(411, "Content-Length is missing"));
+                }
+                framing => framing.unwrap_or(Framing::Length(0)),
+            },
+            // A client of HTTP/1.0 does not know what that is.
+            expects_continue: expects_continue(only(headers, "Expect")?)? && is_modern,
+            has_form: content_type.is_none_or(is_form),
+            manner: Manner {
+                is_head: method == Method::Head,
+                takes_chunks: is_modern,
+                is_persistent: is_persistent(headers, is_modern),
+            },
         })
     }
 }
@@ -162,6 +147,16 @@ fn check_host(host: Option<&[u8]>, is_needed: bool) -> Result<(), Failure> {
         }
         None if is_needed => Err("Host is missing".into()),
         _ => Ok(()),
+    }
+}
+
+fn expects_continue(expectation: Option<&[u8]>) -> Result<bool, Failure> {
+    match expectation {
+        Some(value) if !is_word(value, "100-continue") => {
+            let message = "100-continue is the only expectation that is met";
+            Err(Failure::new(417, message))
+        }
+        value => Ok(value.is_some()),
     }
 }
 
