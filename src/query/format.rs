@@ -71,11 +71,6 @@ impl Writer {
         }
     }
 
-    /// Whether a series is begun and not complete.
-    pub fn is_writing(&self) -> bool {
-        self.series.is_some()
-    }
-
     /// Bytes that it keeps.
     pub fn kept_bytes(&self) -> usize {
         self.name_field.capacity() + self.series.as_ref().map_or(0, Series::kept_bytes)
@@ -119,10 +114,11 @@ impl Writer {
         self.series = Some(series);
     }
 
-    /// Goes on with the series that is begun, by some of its steps, and completes it with the last.
-    pub fn write_piece(&mut self, out: &mut Vec<u8>) {
+    /// Goes on with the series that is begun, by some of its steps, and completes it with the last. Returns
+    /// whether there was one that was not complete.
+    pub fn write_piece(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(series) = &self.series else {
-            return;
+            return false;
         };
         let rest = &series.values[self.steps_done..];
         // Each line of CSV has the whole name.
@@ -167,6 +163,7 @@ impl Writer {
             };
             push(out, end);
         }
+        true
     }
 
     /// Ends the answer, after the last series.
@@ -293,9 +290,7 @@ mod tests {
         let (mut writer, mut out) = (Writer::new(format), Vec::new());
         for series in list {
             writer.begin(series, &mut out);
-            while writer.is_writing() {
-                writer.write_piece(&mut out);
-            }
+            while writer.write_piece(&mut out) {}
         }
         writer.end(&mut out);
         String::from_utf8(out).unwrap()

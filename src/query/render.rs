@@ -140,9 +140,10 @@ impl Render {
     /// Does what comes next: looks for series, evaluates the next one, or writes a piece of it. Returns
     /// whether the answer is complete.
     fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Halt> {
-        if self.writer.is_writing() {
-            self.writer.write_piece(turn.replies);
-        } else if !self.is_found {
+        if self.writer.write_piece(turn.replies) {
+            return Ok(false);
+        }
+        if !self.is_found {
             self.source.find(turn)?;
             let interval = self.source.interval(turn.store, &self.window)?;
             self.choose_step(interval)?;
