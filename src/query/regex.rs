@@ -62,10 +62,9 @@ enum Step {
 pub struct Found(Vec<Option<usize>>);
 
 impl Found {
-    /// Where a group was found; group 0 is all. `None` if it was not, or there is none.
+    /// Where one of the groups that there are was found; group 0 is all. `None` if it was not.
     pub fn group(&self, number: usize) -> Option<ops::Range<usize>> {
-        let at = number.checked_mul(2)?;
-        Some((*self.0.get(at)?)?..(*self.0.get(at + 1)?)?)
+        Some(self.0[2 * number]?..self.0[2 * number + 1]?)
     }
 }
 

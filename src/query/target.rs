@@ -94,12 +94,11 @@ struct Parser<'text, 'budget> {
 
 impl<'text, 'budget> Parser<'text, 'budget> {
     fn new(text: &'text str, budget: &'budget mut Budget) -> Parser<'text, 'budget> {
-        let (arguments, at) = (0, 0);
         Parser {
             text,
             budget,
-            arguments,
-            at,
+            arguments: 0,
+            at: 0,
         }
     }
 

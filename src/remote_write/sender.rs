@@ -83,11 +83,8 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
         let (mut batch, mut body) = (Batch::default(), Vec::new());
         if config.memory_limit_bytes.is_some() {
             // At once all that it will ever take, since the store fills what is left.
-            let RemoteWrite {
-                request_points: most,
-                request_bytes: bytes,
-                ..
-            } = config.remote_write;
+            let most = config.remote_write.request_points;
+            let bytes = config.remote_write.request_bytes;
             batch.take_room(most, bytes, &mut body);
             follower.hold_keys(bytes.min(Config::KEYS_HELD_BYTES));
             follower.take_room(most, config.remembered_series());
