@@ -1,6 +1,5 @@
 //! What is answered to a request.
 
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::failure::{Failure, Halt};
@@ -8,7 +7,6 @@ use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of, push_clock, push_two_digit
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
-#[derive(Debug)]
 pub struct Answer {
     /// What its head is made of.
     pub head: AnswerHead,
@@ -17,7 +15,6 @@ pub struct Answer {
 }
 
 /// The body of an answer.
-#[derive(Debug)]
 pub enum Body {
     /// All of it.
     Whole(Vec<u8>),
@@ -43,12 +40,6 @@ pub trait Pieces {
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
-}
-
-impl fmt::Debug for dyn Pieces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pieces")
-    }
 }
 
 /// What tells a client to send the body that it holds back.
@@ -77,7 +68,6 @@ pub enum Tail {
 }
 
 /// What the head of an answer is made of.
-#[derive(Debug)]
 pub struct AnswerHead {
     /// Status code, such as 200.
     pub status: u16,

@@ -4,7 +4,6 @@ use super::failure::Failure;
 use super::framing::Framing;
 
 /// Collects a body as it comes.
-#[derive(Debug)]
 pub struct BodyReader {
     body: Vec<u8>,
     /// The most bytes of the body, and of the extensions and trailers of chunks.

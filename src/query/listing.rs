@@ -10,7 +10,6 @@ use crate::http::{Failure, Halt, Pieces, push, push_all};
 use crate::turn::Turn;
 
 /// A list of series, as far as it is written.
-#[derive(Debug)]
 pub struct Listing {
     walk: Walk,
     /// Those are listed in which all of these occur, letters of ASCII in either case. They are in lower

@@ -10,7 +10,6 @@ use crate::http::parse_date;
 /// "Full jitter" of Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause is
 /// uniformly random below a limit that doubles with each failure, from `Config::RETRY_FIRST` to
 /// `Config::RETRY_MAX`. Of the methods compared there, it costs the receiver the fewest attempts.
-#[derive(Debug)]
 pub struct Backoff {
     failures: u32,
     random_state: u64,

@@ -10,7 +10,7 @@ use crate::server::{Line, LineBuffer};
 use crate::turn::Turn;
 
 /// What a client's session keeps between its turns.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct GraphiteSession {
     /// No further line is taken: a client spoke HTTP.
     is_over: bool,

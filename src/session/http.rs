@@ -13,7 +13,6 @@ use crate::turn::Turn;
 use crate::web;
 
 /// What a client's session of HTTP keeps between its turns.
-#[derive(Debug)]
 pub struct HttpSession {
     /// Says what is answered to a request.
     answer: fn(&Request, &mut Turn) -> Answer,
@@ -34,7 +33,7 @@ enum Awaited {
 }
 
 /// How far the session has come with a request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum State {
     /// The head is read; what has come of it is in the input.
     #[default]
@@ -50,7 +49,6 @@ enum State {
 }
 
 /// The answer that is formed piece by piece.
-#[derive(Debug)]
 struct Answering {
     pieces: Box<dyn Pieces>,
     /// Its head, until the first piece is there.

@@ -10,7 +10,7 @@ use crate::server::LineBuffer;
 use crate::turn::Turn;
 
 /// What a client's session of the line protocol keeps between its turns.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct LineSession {
     burst: Burst,
     /// The rest of a reply that is formed piece by piece.
