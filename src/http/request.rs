@@ -30,7 +30,7 @@ pub enum Method {
 
 /// Names and values, decoded, in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<(String, String)>);
+pub struct Parameters(pub Vec<(String, String)>);
 
 impl Parameters {
     /// The last value of this name: as Django does, in which Graphite is written.
@@ -62,12 +62,6 @@ impl Parameters {
             self.0.push((decode(name, true)?, decode(value, true)?));
         }
         Ok(())
-    }
-}
-
-impl FromIterator<(String, String)> for Parameters {
-    fn from_iter<Pairs: IntoIterator<Item = (String, String)>>(pairs: Pairs) -> Parameters {
-        Parameters(pairs.into_iter().collect())
     }
 }
 

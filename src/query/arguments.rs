@@ -12,8 +12,7 @@ use crate::config::Config;
 use crate::protocol::float;
 
 /// An argument. As it is written it is of one of the first kinds, until it is checked.
-#[derive(Default)]
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug, Default)]
 pub enum Value {
     /// It is not given, and there is no default, or it is one of the inputs.
     #[default]
@@ -72,7 +71,7 @@ pub struct Given<'text> {
 
 /// The arguments of a call, all of which are checked: one for each parameter, and those that the last
 /// parameter takes besides.
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug)]
 pub struct Arguments(Vec<Value>);
 
 impl Arguments {

@@ -258,7 +258,7 @@ mod tests {
         let pairs = query
             .iter()
             .map(|&(name, value)| (name.into(), value.into()));
-        pairs.collect()
+        Parameters(pairs.collect())
     }
 
     /// The answer, formed in pieces of `reply_bytes`, with a call of `between` between two of them.

@@ -6,8 +6,7 @@ use super::aggregation::Aggregation;
 use crate::config::Config;
 
 /// Values at equal steps.
-#[derive(Clone, Default, PartialEq)]
-#[cfg_attr(test, derive(Debug))]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     /// What is shown. At first the key.
     pub name: String,

@@ -13,7 +13,7 @@ use super::series::beginning;
 use crate::config::Config;
 
 /// What a target asks for.
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug)]
 pub enum Expression {
     /// Series by their keys.
     Path {
@@ -27,7 +27,7 @@ pub enum Expression {
 }
 
 /// A call of a function.
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug)]
 pub struct Call {
     /// The function.
     pub function: &'static Function,

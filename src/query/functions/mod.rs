@@ -24,7 +24,7 @@ use super::target::Expression;
 use super::window::Window;
 
 /// A function of the language.
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug)]
 pub struct Function {
     /// What it is called.
     pub name: &'static str,
@@ -57,7 +57,7 @@ pub type Outcome = Result<bool, String>;
 pub type Results = Result<Vec<Series>, String>;
 
 /// What a function does. Those of the first kinds take the series of their inputs one after the other.
-#[cfg_attr(test, derive(Debug))]
+#[derive(Debug)]
 pub enum Operation {
     /// Changes each series of the first input, or drops it if `false` is returned. The series of the
     /// further inputs are in [`Context::others`]. The steps of a series may change.
