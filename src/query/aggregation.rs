@@ -49,7 +49,7 @@ pub struct Tally {
 }
 
 impl Aggregation {
-    /// All, by Graphite's names in order; the names that end in `Series` are also functions.
+    /// Graphite's names in order, and what they stand for. Those that end in `Series` are also functions.
     pub const NAMES: [(&str, Aggregation); 22] = [
         ("average", Average),
         ("averageSeries", Average),
@@ -80,7 +80,7 @@ impl Aggregation {
         matches!(self, Median | Deviation)
     }
 
-    /// Adds a value, which is not NaN. No tally holds what needs all values.
+    /// Adds a value, which is not NaN. Only for aggregations that do not [need all](Self::needs_all) values.
     #[inline]
     pub fn add(self, tally: &mut Tally, value: f64) {
         let is_first = tally.count == 0;

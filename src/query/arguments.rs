@@ -11,7 +11,8 @@ use super::target::Expression;
 use crate::config::Config;
 use crate::protocol::float;
 
-/// An argument. As it is written it is of one of the first kinds, until it is checked.
+/// An argument: as it is written, of one of the kinds up to `Text`; when it is checked, of that of its
+/// parameter.
 #[derive(Debug, Default)]
 pub enum Value {
     /// It is not given, and there is no default, or it is one of the inputs.

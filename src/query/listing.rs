@@ -12,8 +12,7 @@ use crate::turn::Turn;
 /// A list of series, as far as it is written.
 pub struct Listing {
     walk: Walk,
-    /// Those are listed in which all of these occur, letters of ASCII in either case. They are in lower
-    /// case here.
+    /// In lower case. A name is listed if it has all of these, its ASCII letters in either case.
     words: Vec<String>,
     /// How many more are listed at most.
     left: usize,

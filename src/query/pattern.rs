@@ -36,8 +36,9 @@ struct Node {
     texts: Vec<String>,
     /// Those with wildcards.
     wildcards: Vec<Vec<Token>>,
-    /// How many characters the first of a node are compared with, and how many each of them at the most.
+    /// How many comparisons the tokens of all wildcards take, each once.
     compared: usize,
+    /// How many of these come after a `*`: each character of a node may be compared with them.
     searched: usize,
 }
 
@@ -224,7 +225,8 @@ enum Token {
     One,
     /// This character.
     Character(char),
-    /// A character in these ranges, or, if the flag is `true`, one that is in none of them. A range that ends before it begins has none.
+    /// A character in these ranges, or, if the flag is `true`, one that is in none of them. A range that
+    /// ends before it begins has none.
     Ranges(Vec<(char, char)>, bool),
 }
 

@@ -52,7 +52,7 @@ enum Step {
     Save(usize),
     AtStart,
     AtEnd,
-    /// Is between a character of a word and one that is none, or is not.
+    /// Passes at an edge of a word, or, if the flag is `false`, anywhere else.
     AtWordEdge(bool),
     Found,
 }
@@ -69,7 +69,7 @@ impl Found {
 }
 
 impl Regex {
-    /// Compiles an expression. `None` if it is none, is not offered here, or is too large.
+    /// Compiles an expression. `None` if it is malformed, too large, or has what is not offered here.
     pub fn new(text: &str) -> Option<Regex> {
         let after_flag = text.strip_prefix("(?i)");
         let mut compiler = Compiler {

@@ -56,7 +56,7 @@ impl Series {
         }
     }
 
-    /// Makes its steps so long that there are at most so many, which is at least one.
+    /// Makes its steps so long that there are at most `most_steps`, which is 1 or more.
     pub fn shorten(&mut self, most_steps: i64) {
         let steps = i64::try_from(self.values.len()).unwrap_or(i64::MAX);
         self.consolidate(self.step.saturating_mul((steps - 1) / most_steps + 1));

@@ -55,7 +55,7 @@ struct Path {
     positions: Vec<u64>,
 }
 
-/// Keys and positions, of which the first comes out first.
+/// Keys with their positions. The lowest comes out first.
 type Found = BinaryHeap<Reverse<(Rc<str>, u64)>>;
 
 /// How far the series of a path are read.

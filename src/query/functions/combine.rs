@@ -28,7 +28,7 @@ pub fn by_node(arguments: &Arguments) -> Box<dyn Gather> {
     Box::new(Groups::new(arguments.aggregation(2), called, node))
 }
 
-/// Series that are made one of, by what they have in common.
+/// Series in groups, each of which becomes one series.
 #[derive(Default)]
 pub struct Groups {
     aggregation: Aggregation,
@@ -38,7 +38,7 @@ pub struct Groups {
     node: Value,
     /// Where in `groups` those of a name are.
     places: Places,
-    /// After what they have in common.
+    /// What the series of a group have in common in their names, and the group; by their first series.
     groups: VecDeque<(String, Group)>,
     kept_bytes: usize,
 }
@@ -108,26 +108,27 @@ impl Places {
     }
 }
 
-/// Series of which one is made.
+/// Series that become one.
 #[derive(Default)]
 pub struct Group {
     start: i64,
     step: i64,
     /// How many series there are.
     count: usize,
-    /// What they were made from, each once, with commas; cut when it is long.
+    /// What they were made from, each once, separated by commas. When it is long, nothing is added.
     expressions: String,
+    /// The same as a list.
     known: Vec<String>,
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
     rows: Vec<Vec<f64>>,
-    /// What these count for.
+    /// Bytes that these count for.
     rows_bytes: usize,
-    /// What was computed of them so far.
+    /// The results of their first steps.
     computed: Vec<f64>,
 }
 
-/// Of so many values something is computed at once that needs all of a step.
+/// How many values are aggregated between two looks at the clock, where all values of a step are needed.
 const COMPUTED_AT_ONCE: usize = 4_096;
 
 impl Group {
@@ -169,7 +170,7 @@ impl Group {
         self.known.push(expression.into());
     }
 
-    /// Computes some of the values that need all of a step, and says whether these are all.
+    /// Computes some of the results that need all values of a step. Returns whether these were the last.
     fn compute(&mut self, aggregation: Aggregation) -> bool {
         let length = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let most = (COMPUTED_AT_ONCE / self.rows.len().max(1)).max(1);
@@ -182,7 +183,7 @@ impl Group {
         self.computed.len() == length
     }
 
-    /// The series that it has become, when all is computed, under `name`, or under that of the aggregation.
+    /// The one series, when all is computed. Without a `name` it is named after the aggregation.
     pub fn series(self, aggregation: Aggregation, called: &str, name: Option<String>) -> Series {
         let expression = bounded(format!("{called}Series({})", self.expressions));
         let values = match aggregation.needs_all() {

@@ -50,19 +50,18 @@ pub fn sorted_by_name(series: Vec<Series>) -> Vec<Series> {
     sorted
 }
 
-/// By what series are ordered.
+/// How series are ordered.
 #[derive(Clone, Copy)]
 pub enum Order {
-    /// By their values as one, the lowest first; no value is below all others.
+    /// By the aggregation of their values, the lowest first. One without values is below all others.
     Lowest(Aggregation),
     /// The same, the highest first.
     Highest(Aggregation),
-    /// By their names; whether the numbers in them are ordered by their value, and whether the last one
-    /// is first.
+    /// By their names. The flags: numbers in them are ordered by their value; the last name comes first.
     Name(bool, bool),
 }
 
-/// In this order, less is first. All keys of a ranking are of one kind.
+/// The series with the least key comes first. All keys of a ranking are of one kind.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Number(i64),
@@ -111,11 +110,11 @@ const PREPARED_AT_ONCE: usize = 256;
 /// Series in the order of their keys, those with the same in the order in which they came.
 struct Ranking {
     order: Order,
-    /// How many are kept; if negative, how many of the last are not.
+    /// How many are kept; if it is negative, how many of the last are dropped.
     most: i64,
-    /// Those that came and are kept.
+    /// Those that are kept.
     kept: BinaryHeap<Ranked>,
-    /// The same in order, the last one first, when all have come.
+    /// When all have come, the same in order, the last one first.
     last_first: Vec<Ranked>,
     count: u64,
     kept_bytes: usize,

@@ -37,7 +37,7 @@ fn divide(dividend: &mut Series, divisor: &Series, factor: f64, function: &str) 
     dividend.rename(function, &[",", &divisor.name].concat());
 }
 
-/// What a series is of a divisor that there is not: nothing.
+/// Divides a series by one that is missing: no value is left.
 fn missing(dividend: &mut Series, function: &str) {
     dividend.values.fill(f64::NAN);
     dividend.rename(function, ",MISSING");
@@ -131,7 +131,7 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
     Ok(results)
 }
 
-/// Makes a series what it is of a total, in percent, and takes what this adds out of the room for results.
+/// Divides a series by a total, in percent, and takes the memory that this adds out of `room`.
 fn percent(series: &mut Series, total: Option<&Series>, room: &mut usize) -> Result<(), String> {
     let before = series.kept_bytes();
     match total {
@@ -152,7 +152,7 @@ fn sum(series: &[Series]) -> Series {
     group.series(Aggregation::Sum, "sum", None)
 }
 
-/// A number as a series like another one.
+/// A series of one number, with the steps of another series.
 fn constant(like: &Series, number: &Value) -> Series {
     let (name, value) = match *number {
         Value::Integer(number) => (whole(number), number as f64),
