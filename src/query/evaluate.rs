@@ -210,7 +210,7 @@ impl Called {
             function: self.function.name,
             arguments: &self.arguments,
             window: &self.window,
-            others: self.lists.get(1..).unwrap_or_default(),
+            others: self.lists.get(1).map_or(&[], Vec::as_slice),
             room_bytes: source.held.room_bytes(),
         }
     }

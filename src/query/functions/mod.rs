@@ -60,7 +60,7 @@ pub type Results = Result<Vec<Series>, String>;
 #[derive(Debug)]
 pub enum Operation {
     /// Changes each series of the first input, or drops it if `false` is returned. The series of the
-    /// further inputs are in [`Context::others`]. The steps of a series may change.
+    /// second input are in [`Context::others`]. The steps of a series may change.
     Each(fn(&mut Series, &Context) -> Outcome),
     /// Passes the first so many series of the first input on, and needs no more.
     First(fn(&Arguments) -> usize),
@@ -79,8 +79,8 @@ pub struct Context<'call> {
     pub arguments: &'call Arguments,
     /// The window of the call: not that over which its inputs are read.
     pub window: &'call Window,
-    /// The series of its second input and of those after it, for a function of each series.
-    pub others: &'call [Vec<Series>],
+    /// The series of its second input, for a function of each series of the first.
+    pub others: &'call [Series],
     /// How much more than its inputs the result of a function of all series may take. It fails rather
     /// than make more.
     pub room_bytes: usize,

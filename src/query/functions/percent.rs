@@ -44,7 +44,7 @@ fn missing(dividend: &mut Series, function: &str) {
 }
 
 pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
-    match context.others.first().map_or(&[][..], Vec::as_slice) {
+    match context.others {
         [] => missing(series, context.function),
         [divisor] => divide(series, divisor, 1.0, context.function),
         several => {

@@ -65,7 +65,7 @@ impl World {
         match function.operation {
             Operation::Each(change) => {
                 let mut series = inputs.remove(0);
-                context.others = &inputs;
+                context.others = inputs.first().map_or(&[], Vec::as_slice);
                 let kept = series.iter_mut().map(|series| change(series, &context));
                 let kept = kept.collect::<Result<Vec<bool>, String>>()?;
                 let pairs = series.into_iter().zip(kept);
@@ -256,7 +256,7 @@ fn functions_are_described_as_graphite_does() {
 #[test]
 fn what_would_take_long_is_refused() {
     let window = world().window;
-    let result = |target: &str, series: &Series, others: &[Vec<Series>]| {
+    let result = |target: &str, series: &Series, others: &[Series]| {
         let parsed = target::parse(target, &mut Budget::default()).expect(target);
         let Expression::Call(call) = parsed else {
             panic!("{target} is no call");
@@ -269,7 +269,7 @@ fn what_would_take_long_is_refused() {
             room_bytes: usize::MAX,
         };
         match call.function.operation {
-            Operation::All(all) => all(others.to_vec(), &context).map(drop),
+            Operation::All(all) => all(vec![others.to_vec()], &context).map(drop),
             Operation::Each(each) => each(&mut series.clone(), &context).map(drop),
             _ => panic!("{target} is of another kind"),
         }
@@ -289,7 +289,7 @@ fn what_would_take_long_is_refused() {
         ("aliasSub(a,'a{200}','')", &short, 0, true),
         ("aliasSub(a,'a{200}','')", &long, 0, false),
     ] {
-        let others = vec![vec![short.clone(); count]];
+        let others = vec![short.clone(); count];
         let result = result(target, series, &others);
         assert_eq!(result.is_ok(), is_answered, "{target}: {result:?}");
     }

@@ -115,7 +115,7 @@ pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
 
 pub fn transform_null(series: &mut Series, context: &Context) -> Outcome {
     let default = context.arguments.number(1).unwrap_or(0.0);
-    let references = context.others.first().map_or(&[][..], Vec::as_slice);
+    let references = context.others;
     let lengths = references.iter().map(|reference| reference.values.len());
     let length = lengths.fold(series.values.len(), usize::max);
     if length * references.len() > Config::REFERENCE_VALUES_MAX {
