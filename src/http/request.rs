@@ -74,16 +74,18 @@ impl Parameters {
 pub fn decode(text: &[u8], is_form: bool) -> Result<String, Failure> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let [byte, after @ ..] = rest {
+    while let [byte, ..] = rest {
         let escaped = match rest {
             [b'%', high, low, ..] => Option::zip(hex_digit(*high), hex_digit(*low)),
             _ => None,
         };
-        (rest, _) = match escaped {
-            Some((high, low)) => (&rest[3..], decoded.push(high << 4 | low)),
-            None if is_form && *byte == b'+' => (after, decoded.push(b' ')),
-            None => (after, decoded.push(*byte)),
+        let (byte, length) = match escaped {
+            Some((high, low)) => (high << 4 | low, 3),
+            None if is_form && *byte == b'+' => (b' ', 1),
+            None => (*byte, 1),
         };
+        decoded.push(byte);
+        rest = &rest[length..];
     }
     String::from_utf8(decoded).map_err(|_| "the path or a parameter is not UTF-8".into())
 }

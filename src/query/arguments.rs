@@ -39,15 +39,12 @@ pub enum Value {
 impl Value {
     /// The constant that a word is; `None` if it is a path.
     pub fn constant(word: &str) -> Option<Value> {
-        for (constant, value) in [
-            ("true", Value::Flag(true)),
-            ("false", Value::Flag(false)),
-            ("none", Value::None),
-            ("inf", Value::Number(f64::INFINITY)),
-        ] {
-            if word.eq_ignore_ascii_case(constant) {
-                return Some(value);
-            }
+        match &*word.to_ascii_lowercase() {
+            "true" => return Some(Value::Flag(true)),
+            "false" => return Some(Value::Flag(false)),
+            "none" => return Some(Value::None),
+            "inf" => return Some(Value::Number(f64::INFINITY)),
+            _ => {}
         }
         let unsigned = word.strip_prefix('-').unwrap_or(word);
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
