@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::retry::retry_after;
 use super::socket::{Socket, Stream};
 use super::url::Url;
-use super::{headers, invalid};
+use super::{explain, headers, invalid};
 use crate::http::{BodyReader, Framing, ResponseHead};
 
 /// The answer of a receiver.
@@ -283,10 +283,6 @@ impl Connection {
         self.input.extend_from_slice(&bytes[..length]);
         Ok(length)
     }
-}
-
-fn explain(failed: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{failed}: {error}"))
 }
 
 /// The beginning of a text as one line: line ends and characters that cannot be seen are escaped as in Rust.

@@ -149,6 +149,11 @@ fn position_name(url: &Url) -> String {
     format!("{}{hash:08x}", position::PREFIX)
 }
 
+/// The same error, after what has failed by it.
+fn explain(failed: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{failed}: {error}"))
+}
+
 /// What was read is not what it should be.
 fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, message.into())

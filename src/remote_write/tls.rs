@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_native_certs::{CertificateResult, load_native_certs};
 
+use super::explain;
 use super::socket::{Socket, Stream};
 
 /// Encrypts a connection, after the receiver has proved that it is this host. The certificates that the system
@@ -44,11 +45,8 @@ pub fn encrypt_trusting(
     let name = ServerName::try_from(host.to_owned()).map_err(failed)?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(failed)?;
     while connection.is_handshaking() {
-        let error = match connection.complete_io(&mut socket) {
-            Ok(_) => continue,
-            Err(error) => error,
-        };
-        return Err(io::Error::new(error.kind(), format!("TLS failed: {error}")));
+        let done = connection.complete_io(&mut socket);
+        done.map_err(|error| explain("TLS failed", &error))?;
     }
     Ok(StreamOwned::new(connection, socket))
 }
