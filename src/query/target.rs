@@ -314,16 +314,11 @@ impl<'text, 'budget> Parser<'text, 'budget> {
 impl Expression {
     /// How deep calls are nested in it.
     fn depth(&self) -> usize {
-        match self {
-            Expression::Path { .. } => 0,
-            Expression::Call(call) => {
-                1 + call
-                    .inputs
-                    .iter()
-                    .map(Expression::depth)
-                    .fold(0, usize::max)
-            }
-        }
+        let Expression::Call(call) = self else {
+            return 0;
+        };
+        let depths = call.inputs.iter().map(Expression::depth);
+        1 + depths.fold(0, usize::max)
     }
 }
 

@@ -245,11 +245,10 @@ impl HttpSession {
             State::Body(head, _) => head.manner.is_head,
             _ => input.bytes().starts_with(b"HEAD "),
         };
-        let (takes_chunks, is_persistent) = (true, false);
         let manner = Manner {
             is_head,
-            takes_chunks,
-            is_persistent,
+            takes_chunks: true,
+            is_persistent: false,
         };
         debug!("refused: {} {}", failure.status, failure.message);
         self.begin_answer(failure.into(), manner, turn);

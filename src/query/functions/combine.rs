@@ -134,11 +134,9 @@ const COMPUTED_AT_ONCE: usize = 4_096;
 impl Group {
     /// Adds a series, whose step is that of all.
     pub fn add(&mut self, aggregation: Aggregation, series: &Series) {
-        let is_first = self.count == 0;
-        self.start = if is_first {
-            series.start
-        } else {
-            self.start.min(series.start)
+        self.start = match self.count {
+            0 => series.start,
+            _ => self.start.min(series.start),
         };
         self.step = series.step;
         self.count += 1;

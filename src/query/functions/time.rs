@@ -29,10 +29,8 @@ pub fn shifted(window: &Window, arguments: &Arguments, _: i64) -> Option<Window>
 
 pub fn consolidate_by(series: &mut Series, context: &Context) -> Outcome {
     series.consolidation = context.arguments.aggregation(1);
-    series.rename(
-        context.function,
-        &[",\"", context.arguments.text(1), "\""].concat(),
-    );
+    let shown = [",\"", context.arguments.text(1), "\""].concat();
+    series.rename(context.function, &shown);
     Ok(true)
 }
 

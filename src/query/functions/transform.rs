@@ -89,19 +89,14 @@ fn increases(context: &Context) -> impl FnMut(f64) -> f64 + use<> {
 
 pub fn offset(series: &mut Series, context: &Context) -> Outcome {
     let added = context.arguments.number(1).unwrap_or(0.0);
-    each(series, context, &[",", &general(added)].concat(), |value| {
-        value + added
-    })
+    let shown = [",", &general(added)].concat();
+    each(series, context, &shown, |value| value + added)
 }
 
 pub fn scale(series: &mut Series, context: &Context) -> Outcome {
     let factor = context.arguments.number(1).unwrap_or(1.0);
-    each(
-        series,
-        context,
-        &[",", &general(factor)].concat(),
-        |value| value * factor,
-    )
+    let shown = [",", &general(factor)].concat();
+    each(series, context, &shown, |value| value * factor)
 }
 
 pub fn scale_to_seconds(series: &mut Series, context: &Context) -> Outcome {
