@@ -32,11 +32,8 @@ pub trait Pieces {
     /// complete: if nothing of it was appended yet, this is the answer.
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
-    /// Whether it can never be completed, since the snapshot that it reads is no longer kept. Never if it
-    /// reads none.
-    fn is_cut_off(&self) -> bool {
-        false
-    }
+    /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
+    fn is_cut_off(&self) -> bool;
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;

@@ -1,5 +1,6 @@
 //! Numbers in the names of series, as Python writes them.
 
+use crate::decimal::POWERS_OF_TEN;
 pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
 
@@ -16,8 +17,9 @@ pub fn shortest(number: f64) -> String {
     String::from_utf8_lossy(&room[..length]).into()
 }
 
-/// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. They are rounded from the shortest
-/// digits, to even if these end in the middle.
+/// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. If the shortest digits end in the
+/// middle of two such, the number itself is mostly a little above or below, and is rounded to even only if not.
+/// Below 1e-10 and from 1e23 on it always is.
 pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
     let sign = if number.is_sign_negative() { "-" } else { "" };
@@ -35,7 +37,15 @@ pub fn general(number: f64) -> String {
     let (kept, rest) = digits.split_at(6);
     let rest = rest.trim_end_matches('0');
     let mut kept = integer(kept).unwrap_or(0);
-    kept += i64::from(rest > "5" || (rest == "5" && kept % 2 == 1));
+    let (number, middle) = (number.abs(), (10 * kept + 5) as f64);
+    // Of the right sign, since it is rounded but once.
+    let above = match POWERS_OF_TEN.get((6 - exponent).unsigned_abs() as usize) {
+        Some(&power) if exponent < 6 => number.mul_add(power as f64, -middle),
+        Some(&power) => (-middle).mul_add(power as f64, number),
+        None => 0.0,
+    };
+    let is_above = above > 0.0 || (above == 0.0 && kept % 2 == 1);
+    kept += i64::from(rest > "5" || (rest == "5" && is_above));
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
@@ -104,6 +114,17 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn six_digits_are_those_of_the_number_and_not_of_its_shortest_form(
+            digits in 100_000i64..1_000_000,
+            power in -16i32..17,
+        ) {
+            let number = format!("{digits}5e{power}").parse().expect("a number");
+            let expected: f64 = format!("{number:.5e}").parse().expect("a number");
+            let rounded: f64 = general(number).parse().expect("a number");
+            prop_assert_eq!(rounded.to_bits(), expected.to_bits(), "{}", number);
+        }
+
         #[test]
         fn numbers_are_rounded_as_their_decimals(
             bits in any::<u64>(),
