@@ -15,8 +15,8 @@ use crate::store::Store;
 /// This share of the limit is left free: for what comes between two questions.
 const MARGIN_SHARE: usize = 64;
 
-/// With eviction so does this share: pieces that were freed do not always fit what is new.
-const EVICTION_MARGIN_SHARE: usize = 32;
+/// With eviction it is this one, since freed pieces do not always fit what is new.
+const EVICTION_MARGIN_SHARE: usize = 21;
 
 /// The system is asked again when the count has changed by this share of the limit,
 const STEP_SHARE: usize = 256;
@@ -25,10 +25,10 @@ const STEP_SHARE: usize = 256;
 const LEAST_STEP_SHARE: usize = 4_096;
 
 /// or when there was a look so many times, since not all memory is counted.
-const LOOKS: u32 = 1_024;
+const LOOKS: u32 = 64;
 
-/// Past the limit, so many bytes are freed for each that is to be used again, since freed pieces may be
-/// too small for what is new. With more, less memory is past the limit until there are enough.
+/// Past the limit, eviction frees so many bytes for each that is to be used again, since freed pieces may
+/// be too small for what is new. With more, less memory is past the limit until there are enough.
 const FREED_FOR_USE: usize = 4;
 
 /// Where the system does not tell what is resident: bytes beside those that are counted,
@@ -47,6 +47,8 @@ const UNCOUNTED_SHARE: usize = 8;
 struct Memory {
     /// What may be resident, if there is a limit.
     target_bytes: Option<usize>,
+    /// Past that, how many bytes are to be freed for each that is used again.
+    freed_for_use: usize,
     /// Asks the system what is resident.
     ask: Box<dyn FnMut() -> Option<usize> + Send>,
     /// What it said the last time.
@@ -61,17 +63,25 @@ struct Memory {
 
 impl Memory {
     /// The memory of this process, of which so many bytes may be resident.
-    fn new(limit_bytes: Option<usize>) -> Memory {
+    fn new(limit_bytes: Option<usize>, when_full: WhenFull) -> Memory {
         let statm = limit_bytes.and_then(|_| File::open("/proc/self/statm").ok());
-        Memory::asking(limit_bytes, move || resident_bytes(statm.as_ref()?))
+        Memory::asking(limit_bytes, when_full, move || {
+            resident_bytes(statm.as_ref()?)
+        })
     }
 
     fn asking(
         limit_bytes: Option<usize>,
+        when_full: WhenFull,
         ask: impl FnMut() -> Option<usize> + Send + 'static,
     ) -> Memory {
+        let margin_share = match when_full {
+            WhenFull::Refuse => MARGIN_SHARE,
+            WhenFull::Evict => EVICTION_MARGIN_SHARE,
+        };
         Memory {
-            target_bytes: limit_bytes.map(|limit| limit - limit / MARGIN_SHARE),
+            target_bytes: limit_bytes.map(|limit| limit - limit / margin_share),
+            freed_for_use: FREED_FOR_USE,
             ask: Box::new(ask),
             resident_bytes: 0,
             most_counted_bytes: 0,
@@ -106,6 +116,12 @@ impl Memory {
         self.most(target)
     }
 
+    /// Notes that so many bytes were freed, so that the system is asked that much earlier: what takes their
+    /// place may not fit there, and then more is resident though the count is as before.
+    fn note_freed(&mut self, bytes: usize) {
+        self.steps.end = self.steps.end.saturating_sub(bytes);
+    }
+
     fn most(&self, target: usize) -> usize {
         let resident = self.resident_bytes;
         // The sum may be more than 32 bits hold.
@@ -115,7 +131,7 @@ impl Memory {
         // Never less than half of what is likely to fit, even if nothing is given back to the system.
         let likely = self.most_counted_bytes as f64 * (target as f64 / resident.max(1) as f64);
         let least = if over > 0 { (likely / 2.0) as usize } else { 0 };
-        most.saturating_sub(over.saturating_mul(FREED_FOR_USE - 1))
+        most.saturating_sub(over.saturating_mul(self.freed_for_use - 1))
             .max(least)
     }
 
@@ -172,12 +188,8 @@ impl Default for Room {
 impl Room {
     /// The room in this process, of which so many bytes may be resident.
     pub fn new(limit_bytes: Option<usize>, when_full: WhenFull) -> Room {
-        let target_bytes = |limit| match when_full {
-            WhenFull::Refuse => limit,
-            WhenFull::Evict => limit - limit / EVICTION_MARGIN_SHARE,
-        };
         Room {
-            memory: Memory::new(limit_bytes.map(target_bytes)),
+            memory: Memory::new(limit_bytes, when_full),
             when_full,
             other_bytes: 0,
             reserve_bytes: limit_bytes.unwrap_or(0) / RESERVE_SHARE,
@@ -190,6 +202,10 @@ impl Room {
     /// they are the same, since there is memory that nobody counts.
     pub fn set_other_bytes(&mut self, other_bytes: usize, store: &Store) {
         self.other_bytes = other_bytes;
+        // If neither eviction nor the closing of connections is going to free more, puts that waited for
+        // that would be refused for good.
+        let frees_more = self.when_full == WhenFull::Evict || other_bytes > self.reserve_bytes;
+        self.memory.freed_for_use = if frees_more { FREED_FOR_USE } else { 1 };
         self.look(store);
     }
 
@@ -202,7 +218,9 @@ impl Room {
     #[cold]
     fn look(&mut self, store: &Store) -> bool {
         let counted_bytes = self.other_bytes + store.allocated_bytes();
-        let spare_bytes = self.reserve_bytes.saturating_sub(self.other_bytes);
+        let unused_bytes = self.reserve_bytes.saturating_sub(self.other_bytes);
+        // Connections that keep much come to keep more before the next look.
+        let spare_bytes = unused_bytes.max(self.reserve_bytes / 2);
         let until = self.memory.room_until(counted_bytes, spare_bytes);
         let until = until.map(|until| until.saturating_sub(self.other_bytes));
         self.store_until_bytes = until.unwrap_or(0);
@@ -244,9 +262,12 @@ impl Room {
             if self.has(store) || down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to) {
                 return true;
             }
+            let before_bytes = store.allocated_bytes();
             if !self.may_make(store) || !store.evict(EVICTION_STEPS, &mut record) {
                 break;
             }
+            let freed_bytes = before_bytes.saturating_sub(store.allocated_bytes());
+            self.memory.note_freed(freed_bytes);
         }
         self.has(store)
     }
@@ -276,17 +297,17 @@ mod tests {
     const MB: usize = 1 << 20;
 
     /// A limit of 64 MB, of which one is the margin, and what is resident.
-    fn memory() -> (Memory, impl Fn(usize)) {
+    fn memory(when_full: WhenFull) -> (Memory, impl Fn(usize)) {
         let resident = Arc::new(AtomicUsize::new(3 * MB));
         let asked = Arc::clone(&resident);
         let ask = move || Some(asked.load(Ordering::Relaxed));
         let set = move |bytes| resident.store(bytes, Ordering::Relaxed);
-        (Memory::asking(Some(64 * MB), ask), set)
+        (Memory::asking(Some(64 * MB), when_full, ask), set)
     }
 
     #[test]
     fn there_is_room_for_what_is_not_resident_yet() {
-        let (mut memory, set_resident) = memory();
+        let (mut memory, set_resident) = memory(WhenFull::Refuse);
         assert_eq!(memory.most_bytes(0), 60 * MB);
         // What is counted takes a fifth more.
         for counted in 0..=50 {
@@ -301,7 +322,7 @@ mod tests {
     #[test]
     fn what_was_freed_is_room_again_whether_the_system_gets_it_back_or_not() {
         for returned in [0, 5, 10] {
-            let (mut memory, set_resident) = memory();
+            let (mut memory, set_resident) = memory(WhenFull::Refuse);
             memory.most_bytes(0);
             set_resident(63 * MB);
             assert_eq!(memory.most_bytes(55 * MB), 55 * MB);
@@ -312,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_not_used_again_is_no_room() {
-        let (mut memory, set_resident) = memory();
+        let (mut memory, set_resident) = memory(WhenFull::Refuse);
         memory.most_bytes(0);
         set_resident(60 * MB);
         assert_eq!(memory.most_bytes(57 * MB), 60 * MB);
@@ -326,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_far_too_low_leaves_half_of_what_fits() {
-        let (mut memory, set_resident) = memory();
+        let (mut memory, set_resident) = memory(WhenFull::Refuse);
         set_resident(189 * MB);
         assert_eq!(memory.most_bytes(150 * MB), 25 * MB);
         assert_eq!(memory.most_bytes(25 * MB), 25 * MB);
@@ -346,7 +367,7 @@ mod tests {
             let (before, limit) = (store.point_count(), 1 << 20);
             let mut room = Room::new(Some(limit), WhenFull::Evict);
             // Twice the limit, whatever is removed.
-            room.memory = Memory::asking(Some(limit), move || Some(2 * limit));
+            room.memory = Memory::asking(Some(limit), WhenFull::Evict, move || Some(2 * limit));
             room.set_other_bytes(of_clients, &store);
             assert!(!room.make(usize::MAX, &mut store, None));
             assert_eq!(store.point_count() == before, is_spared, "{points}");
@@ -362,7 +383,7 @@ mod tests {
             let mut store = Store::new();
             (0..10_000).for_each(|series| store.put(&format!("k{series}"), series, 0.5));
             let mut room = Room::new(Some(1 << 20), WhenFull::Evict);
-            room.memory = Memory::asking(Some(1 << 20), move || Some(2 << 20));
+            room.memory = Memory::asking(Some(1 << 20), WhenFull::Evict, move || Some(2 << 20));
             let before = store.allocated_bytes();
             assert_eq!(room.make(wanted, &mut store, None), is_enough);
             assert!(!room.has(&store));
@@ -375,10 +396,61 @@ mod tests {
         }
     }
 
+    /// Room with a limit of 64 MB, of which two are the reserve, where clients kept 4 MB when this much
+    /// was resident beyond what may be.
+    fn room_past_the_limit(when_full: WhenFull, over_bytes: isize) -> (Room, Store) {
+        let (mut room, store) = (Room::new(Some(64 * MB), when_full), Store::new());
+        let target = room.memory.target_bytes.expect("a limit");
+        let resident = target.strict_add_signed(over_bytes);
+        room.memory.ask = Box::new(move || Some(resident));
+        room.set_other_bytes(4 * MB, &store);
+        (room, store)
+    }
+
+    #[test]
+    fn puts_that_are_refused_do_not_wait_until_more_is_free_than_they_use() {
+        let half = MB as isize / 2;
+        for (when_full, other_bytes, has_room) in [
+            (WhenFull::Refuse, 3 * MB / 2, true),
+            // Connections may yet be closed, or points be evicted.
+            (WhenFull::Refuse, 9 * MB / 4, false),
+            (WhenFull::Evict, 3 * MB / 2, false),
+        ] {
+            let (mut room, store) = room_past_the_limit(when_full, half);
+            room.set_other_bytes(other_bytes, &store);
+            assert_eq!(room.has(&store), has_room, "{when_full:?} {other_bytes}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_room_just_before_clients_that_keep_much_reach_the_limit() {
+        for (left, has_room) in [(MB + 1, true), (MB, false)] {
+            let (mut room, store) = room_past_the_limit(WhenFull::Refuse, -(left as isize));
+            assert_eq!(room.has(&store), has_room, "{left}");
+        }
+    }
+
+    #[test]
+    fn the_system_is_asked_the_sooner_the_more_eviction_frees() {
+        let mut store = Store::new();
+        (0..10_000).for_each(|series| store.put(&format!("k{series}"), series, 0.5));
+        let before_bytes = store.allocated_bytes();
+        let mut room = Room::new(Some(16 * MB), WhenFull::Evict);
+        // Full, and not to be asked by the count alone.
+        room.memory.resident_bytes = room.memory.target_bytes.expect("a limit");
+        room.memory.most_counted_bytes = before_bytes;
+        (room.memory.looks, room.memory.steps) = (u32::MAX, 0..usize::MAX);
+        assert!(room.make(10_000, &mut store, None));
+        let freed_bytes = before_bytes - store.allocated_bytes();
+        assert!(freed_bytes >= 10_000 * FREED_FOR_USE);
+        assert_eq!(room.memory.steps.end, usize::MAX - freed_bytes);
+    }
+
     #[test]
     fn a_limit_near_the_end_of_the_address_space_is_one() {
         for resident in [3 * MB, usize::MAX / 2] {
-            let mut memory = Memory::asking(Some(usize::MAX), move || Some(resident));
+            let mut memory =
+                Memory::asking(Some(usize::MAX), WhenFull::Refuse, move || Some(resident));
             let counted = usize::MAX / 2;
             assert!(memory.most_bytes(counted) > counted);
         }
@@ -391,7 +463,7 @@ mod tests {
         for (resident, up) in [(3 * MB, step), (target, least)] {
             let asked = Arc::new(AtomicUsize::new(0));
             let count = Arc::clone(&asked);
-            let mut memory = Memory::asking(Some(64 * MB), move || {
+            let mut memory = Memory::asking(Some(64 * MB), WhenFull::Refuse, move || {
                 count.fetch_add(1, Ordering::Relaxed);
                 Some(resident)
             });
@@ -410,13 +482,19 @@ mod tests {
             for _ in 0..LOOKS {
                 memory.most_bytes(bottom - 1);
             }
-            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            assert_eq!(asked.swap(0, Ordering::Relaxed), 1);
+            let left = memory.steps.end - bottom;
+            for (freed, expected) in [(left, 0), (1, 1), (usize::MAX, 1)] {
+                memory.note_freed(freed);
+                memory.most_bytes(bottom - 1);
+                assert_eq!(asked.swap(0, Ordering::Relaxed), expected, "{freed}");
+            }
         }
     }
 
     #[test]
     fn without_a_limit_nothing_is_asked() {
-        let mut memory = Memory::asking(None, || unreachable!());
+        let mut memory = Memory::asking(None, WhenFull::Refuse, || unreachable!());
         assert_eq!(memory.most_bytes(usize::MAX), usize::MAX);
     }
 
