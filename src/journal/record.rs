@@ -75,6 +75,10 @@ const VALUE_BITS: u8 = 7;
 /// these are few.
 const FRAME_BYTES: usize = 64;
 
+/// A frame with no room for another record gets at most so many bytes more. Each key that is appended
+/// may take the rest of them.
+const FRAME_GROWTH_MAX_BYTES: usize = 4 << 10;
+
 /// Past so many bytes, the next put begins another frame.
 const FRAME_FULL_BYTES: usize = 1 << 20;
 
@@ -234,7 +238,9 @@ impl PutRecord {
 
     #[cold]
     fn grow(&mut self) {
-        self.frame.resize(self.end + self.end.max(FRAME_BYTES), 0);
+        // Zeros are written, so few at a time; the memory itself doubles.
+        let added = self.end.clamp(FRAME_BYTES, FRAME_GROWTH_MAX_BYTES);
+        self.frame.resize(self.end + added, 0);
     }
 
     #[inline]
@@ -917,6 +923,17 @@ mod tests {
             let payload = &record.take()[FRAME_HEAD_BYTES..];
             let result = read(payload, &mut Places::default(), &mut Store::new());
             assert_eq!(result, Ok(302));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_long_keys_has_little_room_to_spare() {
+        let mut record = PutRecord::new(usize::MAX);
+        for place in 0..80 {
+            record.remove(place, &format!("{place}").repeat(5_000), 1);
+            let spare_bytes = record.frame.len() - record.end;
+            let all = RECORD_MAX_BYTES..=FRAME_GROWTH_MAX_BYTES;
+            assert!(all.contains(&spare_bytes), "{spare_bytes}");
         }
     }
 
