@@ -4,6 +4,7 @@
 //! ask the system takes a microsecond, too long for each put. So it is asked when what the server
 //! counts itself has changed by a step, and in between the count goes on from there.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -243,7 +244,8 @@ impl Room {
 
     /// If the oldest points [are to make room](Self::may_make), removes some of them, and records
     /// that. Says whether so many bytes may be used then: there is room, or several times as many were
-    /// freed, though that is not enough yet.
+    /// freed, though that is not enough yet, or keys of as many bytes were recorded, which take memory
+    /// themselves until they are on the disk.
     #[cold]
     pub fn make(
         &mut self,
@@ -251,15 +253,18 @@ impl Room {
         store: &mut Store,
         mut recorder: Option<&mut Recorder>,
     ) -> bool {
+        let recorded_bytes = Cell::new(0);
         let mut record = |place: usize, key: &str, up_to: i64| {
             if let Some(recorder) = &mut recorder {
                 recorder.puts.remove(place, key, up_to);
+                recorded_bytes.set(recorded_bytes.get() + key.len());
             }
         };
         let enough_bytes = wanted_bytes.saturating_mul(FREED_FOR_USE);
         let down_to_bytes = store.allocated_bytes().checked_sub(enough_bytes);
         for _ in 0..EVICTION_SLICES {
-            if self.has(store) || down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to) {
+            let is_enough = down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to);
+            if is_enough || self.has(store) || recorded_bytes.get() > wanted_bytes {
                 return true;
             }
             let before_bytes = store.allocated_bytes();
@@ -291,6 +296,7 @@ pub fn resident_bytes_now() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::record::PutRecord;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -444,6 +450,22 @@ mod tests {
         let freed_bytes = before_bytes - store.allocated_bytes();
         assert!(freed_bytes >= 10_000 * FREED_FOR_USE);
         assert_eq!(room.memory.steps.end, usize::MAX - freed_bytes);
+    }
+
+    #[test]
+    fn no_more_keys_are_recorded_than_puts_take() {
+        let mut store = Store::new();
+        let key = "k".repeat(2_000);
+        (0..1_000).for_each(|series| store.put(&format!("{key}{series}"), series, 0.5));
+        let mut room = Room::new(Some(1 << 20), WhenFull::Evict);
+        room.memory = Memory::asking(Some(1 << 20), WhenFull::Evict, || Some(2 << 20));
+        let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
+        assert!(room.make(100_000, &mut store, Some(&mut recorder)));
+        let evicted_bytes = (1_000 - store.series_count()) * key.len();
+        assert!(
+            (100_000..200_000).contains(&evicted_bytes),
+            "{evicted_bytes}"
+        );
     }
 
     #[test]
