@@ -12,12 +12,17 @@ use super::checkpoint::Piece;
 use super::record::NewFile;
 use crate::config::Config;
 
+/// To write a frame of no more takes less than to wake a thread on another core.
+const SMALL_FRAME_BYTES: usize = 4 << 10;
+
 /// What the loop asks for.
 pub enum Message {
-    /// Write this frame of records, so many of them puts, whose head is not filled in.
+    /// Write this frame of records, so many of them puts, whose head is not filled in. The loop was on this
+    /// core, if that is known.
     Frame {
         number: u64,
         puts: u32,
+        core: Option<usize>,
         bytes: Vec<u8>,
     },
     /// Do the next step of a checkpoint.
@@ -29,6 +34,16 @@ impl Message {
     /// waiting for replies, and the next frame is likely to come soon.
     pub fn is_pipelined(&self) -> bool {
         matches!(self, Message::Frame { puts, .. } if *puts as usize > Config::TURN_REPLIES)
+    }
+
+    /// The core that it comes from, if it is a frame that is written in a few microseconds.
+    pub fn core_if_small(&self) -> Option<usize> {
+        match self {
+            Message::Frame { core, bytes, .. } if bytes.len() <= SMALL_FRAME_BYTES => {
+                core.filter(|_| !self.is_pipelined())
+            }
+            _ => None,
+        }
     }
 }
 

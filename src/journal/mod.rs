@@ -35,6 +35,7 @@ pub mod files;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
+mod placement;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod position;
 mod readers;
@@ -244,6 +245,7 @@ impl Commit for Journal {
             let frame = Message::Frame {
                 number,
                 puts: count,
+                core: placement::current_core(),
                 bytes,
             };
             if let Some(buffer) = self.channel.send(frame) {

@@ -21,6 +21,7 @@ use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind};
+use super::placement::Placement;
 use super::recovery::Recovered;
 use super::spool::{End, Spool};
 use crate::config::{Config, SyncPolicy};
@@ -190,6 +191,7 @@ impl<F: FileSystem> Writer<F> {
     pub fn run(mut self) {
         let (mut messages, mut buffers) = (Vec::new(), Vec::new());
         let (mut idle_since, mut looks_first) = (Instant::now(), false);
+        let mut placement = Placement::default();
         let channel = self.channel.clone();
         while channel.receive(
             &mut messages,
@@ -200,6 +202,7 @@ impl<F: FileSystem> Writer<F> {
         ) {
             let now = Instant::now();
             looks_first = self.expects_more(&messages, now - idle_since);
+            placement.follow(self.best_core(&messages, now));
             self.work(&mut messages, now);
             mem::swap(&mut buffers, &mut self.frames.buffers);
             idle_since = Instant::now();
@@ -215,6 +218,15 @@ impl<F: FileSystem> Writer<F> {
             // Clients that do not pipeline keep two cores busy: to look takes time from one of them.
             SyncPolicy::Never | SyncPolicy::Every(_) => messages.iter().any(Message::is_pipelined),
         }
+    }
+
+    /// The core of the loop, if there is so little to do that it is best done there: nothing is to be synced.
+    fn best_core(&self, messages: &[Message], now: Instant) -> Option<usize> {
+        let has_more = self.policy == SyncPolicy::Always
+            || self.partial.is_some()
+            || self.due().is_some_and(|due| due <= now);
+        let core = messages.last()?.core_if_small();
+        core.filter(|_| !has_more && messages.iter().all(|other| other.core_if_small() == core))
     }
 
     /// Number of the newest frame that is synced, unless the disk fails.
@@ -266,6 +278,7 @@ impl<F: FileSystem> Writer<F> {
                     number,
                     puts,
                     bytes,
+                    ..
                 } => {
                     let journal = self.journal.as_ref();
                     let synced = journal.map_or(0, |journal| journal.synced + 1);
