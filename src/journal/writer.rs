@@ -684,3 +684,57 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{recovery, simulated::Simulated};
+
+    fn frame(core: usize, puts: usize, bytes: usize) -> Message {
+        Message::Frame {
+            number: 1,
+            puts: puts as u32,
+            core: Some(core),
+            bytes: vec![0; bytes],
+        }
+    }
+
+    #[test]
+    fn only_small_frames_are_best_written_where_they_come_from() -> io::Result<()> {
+        let every = SyncPolicy::Every(Duration::from_secs(1));
+        let (pipelined, long) = (frame(3, Config::TURN_REPLIES + 1, 600), frame(3, 1, 4_097));
+        let small = || frame(3, Config::TURN_REPLIES, 4_096);
+        let (bytes, is_last) = (Vec::new(), false);
+        let piece = Message::Checkpoint(Step::Write(Piece { bytes, is_last }));
+        for (policy, unsynced_millis, messages, expected) in [
+            (every, 0, vec![small()], Some(3)),
+            (every, 0, vec![small(), small()], Some(3)),
+            (SyncPolicy::Never, 2_000, vec![small()], Some(3)),
+            (SyncPolicy::Always, 0, vec![small()], None),
+            (every, 999, vec![small()], Some(3)),
+            (every, 1_000, vec![small()], None),
+            (every, 0, vec![], None),
+            (every, 0, vec![small(), frame(2, 1, 30)], None),
+            (every, 0, vec![pipelined, small()], None),
+            (every, 0, vec![small(), long], None),
+            (every, 0, vec![piece, small()], None),
+        ] {
+            let mut disk = Simulated::new();
+            let mut found = recovery::recover(&mut disk, false)?;
+            let mut writer = Writer::new(disk, policy, 1_000, &mut found)?;
+            let began = Instant::now();
+            let journal = writer.journal.as_mut().expect("a disk without faults");
+            journal.unsynced_since = Some(began);
+            let now = began + Duration::from_millis(unsynced_millis);
+            let core = writer.best_core(&messages, now);
+            assert_eq!(core, expected, "{policy:?}, {} messages", messages.len());
+            writer.begin_checkpoint(1, now)?;
+            assert_eq!(
+                writer.best_core(&messages, now),
+                None,
+                "during a checkpoint"
+            );
+        }
+        Ok(())
+    }
+}
