@@ -25,7 +25,7 @@ use metricd::{Config, Server, SyncPolicy, TimestampUnit};
 use rustix::process::Signal;
 use support::process::{Daemon, METRICD};
 use support::receivers::{Folder, Kind, Points, Receiver};
-use support::{Client, DEADLINE, OK, Random, again, assert_same, is_installed};
+use support::{Client, DEADLINE, OK, Random, again, all_at_once, assert_same, is_installed};
 
 /// Starts a server that keeps its points in this folder and sends them to these URLs.
 #[track_caller]
@@ -257,8 +257,8 @@ fn wait_for_puts(acknowledged: &mpsc::Receiver<usize>, count: usize) {
 #[track_caller]
 fn wait_for_delivery(acknowledged: &mpsc::Receiver<usize>, receiver: &Receiver) {
     receiver.wait_until_it_serves();
-    let (start, before) = (Instant::now(), receiver.taken());
-    while receiver.taken() == before {
+    let (start, before) = (Instant::now(), receiver.taken("plain_3"));
+    while receiver.taken("plain_3") == before {
         wait_for_puts(acknowledged, 1);
         // It tells nobody when it has received something.
         thread::sleep(Duration::from_millis(4));
@@ -513,7 +513,7 @@ fn check_values(receiver: &Receiver, daemon: &Daemon, times: &[Time]) {
 
 #[test]
 fn prometheus_receives_names_values_and_times_as_they_are() {
-    for (unit, times) in TIMES {
+    all_at_once(TIMES, |(unit, times)| {
         let Some(receiver) = Receiver::start(Kind::Prometheus) else {
             return;
         };
@@ -522,7 +522,7 @@ fn prometheus_receives_names_values_and_times_as_they_are() {
         let daemon = start(&folder.join("data"), &[&receiver.url()], &options);
         check_values(&receiver, &daemon, times);
         daemon.process.stop();
-    }
+    });
 }
 
 #[test]

@@ -119,20 +119,19 @@ impl Receiver {
         });
     }
 
-    /// How many points it has taken since its start, those included that are not answered yet.
+    /// How many points of the last hour it has of a series, those included that are not answered yet.
     #[track_caller]
-    pub fn taken(&self) -> f64 {
-        let counter = match self.kind {
-            Kind::VictoriaMetrics => "vm_rows_inserted_total{type=\"promremotewrite\"} ",
-            Kind::Prometheus => "prometheus_tsdb_head_samples_appended_total",
-        };
-        let metrics = get(self.address, "/metrics").body;
-        let line = metrics.lines().find(|line| line.starts_with(counter));
-        // Prometheus counts nothing until there is something.
-        let (_, value) = line
-            .and_then(|line| line.rsplit_once(' '))
-            .unwrap_or(("", "0"));
-        value.parse().expect("a number")
+    pub fn taken(&self, name: &str) -> f64 {
+        let query = encoded(&format!("count_over_time({name}[1h])"));
+        // VictoriaMetrics would answer from a cache otherwise.
+        let answer = self.ask(&format!("/api/v1/query?query={query}&nocache=1"));
+        let answer = Json::read(&answer);
+        // No result while there are no points.
+        let counts = answer.get("data").get("result").items();
+        counts
+            .iter()
+            .map(|count| count.get("value").items()[1].number())
+            .sum()
     }
 
     /// Asks for a path until the answer is as wanted.
@@ -199,21 +198,32 @@ impl Receiver {
         let selector = encoded(selector);
         match self.kind {
             Kind::VictoriaMetrics => {
-                get(self.address, "/internal/force_flush");
                 let path = format!("/api/v1/export?start=0&end={end}&match%5B%5D={selector}");
-                let answer = get(self.address, &path);
-                assert_eq!(answer.status, 200, "{answer:?}");
-                answer.body.lines().map(Json::read).map(exported).collect()
+                self.ask(&path)
+                    .lines()
+                    .map(Json::read)
+                    .map(exported)
+                    .collect()
             }
             Kind::Prometheus => {
                 let path = format!("/api/v1/query?query={selector}%5B1h%5D&time={end}");
-                let answer = get(self.address, &path);
-                assert_eq!(answer.status, 200, "{answer:?}");
-                let answer = Json::read(&answer.body);
+                let answer = Json::read(&self.ask(&path));
                 let series = answer.get("data").get("result").items();
                 series.iter().map(queried).collect()
             }
         }
+    }
+
+    /// The answer to a query for what it has taken so far.
+    #[track_caller]
+    fn ask(&self, path: &str) -> String {
+        if self.kind == Kind::VictoriaMetrics {
+            // It shows new points after a second otherwise.
+            get(self.address, "/internal/force_flush");
+        }
+        let answer = get(self.address, path);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
     }
 }
 
