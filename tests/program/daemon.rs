@@ -827,7 +827,7 @@ fn stalled_readers_take_little_memory() {
     }
     reader.wait_for_a_turn();
     let grown = daemon.process.peak_kib() - before;
-    // Each may fill its buffers; 20 replies of 8 MB are 160 MB.
+    // Each may fill its buffers; 20 replies of 3 MB are 60 MB.
     assert!(grown < 20 << 10, "{grown} KiB for 20 stalled readers");
 }
 

@@ -1281,6 +1281,16 @@ fn put_while(client: &mut Client, at: &mut usize, expected: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Waits until a process whose puts were refused stores them again, and says so.
+#[track_caller]
+fn wait_until_the_disk_works(process: &Process) {
+    while !process
+        .log_line()
+        .expect("it runs")
+        .contains("the disk works again")
+    {}
+}
+
 /// Without this, the system kills a process whose file grows past the limit.
 #[test]
 fn a_limit_of_the_file_size_does_not_end_it() {
@@ -1310,6 +1320,7 @@ fn check_full_disk(
         client.exchange(b"get never\nget first\n", b"ok\n\nok\nfirst 1.0 1\n\n");
         make_room(&daemon.process);
         let start = Instant::now();
+        wait_until_the_disk_works(&daemon.process);
         assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
         let took = start.elapsed();
         assert!(took < Duration::from_secs(4), "{took:?}");
@@ -1494,8 +1505,11 @@ fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         client.exchange(b"put k 0.5 0\n", NOT_STORED);
+        // There is one each second.
+        thread::sleep(Duration::from_millis(20));
     }
     limit_files(&daemon.process, None);
+    wait_until_the_disk_works(&daemon.process);
     assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
 }
 

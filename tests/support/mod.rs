@@ -369,11 +369,11 @@ impl Client {
         assert!(self.wait_for_input(), "closed by the server first");
     }
 
-    /// Puts a series and asks for it, and returns the reply when it has begun: 8 MB, far more than
+    /// Puts a series and asks for it, and returns the reply when it has begun: 3 MB, far more than
     /// the system and the server hold for a client that does not read.
     #[track_caller]
     pub fn begin_long_reply(&mut self) -> Vec<u8> {
-        const POINTS: usize = 2_000;
+        const POINTS: usize = 750;
         let key = "k".repeat(4_000);
         let lines = (0..POINTS).map(|at| format!("{key} 0.5 {at}\n"));
         let (puts, lines): (String, String) =
