@@ -47,7 +47,7 @@ const VERSION: u32 = 2;
 const CHECKSUM_BYTES: usize = 4;
 
 /// Read from a file at once. Tests read many small files, and have files that are longer than this.
-const READ_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 << 10 };
+const READ_BYTES: usize = if cfg!(test) { 1 << 10 } else { 128 << 10 };
 
 /// What the frames of a file hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

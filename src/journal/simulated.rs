@@ -513,7 +513,7 @@ impl File {
         let mut bytes = Vec::new();
         for number in 0..length.div_ceil(SECTOR_BYTES) {
             let (old, new) = (sector(&self.synced, number), sector(&self.written, number));
-            bytes.extend(choose(number, old, new));
+            bytes.extend_from_slice(&choose(number, old, new));
         }
         bytes
     }

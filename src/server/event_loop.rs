@@ -1006,20 +1006,25 @@ mod tests {
 
         /// Takes turns until there is nothing to do, and the loop would wait.
         fn settle(&mut self) {
-            let mut events = Events::with_capacity(64);
             for _ in 0..1_000 {
-                let loop_ = &mut self.event_loop;
-                if loop_.is_stopped() {
+                if self.event_loop.is_stopped() {
                     return;
                 }
-                loop_
-                    .wait_and_turn(&mut events, Some(Duration::ZERO))
-                    .expect("takes a turn");
-                if events.is_empty() && loop_.timeout() != Some(Duration::ZERO) {
+                if !self.turn() && self.event_loop.timeout() != Some(Duration::ZERO) {
                     return self.check();
                 }
             }
             panic!("the loop spins");
+        }
+
+        /// Takes a turn without waiting, and returns whether there was an event.
+        fn turn(&mut self) -> bool {
+            let mut events = Events::with_capacity(64);
+            let turned = self
+                .event_loop
+                .wait_and_turn(&mut events, Some(Duration::ZERO));
+            turned.expect("takes a turn");
+            !events.is_empty()
         }
 
         /// Compares what is counted with what there is.
@@ -1039,13 +1044,20 @@ mod tests {
 
         /// Sends requests, and has them executed as far as they can be.
         fn send(&mut self, client: &mut Client, requests: &[u8]) {
-            client.0.write_all(requests).expect("is read");
+            client.send(requests);
             self.settle();
         }
 
         fn decide(&mut self, outcome: Outcome) {
             self.told.decide(outcome);
             self.settle();
+        }
+
+        /// The same for all that is submitted, and for what that has submitted.
+        fn decide_all(&mut self, outcome: Outcome) {
+            while self.told.pending() > 0 {
+                self.decide(outcome);
+            }
         }
 
         fn admit(&mut self, admission: Admission) {
@@ -1063,6 +1075,10 @@ mod tests {
             self.event_loop.server.counters.read()
         }
 
+        fn client_count(&self) -> usize {
+            self.event_loop.clients.len()
+        }
+
         fn point_count(&self) -> usize {
             self.event_loop.shared.store.point_count()
         }
@@ -1076,6 +1092,11 @@ mod tests {
     struct Client(std::net::TcpStream);
 
     impl Client {
+        /// Sends requests, which are read in a later turn.
+        fn send(&mut self, requests: &[u8]) {
+            self.0.write_all(requests).expect("is read");
+        }
+
         /// What has arrived by now.
         fn received(&mut self) -> String {
             let mut received = Vec::new();
@@ -1193,7 +1214,7 @@ mod tests {
         let mut clients: Vec<Client> = (0..250).map(|_| house.connect()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
             let request: &[u8] = [&b"get none\n"[..], b"put k 1 1\n"][usize::from(number >= 50)];
-            client.0.write_all(request).expect("is read");
+            client.send(request);
         }
         house.settle();
         let submissions = house.told.pending();
@@ -1230,33 +1251,22 @@ mod tests {
         ] {
             let mut house = House::new(Config::default());
             let mut clients = [(); 3].map(|()| house.connect());
-            let mut send = |house: &mut House, client: usize, puts: &[u8]| {
-                clients[client].0.write_all(puts).expect("is read");
-                house.event_loop.timeout()
-            };
-            for (client, puts) in puts.iter().enumerate() {
-                send(&mut house, client, puts);
+            for (client, puts) in clients.iter_mut().zip(puts) {
+                client.send(puts);
             }
-            let mut events = Events::with_capacity(64);
-            let mut turn = |house: &mut House| {
-                let turned = house
-                    .event_loop
-                    .wait_and_turn(&mut events, Some(Duration::ZERO));
-                turned.expect("takes a turn");
-                house.told.story().submitted.clone()
-            };
-            assert_eq!(turn(&mut house), submitted);
-            let timeout = send(&mut house, 2, b"put k 2 2\n");
-            assert_eq!(timeout == Some(Duration::ZERO), submitted.is_empty());
+            house.turn();
+            assert_eq!(house.told.story().submitted, submitted);
+            clients[2].send(b"put k 2 2\n");
+            let is_due = house.event_loop.timeout() == Some(Duration::ZERO);
+            assert_eq!(is_due, submitted.is_empty());
             let put_count = puts.concat().split(|&byte| byte == b'p').count() - 1;
             let expected = match submitted {
                 [] => vec![put_count + 1],
                 _ => vec![put_count, 1],
             };
-            assert_eq!(turn(&mut house), expected);
-            for _ in expected {
-                house.decide(Outcome::Stored);
-            }
+            house.turn();
+            assert_eq!(house.told.story().submitted, expected);
+            house.decide_all(Outcome::Stored);
             clients[2].expect(OK);
         }
     }
@@ -1273,18 +1283,14 @@ mod tests {
         let mut clients = [(); 2].map(|()| house.connect());
         for client in &mut clients {
             let requests = requests.repeat(20);
-            client.0.write_all(requests.as_bytes()).expect("is read");
+            client.send(requests.as_bytes());
         }
-        let mut events = Events::with_capacity(64);
         let (mut busy_turns, before) = (0, house.told.story().turns);
         for _ in 0..20 {
             // As if two others had just left theirs.
             house.event_loop.leaves_puts = true;
             busy_turns += usize::from(house.event_loop.ready.busy.len() == 2);
-            let turned = house
-                .event_loop
-                .wait_and_turn(&mut events, Some(Duration::ZERO));
-            turned.expect("takes a turn");
+            house.turn();
             while house.told.pending() > 0 {
                 house.told.decide(Outcome::Stored);
             }
@@ -1368,18 +1374,13 @@ mod tests {
         let mut house = House::new(Config::default());
         let mut client = house.connect();
         house.send(&mut client, b"put k 1 1\n");
-        client
-            .0
-            .write_all(b"put k 2 2\nput k 3 3\n")
-            .expect("is read");
+        client.send(b"put k 2 2\nput k 3 3\n");
         // Closed with a reply unread or to come, it is reset.
         drop(client);
         house.settle();
         house.decide(Outcome::Stored);
-        while house.told.pending() > 0 {
-            house.decide(Outcome::NotStored);
-        }
-        assert_eq!(house.event_loop.clients.len(), 0);
+        house.decide_all(Outcome::NotStored);
+        assert_eq!(house.client_count(), 0);
         let submitted: usize = house.told.story().submitted.iter().sum();
         assert_eq!((house.point_count(), submitted), (3, 3));
     }
@@ -1422,9 +1423,7 @@ mod tests {
             assert_eq!(house.event_loop.shared.kept_bytes, 29 + 10);
             assert_eq!(house.point_count(), 1);
             house.admit(next);
-            while house.told.pending() > 0 {
-                house.decide(Outcome::Stored);
-            }
+            house.decide_all(Outcome::Stored);
             one.expect(&[reply, reply, &OK.repeat(4)].concat());
             other.expect(reply);
             assert_eq!(house.point_count(), points);
@@ -1453,9 +1452,7 @@ mod tests {
         assert!(house.told.story().turns <= turns + 2 * clients.len());
         assert_eq!(house.event_loop.timeout(), None);
         house.admit(Admission::Open);
-        while house.told.pending() > 0 {
-            house.decide(Outcome::Stored);
-        }
+        house.decide_all(Outcome::Stored);
         for client in &mut clients {
             client.expect(&OK.repeat(201));
         }
@@ -1469,13 +1466,9 @@ mod tests {
     ) {
         for (number, client) in clients.iter_mut().enumerate() {
             let request = request(number).as_bytes();
-            client.0.write_all(request).expect("is read");
+            client.send(request);
         }
-        let mut events = Events::with_capacity(64);
-        let turned = house
-            .event_loop
-            .wait_and_turn(&mut events, Some(Duration::ZERO));
-        turned.expect("takes a turn");
+        house.turn();
     }
 
     #[test]
@@ -1531,9 +1524,7 @@ mod tests {
         let mut reader = house.connect();
         house.send(&mut reader, b"get k\n");
         reader.expect(GET_REPLY);
-        while house.told.pending() > 0 {
-            house.decide(Outcome::Stored);
-        }
+        house.decide_all(Outcome::Stored);
         for client in &mut clients {
             client.expect(OK);
         }
@@ -1592,7 +1583,7 @@ mod tests {
             assert!(!house.event_loop.is_stopped());
             house.settle();
         }
-        assert_eq!(house.event_loop.clients.len(), 1, "it lingers");
+        assert_eq!(house.client_count(), 1, "it lingers");
         let timeout = house.event_loop.timeout();
         assert!(timeout > Some(Duration::from_secs(1)), "{timeout:?}");
         house.told.story().unfinished = false;
@@ -1651,7 +1642,7 @@ mod tests {
         event_loop.clients[over].standing = Standing::Closed;
         event_loop.closed.push(over);
         event_loop.turn(clock());
-        assert_eq!(house.event_loop.clients.len(), 1);
+        assert_eq!(house.client_count(), 1);
         assert_eq!(house.counts().connections_shed, 0);
         house.check();
     }
@@ -1706,11 +1697,7 @@ mod tests {
             house.decide(Outcome::Stored);
             client.expect(OK);
             house.pass(passed);
-            assert_eq!(
-                house.event_loop.clients.len(),
-                usize::from(is_open),
-                "{passed} s"
-            );
+            assert_eq!(house.client_count(), usize::from(is_open), "{passed} s");
             assert_eq!(house.counts().connections_idle, u64::from(!is_open));
             assert_eq!(house.counts().connections_open, u64::from(is_open));
             let left = is_open.then_some(Duration::from_secs(1));
@@ -1726,7 +1713,7 @@ mod tests {
         house.admit(Admission::Full);
         house.send(&mut other, b"put k 2 2\n");
         house.pass(1_000);
-        assert_eq!(house.event_loop.clients.len(), 2);
+        assert_eq!(house.client_count(), 2);
         // Nobody is due while both wait for the disk.
         assert_eq!(house.event_loop.timeout(), None);
         house.decide(Outcome::Stored);
@@ -1735,16 +1722,16 @@ mod tests {
         one.expect(OK);
         other.expect(OK);
         house.pass(1_059);
-        assert_eq!(house.event_loop.clients.len(), 2);
+        assert_eq!(house.client_count(), 2);
         house.pass(1_060);
-        assert_eq!(house.event_loop.clients.len(), 0);
+        assert_eq!(house.client_count(), 0);
         assert_eq!(house.event_loop.timeout(), None);
     }
 
     #[test]
     fn a_client_that_takes_none_of_its_reply_is_cut_off() {
         for (passed, is_open) in [(319, true), (320, false), (321, false)] {
-            let mut house = House::holding(1_000_000, with_timeouts(Some(2), Some(300)));
+            let mut house = House::holding(300_000, with_timeouts(Some(2), Some(300)));
             let mut client = house.connect();
             house.send(&mut client, b"get k\n");
             // It takes something.
@@ -1753,11 +1740,7 @@ mod tests {
             house.settle();
             assert!(house.event_loop.shared.kept_bytes > 0);
             house.pass(passed);
-            assert_eq!(
-                house.event_loop.clients.len(),
-                usize::from(is_open),
-                "{passed} s"
-            );
+            assert_eq!(house.client_count(), usize::from(is_open), "{passed} s");
             assert_eq!(house.counts().connections_stalled, u64::from(!is_open));
             assert_eq!(house.counts().connections_idle, 0);
         }
@@ -1765,7 +1748,7 @@ mod tests {
 
     #[test]
     fn a_reply_goes_on_without_an_event_if_its_client_takes_some_of_it() {
-        let mut house = House::holding(1_000_000, with_timeouts(None, Some(300)));
+        let mut house = House::holding(300_000, with_timeouts(None, Some(300)));
         let mut client = house.connect();
         house.send(&mut client, b"get k\n");
         let EventLoop {
@@ -1796,13 +1779,10 @@ mod tests {
         house.send(&mut client, b"GET / HTTP/1.1\n");
         client.expect(WRONG_COMMAND);
         house.pass(299);
-        assert_eq!(house.event_loop.clients.len(), 1);
+        assert_eq!(house.client_count(), 1);
         house.pass(300);
         assert_eq!(
-            (
-                house.event_loop.clients.len(),
-                house.counts().connections_stalled
-            ),
+            (house.client_count(), house.counts().connections_stalled),
             (0, 1)
         );
     }
@@ -1834,10 +1814,7 @@ mod tests {
             let answer = client.received();
             assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
             assert_eq!(
-                (
-                    house.counts().connections_late,
-                    house.event_loop.clients.len()
-                ),
+                (house.counts().connections_late, house.client_count()),
                 (1, 1)
             );
             // So may one that does not close, and sends on.
@@ -1845,13 +1822,10 @@ mod tests {
                 house.pass(seconds);
                 house.send(&mut client, body.as_bytes());
             }
-            assert_eq!(house.event_loop.clients.len(), 1);
+            assert_eq!(house.client_count(), 1);
             house.pass(160);
             assert_eq!(
-                (
-                    house.counts().connections_stalled,
-                    house.event_loop.clients.len()
-                ),
+                (house.counts().connections_stalled, house.client_count()),
                 (1, 0)
             );
             house.settle();
@@ -1872,13 +1846,9 @@ mod tests {
         }
         let mut client = house.connect_to(Protocol::Http);
         let request = b"GET /metrics/find?query=none* HTTP/1.1\r\nHost: h\r\n\r\n";
-        client.0.write_all(request).expect("is read");
-        let mut events = Events::with_capacity(64);
-        let mut turn = |house: &mut House| {
-            let turned = house
-                .event_loop
-                .wait_and_turn(&mut events, Some(Duration::ZERO));
-            turned.expect("takes a turn");
+        client.send(request);
+        let turn = |house: &mut House| {
+            house.turn();
             let mut clients = house.event_loop.clients.iter();
             clients.any(|(_, client)| client.connection.owes())
         };
@@ -1890,7 +1860,7 @@ mod tests {
         let turns = (0..).take_while(|_| turn(&mut house)).count();
         assert!(turns < 10, "{turns} turns");
         house.settle();
-        assert_eq!(house.event_loop.clients.len(), 0);
+        assert_eq!(house.client_count(), 0);
     }
 
     #[cfg(feature = "http")]
@@ -1904,7 +1874,7 @@ mod tests {
             store.set_snapshot_limit_bytes(0);
             store.put("k", 0, 1.0);
             house.settle();
-            assert_eq!(house.event_loop.clients.len(), 0);
+            assert_eq!(house.client_count(), 0);
         };
         let stops: Meanwhile = |house| {
             house.stop();
@@ -1962,15 +1932,12 @@ mod tests {
         house.pass(1_057);
         assert_eq!(house.counts().connections_late, 0);
         assert_eq!(
-            (house.event_loop.clients.len(), house.event_loop.timeout()),
+            (house.client_count(), house.event_loop.timeout()),
             (1, Some(Duration::from_secs(1)))
         );
         house.pass(1_058);
         assert_eq!(
-            (
-                house.event_loop.clients.len(),
-                house.counts().connections_idle
-            ),
+            (house.client_count(), house.counts().connections_idle),
             (0, 1)
         );
     }
@@ -1979,14 +1946,10 @@ mod tests {
     fn many_that_are_due_are_closed_a_few_in_each_turn() {
         let mut house = House::new(with_timeouts(Some(60), Some(300)));
         let _clients: Vec<Client> = (0..600).map(|_| house.connect()).collect();
-        let mut events = Events::with_capacity(64);
         PASSED.set(Duration::from_secs(60));
         for left in [600 - 256, 600 - 512, 0] {
-            house
-                .event_loop
-                .wait_and_turn(&mut events, Some(Duration::ZERO))
-                .expect("a turn");
-            assert_eq!(house.event_loop.clients.len(), left);
+            house.turn();
+            assert_eq!(house.client_count(), left);
             assert_eq!(house.event_loop.timeout(), Some(Duration::ZERO));
         }
         // The slab has room for more.

@@ -277,13 +277,10 @@ mod tests {
                     now += 1;
                     timeouts.set_now(start + Duration::from_secs(now));
                     while {
-                        for key in timeouts.keys_to_look_at(1_000) {
-                            if let Some(&(stillness, since)) = still.get(&key)
-                                && timeouts.is_over(stillness, since)
-                            {
-                                still.remove(&key);
-                            }
-                        }
+                        let keys = timeouts.keys_to_look_at(1_000);
+                        still.retain(|key, &mut (stillness, since)| {
+                            !keys.contains(key) || !timeouts.is_over(stillness, since)
+                        });
                         timeouts.is_looking()
                     } {}
                     for &(stillness, since) in still.values() {
