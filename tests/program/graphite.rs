@@ -3,7 +3,6 @@
 //!
 //! Without a `collectd` that test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -66,19 +65,6 @@ impl Daemon {
         let reply = format!("ok\n{reply}\n");
         self.client().exchange(request.as_bytes(), reply.as_bytes());
     }
-
-    /// What it counts, which it is asked to log.
-    fn counts(&self) -> HashMap<String, u64> {
-        self.process.signal(Signal::USR1);
-        let mut counts = HashMap::new();
-        while !counts.contains_key("loop_turns") {
-            let line = self.process.log_line().expect("runs");
-            let pairs = line.split(' ').filter_map(|word| word.split_once('='));
-            counts
-                .extend(pairs.filter_map(|(name, count)| Some((name.into(), count.parse().ok()?))));
-        }
-        counts
-    }
 }
 
 /// The next line of the log up to the words `listening on`, and the address after them.
@@ -104,7 +90,7 @@ fn what_comes_in_on_one_port_is_read_at_the_other() {
         "a.load 10.0 1500000000\na.load 7.0 1500000005\na.load 8.0 1500000010\n\
          a.load 9.0 1500000020\na.load;host=b;rack=c 1.0 1500000000\n",
     );
-    let counts = daemon.counts();
+    let counts = daemon.process.counts();
     assert_eq!(counts["graphite_points"], 5);
     assert_eq!(counts["graphite_points_nan"], 1);
     assert_eq!(counts["graphite_lines_bad"], 0);
@@ -150,7 +136,7 @@ fn slow_senders_hold_nobody_up_and_lose_nothing() {
         assert_eq!(sender.finish(), b"");
     }
     daemon.expect("get slow.å\n", "slow.å 2.0 -7\nslow.å 1.25 1500000000\n");
-    assert_eq!(daemon.counts()["graphite_points"], 6);
+    assert_eq!(daemon.process.counts()["graphite_points"], 6);
 }
 
 #[test]
@@ -215,7 +201,7 @@ fn timestamps_are_kept_in_the_unit_of_the_store() {
     let daemon = Daemon::start(&["--timestamp-unit", "ms"]);
     daemon.send(b"k 1 1500000000\nk 2 1500000000.1234\nk 3 9223372036854776\n");
     daemon.expect("get k\n", "k 1.0 1500000000000\nk 2.0 1500000000123\n");
-    assert_eq!(daemon.counts()["graphite_lines_bad"], 1);
+    assert_eq!(daemon.process.counts()["graphite_lines_bad"], 1);
     let milliseconds = || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.expect("after 1970").as_millis()
@@ -267,12 +253,12 @@ fn what_the_journal_has_survives_a_kill() {
     let expected = (0..2_000).step_by(7).map(|at| format!("k0 {at}.0 {at}\n"));
     daemon.expect("get k0\n", &expected.collect::<String>());
     daemon.expect("get last\n", "last 1.0 1\nlast 2.0 2\n");
-    assert_eq!(daemon.counts()["store_points"], 2_002);
+    assert_eq!(daemon.process.counts()["store_points"], 2_002);
     daemon.send(b"k0 1 5000\n");
     // An end in order keeps all that was sent.
     daemon.process.stop();
     let daemon = Daemon::start(&data);
-    assert_eq!(daemon.counts()["store_points"], 2_003);
+    assert_eq!(daemon.process.counts()["store_points"], 2_003);
     daemon.process.stop();
 }
 
@@ -292,7 +278,7 @@ fn what_memory_has_no_room_for_is_counted_and_the_sender_goes_on() {
         }
         sender.send(b"last 1 1\n");
         assert_eq!(sender.finish(), b"");
-        let counts = daemon.counts();
+        let counts = daemon.process.counts();
         let (stored, refused) = (counts["graphite_points"], counts["graphite_points_refused"]);
         assert_eq!(stored + refused, sent + 1, "{counts:?}");
         assert_eq!(refused == 0, keeps_last, "{counts:?}");
@@ -326,14 +312,14 @@ fn many_connections_at_once_and_resets_in_the_middle_of_a_line() {
         }
     }
     daemon.expect("get half\n", "");
-    let counts = daemon.counts();
+    let counts = daemon.process.counts();
     assert!(
         counts["graphite_points"] >= CONNECTIONS as u64 / 2,
         "{counts:?}"
     );
     assert_eq!(counts["graphite_lines_bad"], 0);
     daemon.process.wait_for("all are closed", |_| {
-        (daemon.counts()["connections_open"] == 0).then_some(())
+        (daemon.process.counts()["connections_open"] == 0).then_some(())
     });
     daemon.process.stop();
 }
@@ -364,7 +350,7 @@ fn bytes_at_random_store_what_is_in_order_among_them() {
     daemon.send(&sent);
     let lines = (0..2_000).map(|at| format!("in.order {at}.0 {at}\n"));
     daemon.expect("get in.order\n", &lines.collect::<String>());
-    let counts = daemon.counts();
+    let counts = daemon.process.counts();
     let all: u64 = [
         "graphite_points",
         "graphite_points_nan",
@@ -463,7 +449,7 @@ fn collectd_feeds_it() {
     };
     // Each keeps one point a second, the last.
     while points_of("memory.memory-free").len() < 2 {
-        assert!(start.elapsed() < DEADLINE, "{:?}", daemon.counts());
+        assert!(start.elapsed() < DEADLINE, "{:?}", daemon.process.counts());
         thread::yield_now();
     }
     collectd.process.signal(Signal::TERM);
@@ -494,6 +480,6 @@ fn collectd_feeds_it() {
             );
         }
     }
-    assert_eq!(daemon.counts()["graphite_lines_bad"], 0);
+    assert_eq!(daemon.process.counts()["graphite_lines_bad"], 0);
     daemon.process.stop();
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::support::process::Daemon;
 use crate::support::{Client, DEADLINE, OK, all_at_once};
-use rustix::process::Signal;
 
 /// The least that the limit may be, which is soon reached.
 const LIMIT: &str = "8M";
@@ -58,18 +57,6 @@ fn get_all(client: &mut Client) -> String {
         reply += str::from_utf8(&client.read_once()).expect("text");
     }
     reply
-}
-
-/// How many points it has evicted so far, as it says in its log.
-fn evicted_points(daemon: &Daemon) -> usize {
-    daemon.process.signal(Signal::USR1);
-    loop {
-        let line = daemon.process.log_line().expect("counts");
-        if let Some((_, count)) = line.split_once("evicted_points=") {
-            let count = count.split(' ').next().unwrap_or(count);
-            return count.parse().expect("a number");
-        }
-    }
 }
 
 fn series(batch: usize) -> String {
@@ -150,7 +137,7 @@ fn the_oldest_points_are_evicted() {
             let replies = put(&mut client, &kind(batch));
             assert!(replies.iter().all(|&stored| stored), "{batch}");
             puts += replies.len();
-            evicted = evicted_points(&daemon);
+            evicted = daemon.process.counts()["store_evicted_points"] as usize;
             if evicted > puts / 2 {
                 break;
             }

@@ -1,5 +1,6 @@
 //! The program as a process of its own.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -105,6 +106,20 @@ impl Process {
         // Fails if it has ended by itself.
         self.try_signal(Signal::KILL).ok();
         self.end()
+    }
+
+    /// What it has counted so far, as it says in its log when it is asked.
+    #[track_caller]
+    pub fn counts(&self) -> HashMap<String, u64> {
+        self.signal(Signal::USR1);
+        let mut counts = HashMap::new();
+        while !counts.contains_key("loop_turns") {
+            let line = self.log_line().expect("runs");
+            let pairs = line.split(' ').filter_map(|word| word.split_once('='));
+            counts
+                .extend(pairs.filter_map(|(name, count)| Some((name.into(), count.parse().ok()?))));
+        }
+        counts
     }
 
     /// Its identifier.
