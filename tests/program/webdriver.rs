@@ -100,7 +100,7 @@ impl Browser {
             "const done = arguments[0];
             const poll = () => {{
                 const value = {expression};
-                if (value) done(encodeURIComponent(value)); else setTimeout(poll, 4);
+                if (value) done(encodeURIComponent(value)); else setTimeout(poll, 20);
             }};
             poll();"
         );
