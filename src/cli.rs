@@ -359,12 +359,12 @@ fn split_unit<'text>(text: &'text str, units: &[(&str, u32)]) -> (&'text str, u3
 
 /// A time of at least a second, or none: `never`, or 0 as other servers have it.
 fn time_or_never(text: &str) -> Option<Option<Duration>> {
-    match text {
-        "never" | "0" => Some(None),
-        _ => time(text)
-            .filter(|&time| time >= Duration::from_secs(1))
-            .map(Some),
+    if text == "never" {
+        return Some(None);
     }
+    let time = Some(time(text)?).filter(|time| !time.is_zero());
+    let is_long = time.is_none_or(|time| time >= Duration::from_secs(1));
+    is_long.then_some(time)
 }
 
 fn sync_policy(text: &str) -> Option<SyncPolicy> {
@@ -408,7 +408,7 @@ fn path(path: &mut Option<PathBuf>, value: &OsStr) -> Option<()> {
 
 /// Adds addresses.
 fn listen(list: &mut Vec<Listen>, value: &OsStr, protocol: Protocol) -> Option<()> {
-    for address in value.to_str()?.split(',') {
+    for address in value.to_str()?.split(',').map(str::trim) {
         let address = is_address(address).then(|| address.into())?;
         list.push(Listen { address, protocol });
     }

@@ -636,7 +636,8 @@ fn ms(time: Duration) -> usize {
     usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
 }
 
-/// Says which field is out of its range: its name, its value, and the least and the most that it takes.
+/// Says which field is out of its range: its name, its value, and the least and the most that it takes. Times
+/// are in milliseconds.
 fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), Error> {
     for &(field, value, (least, most)) in fields {
         if !(least..=most).contains(&value) {
@@ -649,7 +650,10 @@ fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), 
                 usize::MAX => format!("at least {least}"),
                 _ => format!("{least} to {most}"),
             };
-            let message = format!("{field} {what}: it takes {range}");
+            let ends = ["sync", "time", "timeout", "interval", "retry", "retention"];
+            let is_time = ends.iter().any(|end| field.ends_with(end));
+            let unit = if is_time { " ms" } else { "" };
+            let message = format!("{field} {what}{unit}: it takes {range}{unit}");
             return Err(Error::Setting { field, message });
         }
     }

@@ -197,13 +197,13 @@ impl EventLoop {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
-        match self.server.poll.poll(events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(Error::system("wait for events")(error));
-            }
-            _ => {}
-        }
+        let polled = self.server.poll.poll(events, timeout);
         self.commit.look(false);
+        match polled {
+            // The process may have been stopped for long: what came meanwhile counts before timers that are due.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled.map_err(Error::system("wait for events"))?,
+        }
         let now = (self.clock)();
         self.timeouts.set_now(now);
         self.say_alive(now);

@@ -132,6 +132,11 @@ pub fn take_requests(receiver: &mut mio::net::UnixStream) -> usize {
 pub struct Stopping {
     /// Until when to wait for clients that are owed something; `None` means without limit.
     deadline: Option<Instant>,
+    /// How much of that time is left to the disk alone if no client is owed anything: receivers of remote write
+    /// must not use it up.
+    disk_time: Duration,
+    /// Until when to wait, as things are.
+    ends_at: Option<Instant>,
     linger: Duration,
     /// Until when to wait for clients that may still be fetching their replies, while no client is
     /// owed anything.
@@ -143,8 +148,11 @@ pub struct Stopping {
 impl Stopping {
     /// A server that is asked now.
     pub fn new(now: Instant, config: &Config) -> Stopping {
+        let deadline = now.checked_add(config.stop_timeout);
         Stopping {
-            deadline: now.checked_add(config.stop_timeout),
+            deadline,
+            ends_at: deadline,
+            disk_time: config.stop_timeout / 4,
             linger: config.linger,
             lingers_until: None,
             has_lingered: false,
@@ -153,7 +161,7 @@ impl Stopping {
 
     /// When to look again, whatever happens.
     pub fn due(&self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.lingers_until).min()
+        self.ends_at.into_iter().chain(self.lingers_until).min()
     }
 
     /// How much of the time to stop is left.
@@ -164,11 +172,17 @@ impl Stopping {
 
     /// Whether the time to stop is over.
     pub fn is_overdue(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now)
+        self.ends_at.is_some_and(|ends_at| ends_at <= now)
     }
 
     /// Whether to wait for so many clients, of which so many are owed something.
     pub fn waits_for(&mut self, clients: usize, owed: usize, now: Instant) -> bool {
+        let disk_time = if owed > 0 {
+            Duration::ZERO
+        } else {
+            self.disk_time
+        };
+        self.ends_at = self.deadline.and_then(|at| at.checked_sub(disk_time));
         self.has_lingered |= self.lingers_until.is_some_and(|until| until <= now);
         self.lingers_until = match self.lingers_until {
             _ if owed > 0 || self.has_lingered => None,

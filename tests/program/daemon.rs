@@ -159,6 +159,21 @@ fn clients_that_are_still_for_too_long_are_cut_off() {
 }
 
 #[test]
+fn what_came_while_the_process_was_suspended_counts_before_its_timeouts() {
+    let [daemon, beside] = ["1", "2"].map(|time| Daemon::start(&["--idle-timeout", time]));
+    let mut client = daemon.connect();
+    client.exchange(b"put k 1 1\n", OK);
+    // A client of another server shows that this one waits for events now, and then that its time is over.
+    let mut other = beside.connect();
+    other.exchange(b"put k 1 1\n", OK);
+    daemon.process.signal(Signal::STOP);
+    other.rest();
+    client.send(b"put k 2 2\n");
+    daemon.process.signal(Signal::CONT);
+    client.expect(OK);
+}
+
+#[test]
 fn a_signal_has_it_log_what_it_has_counted() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();
