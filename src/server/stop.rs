@@ -192,3 +192,26 @@ impl Stopping {
         clients > 0 && !self.has_lingered
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_has_a_quarter_of_the_time_if_no_client_is_owed_anything() {
+        let now = Instant::now();
+        let config = Config {
+            stop_timeout: Duration::from_secs(8),
+            ..Config::default()
+        };
+        let mut stopping = Stopping::new(now, &config);
+        for (owed, seconds, is_overdue) in
+            [(1, 7, false), (0, 5, false), (0, 6, true), (1, 8, true)]
+        {
+            let now = now + Duration::from_secs(seconds);
+            stopping.waits_for(1, owed, now);
+            assert_eq!(stopping.is_overdue(now), is_overdue, "{owed}, {seconds}");
+        }
+        assert_eq!(stopping.time_left(now), config.stop_timeout);
+    }
+}
