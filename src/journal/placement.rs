@@ -25,6 +25,7 @@ pub struct Placement {
 impl Placement {
     /// Follows a small frame from this core, or lets the system place the thread. Makes system calls only when
     /// that changes.
+    #[inline(never)]
     pub fn follow(&mut self, core: Option<usize>) {
         if core != self.core {
             (self.core, self.frames) = (core, 0);

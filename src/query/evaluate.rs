@@ -1,9 +1,9 @@
 //! Evaluates a target: a tree of streams of series. Each asks those below it for one series after the
 //! other, so that a query holds no more than its functions need at once, and can stop between any two.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::task::Poll;
+use std::vec;
 
 use super::arguments::Arguments;
 use super::functions::{Context, Function, Gather, Operation, Results, common_step};
@@ -39,7 +39,7 @@ pub struct Called {
     lists: Vec<Vec<Series>>,
     work: Work,
     /// Results that are computed and not returned yet.
-    ready: VecDeque<Series>,
+    ready: vec::IntoIter<Series>,
 }
 
 /// What is done with the series.
@@ -120,13 +120,13 @@ impl Called {
             inputs,
             input,
             work,
-            ready: VecDeque::new(),
+            ready: Vec::new().into_iter(),
         }
     }
 
     fn next(&mut self, source: &mut Source, turn: &mut Turn) -> Next {
         loop {
-            if let Some(series) = self.ready.pop_front() {
+            if let Some(series) = self.ready.next() {
                 source.held.count(series.kept_bytes(), 0);
                 return Ok(Some(series));
             }
@@ -186,7 +186,7 @@ impl Called {
         };
         if is_kept {
             source.held.count(0, series.kept_bytes());
-            self.ready.push_back(series);
+            self.ready = vec![series].into_iter();
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Called {
         let before = kept_bytes(lists.iter().flatten());
         let made = all(lists, &self.context(source))?;
         source.held.replace(before, kept_bytes(&made))?;
-        (self.ready, self.work) = (made.into(), Work::Pass(0));
+        (self.ready, self.work) = (made.into_iter(), Work::Pass(0));
         Ok(())
     }
 
