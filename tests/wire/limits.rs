@@ -114,7 +114,7 @@ fn the_longest_times_are_served_or_refused() {
         turn_time: MAX,
         ..Config::default()
     });
-    let range = ": it takes 0 to 3600000";
+    let range = ": it takes 0 to 3600000 ms";
     assert!(refused.starts_with("turn_time is ") && refused.ends_with(range));
     let set: [fn(&mut Config); 9] = [
         |config| config.sync = SyncPolicy::Every(MAX),
