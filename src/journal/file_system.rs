@@ -165,6 +165,8 @@ impl Folder {
 
     /// Gives up a descriptor for the file that is opened next.
     fn give_up_descriptor(&mut self) {
+        // A file may have been closed just now: its descriptor is taken back before a client that waits gets it.
+        self.spare_descriptors();
         drop(self.spare.pop());
     }
 }
@@ -178,6 +180,7 @@ impl FileSystem for Folder {
         for entry in fs::read_dir(&self.path)? {
             names.extend(entry?.file_name().into_string());
         }
+        self.spare_descriptors();
         Ok(names)
     }
 
@@ -324,6 +327,7 @@ mod tests {
         let mut names = folder.list()?;
         names.sort();
         assert_eq!(names, ["b", "lock"]);
+        assert_eq!(folder.spare.len(), SPARE_DESCRIPTORS);
         for name in ["b", "lock"] {
             assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
         }

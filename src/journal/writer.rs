@@ -470,6 +470,8 @@ impl<F: FileSystem> Writer<F> {
         let Some(partial) = self.partial.take() else {
             return Ok(());
         };
+        // So that the folder has its descriptor next.
+        drop(partial.file);
         let name = FileKind::Checkpoint.name(partial.number);
         self.folder.rename(PARTIAL, &name)?;
         self.folder.sync_folder()?;

@@ -1493,10 +1493,12 @@ fn puts_are_refused_while_the_disk_is_full() {
 #[test]
 fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
     let folder = Folder::new("descriptors");
-    let mut command = through_shell("trap '' XFSZ; ulimit -n 28;", "");
-    let (daemon, _) = Daemon::start_hearing(command.arg("--data").arg(folder.path()));
+    let mut command = through_shell("trap '' XFSZ; ulimit -n 32;", "");
+    // A receiver that nobody is takes descriptors too, to read and to connect.
+    command.args(["--remote-write", "http://127.0.0.1:1", "--data"]);
+    let (daemon, _) = Daemon::start_hearing(command.arg(folder.path()));
     let (mut client, mut at) = (daemon.connect(), 0);
-    let _others: Vec<Client> = (0..28).map(|_| daemon.connect()).collect();
+    let _others: Vec<Client> = (0..32).map(|_| daemon.connect()).collect();
     let line = daemon.process.log_line().expect("there is no room for all");
     assert!(line.contains("further clients wait"), "{line}");
     limit_files(&daemon.process, Some(10));
