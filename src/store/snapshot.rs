@@ -714,7 +714,7 @@ mod tests {
             prop_oneof![0usize..5_000, Just(usize::MAX)].prop_map(|bytes| Step::Limit { bytes });
         // Half of the stores lose nothing.
         (0u32..2).prop_flat_map(move |removals| {
-            let step = prop_oneof![100 => step.clone(), 1 => limit.clone(), 15 * removals => removal.clone()];
+            let step = prop_oneof![100 => step.clone(), 1 + 5 * removals => limit.clone(), 15 * removals => removal.clone()];
             proptest::collection::vec(step, 1..100)
         })
     }
