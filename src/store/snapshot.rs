@@ -70,7 +70,9 @@ impl Snapshot {
     /// Decodes the next points into `run` and says whose they are, or `None` when all are read:
     /// series by series in the order of their first put, by ascending timestamp within one. Points
     /// that are [hidden](Store::set_floors) by now are left out. Of those that were removed since, some
-    /// may come. After 64 series without any point to read, `run` is left empty.
+    /// may come: the memory of what is [evicted](Store::evict) is needed at once, and a store that is
+    /// full evicts all the time, so it is no reason to cut a snapshot off. After 64 series without any
+    /// point to read, `run` is left empty.
     ///
     /// A call costs a search in one series, the decoding of its points, and a look at what was
     /// noted of the series with each younger snapshot.
