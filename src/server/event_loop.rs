@@ -666,7 +666,9 @@ impl EventLoop {
     fn do_housework(&mut self, now: Instant) {
         let config = &self.server.config;
         self.has_housework = self.shared.store.clean_up(config.housework_notes);
-        self.has_housework |= self.upkeep.clean_up(&mut self.shared, config, now);
+        let admission = self.commit.admission();
+        let upkeep = &mut self.upkeep;
+        self.has_housework |= upkeep.clean_up(&mut self.shared, admission, config, now);
         if !self.leaves_puts {
             // After that, so that what was evicted is submitted though no other turn follows.
             let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);

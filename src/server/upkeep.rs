@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::commit::Admission;
 use super::connection::Shared;
 use super::rarely::Rarely;
 use crate::config::Config;
@@ -64,9 +65,17 @@ impl Upkeep {
     }
 
     /// Does a slice of the work, and says whether there is more at once.
-    pub fn clean_up(&mut self, shared: &mut Shared, config: &Config, now: Instant) -> bool {
+    pub fn clean_up(
+        &mut self,
+        shared: &mut Shared,
+        admission: Admission,
+        config: &Config,
+        now: Instant,
+    ) -> bool {
         let expires = self.retention.is_some() && self.expire(shared, now);
-        let evicts = self.has_limit && self.make_room(shared, config, now);
+        // What is evicted leaves no room before it is on the disk.
+        let may_evict = self.has_limit && admission == Admission::Open;
+        let evicts = may_evict && self.make_room(shared, config, now);
         expires || evicts
     }
 
@@ -156,7 +165,10 @@ mod tests {
             loop {
                 self.upkeep.begin_turn(&mut self.shared, 0, now);
                 count += 1;
-                if !self.upkeep.clean_up(&mut self.shared, &self.config, now) {
+                if !self
+                    .upkeep
+                    .clean_up(&mut self.shared, Admission::Open, &self.config, now)
+                {
                     return count;
                 }
             }
@@ -231,7 +243,8 @@ mod tests {
         let now = kept.start + Duration::from_secs(9);
         WALL.set(2_000_000);
         kept.upkeep.begin_turn(&mut kept.shared, 0, now);
-        kept.upkeep.clean_up(&mut kept.shared, &kept.config, now);
+        kept.upkeep
+            .clean_up(&mut kept.shared, Admission::Open, &kept.config, now);
         assert_eq!(kept.timestamps("k"), [0i64; 0]);
         kept.shared.store.put("k", 1_000_001, 1.0);
         kept.turns(9);
@@ -281,6 +294,11 @@ mod tests {
             kept.shared.store.put("k", timestamp, 1.0);
         }
         let snapshot: Snapshot = kept.shared.store.snapshot_all();
+        for admission in [Admission::Full, Admission::Refused] {
+            let upkeep = &mut kept.upkeep;
+            assert!(!upkeep.clean_up(&mut kept.shared, admission, &kept.config, kept.start));
+        }
+        assert_eq!(kept.shared.store.evicted_points(), 0);
         kept.turns(0);
         drop(snapshot);
         assert_eq!(kept.shared.store.series_count(), 0);
