@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use crate::support::process::Daemon;
-use crate::support::{Client, DEADLINE, OK, all_at_once};
+use crate::support::{Client, DEADLINE, Folder, OK, all_at_once};
 
 /// The least that the limit may be, which is soon reached.
 const LIMIT: &str = "8M";
@@ -145,6 +145,23 @@ fn the_oldest_points_are_evicted() {
         assert!(evicted > 0);
         assert_within(LIMIT_BYTES, &daemon);
     });
+}
+
+#[test]
+fn records_of_evictions_neither_break_the_limit_nor_empty_the_store() {
+    let folder = Folder::new();
+    let path = folder.0.to_str().expect("UTF-8");
+    let options = ["--memory-limit", "16M", "--when-full", "evict"];
+    let daemon = Daemon::start(&[&options[..], &["--data", path]].concat());
+    let mut client = daemon.connect();
+    for batch in 0..60 {
+        let replies = put(&mut client, &large_keys(batch));
+        assert!(replies.iter().all(|&stored| stored), "{batch}");
+    }
+    // Of 60,000 bytes each.
+    let series = daemon.process.counts()["store_series"];
+    assert!(series > 100, "{series}");
+    assert_within(16 << 20, &daemon);
 }
 
 #[test]
