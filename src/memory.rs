@@ -233,9 +233,9 @@ impl Room {
         let spare_bytes = unused_bytes.max(self.reserve_bytes / 2);
         let until = self.memory.room_until(counted_bytes, spare_bytes);
         let mut until = until.map(|until| until.saturating_sub(self.other_bytes));
-        // Nothing is left to be freed, and so the allocator keeps what is resident for what is new.
-        let makes_no_room = self.is_small(store) && !self.clients_keep_much();
-        if self.when_full == WhenFull::Evict && makes_no_room {
+        // Little is left to be freed: what is resident is what the allocator keeps for what is new.
+        let keep_little = self.other_bytes <= self.least_store_bytes / 2;
+        if self.when_full == WhenFull::Evict && keep_little && self.is_small(store) {
             until = until.max(Some(self.least_store_bytes));
         }
         self.store_until_bytes = until.unwrap_or(0);
@@ -251,15 +251,11 @@ impl Room {
     /// Whether the oldest points are to make room. Those of a small store never do: it may grow, unless
     /// clients keep much.
     pub fn may_make(&self, store: &Store) -> bool {
-        self.when_full == WhenFull::Evict && !self.is_small(store)
+        self.when_full == WhenFull::Evict && !self.is_small(store) && store.series_count() > 0
     }
 
     fn is_small(&self, store: &Store) -> bool {
         store.allocated_bytes() < self.least_store_bytes
-    }
-
-    fn clients_keep_much(&self) -> bool {
-        self.other_bytes > self.least_store_bytes / 2
     }
 
     /// If the oldest points [are to make room](Self::may_make), removes some of them, and records
