@@ -362,7 +362,8 @@ fn time_or_never(text: &str) -> Option<Option<Duration>> {
     if text == "never" {
         return Some(None);
     }
-    let time = Some(time(text)?).filter(|time| !time.is_zero());
+    let is_zero = !text.contains(|digit| matches!(digit, '1'..='9'));
+    let time = Some(time(text)?).filter(|_| !is_zero);
     let is_long = time.is_none_or(|time| time >= Duration::from_secs(1));
     is_long.then_some(time)
 }
@@ -431,14 +432,15 @@ fn is_address(text: &str) -> bool {
 
 /// Adds receivers of remote write.
 fn urls(urls: &mut Vec<String>, value: &OsStr) -> Option<()> {
-    urls.extend(value.to_str()?.split(',').map(String::from));
+    let list = value.to_str()?.split(',');
+    urls.extend(list.map(|url| url.trim().into()));
     Some(())
 }
 
 /// Adds labels.
 fn labels(labels: &mut Vec<(String, String)>, value: &OsStr) -> Option<()> {
     for label in value.to_str()?.split(',') {
-        let (name, value) = label.split_once('=')?;
+        let (name, value) = label.trim().split_once('=')?;
         labels.push((name.into(), value.into()));
     }
     Some(())

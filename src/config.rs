@@ -599,14 +599,19 @@ impl Config {
             (1, Self::READ_BUFFER_MAX_BYTES),
             (Self::WRITE_BUFFER_MIN_BYTES, Self::BUFFER_MAX_BYTES),
         );
-        check_ranges(&[
-            ("listen", self.listen.len() + handed_in, (1, 1_024)),
+        let times = [
             ("sync", sync_ms, (1, any)),
-            ("memory_limit_bytes", memory_bytes, memory),
             ("retention", long(self.retention), (1_000, any)),
             ("idle_timeout", long(self.idle_timeout), (1_000, any)),
             ("request_timeout", ms(self.request_timeout), (1_000, any)),
             ("stall_timeout", long(self.stall_timeout), (1_000, any)),
+            ("accept_retry", ms(self.accept_retry), (1, any)),
+            ("turn_time", ms(self.turn_time), (0, HOUR_MS)),
+        ];
+        check_ranges(" ms", &times)?;
+        let counts = [
+            ("listen", self.listen.len() + handed_in, (1, 1_024)),
+            ("memory_limit_bytes", memory_bytes, memory),
             ("journal_limit_bytes", self.journal_limit_bytes, (1, any)),
             (
                 "unjournaled_limit_bytes",
@@ -618,13 +623,12 @@ impl Config {
             ("read_buffer_bytes", self.read_buffer_bytes, read),
             ("write_buffer_bytes", self.write_buffer_bytes, write),
             ("accepts_per_turn", self.accepts_per_turn, (1, any)),
-            ("accept_retry", ms(self.accept_retry), (1, any)),
             ("events_per_turn", self.events_per_turn, (1, 65_536)),
-            ("turn_time", ms(self.turn_time), (0, HOUR_MS)),
             ("turn_reply_bytes", self.turn_reply_bytes, (1, any)),
             ("unsent_limit_bytes", self.unsent_limit_bytes, (4_096, any)),
             ("housework_notes", self.housework_notes, (1, any)),
-        ])
+        ];
+        check_ranges("", &counts)
     }
 }
 
@@ -636,9 +640,9 @@ fn ms(time: Duration) -> usize {
     usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
 }
 
-/// Says which field is out of its range: its name, its value, and the least and the most that it takes. Times
-/// are in milliseconds.
-fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), Error> {
+/// Says which field is out of its range: its name, its value, and the least and the most that it takes, all in
+/// this unit.
+fn check_ranges(unit: &str, fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), Error> {
     for &(field, value, (least, most)) in fields {
         if !(least..=most).contains(&value) {
             let what = match field {
@@ -650,9 +654,6 @@ fn check_ranges(fields: &[(&'static str, usize, (usize, usize))]) -> Result<(), 
                 usize::MAX => format!("at least {least}"),
                 _ => format!("{least} to {most}"),
             };
-            let ends = ["sync", "time", "timeout", "interval", "retry", "retention"];
-            let is_time = ends.iter().any(|end| field.ends_with(end));
-            let unit = if is_time { " ms" } else { "" };
             let message = format!("{field} {what}{unit}: it takes {range}{unit}");
             return Err(Error::Setting { field, message });
         }
@@ -678,7 +679,12 @@ impl RemoteWrite {
                 message: "remote_write: it needs a folder for points: data".into(),
             });
         }
-        check_ranges(&[
+        let times = [
+            ("remote_write_interval", ms(self.interval), (0, HOUR_MS)),
+            ("remote_write_timeout", ms(self.timeout), (10, HOUR_MS)),
+        ];
+        check_ranges(" ms", &times)?;
+        let counts = [
             ("remote_write", self.urls.len(), (0, receivers_max)),
             (
                 "remote_write_request_points",
@@ -690,9 +696,8 @@ impl RemoteWrite {
                 self.request_bytes,
                 (1, 64 << 20),
             ),
-            ("remote_write_interval", ms(self.interval), (0, HOUR_MS)),
-            ("remote_write_timeout", ms(self.timeout), (10, HOUR_MS)),
-        ])
+        ];
+        check_ranges("", &counts)
     }
 }
 

@@ -229,7 +229,7 @@ impl Room {
     fn look(&mut self, store: &Store) -> bool {
         let counted_bytes = self.other_bytes + store.allocated_bytes();
         let unused_bytes = self.reserve_bytes.saturating_sub(self.other_bytes);
-        // Connections that keep much come to keep more before the next look.
+        // Connections that keep much may keep more before the next look.
         let spare_bytes = unused_bytes.max(self.reserve_bytes / 2);
         let until = self.memory.room_until(counted_bytes, spare_bytes);
         let mut until = until.map(|until| until.saturating_sub(self.other_bytes));
@@ -259,9 +259,8 @@ impl Room {
     }
 
     /// If the oldest points [are to make room](Self::may_make), removes some of them, and records
-    /// that. Says whether so many bytes may be used then: there is room, or several times as many were
-    /// freed, though that is not enough yet, or keys of as many bytes were recorded, which take memory
-    /// themselves until they are on the disk.
+    /// that. Returns whether so many bytes may be used: because there is room, because several times as many
+    /// were freed, or because the records of that take as many, until they are on the disk.
     #[cold]
     pub fn make(
         &mut self,
@@ -272,8 +271,8 @@ impl Room {
         let recorded_bytes = Cell::new(0);
         let mut record = |place: usize, key: &str, up_to: i64| {
             if let Some(recorder) = &mut recorder {
-                recorder.puts.remove(place, key, up_to);
-                recorded_bytes.set(recorded_bytes.get() + key.len());
+                let bytes = recorder.puts.remove(place, key, up_to);
+                recorded_bytes.set(recorded_bytes.get() + bytes);
             }
         };
         let enough_bytes = wanted_bytes.saturating_mul(FREED_FOR_USE);

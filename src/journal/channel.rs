@@ -12,13 +12,13 @@ use super::checkpoint::Piece;
 use super::record::NewFile;
 use crate::config::Config;
 
-/// To write a frame of no more takes less than to wake a thread on another core.
+/// Writing a frame up to this size takes less time than waking a thread on another core.
 const SMALL_FRAME_BYTES: usize = 4 << 10;
 
 /// What the loop asks for.
 pub enum Message {
-    /// Write this frame of records, so many of them puts, whose head is not filled in. The loop was on this
-    /// core, if that is known.
+    /// Write this frame, whose head is not filled in. `puts` of its records are puts; `core` is where the loop
+    /// ran, if that is known and it was not busy.
     Frame {
         number: u64,
         puts: u32,

@@ -92,6 +92,8 @@ pub struct Journal {
     piece_bytes: usize,
     /// The last checkpoint was begun, or is not needed.
     is_finished: bool,
+    /// The loop has waited for events since the last frame, so it is not busy with something else.
+    has_waited: bool,
     /// What its readers share, if it has any.
     spool: Option<Spool>,
 }
@@ -200,6 +202,7 @@ impl Journal {
             pieces: None,
             piece_bytes: Config::CHECKPOINT_PIECE_BYTES,
             is_finished: false,
+            has_waited: false,
             spool: None,
         }
     }
@@ -245,7 +248,9 @@ impl Commit for Journal {
             let frame = Message::Frame {
                 number,
                 puts: count,
-                core: placement::current_core(),
+                core: mem::take(&mut self.has_waited)
+                    .then(placement::current_core)
+                    .flatten(),
                 bytes,
             };
             if let Some(buffer) = self.channel.send(frame) {
@@ -256,6 +261,7 @@ impl Commit for Journal {
     }
 
     fn look(&mut self, will_wait: bool) -> bool {
+        self.has_waited |= will_wait;
         let before = mem::replace(&mut self.progress, self.channel.progress(will_wait));
         self.progress.news != before.news
     }

@@ -2,23 +2,23 @@
 //!
 //! While clients wait for each reply, frames are small: one is written in 3 µs. To wake a thread on another
 //! core for that, and to be woken from there, takes up to twenty times as long in a virtual machine. So the
-//! thread then stays on the core of the loop. At all other times the system places it. Elsewhere than on
-//! Linux, it always does.
+//! thread is then pinned to the core of the loop. Otherwise the system places it, as it always does on
+//! systems other than Linux.
 
 pub use self::system::current_core;
 
-/// So many small frames come from one core in a row before the thread stays there: the system may be moving
-/// the loop.
+/// How many small frames in a row must come from one core before the thread is pinned there: the system may
+/// just be moving the loop.
 const FRAMES: u32 = 8;
 
-/// Where the thread that has it runs.
+/// Where the journal thread runs.
 #[derive(Default)]
 pub struct Placement {
     /// Where the last frame came from, if the thread is to follow it.
     core: Option<usize>,
     /// How many came from there in a row.
     frames: u32,
-    /// If the thread stays on one core: where it may run else.
+    /// While the thread is pinned: where it was allowed to run before.
     allowed: Option<system::Cores>,
 }
 
@@ -29,12 +29,11 @@ impl Placement {
     pub fn follow(&mut self, core: Option<usize>) {
         if core != self.core {
             (self.core, self.frames) = (core, 0);
-            if let Some(allowed) = self.allowed.take() {
-                system::leave(&allowed);
-            }
+            let is_free = self.allowed.as_ref().is_none_or(system::leave);
+            self.allowed = self.allowed.take().filter(|_| !is_free);
         }
         self.frames = self.frames.saturating_add(1);
-        if self.frames == FRAMES {
+        if self.frames == FRAMES && self.allowed.is_none() {
             self.allowed = core.and_then(system::stay);
         }
     }
@@ -60,9 +59,9 @@ mod system {
         Some(allowed)
     }
 
-    /// Lets the calling thread run on any of these cores.
-    pub fn leave(allowed: &Cores) {
-        sched_setaffinity(None, allowed).ok(); // Else it stays, which is slower and no more.
+    /// Lets the calling thread run on any of these cores. Returns whether it may.
+    pub fn leave(allowed: &Cores) -> bool {
+        sched_setaffinity(None, allowed).is_ok()
     }
 }
 
@@ -78,7 +77,9 @@ mod system {
         None
     }
 
-    pub fn leave(_allowed: &Cores) {}
+    pub fn leave(_allowed: &Cores) -> bool {
+        true
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

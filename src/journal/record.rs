@@ -172,10 +172,13 @@ impl PutRecord {
         self.append(place, is_new, put.key, put.timestamp, form, value);
     }
 
-    /// Appends that the series at this place has lost all points at timestamps up to this one.
-    pub fn remove(&mut self, place: usize, key: &str, up_to: i64) {
+    /// Appends that the series at this place has lost all points at timestamps up to this one. Returns how
+    /// many bytes that takes: few, unless the key is appended too.
+    pub fn remove(&mut self, place: usize, key: &str, up_to: i64) -> usize {
         self.make_room();
+        let before = self.end;
         self.append(place as u32, false, key.into(), up_to, REMOVED, 0);
+        self.end - before
     }
 
     #[inline]
@@ -238,7 +241,7 @@ impl PutRecord {
 
     #[cold]
     fn grow(&mut self) {
-        // Zeros are written, so few at a time; the memory itself doubles.
+        // Added bytes are zeroed, so only a few each time; `Vec` doubles its capacity by itself.
         let added = self.end.clamp(FRAME_BYTES, FRAME_GROWTH_MAX_BYTES);
         self.frame.resize(self.end + added, 0);
     }

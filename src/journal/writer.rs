@@ -220,7 +220,7 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// The core of the loop, if there is so little to do that it is best done there: nothing is to be synced.
+    /// The core that all these messages come from, if they are small frames and nothing else is to be done.
     fn best_core(&self, messages: &[Message], now: Instant) -> Option<usize> {
         let has_more = self.policy == SyncPolicy::Always
             || self.partial.is_some()

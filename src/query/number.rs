@@ -19,9 +19,9 @@ pub fn shortest(number: f64) -> String {
     String::from_utf8_lossy(&room[..length]).into()
 }
 
-/// Six digits at most, as `%g` writes them: `2`, `0.333333`, `1e+06`. If the shortest digits end in the
-/// middle of two such, the number itself is mostly a little above or below, and is rounded to even only if not.
-/// Below 1e-10 it always is.
+/// At most six digits, as `%g` writes them: `2`, `0.333333`, `1e+06`. If the shortest digits end exactly
+/// halfway, the exact value decides; a tie goes to even. Below 1e-10 and from 1e20 on, every such case is taken
+/// for a tie.
 pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
     let sign = if number.is_sign_negative() { "-" } else { "" };
@@ -42,12 +42,12 @@ pub fn general(number: f64) -> String {
     let decimals = usize::try_from(6 - exponent).ok();
     let power = decimals.and_then(|decimals| POWERS_OF_TEN.get(decimals));
     let from_middle = power.map_or(Ordering::Equal, |&power| {
-        // Below 1e7 and not below 1e-10, so that neither of the two overflows.
+        // The table makes this 1e-10 <= number < 1e7, so both sides fit in 111 bits.
         let (fraction, halvings) = fraction_of(number);
         (fraction * u128::from(power)).cmp(&((10 * kept as u128 + 5) << halvings))
     });
-    let is_above = from_middle.is_gt() || (from_middle.is_eq() && kept % 2 == 1);
-    kept += i64::from(rest > "5" || (rest == "5" && is_above));
+    let rounds_up = from_middle.is_gt() || (from_middle.is_eq() && kept % 2 == 1);
+    kept += i64::from(rest > "5" || (rest == "5" && rounds_up));
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
@@ -87,8 +87,8 @@ fn without_sign_order(bits: i64) -> i64 {
     if bits < 0 { !bits | i64::MIN } else { bits }
 }
 
-/// The digits of a double's magnitude as a whole number, and how often it must be halved to be the magnitude of this
-/// one, which is finite and below 2^53. Subnormal numbers have wrong digits.
+/// The significand of `number` as an integer, and the power of two to divide it by to get `number.abs()`. The
+/// number must be finite and below 2^53; for subnormal numbers the significand is wrong.
 fn fraction_of(number: f64) -> (u128, u32) {
     let bits = number.abs().to_bits();
     let fraction = bits & ((1 << 52) - 1) | 1 << 52;

@@ -200,7 +200,8 @@ impl EventLoop {
         let polled = self.server.poll.poll(events, timeout);
         self.commit.look(false);
         match polled {
-            // The process may have been stopped for long: what came meanwhile counts before timers that are due.
+            // By SIGCONT, for one: what came while the process was suspended is handled before timers that ran
+            // out meanwhile.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled.map_err(Error::system("wait for events"))?,
         }
@@ -230,7 +231,8 @@ impl EventLoop {
         if has_work || acceptor.is_waiting() || self.may_reply() || self.may_readmit() {
             return Some(Duration::ZERO);
         }
-        let stopping = self.stopping.as_ref().and_then(Stopping::due);
+        let stopping = self.stopping.as_ref();
+        let stopping = stopping.and_then(|stopping| stopping.due((self.clock)()));
         let due = [
             acceptor.retry_at(),
             stopping,
@@ -752,7 +754,8 @@ impl EventLoop {
         let waits = stopping.waits_for(self.clients.len(), owed, now);
         // Once nobody is owed anything, nothing more is put.
         let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
-        let is_kept = owed == 0 && !self.commit.finish(&self.shared.store, puts);
+        let is_kept = owed == 0
+            && (!self.commit.finish(&self.shared.store, puts) || stopping.is_time_for_disk(now));
         self.stop_requests > 1 || stopping.is_overdue(now) || is_kept && !waits
     }
 }

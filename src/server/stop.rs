@@ -132,11 +132,9 @@ pub fn take_requests(receiver: &mut mio::net::UnixStream) -> usize {
 pub struct Stopping {
     /// Until when to wait for clients that are owed something; `None` means without limit.
     deadline: Option<Instant>,
-    /// How much of that time is left to the disk alone if no client is owed anything: receivers of remote write
-    /// must not use it up.
+    /// How long before the deadline to wait for receivers of remote write no more, so that they leave the disk
+    /// some time.
     disk_time: Duration,
-    /// Until when to wait, as things are.
-    ends_at: Option<Instant>,
     linger: Duration,
     /// Until when to wait for clients that may still be fetching their replies, while no client is
     /// owed anything.
@@ -148,10 +146,8 @@ pub struct Stopping {
 impl Stopping {
     /// A server that is asked now.
     pub fn new(now: Instant, config: &Config) -> Stopping {
-        let deadline = now.checked_add(config.stop_timeout);
         Stopping {
-            deadline,
-            ends_at: deadline,
+            deadline: now.checked_add(config.stop_timeout),
             disk_time: config.stop_timeout / 4,
             linger: config.linger,
             lingers_until: None,
@@ -160,8 +156,14 @@ impl Stopping {
     }
 
     /// When to look again, whatever happens.
-    pub fn due(&self) -> Option<Instant> {
-        self.ends_at.into_iter().chain(self.lingers_until).min()
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let disk_due = self.deadline.and_then(|at| at.checked_sub(self.disk_time));
+        let due = [
+            disk_due.filter(|&at| at > now),
+            self.deadline,
+            self.lingers_until,
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// How much of the time to stop is left.
@@ -172,17 +174,16 @@ impl Stopping {
 
     /// Whether the time to stop is over.
     pub fn is_overdue(&self, now: Instant) -> bool {
-        self.ends_at.is_some_and(|ends_at| ends_at <= now)
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Whether what is left of that time is for the disk alone.
+    pub fn is_time_for_disk(&self, now: Instant) -> bool {
+        self.time_left(now) <= self.disk_time
     }
 
     /// Whether to wait for so many clients, of which so many are owed something.
     pub fn waits_for(&mut self, clients: usize, owed: usize, now: Instant) -> bool {
-        let disk_time = if owed > 0 {
-            Duration::ZERO
-        } else {
-            self.disk_time
-        };
-        self.ends_at = self.deadline.and_then(|at| at.checked_sub(disk_time));
         self.has_lingered |= self.lingers_until.is_some_and(|until| until <= now);
         self.lingers_until = match self.lingers_until {
             _ if owed > 0 || self.has_lingered => None,
@@ -198,20 +199,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_disk_has_a_quarter_of_the_time_if_no_client_is_owed_anything() {
-        let now = Instant::now();
+    fn the_last_quarter_of_the_time_is_for_the_disk_and_for_clients() {
+        let began = Instant::now();
         let config = Config {
             stop_timeout: Duration::from_secs(8),
             ..Config::default()
         };
-        let mut stopping = Stopping::new(now, &config);
-        for (owed, seconds, is_overdue) in
-            [(1, 7, false), (0, 5, false), (0, 6, true), (1, 8, true)]
-        {
-            let now = now + Duration::from_secs(seconds);
-            stopping.waits_for(1, owed, now);
-            assert_eq!(stopping.is_overdue(now), is_overdue, "{owed}, {seconds}");
+        let stopping = Stopping::new(began, &config);
+        for (seconds, is_for_disk, is_overdue, due) in [
+            (5, false, false, 6),
+            (6, true, false, 8),
+            (7, true, false, 8),
+            (8, true, true, 8),
+        ] {
+            let now = began + Duration::from_secs(seconds);
+            assert_eq!(stopping.is_time_for_disk(now), is_for_disk, "{seconds}");
+            assert_eq!(stopping.is_overdue(now), is_overdue, "{seconds}");
+            assert_eq!(stopping.due(now), Some(began + Duration::from_secs(due)));
         }
-        assert_eq!(stopping.time_left(now), config.stop_timeout);
     }
 }
