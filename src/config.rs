@@ -266,7 +266,8 @@ with_defaults! {
         /// A start leaves out what the end of the process, or of the power, has torn at the end of the journal,
         /// and logs that. Other damage is an error, unless [`salvage`](Self::salvage) is set. If each put is
         /// synced, a file of the journal is up to 64 KiB longer than what is written to it; up to 128 KiB of
-        /// zeros at the end of a file are left out in silence.
+        /// zeros at the end of a file are left out in silence. The thread that writes chooses on Linux which
+        /// core it runs on (`sched_setaffinity`).
         pub data: Option<PathBuf> = None,
 
         /// When what is put is forced to the disk, if there is a folder for it. Default: every second.
@@ -396,7 +397,8 @@ with_defaults! {
         pub stall_timeout: Option<Duration> = Some(Duration::from_secs(300)),
 
         /// How long a stopping server goes on executing what has come, up to one read of each client, and
-        /// writing the replies that it owes. Default: 5 s.
+        /// writing the replies that it owes. Receivers of remote write have three quarters of it, so that the
+        /// disk has some. Default: 5 s.
         pub stop_timeout: Duration = Duration::from_secs(5),
 
         /// How long a stopping server that owes nothing waits for clients that may still be fetching

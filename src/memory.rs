@@ -16,7 +16,7 @@ use crate::store::Store;
 /// This share of the limit is left free: for what comes between two questions.
 const MARGIN_SHARE: usize = 64;
 
-/// With eviction it is this one, since freed pieces do not always fit what is new.
+/// With eviction, this share: freed pieces do not always fit what is new.
 const EVICTION_MARGIN_SHARE: usize = 21;
 
 /// The system is asked again when the count has changed by this share of the limit,
@@ -48,7 +48,7 @@ const UNCOUNTED_SHARE: usize = 8;
 struct Memory {
     /// What may be resident, if there is a limit.
     target_bytes: Option<usize>,
-    /// Past that, how many bytes are to be freed for each that is used again.
+    /// How many bytes must be freed for each that may be used again, once that is passed.
     freed_for_use: usize,
     /// Asks the system what is resident.
     ask: Box<dyn FnMut() -> Option<usize> + Send>,

@@ -1,4 +1,4 @@
-//! Times as peers write them.
+//! Reads times as HTTP writes them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

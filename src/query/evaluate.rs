@@ -33,9 +33,9 @@ pub struct Called {
     arguments: Arguments,
     window: Window,
     inputs: Vec<Stream>,
-    /// The input that is read to its end now, before those after it.
+    /// The input that is being read to its end. It starts at 1 if the series of the first are passed on one by one.
     input: usize,
-    /// The series that are read of each input, unless they are gathered.
+    /// The series read of each input, except those that are gathered or passed on.
     lists: Vec<Vec<Series>>,
     work: Work,
     /// Results that are computed and not returned yet.
@@ -45,9 +45,9 @@ pub struct Called {
 /// What is done with the series.
 enum Work {
     /// Those of the first input are changed one by one, after the other inputs are read. At most so many more
-    /// are taken.
+    /// are taken: none, if the results were made.
     Pass(usize),
-    /// All are gathered, with their steps brought to this multiple, and then others are returned.
+    /// All are gathered, with their steps brought to this multiple; then the results are returned.
     Gather(Box<dyn Gather>, i64),
     /// When all are read, the results are made at once.
     Make(fn(Vec<Vec<Series>>, &Context) -> Results),

@@ -52,7 +52,7 @@ enum Step {
     Save(usize),
     AtStart,
     AtEnd,
-    /// Passes at an edge of a word, or, if the flag is `false`, anywhere else.
+    /// `\b`, or `\B` if the flag is `false`.
     AtWordEdge(bool),
     Found,
 }
@@ -62,7 +62,8 @@ enum Step {
 pub struct Found(Vec<Option<usize>>);
 
 impl Found {
-    /// Where one of the groups that there are was found; group 0 is all. `None` if it was not.
+    /// Where a group matched; group 0 is the whole match. `None` if it took no part. Panics if there is no such
+    /// group.
     pub fn group(&self, number: usize) -> Option<ops::Range<usize>> {
         Some(self.0[2 * number]?..self.0[2 * number + 1]?)
     }

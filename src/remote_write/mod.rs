@@ -149,12 +149,12 @@ fn position_name(url: &Url) -> String {
     format!("{}{hash:08x}", position::PREFIX)
 }
 
-/// The same error, after what has failed by it.
+/// `error`, with what failed written before its message.
 fn explain(failed: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{failed}: {error}"))
 }
 
-/// What was read is not what it should be.
+/// An error of the kind [`InvalidData`](io::ErrorKind::InvalidData).
 fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, message.into())
 }

@@ -79,7 +79,7 @@ impl Session for HttpSession {
         }
     }
 
-    /// One of HTTP/1.0 takes the end of the connection for that of the answer.
+    /// A client of HTTP/1.0 takes the end of the connection for the end of the answer.
     fn shows_ends(&self) -> bool {
         false
     }

@@ -86,7 +86,7 @@ impl LineSession {
 
     /// Takes a line, executes it, appends its reply, until no line is left, the turn is used up, a
     /// long reply is begun or the session is over.
-    // Apart, so that its loop has all registers: 18 instructions less for each put.
+    // Not inlined, so that its loop has all registers: 18 instructions fewer for each put.
     #[inline(never)]
     fn execute_lines(&mut self, input: &mut LineBuffer, turn: &mut Turn) {
         let mut executor = Executor::new(turn);

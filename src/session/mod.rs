@@ -15,8 +15,8 @@ use crate::config::Protocol;
 use crate::server::LineBuffer;
 use crate::turn::Turn;
 
-/// The session of one connection: what it keeps between its turns. A protocol without long replies, and
-/// without a time that clients must keep to, has little to say.
+/// The session of one connection: what it keeps between its turns. The defaults are for a protocol without
+/// long replies and without time limits.
 pub trait Session {
     /// Says that what is read next did not arrive together with what was read before.
     fn begin_burst(&mut self) {}

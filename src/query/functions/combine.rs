@@ -117,7 +117,7 @@ pub struct Group {
     count: usize,
     /// What they were made from, each once, separated by commas. When it is long, nothing is added.
     expressions: String,
-    /// The same as a list.
+    /// The expressions that are in it.
     known: Vec<String>,
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
