@@ -5,7 +5,7 @@
 //! Approach", 2009, and RE2's `bitstate.cc`). A crate would do the same in 35 KB of the program; this
 //! takes seven.
 //!
-//! There are no references to groups, no looking ahead or behind, and no flags but `(?i)` at the
+//! There are no references to groups, no lookaround, and no flags but `(?i)` at the
 //! beginning, which is for ASCII. `\d` and `\s` are ASCII, and all other characters are in `\w`.
 
 use std::ops;

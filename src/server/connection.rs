@@ -1,6 +1,6 @@
 //! One connection as transport: bytes in, bytes out, over anything that reads and writes.
 //!
-//! What the bytes mean is its [session]'s affair.
+//! What the bytes mean is its [session](crate::session)'s affair.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -12,7 +12,7 @@ use super::write_buffer::{self, WriteBuffer};
 use crate::config::{Config, Protocol};
 use crate::counters::Tally;
 use crate::memory::Room;
-use crate::session::{self, Session};
+use crate::session::AnySession;
 use crate::store::Store;
 use crate::turn::{Allowance, Environment, Turn};
 
@@ -26,7 +26,7 @@ pub struct Connection<S> {
     /// Bytes that are not executed yet: the beginning of a line, and, if the turn was used up, whole
     /// lines.
     unread: Unread,
-    session: Box<dyn Session>,
+    session: AnySession,
     output: Output,
     input: Input,
     /// The end of the input, an error or urgent data has arrived, and a read stops short of it: until
@@ -157,7 +157,7 @@ impl<S: Stream> Connection<S> {
             stream,
             state: State::Open,
             unread: Unread::default(),
-            session: session::new(protocol),
+            session: AnySession::new(protocol),
             output: Output::Flowing,
             input: Input::Endless,
             expects_short_reads: false,

@@ -9,6 +9,7 @@ mod graphite;
 mod http;
 mod lines;
 
+use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use crate::config::Protocol;
@@ -68,13 +69,52 @@ pub trait Session {
     }
 }
 
-/// The session of a client that has just connected.
-pub fn new(protocol: Protocol) -> Box<dyn Session> {
-    match protocol {
-        Protocol::Lines => Box::<lines::LineSession>::default(),
-        #[cfg(feature = "graphite")]
-        Protocol::Graphite => Box::<graphite::GraphiteSession>::default(),
-        #[cfg(feature = "http")]
-        Protocol::Http => Box::<http::HttpSession>::default(),
+/// A session of any protocol. It is kept in place: an allocation for each idle client would take 32 bytes.
+pub enum AnySession {
+    Lines(lines::LineSession),
+    #[cfg(feature = "graphite")]
+    Graphite(graphite::GraphiteSession),
+    #[cfg(feature = "http")]
+    Http(Box<http::HttpSession>),
+}
+
+impl AnySession {
+    /// The session of a client that has just connected.
+    pub fn new(protocol: Protocol) -> AnySession {
+        match protocol {
+            Protocol::Lines => AnySession::Lines(lines::LineSession::default()),
+            #[cfg(feature = "graphite")]
+            Protocol::Graphite => AnySession::Graphite(graphite::GraphiteSession::default()),
+            #[cfg(feature = "http")]
+            Protocol::Http => AnySession::Http(Box::default()),
+        }
+    }
+}
+
+impl Deref for AnySession {
+    type Target = dyn Session;
+
+    #[inline(never)]
+    fn deref(&self) -> &Self::Target {
+        match self {
+            AnySession::Lines(session) => session,
+            #[cfg(feature = "graphite")]
+            AnySession::Graphite(session) => session,
+            #[cfg(feature = "http")]
+            AnySession::Http(session) => &**session,
+        }
+    }
+}
+
+impl DerefMut for AnySession {
+    #[inline(never)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            AnySession::Lines(session) => session,
+            #[cfg(feature = "graphite")]
+            AnySession::Graphite(session) => session,
+            #[cfg(feature = "http")]
+            AnySession::Http(session) => &mut **session,
+        }
     }
 }
