@@ -1,6 +1,6 @@
-//! The tables in `tests/graphite` are still what their scripts make of the installed `graphite-web`.
+//! The tables in `tests/graphite` are still what their scripts make of the installed `graphite-web` and `carbon`.
 //!
-//! Without `graphite-web` the test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
+//! Without these the test passes and says so, unless `METRICD_REQUIRE_PEERS` is set.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,10 @@ const PYTHON: &str = "/usr/bin/python3";
 #[test]
 fn tables_are_what_graphite_web_makes() {
     let import = Command::new(PYTHON)
-        .args(["-c", "import graphite"])
+        .args(["-c", "import graphite, carbon"])
         .output();
     if !import.is_ok_and(|output| output.status.success()) {
-        support::skip_without("graphite-web");
+        support::skip_without("graphite-web, or graphite-carbon,");
         return;
     }
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
