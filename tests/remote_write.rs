@@ -12,6 +12,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Read, Write as _};
+use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -262,7 +263,8 @@ fn wait_for_delivery(acknowledged: &mpsc::Receiver<usize>, receiver: &Receiver) 
         wait_for_puts(acknowledged, 1);
         // It tells nobody when it has received something.
         thread::sleep(Duration::from_millis(4));
-        assert!(start.elapsed() < DEADLINE, "nothing is received");
+        // The sender may just be in its longest pause.
+        assert!(start.elapsed() < 3 * DEADLINE, "nothing is received");
     }
 }
 
@@ -380,6 +382,12 @@ fn check_kills(kind: Kind) {
         load(&mut writers, daemon.address, |acknowledged| {
             kills += end_at_random(random, &acknowledged, &mut receiver, daemon);
         });
+        if mem::take(&mut receiver.may_have_lost) {
+            println!("{kind:?} may have lost what it has acknowledged");
+            writers
+                .iter_mut()
+                .for_each(|writer| writer.acknowledged.clear());
+        }
     }
     receiver.wait_until_it_serves();
     let daemon = start(&data, &[&url], &UNDER_LOAD);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -19,9 +19,12 @@ use super::{DEADLINE, is_installed};
 /// Of each series, by its labels as `name{label="value",…}`, the bits of the values by their milliseconds.
 pub type Points = BTreeMap<String, BTreeMap<i64, u64>>;
 
-/// An address on which nobody listens. Nobody else takes it soon, as a rule.
+/// An address on which nobody listens. Nobody else takes it: Linux has many loopback addresses, so each
+/// process of tests has one of its own, and connections come from another.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let [.., high, middle, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high | 0x80, middle, low);
+    let listener = TcpListener::bind((own, 0)).expect("a port");
     listener.local_addr().expect("its address")
 }
 
@@ -75,6 +78,8 @@ pub struct Receiver {
     /// What a Prometheus scrapes, as its configuration has it.
     pub scrape_configs: String,
     process: Option<Process>,
+    /// It has ended without a chance to write what it had acknowledged.
+    pub may_have_lost: bool,
 }
 
 impl Receiver {
@@ -86,6 +91,7 @@ impl Receiver {
             folder: Folder::new(),
             scrape_configs: "[]".into(),
             process: None,
+            may_have_lost: false,
         })
     }
 
@@ -156,20 +162,22 @@ impl Receiver {
     /// Ends it at any moment, in the hardest way after which it still has all that it has acknowledged.
     ///
     /// Prometheus has written a request to its log when it answers, and takes `kill -9`. VictoriaMetrics keeps
-    /// what came in the last seconds in memory, and loses it so; SIGTERM has it written.
+    /// what came in the last seconds in memory, and loses it so. SIGTERM has it written, but for one moment:
+    /// it listens before it asks for that signal. If it is killed then, it
+    /// [may have lost](Self::may_have_lost) what it has acknowledged.
     pub fn end(&mut self) {
         let process = self.process.take().expect("runs");
-        match self.kind {
-            Kind::VictoriaMetrics => {
-                process.signal(Signal::TERM);
-                let end = process.end();
-                // The signal kills it in its first moments, when it has acknowledged nothing.
-                assert!(matches!(end.code, Some(0) | None), "{end:?}");
-            }
-            Kind::Prometheus => {
-                process.kill();
-            }
+        process.signal(Signal::STOP);
+        let listens = TcpStream::connect(self.address).is_ok();
+        if self.kind == Kind::Prometheus || !listens {
+            process.kill();
+            return;
         }
+        process.signal(Signal::TERM);
+        process.signal(Signal::CONT);
+        let end = process.end();
+        assert!(matches!(end.code, Some(0) | None), "{end:?}");
+        self.may_have_lost |= end.code.is_none();
     }
 
     /// Has it keep what it has acknowledged so far, even if [`kill`](Self::kill) is next.
