@@ -32,6 +32,10 @@ const LOOKS: u32 = 64;
 /// be too small for what is new. With more, less memory is past the limit until there are enough.
 const FREED_FOR_USE: usize = 4;
 
+/// Where nothing makes room, so many bytes must be free for each that is past the limit because freed
+/// pieces were too small. So the limit is passed by less than 5 %, whatever is freed and put.
+const FREE_FOR_UNFIT: usize = 16;
+
 /// Where the system does not tell what is resident: bytes beside those that are counted,
 const UNCOUNTED_BYTES: usize = 4 << 20;
 
@@ -48,8 +52,8 @@ const UNCOUNTED_SHARE: usize = 8;
 struct Memory {
     /// What may be resident, if there is a limit.
     target_bytes: Option<usize>,
-    /// How many bytes must be freed for each that may be used again, once that is passed.
-    freed_for_use: usize,
+    /// Whether something makes room once that is passed.
+    frees_more: bool,
     /// Asks the system what is resident.
     ask: Box<dyn FnMut() -> Option<usize> + Send>,
     /// What it said the last time.
@@ -85,7 +89,7 @@ impl Memory {
         };
         Memory {
             target_bytes: limit_bytes.map(|limit| limit - limit / margin_share),
-            freed_for_use: FREED_FOR_USE,
+            frees_more: when_full == WhenFull::Evict,
             ask: Box::new(ask),
             resident_bytes: 0,
             most_counted_bytes: 0,
@@ -133,11 +137,14 @@ impl Memory {
         let sum = self.most_counted_bytes as u128 + target as u128;
         let most = usize::try_from(sum.saturating_sub(resident as u128)).unwrap_or(usize::MAX);
         let over = resident.saturating_sub(target);
-        // Never less than half of what is likely to fit, even if nothing is given back to the system.
-        let likely = self.most_counted_bytes as f64 * (target as f64 / resident.max(1) as f64);
-        let least = if over > 0 { (likely / 2.0) as usize } else { 0 };
-        most.saturating_sub(over.saturating_mul(self.freed_for_use - 1))
-            .max(least)
+        let kept_free = if self.frees_more {
+            over.saturating_mul(FREED_FOR_USE - 1)
+        } else {
+            // What others took would keep puts from being stored for good.
+            let unfit = over.min(self.passing_bytes);
+            unfit.saturating_mul(FREE_FOR_UNFIT - 1)
+        };
+        most.saturating_sub(kept_free)
     }
 
     #[cold]
@@ -214,8 +221,8 @@ impl Room {
         self.other_bytes = other_bytes;
         // If neither eviction nor the closing of connections is going to free more, puts that waited for
         // that would be refused for good.
-        let frees_more = self.when_full == WhenFull::Evict || other_bytes > self.reserve_bytes;
-        self.memory.freed_for_use = if frees_more { FREED_FOR_USE } else { 1 };
+        self.memory.frees_more =
+            self.when_full == WhenFull::Evict || other_bytes > self.reserve_bytes;
         self.look(store);
     }
 
@@ -366,6 +373,8 @@ mod tests {
         assert_eq!(memory.most_bytes(42 * MB), 58 * MB);
         // Past the limit by 2.
         set_resident(65 * MB);
+        assert_eq!(memory.most_bytes(45 * MB), (57 - 2 * FREE_FOR_UNFIT) * MB);
+        memory.frees_more = true;
         assert_eq!(memory.most_bytes(45 * MB), (57 - 2 * FREED_FOR_USE) * MB);
     }
 
@@ -384,11 +393,27 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_far_too_low_leaves_half_of_what_fits() {
+    fn what_others_take_past_the_limit_is_needed_once_from_what_is_freed() {
         let (mut memory, set_resident) = memory(WhenFull::Refuse);
         set_resident(189 * MB);
-        assert_eq!(memory.most_bytes(150 * MB), 25 * MB);
-        assert_eq!(memory.most_bytes(25 * MB), 25 * MB);
+        assert_eq!(memory.most_bytes(150 * MB), 24 * MB);
+        assert_eq!(memory.most_bytes(20 * MB), 24 * MB);
+    }
+
+    #[test]
+    fn the_limit_is_kept_if_nothing_fits_into_what_was_freed() {
+        let (mut memory, set_resident) = memory(WhenFull::Refuse);
+        memory.most_bytes(0);
+        set_resident(63 * MB);
+        memory.most_bytes(60 * MB);
+        // All but a sixth is freed, in pieces of no use.
+        let (mut counted, mut resident) = (10 * MB, 63 * MB);
+        while memory.room_until(counted, 0).is_some() {
+            (counted, resident) = (counted + 1_000, resident + 1_000);
+            set_resident(resident);
+        }
+        assert!(resident < 64 * MB + 64 * MB / 20, "{resident}");
+        assert!(resident > 64 * MB, "{resident}");
     }
 
     #[test]

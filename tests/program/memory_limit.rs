@@ -1,7 +1,7 @@
 //! What `--memory-limit` promises, of a process as an operator sees it.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::support::process::Daemon;
 use crate::support::{Client, DEADLINE, Folder, OK, all_at_once};
@@ -217,30 +217,65 @@ fn clients_that_keep_much_do_not_break_the_limit() {
     assert_within(16 << 20, &daemon);
 }
 
-#[test]
-fn puts_are_stored_again_when_points_are_too_old() {
-    let daemon = Daemon::start(&["--memory-limit", LIMIT, "--retention", "2s"]);
-    let mut client = daemon.connect();
-    let now = || {
-        std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .expect("after 1970")
-            .as_secs()
-    };
-    let mut number = 0;
+/// Seconds since 1970.
+fn now() -> u64 {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed();
+    elapsed.expect("after 1970").as_secs()
+}
+
+/// Puts new series, of which those with odd numbers expire later, until there is no room; then waits
+/// until there is some again.
+fn fill_and_expire(client: &mut Client, prefix: &str, later_seconds: u64) {
+    let mut number = 0u64;
     loop {
-        let lines: String = (0..2_000)
-            .map(|line| format!("put rack{}.cpu 23.7 {}\n", number + line, now()))
-            .collect();
+        let line = |number| {
+            let time = now() + number % 2 * later_seconds;
+            format!("put {prefix}{number}.cpu 23.7 {time}\n")
+        };
+        let lines: String = (number..number + 2_000).map(line).collect();
         number += 2_000;
-        if !put(&mut client, &lines).iter().all(|&stored| stored) {
+        if !put(client, &lines).iter().all(|&stored| stored) {
             break;
         }
     }
     let start = Instant::now();
-    while put(&mut client, &format!("put new.key 1 {}\n", now() + 60)) == [false] {
+    while put(client, &format!("put new.key 1 {}\n", now() + 60)) == [false] {
         assert!(start.elapsed() < DEADLINE, "no room came back");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn puts_are_stored_again_when_points_are_too_old() {
+    let daemon = Daemon::start(&["--memory-limit", LIMIT, "--retention", "2s"]);
+    fill_and_expire(&mut daemon.connect(), "rack", 0);
+    assert_within(LIMIT_BYTES, &daemon);
+}
+
+#[test]
+fn points_that_do_not_fit_where_others_were_freed_do_not_break_the_limit() {
+    let daemon = Daemon::start(&["--memory-limit", LIMIT, "--retention", "2s"]);
+    let mut client = daemon.connect();
+    fill_and_expire(&mut client, &"k".repeat(900), 600);
+    let mut stored = 0;
+    for time in (now() + 60..).step_by(100) {
+        let line = |at: u64| {
+            format!(
+                "put long{} {} {}\n",
+                at % 10,
+                (at as f64).sqrt(),
+                time + at / 10
+            )
+        };
+        let before = stored;
+        stored += put(&mut client, &(0..1_000).map(line).collect::<String>())
+            .iter()
+            .filter(|&&stored| stored)
+            .count();
+        if stored == before {
+            break;
+        }
+    }
+    assert!(stored > 5_000, "{stored}");
     assert_within(LIMIT_BYTES, &daemon);
 }
