@@ -295,9 +295,9 @@ with_defaults! {
         /// they stay.
         ///
         /// From that moment on no get shows them; replies under way may lose them too. Their memory is freed some
-        /// seconds later, by whole blocks. If the clock jumps forward by more than a minute, what is too old by
-        /// it is hidden at once, and removed an hour later, unless the clock was set back. A start at which all
-        /// points are too old counts as such a jump.
+        /// seconds later, by whole blocks; most of it stays with the process, and is used again. If the clock
+        /// jumps forward by more than a minute, what is too old by it is hidden at once, and removed an hour
+        /// later, unless the clock was set back. A start at which all points are too old counts as such a jump.
         pub retention: Option<Duration> = None,
 
         /// What timestamps count, for the retention. Default: seconds.
