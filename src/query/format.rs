@@ -3,6 +3,7 @@
 
 use super::json::push_string;
 use super::series::Series;
+use super::text::{cut, has_any};
 use crate::calendar::push_time;
 use crate::decimal::{decimals_of, digits_of};
 use crate::http::{push, push_all};
@@ -240,7 +241,7 @@ fn write_json_tags(out: &mut Vec<u8>, name: &str) {
     let mut parts = name.split(';');
     push(out, "\"name\": ");
     push_string(out, parts.next().unwrap_or(name));
-    let tags = parts.filter_map(|part| part.split_once('='));
+    let tags = parts.filter_map(|part| cut(part, '='));
     for (tag, value) in tags.filter(|&(tag, _)| tag != "name") {
         push(out, ", ");
         push_string(out, tag);
@@ -251,7 +252,7 @@ fn write_json_tags(out: &mut Vec<u8>, name: &str) {
 
 /// Writes a field of CSV, in quotes if it needs them (RFC 4180, section 2).
 fn write_csv_field(out: &mut Vec<u8>, text: &str) {
-    match text.contains(['"', ',', '\r', '\n']) {
+    match has_any(text, b"\",\r\n") {
         true => push_all(out, &["\"", &text.replace('"', "\"\""), "\""]),
         false => push(out, text),
     }

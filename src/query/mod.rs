@@ -32,6 +32,7 @@ pub mod series;
 mod source;
 mod steps;
 pub mod target;
+pub mod text;
 mod time;
 mod walk;
 pub mod window;

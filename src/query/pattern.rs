@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use memchr::arch::all::memchr::Two;
 
 use super::budget::{Budget, Effort};
+use super::text::has_any;
 use crate::config::Config;
 
 /// The most nodes that a pattern may have: the positions in it are the bits of a word.
@@ -49,7 +50,7 @@ impl Pattern {
     ///
     /// If it has more nodes or stands for more alternatives than it may: a sentence that says so.
     pub fn parse(text: &str, budget: &mut Budget) -> Result<Pattern, String> {
-        let text = text.replace("\\", "");
+        let text = text.replace('\\', "");
         let mut nodes = Vec::new();
         let mut any_nodes = 0;
         let mut rest = Some(&*text);
@@ -172,7 +173,7 @@ impl Node {
                     budget.take(Budget::FOR_ALTERNATIVE + text.len() / 4)?;
                     unexpanded.push(text);
                 }
-            } else if text.contains(['*', '?', '[']) {
+            } else if has_any(&text, b"*?[") {
                 let tokens = tokens(&text);
                 let efforts = tokens.iter().map(Token::effort);
                 let all = efforts.clone().sum::<usize>();

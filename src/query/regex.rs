@@ -11,6 +11,7 @@
 use std::ops;
 
 use super::number::integer;
+use super::text::cut;
 use crate::config::Config;
 
 /// Characters from the first to the last, by their numbers.
@@ -286,7 +287,7 @@ impl Compiler<'_> {
         if is_counted {
             let mut name = "";
             if self.takes("?P<") {
-                (name, self.rest) = self.rest.split_once('>')?;
+                (name, self.rest) = cut(self.rest, '>')?;
             } else if self.rest.starts_with('?') {
                 return None;
             }
@@ -343,8 +344,8 @@ impl Compiler<'_> {
 
     /// Counts in braces. `None` if the braces are ordinary characters.
     fn counts(&mut self) -> Option<(usize, Option<usize>)> {
-        let (inside, rest) = self.rest[1..].split_once('}')?;
-        let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
+        let (inside, rest) = cut(&self.rest[1..], '}')?;
+        let (least, most) = cut(inside, ',').unwrap_or((inside, inside));
         let is_digit = |byte: u8| byte.is_ascii_digit();
         if inside.is_empty() || !least.bytes().chain(most.bytes()).all(is_digit) {
             return None;

@@ -12,6 +12,7 @@ use super::pattern::Pattern;
 use super::series::Series;
 use super::steps::{Steps, common_interval, interval_of, range_of};
 use super::target::{Call, Expression};
+use super::text::has_any;
 use super::window::Window;
 use super::{look_at_clock, too_much};
 use crate::config::{Config, TimestampUnit};
@@ -160,7 +161,7 @@ impl Source {
             found: Found::new(),
             positions: Vec::new(),
         };
-        if path.text.contains(['*', '?', '[', '{', '\\']) {
+        if has_any(&path.text, b"*?[{\\") {
             self.held.replace(0, bytes + pattern.allocated_bytes())?;
             path.pattern = Some(pattern);
         } else {

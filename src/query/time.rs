@@ -61,7 +61,10 @@ fn reference_of(text: &str, now: i64) -> Option<i64> {
 /// The time of day with which a text begins, 0 if with none, and the rest.
 fn time_of_day(text: &str) -> Option<(i64, &str)> {
     let (mut hour, mut minute, mut rest) = (0, 0, text);
-    let leading = |text, mark| str::find(text, mark).filter(|at| (1..3).contains(at));
+    let leading = |text: &str, mark: &str| {
+        let is_there = |at| text.get(at..).is_some_and(|rest| rest.starts_with(mark));
+        (1..3).find(|&at| is_there(at))
+    };
     if let Some(at) = leading(rest, ":") {
         let end = rest.len().min(at + 3);
         hour = number(&rest[..at])?;

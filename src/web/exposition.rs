@@ -26,17 +26,20 @@ pub fn answer(turn: &Turn) -> Answer {
 
 fn append_counts(out: &mut Vec<u8>, counts: &Counts) {
     for ((name, count), (kind, description)) in counts.named().zip(Counts::descriptions()) {
-        // Prometheus has all times in seconds.
-        let (name, value) = match name.strip_suffix("_microseconds") {
-            Some(name) => {
-                let seconds = format!("{}.{:06}", count / 1_000_000, count % 1_000_000);
-                (format!("metricd_{name}_seconds"), seconds)
-            }
-            None => (format!("metricd_{name}"), count.to_string()),
-        };
+        let help = description.trim();
         let total = if kind == Kind::Total { "_total" } else { "" };
-        let help = description.replace("Microseconds", "Seconds");
-        append(out, &(name + total), kind, help.trim(), &value);
+        // Prometheus has all times in seconds.
+        if let Some((name, help)) = name
+            .strip_suffix("microseconds")
+            .zip(help.strip_prefix("Micros"))
+        {
+            let seconds = format!("{}.{:06}", count / 1_000_000, count % 1_000_000);
+            let (name, help) = (format!("metricd_{name}seconds{total}"), format!("S{help}"));
+            append(out, &name, kind, &help, &seconds);
+        } else {
+            let name = format!("metricd_{name}{total}");
+            append(out, &name, kind, help, &count.to_string());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::query::find::{Find, Options, Shape};
 use crate::query::functions::describe;
 use crate::query::listing::Listing;
 use crate::query::render;
+use crate::query::text::{append, cut};
 use crate::server::Admission;
 use crate::turn::Turn;
 
@@ -97,7 +98,7 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         None | Some("treejson") => (Shape::Tree, pattern.into()),
         Some("completer") => {
             let star = if pattern.ends_with('*') { "" } else { "*" };
-            (Shape::Completer, pattern.replace("..", "*.") + star)
+            (Shape::Completer, with_empty_nodes(pattern) + star)
         }
         Some(_) => return Err("Invalid value for 'format' parameter".into()),
     };
@@ -108,6 +109,18 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
     };
     let found = Find::new(&mut [&*pattern].into_iter(), options, turn)?;
     Ok(pieces(JSON, found))
+}
+
+/// A pattern with a star in the place of each node that is not begun.
+fn with_empty_nodes(pattern: &str) -> String {
+    let (mut completed, mut rest) = (String::new(), pattern);
+    while let Some((before, after)) = cut(rest, '.') {
+        rest = after.strip_prefix('.').unwrap_or(after);
+        let dot = if rest.len() < after.len() { "*." } else { "." };
+        append(&mut completed, &[before, dot]);
+    }
+    append(&mut completed, &[rest]);
+    completed
 }
 
 /// Whole names for which patterns stand, as of graphite-web's `expand_view`.
@@ -162,7 +175,7 @@ fn number(request: &Request, name: &str, default: i64) -> Result<i64, Failure> {
     Ok(parse_digits(text.trim()).ok_or_else(wrong)?)
 }
 
-fn text(status: u16, line: &str) -> Answer {
+fn text(status: u16, line: &'static str) -> Answer {
     Answer::from(Failure::new(status, line))
 }
 

@@ -6,6 +6,7 @@ use crate::query::arguments::Value;
 use crate::query::regex::{Found, Regex};
 use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
+use crate::query::text::{append, cut};
 
 pub fn alias(series: &mut Series, context: &Context) -> Outcome {
     series.alias(context.arguments.text(1).into());
@@ -51,14 +52,15 @@ fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, S
             break;
         };
         let all = found.group(0).unwrap_or(done..done);
-        replaced += &name[done..all.start];
+        append(&mut replaced, &[&name[done..all.start]]);
         expand(search, &found, replacement, name, &mut replaced)?;
         (done, was_empty) = (all.end, all.is_empty());
         if replaced.len() > Config::NAME_BYTES_MAX {
             break;
         }
     }
-    Ok(replaced + &name[done..])
+    append(&mut replaced, &[&name[done..]]);
+    Ok(replaced)
 }
 
 /// Appends a replacement, with what was found in the place of the groups in it: `\1`, `\g<1>`, `\g<name>`.
@@ -70,27 +72,26 @@ fn expand(
     replaced: &mut String,
 ) -> Result<(), String> {
     let mut rest = replacement;
-    while let Some((before, after)) = rest.split_once('\\') {
-        *replaced += before;
+    while let Some((before, after)) = cut(rest, '\\') {
         let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
-        let named = after
-            .strip_prefix("g<")
-            .and_then(|named| named.split_once('>'));
+        let named = after.strip_prefix("g<").and_then(|named| cut(named, '>'));
         let (group, after) = named.unwrap_or_else(|| after.split_at(digits));
         if group.is_empty() {
             // Another backslash stands for itself, and so does one before anything else.
-            replaced.push('\\');
+            append(replaced, &[before, "\\"]);
             rest = after.strip_prefix('\\').unwrap_or(after);
             continue;
         }
         let number = search.group(group);
         let number = number.ok_or_else(|| format!("aliasSub: there is no group {group}"))?;
-        *replaced += found.group(number).map_or("", |place| &name[place]);
+        let found = found.group(number).map_or("", |place| &name[place]);
+        append(replaced, &[before, found]);
         rest = after;
     }
-    *replaced += rest;
+    append(replaced, &[rest]);
     Ok(())
 }
+
 /// The nodes and tags of a name, with dots between them. If it names what a function made, they are
 /// those of the path that this was made from.
 pub fn key(name: &str, nodes: &[Value]) -> String {
@@ -101,8 +102,8 @@ pub fn key(name: &str, nodes: &[Value]) -> String {
     };
     let mut key = String::new();
     for (at, node) in nodes.iter().enumerate() {
-        key += if at == 0 { "" } else { "." };
-        key += part(path, node);
+        let dot = if at == 0 { "" } else { "." };
+        append(&mut key, &[dot, part(path, node)]);
         if key.len() > Config::NAME_BYTES_MAX {
             break;
         }
@@ -112,7 +113,7 @@ pub fn key(name: &str, nodes: &[Value]) -> String {
 
 /// A node, from the front or, if it is negative, from the end, or a tag; empty if there is none.
 fn part<'path>(path: &'path str, node: &Value) -> &'path str {
-    let (nodes, tags) = path.split_once(';').unwrap_or((path, ""));
+    let (nodes, tags) = cut(path, ';').unwrap_or((path, ""));
     match node {
         Value::Integer(node) => {
             let at = usize::try_from(node.unsigned_abs()).unwrap_or(usize::MAX);
@@ -124,7 +125,7 @@ fn part<'path>(path: &'path str, node: &Value) -> &'path str {
         }
         Value::Text(tag) if tag == "name" => nodes,
         Value::Text(tag) => {
-            let mut pairs = tags.split(';').filter_map(|pair| pair.split_once('='));
+            let mut pairs = tags.split(';').filter_map(|pair| cut(pair, '='));
             let found = pairs.find(|(name, _)| name == tag);
             found.map_or("", |(_, value)| value)
         }

@@ -1,0 +1,22 @@
+//! Searches in texts and joins them. One copy of each is enough: the standard library's are compiled again at
+//! each call.
+
+/// What is before and after the first `mark`, if there is one.
+#[inline(never)]
+pub fn cut(text: &str, mark: char) -> Option<(&str, &str)> {
+    text.split_once(mark)
+}
+
+/// Whether any of these characters, which are ASCII, is in a text.
+#[inline(never)]
+pub fn has_any(text: &str, characters: &[u8]) -> bool {
+    text.bytes().any(|byte| characters.contains(&byte))
+}
+
+/// Appends one text after the other.
+#[inline(never)]
+pub fn append(text: &mut String, others: &[&str]) {
+    for other in others {
+        text.push_str(other);
+    }
+}
