@@ -1,7 +1,6 @@
 //! Numbers in the names of series, as Python writes them.
 
-use std::cmp::Ordering;
-
+use super::text::{append, cut};
 use crate::decimal::POWERS_OF_TEN;
 pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
@@ -20,7 +19,7 @@ pub fn shortest(number: f64) -> String {
 }
 
 /// At most six digits, as `%g` writes them: `2`, `0.333333`, `1e+06`. If the shortest digits end exactly
-/// halfway, the exact value decides; a tie goes to even. Below 1e-10 and from 1e20 on, every such case is taken
+/// halfway, the exact value decides; a tie goes to even. Below 1e-11 and from 1e20 on, every such case is taken
 /// for a tie.
 pub fn general(number: f64) -> String {
     let text = shortest(number.abs());
@@ -28,8 +27,8 @@ pub fn general(number: f64) -> String {
     if !number.is_finite() || number == 0.0 {
         return [sign, text.strip_suffix(".0").unwrap_or(&text)].concat();
     }
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (before_point, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (mantissa, exponent) = cut(&text, 'e').unwrap_or((&text, "0"));
+    let (before_point, fraction) = cut(mantissa, '.').unwrap_or((mantissa, ""));
     let all = [before_point, fraction].concat();
     let digits = all.trim_start_matches('0');
     // The exponent of the first digit.
@@ -39,15 +38,12 @@ pub fn general(number: f64) -> String {
     let (kept, rest) = digits.split_at(6);
     let rest = rest.trim_end_matches('0');
     let mut kept = integer(kept).unwrap_or(0);
-    let decimals = usize::try_from(6 - exponent).ok();
-    let power = decimals.and_then(|decimals| POWERS_OF_TEN.get(decimals));
-    let from_middle = power.map_or(Ordering::Equal, |&power| {
-        // The table makes this 1e-10 <= number < 1e7, so both sides fit in 111 bits.
-        let (fraction, halvings) = fraction_of(number);
-        (fraction * u128::from(power)).cmp(&((10 * kept as u128 + 5) << halvings))
-    });
-    let rounds_up = from_middle.is_gt() || (from_middle.is_eq() && kept % 2 == 1);
-    kept += i64::from(rest > "5" || (rest == "5" && rounds_up));
+    let decimals = usize::try_from(5 - exponent).ok();
+    kept = match decimals.and_then(|decimals| POWERS_OF_TEN.get(decimals)) {
+        Some(&power) if rest == "5" => scaled(number, power) as i64,
+        // It is the tie that it looks like, if it does: a number from 1e6 on is whole.
+        _ => kept + i64::from(rest > "5" || (rest == "5" && kept % 2 == 1)),
+    };
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
@@ -65,9 +61,9 @@ pub fn general(number: f64) -> String {
     let point = if others.is_empty() { "" } else { "." };
     let mut text = [sign, first, point, others].concat();
     if !(-4..6).contains(&exponent) {
-        text += if exponent < 0 { "e-" } else { "e+" };
-        text += if exponent.abs() < 10 { "0" } else { "" };
-        text += &whole(exponent.abs());
+        let sign = if exponent < 0 { "e-" } else { "e+" };
+        let zero = if exponent.abs() < 10 { "0" } else { "" };
+        append(&mut text, &[sign, zero, &whole(exponent.abs())]);
     }
     text
 }
@@ -87,12 +83,20 @@ fn without_sign_order(bits: i64) -> i64 {
     if bits < 0 { !bits | i64::MIN } else { bits }
 }
 
-/// The significand of `number` as an integer, and the power of two to divide it by to get `number.abs()`. The
-/// number must be finite and below 2^53; for subnormal numbers the significand is wrong.
-fn fraction_of(number: f64) -> (u128, u32) {
+/// `number.abs()` times `power`, rounded to an integer, to even if it is in the middle. The number is below 2^33,
+/// so that its significand is one of a fraction of at least 19 bits; `power` is at most 10^16.
+fn scaled(number: f64, power: u64) -> u128 {
     let bits = number.abs().to_bits();
-    let fraction = bits & ((1 << 52) - 1) | 1 << 52;
-    (fraction.into(), 1075 - (bits >> 52) as u32)
+    let significand = bits & ((1 << 52) - 1) | 1 << 52;
+    let halvings = 1075 - (bits >> 52) as u32;
+    // What is too small for a shift of 128 bits is zero, a subnormal number included.
+    if halvings >= 128 {
+        return 0;
+    }
+    let product = u128::from(significand) * u128::from(power);
+    let (whole, half) = (product >> halvings, 1 << (halvings - 1));
+    let rest = product - (whole << halvings);
+    whole + u128::from(rest > half || (rest == half && whole % 2 == 1))
 }
 
 /// `number` rounded to six decimals, to even if it is in the middle, as Python's `round` does.
@@ -101,18 +105,7 @@ pub fn round_to_six_decimals(number: f64) -> f64 {
     if !number.is_finite() || number.abs() >= (1u64 << 33) as f64 {
         return number;
     }
-    let (fraction, halvings) = fraction_of(number);
-    // What is too small for a shift of 128 bits is zero, a subnormal number included.
-    if halvings >= 128 {
-        return 0f64.copysign(number);
-    }
-    // The number is at most 2^33, so that it has a fraction of at least 19 bits.
-    let scaled = fraction * 1_000_000;
-    let whole = scaled >> halvings;
-    let half = 1u128 << (halvings - 1);
-    let rest = scaled & ((half << 1) - 1);
-    let goes_up = rest > half || (rest == half && whole & 1 == 1);
-    let millionths = (whole + u128::from(goes_up)) as f64;
+    let millionths = scaled(number, 1_000_000) as f64;
     (millionths / 1e6).copysign(number)
 }
 
@@ -125,7 +118,7 @@ mod tests {
         #[test]
         fn six_digits_are_those_of_the_number_and_not_of_its_shortest_form(
             digits in 100_000i64..1_000_000,
-            power in -16i32..9,
+            power in -17i32..9,
         ) {
             let number = format!("{digits}5e{power}").parse().expect("a number");
             let expected: f64 = format!("{number:.5e}").parse().expect("a number");
