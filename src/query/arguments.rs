@@ -8,6 +8,7 @@ use super::parameters::Parameter;
 use super::regex::Regex;
 use super::series::beginning;
 use super::target::Expression;
+use super::text::cut;
 use crate::config::Config;
 use crate::protocol::float;
 
@@ -39,17 +40,18 @@ pub enum Value {
 impl Value {
     /// The constant that a word is; `None` if it is a path.
     pub fn constant(word: &str) -> Option<Value> {
-        match &*word.to_ascii_lowercase() {
+        let lower = word.to_ascii_lowercase();
+        match &*lower {
             "true" => return Some(Value::Flag(true)),
             "false" => return Some(Value::Flag(false)),
             "none" => return Some(Value::None),
             "inf" => return Some(Value::Number(f64::INFINITY)),
             _ => {}
         }
-        let unsigned = word.strip_prefix('-').unwrap_or(word);
-        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let unsigned = lower.strip_prefix('-').unwrap_or(&lower);
+        let (mantissa, exponent) = cut(unsigned, 'e').unwrap_or((unsigned, "0"));
         let exponent = exponent.strip_prefix('-').unwrap_or(exponent);
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or(("", mantissa));
+        let (whole, fraction) = cut(mantissa, '.').unwrap_or(("", mantissa));
         let mut digits = [whole, fraction, exponent].into_iter().flat_map(str::bytes);
         if fraction.is_empty() || exponent.is_empty() || !digits.all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -156,14 +158,13 @@ pub type Wrong = (usize, String);
 ///
 /// If there are too many or too few arguments, or one is not what its parameter takes.
 pub fn check(
-    parameters: impl Iterator<Item = Parameter>,
+    parameters: &[Parameter],
     given: Vec<Given>,
     start: usize,
 ) -> Result<(Vec<Expression>, Arguments), Wrong> {
-    let parameters: Vec<Parameter> = parameters.collect();
-    let mut values: Vec<Option<Value>> = parameters.iter().map(|_| None).collect();
+    let mut values: Vec<Value> = parameters.iter().map(|_| Value::None).collect();
     for (number, Given { at, name, value }) in given.into_iter().enumerate() {
-        let place = place(&parameters, number, name).map_err(|what| (at, what))?;
+        let place = place(parameters, number, name).map_err(|what| (at, what))?;
         // The last one takes what is past all.
         let parameter = &parameters[place.min(parameters.len() - 1)];
         let value = match value {
@@ -173,32 +174,27 @@ pub fn check(
             _ => (parameter.kind.read)(&value),
         };
         let name = parameter.name;
-        if value.is_none() {
+        let Some(value) = value else {
             return Err((at, format!("'{name}' must be {}", parameter.kind.wanted)));
-        }
+        };
         match values.get_mut(place) {
             None => values.push(value),
-            Some(Some(_)) => return Err((at, format!("'{name}' is given twice"))),
-            Some(vacant) => *vacant = value,
+            Some(vacant @ Value::None) => *vacant = value,
+            Some(_) => return Err((at, format!("'{name}' is given twice"))),
         }
     }
-    for (value, parameter) in values.iter_mut().zip(&parameters) {
-        match parameter.default {
-            _ if value.is_some() => {}
-            None => return Err((start, format!("'{}' is missing", parameter.name))),
-            Some(default) => {
+    let mut inputs = Vec::new();
+    for (place, value) in values.iter_mut().enumerate() {
+        match (mem::take(value), parameters.get(place)) {
+            (Value::Series(series), _) => inputs.push(series),
+            (Value::None, Some(parameter)) => {
+                let missing = || (start, format!("'{}' is missing", parameter.name));
+                let default = parameter.default.ok_or_else(missing)?;
                 let constant = Value::constant(default);
                 let constant = constant.unwrap_or_else(|| Value::Text(default.into()));
-                *value = (parameter.kind.read)(&constant);
+                *value = (parameter.kind.read)(&constant).unwrap_or_default();
             }
-        }
-    }
-    let mut values: Vec<Value> = values.into_iter().map(Option::unwrap_or_default).collect();
-    let mut inputs = Vec::new();
-    for value in &mut values {
-        match mem::take(value) {
-            Value::Series(series) => inputs.push(series),
-            other => *value = other,
+            (given, _) => *value = given,
         }
     }
     Ok((inputs, Arguments(values)))

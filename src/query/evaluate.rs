@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::vec;
 
 use super::arguments::Arguments;
-use super::functions::{Context, Function, Gather, Operation, Results, common_step};
+use super::functions::{Context, Function, Gather, MakeAll, Operation, common_step};
 use super::look_at_clock;
 use super::series::Series;
 use super::source::{Cursor, Source};
@@ -45,12 +45,14 @@ pub struct Called {
 /// What is done with the series.
 enum Work {
     /// Those of the first input are changed one by one, after the other inputs are read. At most so many more
-    /// are taken: none, if the results were made.
+    /// are taken.
     Pass(usize),
     /// All are gathered, with their steps brought to this multiple; then the results are returned.
     Gather(Box<dyn Gather>, i64),
     /// When all are read, the results are made at once.
-    Make(fn(Vec<Vec<Series>>, &Context) -> Results),
+    Make(MakeAll),
+    /// The results were made.
+    Done,
 }
 
 /// The window over which the inputs of a call are read. `None` if there is no such window.
@@ -150,7 +152,7 @@ impl Called {
                     source.held.replace(0, series.kept_bytes())?;
                     self.lists[self.input].push(series);
                 }
-                (Work::Pass(0), None) => return Ok(None),
+                (Work::Done | Work::Pass(0), None) => return Ok(None),
                 (Work::Pass(left), None) => {
                     let Some(series) = self.inputs[0].next(source, turn)? else {
                         return Ok(None);
@@ -158,10 +160,7 @@ impl Called {
                     *left -= 1;
                     self.pass(series, source)?;
                 }
-                (Work::Make(all), None) => {
-                    let all = *all;
-                    self.make(all, source)?;
-                }
+                (&mut Work::Make(all), None) => self.make(all, source)?,
             }
             look_at_clock(turn.allowance)?;
         }
@@ -192,16 +191,12 @@ impl Called {
     }
 
     /// Makes all results, which then are ready.
-    fn make(
-        &mut self,
-        all: fn(Vec<Vec<Series>>, &Context) -> Results,
-        source: &mut Source,
-    ) -> Result<(), Failure> {
+    fn make(&mut self, all: MakeAll, source: &mut Source) -> Result<(), Failure> {
         let lists = mem::take(&mut self.lists);
         let before = kept_bytes(lists.iter().flatten());
         let made = all(lists, &self.context(source))?;
         source.held.replace(before, kept_bytes(&made))?;
-        (self.ready, self.work) = (made.into_iter(), Work::Pass(0));
+        (self.ready, self.work) = (made.into_iter(), Work::Done);
         Ok(())
     }
 

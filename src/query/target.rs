@@ -53,7 +53,7 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
         parser.skip_space();
         match parser.peek() {
             None => Ok(expression),
-            Some(_) => parser.expected("the end or '|'"),
+            Some(_) => Err(parser.expected("the end or '|'")),
         }
     });
     parsed.map_err(|(at, what)| {
@@ -63,6 +63,9 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
         format!("{what} at character {character} of target '{quoted}{cut}'")
     })
 }
+
+/// What a backslash in a path may stand before.
+const ESCAPED: [char; 11] = ['(', ')', '{', '}', ',', '.', '\'', '"', '\\', '|', '='];
 
 /// How much of a target an error quotes.
 const QUOTED_BYTES_MAX: usize = 200;
@@ -122,12 +125,12 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         is_next
     }
 
-    fn expected<Parsed>(&self, what: &str) -> Result<Parsed, Wrong> {
+    fn expected(&self, what: &str) -> Wrong {
         let what = match self.peek() {
             Some(next) => format!("expected {what}, not '{next}',"),
             None => format!("expected {what}"),
         };
-        Err((self.at, what))
+        (self.at, what)
     }
 
     /// A name, if this follows; stands before that then. Otherwise does not move.
@@ -157,12 +160,12 @@ impl<'text, 'budget> Parser<'text, 'budget> {
                     Ok(pattern) => Expression::Path { text, pattern },
                     Err(what) => return Err((start, what)),
                 },
-                None => return self.expected("a path or a function"),
+                None => return Err(self.expected("a path or a function")),
             },
         };
         while self.takes('|') {
             let Some(name) = self.name_before('(') else {
-                return self.expected("a function");
+                return Err(self.expected("a function"));
             };
             expression = self.call(name, Some(expression), depth)?;
         }
@@ -195,7 +198,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             value: Value::Series(piped),
         });
         let given = self.arguments(piped, depth + 1)?;
-        let checked = arguments::check(function.parameters(), given, start);
+        let checked = arguments::check(&function.parameters(), given, start);
         let (inputs, arguments) = checked.map_err(|(at, what)| (at, format!("{name}: {what},")))?;
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
         self.budget.take(effort).map_err(|what| (start, what))?;
@@ -234,7 +237,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             match name {
                 Some(_) => self.at += 1,
                 None if given.last().is_some_and(|last| last.name.is_some()) => {
-                    return self.expected("an argument with a name");
+                    return Err(self.expected("an argument with a name"));
                 }
                 None => {}
             }
@@ -244,7 +247,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
                 return Ok(given);
             }
             if !self.takes(',') {
-                return self.expected("',' or ')'");
+                return Err(self.expected("',' or ')'"));
             }
         }
     }
@@ -294,7 +297,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             };
             match next {
                 '\\' => match characters.next() {
-                    Some((_, escaped)) if r#"(){},.'"\|="#.contains(escaped) => next = escaped,
+                    Some((_, escaped)) if ESCAPED.contains(&escaped) => next = escaped,
                     _ => break at,
                 },
                 '{' => is_in_braces = true,
@@ -340,9 +343,8 @@ mod tests {
             Expression::Path { text, .. } => text.clone(),
             Expression::Call(call) => {
                 let inputs: Vec<String> = call.inputs.iter().map(shown).collect();
-                let arguments = call.function.parameters().enumerate();
-                let arguments: Vec<String> = arguments
-                    .map(|(at, _)| format!("{:?}", call.arguments.get(at)))
+                let arguments: Vec<String> = (0..call.function.parameters().len())
+                    .map(|at| format!("{:?}", call.arguments.get(at)))
                     .collect();
                 format!(
                     "{}({}; {})",

@@ -56,6 +56,9 @@ pub type Outcome = Result<bool, String>;
 /// The series that a function makes, or why it fails.
 pub type Results = Result<Vec<Series>, String>;
 
+/// Makes series of those of each input.
+pub type MakeAll = fn(Vec<Vec<Series>>, &Context) -> Results;
+
 /// What a function does. Those of the first kinds take the series of their inputs one after the other.
 #[derive(Debug)]
 pub enum Operation {
@@ -67,7 +70,7 @@ pub enum Operation {
     /// Gathers the series of all inputs, one input after the other, and returns others when it has all.
     Gather(fn(&Arguments) -> Box<dyn Gather>),
     /// Takes the series of each input at once.
-    All(fn(Vec<Vec<Series>>, &Context) -> Results),
+    All(MakeAll),
 }
 
 /// What a function may look at besides the series.
@@ -120,7 +123,7 @@ impl Function {
     };
 
     /// What it takes, in order.
-    pub fn parameters(&self) -> impl Iterator<Item = Parameter> + use<> {
+    pub fn parameters(&self) -> Vec<Parameter> {
         parameters(self.signature)
     }
 }

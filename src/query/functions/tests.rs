@@ -298,7 +298,11 @@ fn what_would_take_long_is_refused() {
 #[test]
 fn signatures_have_kinds_that_there_are() {
     for function in super::TABLE.iter() {
-        for (parameter, text) in function.parameters().zip(function.signature.split(", ")) {
+        for (parameter, text) in function
+            .parameters()
+            .iter()
+            .zip(function.signature.split(", "))
+        {
             let multiple = if parameter.is_multiple { "*" } else { "" };
             let default = parameter.default.map(|default| format!(" = {default}"));
             let (name, kind) = (parameter.name, parameter.kind.name);
@@ -367,12 +371,14 @@ fn argument(of: &Parameter) -> BoxedStrategy<String> {
 fn call(depth: u32) -> BoxedStrategy<String> {
     let functions: Vec<&Function> = super::TABLE.iter().collect();
     let called = proptest::sample::select(functions).prop_flat_map(move |function| {
-        let arguments = function
-            .parameters()
-            .map(move |parameter| match parameter.kind.name {
-                "series" => series(depth).boxed(),
-                _ => argument(&parameter),
-            });
+        let arguments =
+            function
+                .parameters()
+                .into_iter()
+                .map(move |parameter| match parameter.kind.name {
+                    "series" => series(depth).boxed(),
+                    _ => argument(&parameter),
+                });
         let arguments: Vec<BoxedStrategy<String>> = arguments.collect();
         arguments.prop_map(|arguments| format!("{}({})", function.name, arguments.join(",")))
     });
