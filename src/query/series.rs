@@ -48,12 +48,16 @@ impl Series {
     /// Makes its steps as long as `step`, if this is a multiple of them. The last one may be made of
     /// fewer than the others.
     pub fn consolidate(&mut self, step: i64) {
-        let steps = usize::try_from(step / self.step).unwrap_or(usize::MAX);
-        if steps > 1 {
-            let rows = self.values.chunks(steps);
-            self.values = rows.map(|row| self.consolidation.of(row)).collect();
-            self.step = step;
+        if let Some(values) = self.consolidated(step) {
+            (self.values, self.step) = (values, step);
         }
+    }
+
+    /// Its values if its steps were as long as `step`; `None` if they are.
+    pub fn consolidated(&self, step: i64) -> Option<Vec<f64>> {
+        let steps = usize::try_from(step / self.step).unwrap_or(usize::MAX);
+        let rows = || self.values.chunks(steps);
+        (steps > 1).then(|| rows().map(|row| self.consolidation.of(row)).collect())
     }
 
     /// Makes its steps so long that there are at most `most_steps`, which is 1 or more.

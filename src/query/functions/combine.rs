@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::query::aggregation::{Aggregation, Tally};
 use crate::query::arguments::{Arguments, Value};
 use crate::query::series::{Series, bounded};
+use crate::query::text::append;
 
 /// All series as one.
 pub fn all(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
@@ -61,8 +62,9 @@ impl Gather for Groups {
             Value::None => String::new(),
             node => super::alias::key(&series.name, std::slice::from_ref(node)),
         };
-        let place = self.places.of(&name);
-        if place == self.groups.len() {
+        let new = self.groups.len();
+        let place = *self.places.entry(name.clone()).or_insert(new);
+        if place == new {
             self.kept_bytes += Series::KEPT_BYTES_MIN + 3 * name.len();
             self.groups.push_back((name, Group::default()));
         }
@@ -93,20 +95,7 @@ impl Gather for Groups {
 }
 
 /// The places of names in a list, in the order in which they came first.
-#[derive(Default)]
-pub struct Places(HashMap<String, usize, foldhash::fast::RandomState>);
-
-impl Places {
-    /// The place of a name. That of a new one is past all others.
-    pub fn of(&mut self, name: &str) -> usize {
-        if let Some(place) = self.0.get(name) {
-            return *place;
-        }
-        let place = self.0.len();
-        self.0.insert(name.into(), place);
-        place
-    }
-}
+pub type Places = HashMap<String, usize, foldhash::fast::RandomState>;
 
 /// Series that become one.
 #[derive(Default)]
@@ -163,8 +152,7 @@ impl Group {
             return;
         }
         let comma = if self.known.is_empty() { "" } else { "," };
-        self.expressions += comma;
-        self.expressions += expression;
+        append(&mut self.expressions, &[comma, expression]);
         self.known.push(expression.into());
     }
 

@@ -1,14 +1,17 @@
 //! Functions that choose and order series.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::task::Poll;
+
+use slab::Slab;
 
 use super::{Context, Gather, Outcome};
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Arguments;
 use crate::query::number::ordered;
 use crate::query::series::Series;
+use crate::query::text::append;
 
 pub fn current_above(series: &mut Series, context: &Context) -> Outcome {
     let least = context.arguments.number(1).unwrap_or(f64::NAN);
@@ -96,12 +99,12 @@ fn padded(name: &str) -> String {
         let (before, digits) = rest.split_at(start);
         let after = digits.trim_start_matches(|next: char| next.is_ascii_digit());
         let digits = digits[..digits.len() - after.len()].trim_start_matches('0');
-        padded += before;
-        padded += &"0000000000"[digits.len().min(10)..];
-        padded += digits;
+        let zeros = &"0000000000"[digits.len().min(10)..];
+        append(&mut padded, &[before, zeros, digits]);
         rest = after;
     }
-    padded + rest
+    append(&mut padded, &[rest]);
+    padded
 }
 
 /// How many series are put in order at once, in a fraction of a millisecond.
@@ -113,6 +116,8 @@ struct Ranking {
     /// How many are kept; if it is negative, how many of the last are dropped.
     most: i64,
     /// Those that are kept.
+    series: Slab<Series>,
+    /// The same.
     kept: BinaryHeap<Ranked>,
     /// When all have come, the same in order, the last one first.
     last_first: Vec<Ranked>,
@@ -120,42 +125,16 @@ struct Ranking {
     kept_bytes: usize,
 }
 
-/// A series with its place in the order.
-struct Ranked {
-    key: Key,
-    number: u64,
-    series: Series,
-}
+/// The key of a series, how many came before it, and where it is kept.
+type Ranked = (Key, u64, usize);
 
-impl Ord for Ranked {
-    fn cmp(&self, other: &Ranked) -> Ordering {
-        (&self.key, self.number).cmp(&(&other.key, other.number))
-    }
-}
-
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Eq for Ranked {}
-
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Ranked) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Ranked {
-    fn kept_bytes(&self) -> usize {
-        let name = match &self.key {
-            Key::Name(name) | Key::NameDescending(Reverse(name)) => name.capacity(),
-            Key::Number(_) => 0,
-        };
-        // The heap has room for twice as many.
-        2 * size_of::<Ranked>() + name + self.series.kept_bytes()
-    }
+fn kept_bytes((key, ..): &Ranked, series: &Series) -> usize {
+    let name = match key {
+        Key::Name(name) | Key::NameDescending(Reverse(name)) => name.capacity(),
+        Key::Number(_) => 0,
+    };
+    // There is room for twice as many.
+    2 * (size_of::<Ranked>() + size_of::<Series>()) + name + series.kept_bytes()
 }
 
 impl Ranking {
@@ -163,6 +142,7 @@ impl Ranking {
         Ranking {
             order,
             most,
+            series: Slab::new(),
             kept: BinaryHeap::new(),
             last_first: Vec::new(),
             count: 0,
@@ -170,21 +150,26 @@ impl Ranking {
         }
     }
 
+    fn take(&mut self, ranked: Option<Ranked>) -> Option<Series> {
+        let ranked = ranked?;
+        let series = self.series.remove(ranked.2);
+        self.kept_bytes -= kept_bytes(&ranked, &series);
+        Some(series)
+    }
+
     fn drop_last(&mut self) {
-        let dropped = self.kept.pop();
-        self.kept_bytes -= dropped.map_or(0, |dropped| dropped.kept_bytes());
+        let last = self.kept.pop();
+        drop(self.take(last));
     }
 }
 
 impl Gather for Ranking {
     fn add(&mut self, series: Series, _: i64) {
-        let ranked = Ranked {
-            key: self.order.key(&series),
-            number: self.count,
-            series,
-        };
+        let place = self.series.vacant_key();
+        let ranked = (self.order.key(&series), self.count, place);
         self.count += 1;
-        self.kept_bytes += ranked.kept_bytes();
+        self.kept_bytes += kept_bytes(&ranked, &series);
+        self.series.insert(series);
         self.kept.push(ranked);
         if self.most >= 0 && self.kept.len() as u64 > self.most.unsigned_abs() {
             self.drop_last();
@@ -203,10 +188,8 @@ impl Gather for Ranking {
         if !self.kept.is_empty() {
             return Poll::Pending;
         }
-        Poll::Ready(self.last_first.pop().map(|ranked| {
-            self.kept_bytes -= ranked.kept_bytes();
-            ranked.series
-        }))
+        let first = self.last_first.pop();
+        Poll::Ready(self.take(first))
     }
 
     fn kept_bytes(&self) -> usize {

@@ -1,6 +1,5 @@
 //! Functions that divide series by others.
 
-use std::borrow::Cow;
 use std::{iter, mem};
 
 use super::alias::key;
@@ -17,14 +16,12 @@ use crate::query::series::Series;
 /// no value where the divisor has none or zero.
 fn divide(dividend: &mut Series, divisor: &Series, factor: f64, function: &str) {
     let step = common_step(dividend.step, divisor.step);
-    let mut divisor = Cow::Borrowed(divisor);
-    if divisor.step != step {
-        divisor.to_mut().consolidate(step);
-    }
+    let consolidated = divisor.consolidated(step);
+    let divisors = consolidated.as_ref().unwrap_or(&divisor.values);
     dividend.consolidate(step);
-    let length = dividend.values.len().max(divisor.values.len());
+    let length = dividend.values.len().max(divisors.len());
     dividend.values.resize(length, f64::NAN);
-    let divisors = divisor.values.iter().chain(iter::repeat(&f64::NAN));
+    let divisors = divisors.iter().chain(iter::repeat(&f64::NAN));
     for (value, &divisor) in dividend.values.iter_mut().zip(divisors) {
         *value = if divisor == 0.0 {
             f64::NAN
@@ -100,7 +97,8 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
     let mut groups: Vec<[Vec<Series>; 2]> = Vec::new();
     for (which, list) in [series, totals.unwrap_or_default()].into_iter().enumerate() {
         for series in list {
-            let place = places.of(&key(&series.name, context.arguments.rest(2)));
+            let name = key(&series.name, context.arguments.rest(2));
+            let place = *places.entry(name).or_insert(groups.len());
             if place == groups.len() {
                 groups.push(Default::default());
             }
@@ -115,17 +113,19 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
             [ref total] => Some(total.clone()),
             ref several => Some(sum(several)),
         };
-        if series.is_empty()
-            && let Some(mut total) = total.clone()
-        {
-            total.values.fill(f64::NAN);
-            let name = mem::replace(&mut total.name, "MISSING".into());
-            total.rename("asPercent", &[",", &name].concat());
-            results.push(total);
-        }
-        for mut series in series {
-            percent(&mut series, total.as_ref(), &mut room)?;
-            results.push(series);
+        match total {
+            Some(mut total) if series.is_empty() => {
+                total.values.fill(f64::NAN);
+                let name = mem::replace(&mut total.name, "MISSING".into());
+                total.rename("asPercent", &[",", &name].concat());
+                results.push(total);
+            }
+            total => {
+                for mut series in series {
+                    percent(&mut series, total.as_ref(), &mut room)?;
+                    results.push(series);
+                }
+            }
         }
     }
     Ok(results)
@@ -159,10 +159,8 @@ fn constant(like: &Series, number: &Value) -> Series {
         Value::Number(number) => (shortest(number), number),
         _ => (String::new(), f64::NAN),
     };
-    let values = vec![value; like.values.len()];
-    Series {
-        name,
-        values,
-        ..like.clone()
-    }
+    let mut constant = like.clone();
+    constant.name = name;
+    constant.values.fill(value);
+    constant
 }
