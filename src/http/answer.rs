@@ -32,8 +32,11 @@ pub trait Pieces {
     /// complete: if nothing of it was appended yet, this is the answer.
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
-    /// Whether it can never be completed, since the snapshot that it reads is no longer kept.
-    fn is_cut_off(&self) -> bool;
+    /// Whether it can never be completed, since the snapshot that it reads is no longer kept. One that reads
+    /// none never is.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 
     /// Bytes that it keeps between two pieces.
     fn kept_bytes(&self) -> usize;
@@ -83,7 +86,7 @@ impl Answer {
 
 impl From<Failure> for Answer {
     fn from(failure: Failure) -> Answer {
-        let body = Body::Whole((failure.message + "\n").into());
+        let body = Body::Whole([&failure.message, "\n"].concat().into());
         Answer::new(failure.status, "text/plain; charset=utf-8", body)
     }
 }

@@ -12,20 +12,19 @@ pub struct BodyReader {
     extra: usize,
     /// How many bytes of the end of a line must come first: CR and LF, or LF.
     line_end: usize,
+    is_chunked: bool,
     state: State,
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// So many bytes of a body whose length was told.
-    Body(usize),
+    /// So many bytes, at least one: of a chunk, or of a body whose length was told.
+    Bytes(usize),
     /// The size of a chunk, of which so many digits have come.
     Size { size: usize, digits: u8 },
     /// An extension of the chunk.
     Extension { size: usize },
-    /// So many bytes of a chunk, at least one.
-    Chunk(usize),
     /// A trailer, or the empty line that ends the body.
     Trailer,
     /// The rest of the name of a trailer.
@@ -52,7 +51,7 @@ impl BodyReader {
             Framing::Length(length) => {
                 let length = usize::try_from(length).ok();
                 let length = length.filter(|&length| length <= limit);
-                State::Body(length.ok_or_else(|| too_long(limit))?)
+                State::Bytes(length.ok_or_else(|| too_long(limit))?)
             }
         };
         Ok(BodyReader {
@@ -60,6 +59,7 @@ impl BodyReader {
             limit,
             extra: 0,
             line_end: 0,
+            is_chunked: framing == Framing::Chunked,
             state,
         })
     }
@@ -97,19 +97,18 @@ impl BodyReader {
                     rest = after;
                 }
                 State::Complete => break,
-                State::Body(left) | State::Chunk(left) => {
+                State::Bytes(left) => {
                     let (bytes, after) = rest.split_at(left.min(rest.len()));
                     self.body.extend_from_slice(bytes);
-                    self.state = match (self.state, left - bytes.len()) {
-                        (State::Body(_), 0) => State::Complete,
-                        (State::Body(_), left) => State::Body(left),
-                        (_, 0) => {
+                    rest = after;
+                    self.state = match left - bytes.len() {
+                        0 if self.is_chunked => {
                             self.line_end = 2;
                             State::Size { size: 0, digits: 0 }
                         }
-                        (_, left) => State::Chunk(left),
+                        0 => State::Complete,
+                        left => State::Bytes(left),
                     };
-                    rest = after;
                 }
                 _ => {
                     self.state = self.after(*byte)?;
@@ -127,7 +126,7 @@ impl BodyReader {
         let next = match (self.state, byte) {
             (State::Size { digits: 1.., size } | State::Extension { size }, b'\r') => match size {
                 0 => State::Trailer,
-                size => State::Chunk(size),
+                size => State::Bytes(size),
             },
             (State::Size { digits: 1.., size }, b';') => State::Extension { size },
             (State::Size { size, digits }, _) => return self.after_digit(byte, size, digits),
@@ -176,6 +175,5 @@ pub fn is_of_token(byte: u8) -> bool {
 
 /// The value of a hexadecimal digit.
 pub fn hex_digit(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
+    char::from(digit).to_digit(16).map(|value| value as u8)
 }

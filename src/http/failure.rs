@@ -1,12 +1,14 @@
 //! Why there is no answer, or none yet.
 
+use std::borrow::Cow;
+
 /// Why there is no answer, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Status code, 400 or above.
     pub status: u16,
     /// What is wrong, in a sentence for whoever asked.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 /// Why something goes no further.
@@ -21,14 +23,14 @@ pub enum Halt {
 
 impl Failure {
     /// A failure of this status, for this reason.
-    pub fn new(status: u16, message: impl Into<String>) -> Failure {
+    pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Failure {
         let message = message.into();
         Failure { status, message }
     }
 }
 
 /// What is asked for is wrong, for this reason.
-impl<Message: Into<String>> From<Message> for Failure {
+impl<Message: Into<Cow<'static, str>>> From<Message> for Failure {
     fn from(message: Message) -> Failure {
         Failure::new(400, message)
     }

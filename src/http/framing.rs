@@ -35,13 +35,11 @@ fn chunked(codings: &[u8]) -> Result<Framing, Failure> {
     if !codings.next().is_some_and(is_chunked) || codings.clone().any(is_chunked) {
         return Err("chunked is not the last Transfer-Encoding, and only the last".into());
     }
-    match codings.next() {
-        None => Ok(Framing::Chunked),
-        Some(_) => Err(Failure::new(
-            501,
-            "chunked is the only Transfer-Encoding that is offered",
-        )),
+    if codings.next().is_some() {
+        let message = "chunked is the only Transfer-Encoding that is offered";
+        return Err(Failure::new(501, message));
     }
+    Ok(Framing::Chunked)
 }
 
 fn length_of(digits: &[u8]) -> Result<Framing, Failure> {
@@ -73,7 +71,7 @@ pub fn is_word(text: &[u8], word: &str) -> bool {
 }
 
 /// All values of a header.
-fn all<'head>(headers: &'head [Header], name: &'head str) -> impl Iterator<Item = &'head [u8]> {
+pub fn all<'head>(headers: &'head [Header], name: &'head str) -> impl Iterator<Item = &'head [u8]> {
     let is_named = move |header: &&Header| is_word(header.name.as_bytes(), name);
     headers.iter().filter(is_named).map(|header| header.value)
 }

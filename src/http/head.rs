@@ -23,31 +23,6 @@ pub struct Head {
     pub manner: Manner,
 }
 
-/// What a head, or the beginning of one, ends in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It is an empty line, which stands before the request.
-    Empty,
-    /// A line, with others to follow.
-    Line,
-    /// The empty line at its end.
-    Head,
-}
-
-/// What `head` ends in, which begins a request and ends at a newline.
-///
-/// # Errors
-///
-/// If a line of it ends in a newline alone: others might see the head end elsewhere.
-pub fn find_end(head: &[u8]) -> Result<End, Failure> {
-    match head {
-        b"\r\n" => Ok(End::Empty),
-        [.., b'\r', b'\n', b'\r', b'\n'] => Ok(End::Head),
-        [.., b'\r', b'\n'] => Ok(End::Line),
-        _ => Err("a line of the head does not end in CR LF".into()),
-    }
-}
-
 impl Head {
     /// Reads a whole head, with the empty line at its end.
     ///

@@ -23,7 +23,7 @@ pub use self::{
         append_chunk_size, push, push_all,
     },
     failure::{Failure, Halt},
-    head::{End, Head, find_end},
+    head::Head,
     request::{Method, Parameters, Request},
 };
 #[cfg(feature = "remote-write")]

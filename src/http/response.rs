@@ -2,7 +2,7 @@
 
 use httparse::Status;
 
-use super::framing::{Framing, framing, is_persistent};
+use super::framing::{Framing, all, framing, is_persistent};
 
 /// What the head of an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,25 +38,20 @@ impl ResponseHead {
             return Err("there is no such status".to_owned());
         };
         let is_modern = minor > 0;
+        let text = |value: &[u8]| str::from_utf8(value).ok().map(str::to_owned);
         let head = ResponseHead {
             status,
             // RFC 9112, section 6.3: these have no body, whatever their head says.
             framing: match status {
                 100..=199 | 204 | 304 => Some(Framing::Length(0)),
-                _ => framing(parsed.headers, is_modern).map_err(|failure| failure.message)?,
+                _ => framing(parsed.headers, is_modern)
+                    .map_err(|failure| failure.message.into_owned())?,
             },
             is_persistent: is_persistent(parsed.headers, is_modern),
-            retry_after: text_of(parsed.headers, "Retry-After"),
+            retry_after: all(parsed.headers, "Retry-After").next().and_then(text),
         };
         Ok(Some((head, length)))
     }
-}
-
-/// The first value of a header, if it is text.
-fn text_of(headers: &[httparse::Header], name: &str) -> Option<String> {
-    let is_named = |header: &&httparse::Header| header.name.eq_ignore_ascii_case(name);
-    let value = headers.iter().find(is_named)?.value;
-    str::from_utf8(value).ok().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -241,11 +241,6 @@ impl Pieces for Find {
         Ok(())
     }
 
-    /// Never: it reads no snapshot.
-    fn is_cut_off(&self) -> bool {
-        false
-    }
-
     fn kept_bytes(&self) -> usize {
         let searches = self.searches.iter();
         let of_searches = searches.map(|search| {

@@ -83,11 +83,6 @@ impl Pieces for Listing {
         Ok(())
     }
 
-    /// Never: it reads no snapshot.
-    fn is_cut_off(&self) -> bool {
-        false
-    }
-
     fn kept_bytes(&self) -> usize {
         let words = self.words.iter();
         let words = words.map(|word| size_of::<String>() + word.capacity());

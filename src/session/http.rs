@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::Session;
 use crate::config::Config;
 use crate::http::{
-    Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, End, Failure, Halt, Head,
-    LAST_CHUNK, Manner, Method, Pieces, Request, Tail, append_chunk_size, find_end,
+    Answer, AnswerHead, Body, BodyReader, CHUNK_END, CONTINUE, Failure, Halt, Head, LAST_CHUNK,
+    Manner, Method, Pieces, Request, Tail, append_chunk_size,
 };
 use crate::server::LineBuffer;
 use crate::turn::Turn;
@@ -327,10 +327,13 @@ fn search_head(input: &mut LineBuffer) -> Result<usize, Halt> {
         if length > limit {
             break;
         }
-        match find_end(head)? {
-            End::Head => return Ok(length),
-            End::Line => {}
-            End::Empty => input.take(length),
+        match head {
+            // An empty line before the request.
+            b"\r\n" => input.take(length),
+            [.., b'\r', b'\n', b'\r', b'\n'] => return Ok(length),
+            [.., b'\r', b'\n'] => {}
+            // Others might see the head end elsewhere.
+            _ => return Err("a line of the head does not end in CR LF".into()),
         }
     }
     let head = input.bytes();
