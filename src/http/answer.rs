@@ -96,10 +96,8 @@ impl AnswerHead {
     pub fn to_bytes(&self, tail: Tail, manner: Manner, now: SystemTime) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
         let status = usize::from(self.status).to_string();
-        push_all(
-            &mut bytes,
-            &["HTTP/1.1 ", &status, " ", reason(self.status), "\r\nDate: "],
-        );
+        push_all(&mut bytes, &["HTTP/1.1 ", &status, " "]);
+        push_all(&mut bytes, &[reason(self.status), "\r\nDate: "]);
         push_date(&mut bytes, now);
         for (name, value) in &self.headers {
             push_all(&mut bytes, &["\r\n", name, ": ", value]);
@@ -148,7 +146,7 @@ pub fn push(bytes: &mut Vec<u8>, text: &str) {
 #[inline(never)]
 pub fn push_all(bytes: &mut Vec<u8>, texts: &[&str]) {
     for text in texts {
-        bytes.extend_from_slice(text.as_bytes());
+        push(bytes, text);
     }
 }
 

@@ -171,10 +171,9 @@ impl Find {
     fn write_entry(&self, out: &mut Vec<u8>, name: &str, is_leaf: bool) {
         // The first one is written with the bracket before it.
         push(out, if out.ends_with(b"[") { "" } else { ", " });
-        let [dot, branch, leaf] = if is_leaf {
-            ["", "0", "1"]
-        } else {
-            [".", "1", "0"]
+        let [dot, branch, leaf] = match is_leaf {
+            true => ["", "0", "1"],
+            false => [".", "1", "0"],
         };
         match self.options.shape {
             Shape::Tree => {
@@ -182,15 +181,8 @@ impl Find {
                 push_string(out, name);
                 push(out, r#", "id": "#);
                 push_string(out, &[&*self.base, name].concat());
-                push_all(
-                    out,
-                    &[
-                        r#", "allowChildren": "#,
-                        branch,
-                        r#", "expandable": "#,
-                        branch,
-                    ],
-                );
+                push_all(out, &[r#", "allowChildren": "#, branch]);
+                push_all(out, &[r#", "expandable": "#, branch]);
                 push_all(out, &[r#", "leaf": "#, leaf, "}"]);
             }
             Shape::Completer => {

@@ -46,16 +46,13 @@ fn append_counts(out: &mut Vec<u8>, counts: &Counts) {
 /// Appends a metric, whose name may have labels in braces after it, with a help of one line and the value.
 fn append(out: &mut Vec<u8>, labeled: &str, kind: Kind, help: &str, value: &str) {
     let name = labeled.split('{').next().unwrap_or(labeled);
-    let kind = if kind == Kind::Total {
-        "counter"
-    } else {
-        "gauge"
+    let kind = match kind {
+        Kind::Total => "counter",
+        Kind::Now => "gauge",
     };
-    push_all(
-        out,
-        &["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind],
-    );
-    push_all(out, &["\n", labeled, " ", value, "\n"]);
+    push_all(out, &["# HELP ", name, " ", help, "\n"]);
+    push_all(out, &["# TYPE ", name, " ", kind, "\n"]);
+    push_all(out, &[labeled, " ", value, "\n"]);
 }
 
 #[cfg(test)]

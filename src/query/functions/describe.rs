@@ -29,20 +29,15 @@ pub fn one(name: &str) -> Option<Vec<u8>> {
 
 /// A function, under one of its names. No text in the table has anything to escape.
 fn describe(out: &mut Vec<u8>, name: &str, function: &Function) {
-    push_all(
-        out,
-        &["{\"name\":\"", name, "\",\"function\":\"", name, "("],
-    );
+    push_all(out, &[r#"{"name":""#, name, r#"","function":""#]);
+    push_all(out, &[name, "("]);
     for parameter in function.parameters() {
         let star = if parameter.is_multiple { "*" } else { "" };
         push_all(out, &[separator(out, ", "), star, parameter.name]);
     }
-    push_all(out, &[")\",\"description\":\"", function.description]);
-    push(
-        out,
-        "\",\"module\":\"graphite.render.functions\",\"group\":\"",
-    );
-    push_all(out, &[function.group, "\",\"params\":["]);
+    push_all(out, &[r#")","description":""#, function.description]);
+    push(out, r#"","module":"graphite.render.functions","group":""#);
+    push_all(out, &[function.group, r#"","params":["#]);
     for parameter in function.parameters() {
         push(out, separator(out, ","));
         describe_parameter(out, &parameter);
@@ -52,31 +47,21 @@ fn describe(out: &mut Vec<u8>, name: &str, function: &Function) {
 
 fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
     let kind = parameter.kind;
-    push_all(
-        out,
-        &[
-            "{\"name\":\"",
-            parameter.name,
-            "\",\"type\":\"",
-            kind.type_name,
-            "\"",
-        ],
-    );
-    match parameter
-        .default
-        .map(|default| (default, Value::constant(default)))
-    {
-        None => push(out, ",\"required\":true"),
-        Some((_, Some(Value::None))) => {}
+    push_all(out, &[r#"{"name":""#, parameter.name]);
+    push_all(out, &[r#"","type":""#, kind.type_name, "\""]);
+    let constant = parameter.default.and_then(Value::constant);
+    match (parameter.default, constant) {
+        (None, _) => push(out, r#","required":true"#),
+        (_, Some(Value::None)) => {}
         // As JSON writes what is beyond all numbers.
-        Some((_, Some(Value::Number(_)))) => push(out, ",\"default\":1e9999"),
-        Some((default, Some(_))) => push_all(out, &[",\"default\":", default]),
-        Some((default, None)) => push_all(out, &[",\"default\":\"", default, "\""]),
+        (_, Some(Value::Number(_))) => push(out, r#","default":1e9999"#),
+        (Some(default), Some(_)) => push_all(out, &[r#","default":"#, default]),
+        (Some(default), None) => push_all(out, &[r#","default":""#, default, "\""]),
     }
     if parameter.is_multiple {
-        push(out, ",\"multiple\":true");
+        push(out, r#","multiple":true"#);
     }
-    let mut begin = ",\"options\":[\"";
+    let mut begin = r#","options":[""#;
     for (option, _) in options(kind.name) {
         push_all(out, &[begin, option, "\""]);
         begin = ",\"";
@@ -85,7 +70,7 @@ fn describe_parameter(out: &mut Vec<u8>, parameter: &Parameter) {
         push(out, "]");
     }
     if !kind.suggestions().is_empty() {
-        push_all(out, &[",\"suggestions\":[", kind.suggestions(), "]"]);
+        push_all(out, &[r#","suggestions":["#, kind.suggestions(), "]"]);
     }
     push(out, "}");
 }
