@@ -1,8 +1,6 @@
 //! How many values become one.
 
-use std::collections::BinaryHeap;
-
-use super::number::{from_ordered, ordered};
+use super::number::{from_ordered, ordered, sorted};
 
 /// How many values become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,11 +132,7 @@ impl Aggregation {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
-    // A heap makes a smaller program than `sort`.
-    let values = values
-        .map(ordered)
-        .collect::<BinaryHeap<i64>>()
-        .into_sorted_vec();
+    let values = sorted(values.map(ordered).collect());
     let value = |at: usize| from_ordered(values[at]);
     match (values.len() / 2, values.len() % 2) {
         (0, 0) => f64::NAN,

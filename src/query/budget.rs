@@ -27,7 +27,7 @@ impl Budget {
     /// # Errors
     ///
     /// If that is not left: a sentence that says so.
-    pub fn take(&mut self, units: usize) -> Result<(), String> {
+    pub fn take(&mut self, units: usize) -> Result<(), &'static str> {
         let left = self.0.checked_sub(units);
         let too_many = "a query has too many calls, or patterns with too many alternatives";
         self.0 = left.ok_or(too_many)?;

@@ -99,8 +99,7 @@ impl Writer {
             }
             Format::Raw => {
                 push(out, &series.name);
-                let length = (series.values.len() as i64).saturating_mul(series.step);
-                let end = series.start.saturating_add(length);
+                let end = series.time(series.values.len());
                 for number in [series.start, end, series.step] {
                     out.push(b',');
                     append(out, NUMBER_ROOM_BYTES, |room| integer::write(room, number));
@@ -125,10 +124,8 @@ impl Writer {
         // Each line of CSV has the whole name.
         let most_steps = STEPS_AT_ONCE.min(STEPS_AT_ONCE * 64 / self.name_field.len().max(1));
         let piece = &rest[..rest.len().min(most_steps.max(1))];
-        let points = piece.iter().zip(self.steps_done..).map(|(&value, place)| {
-            let length = (place as i64).saturating_mul(series.step);
-            (series.start.saturating_add(length), value)
-        });
+        let steps = piece.iter().zip(self.steps_done..);
+        let points = steps.map(|(&value, step)| (series.time(step), value));
         let decimals = self.decimals;
         match self.format {
             Format::Json { null_points } => {

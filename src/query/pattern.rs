@@ -1,6 +1,7 @@
 //! Which keys a pattern stands for, as graphite-web 1.1.8 has it: `graphite/finders/standard.py`,
 //! over Python's `fnmatch`.
 
+use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
 use memchr::arch::all::memchr::Two;
@@ -49,14 +50,14 @@ impl Pattern {
     /// # Errors
     ///
     /// If it has more nodes or stands for more alternatives than it may: a sentence that says so.
-    pub fn parse(text: &str, budget: &mut Budget) -> Result<Pattern, String> {
+    pub fn parse(text: &str, budget: &mut Budget) -> Result<Pattern, Cow<'static, str>> {
         let text = text.replace('\\', "");
         let mut nodes = Vec::new();
         let mut any_nodes = 0;
         let mut rest = Some(&*text);
         while let Some(node) = next_node(&mut rest) {
             if nodes.len() == MOST_NODES {
-                return Err(format!("a pattern has more than {MOST_NODES} nodes"));
+                return Err(format!("a pattern has more than {MOST_NODES} nodes").into());
             }
             if node == "**" {
                 any_nodes |= 1 << nodes.len();
@@ -161,7 +162,7 @@ pub fn next_node<'text>(rest: &mut Option<&'text str>) -> Option<&'text str> {
 }
 
 impl Node {
-    fn parse(text: &str, budget: &mut Budget) -> Result<Node, String> {
+    fn parse(text: &str, budget: &mut Budget) -> Result<Node, &'static str> {
         budget.take(Budget::FOR_NODE)?;
         let (mut texts, mut wildcards) = (BinaryHeap::new(), Vec::new());
         let (mut compared, mut searched) = (0, 0);

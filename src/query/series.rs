@@ -66,6 +66,12 @@ impl Series {
         self.consolidate(self.step.saturating_mul((steps - 1) / most_steps + 1));
     }
 
+    /// When a step begins; past the last one, when that ends.
+    pub fn time(&self, step: usize) -> i64 {
+        let seconds = (step as i64).saturating_mul(self.step);
+        self.start.saturating_add(seconds)
+    }
+
     /// Bytes of memory that it takes, or [`KEPT_BYTES_MIN`](Self::KEPT_BYTES_MIN) if that is more.
     pub fn kept_bytes(&self) -> usize {
         let values = self.values.capacity() * size_of::<f64>();

@@ -1,8 +1,7 @@
 //! From points to steps: how long a step is, and what value it has.
 
-use std::collections::BinaryHeap;
-
 use super::aggregation::{Aggregation, Tally};
+use super::number::sorted;
 use super::window::Window;
 use crate::config::TimestampUnit;
 use crate::store::Run;
@@ -42,8 +41,7 @@ pub fn common_interval(intervals: Vec<i64>) -> i64 {
 /// The lower median.
 fn median(numbers: Vec<i64>) -> Option<i64> {
     let middle = numbers.len().checked_sub(1)? / 2;
-    // A heap makes a smaller program than `sort`.
-    Some(BinaryHeap::from(numbers).into_sorted_vec()[middle])
+    Some(sorted(numbers)[middle])
 }
 
 /// The points that belong to the steps of a window: those past the first timestamp and up to the second.

@@ -85,6 +85,11 @@ pub fn first_path(name: &str) -> &str {
     }
 }
 
+fn too_deep(start: usize) -> Wrong {
+    let most = Config::CALL_DEPTH_MAX;
+    (start, format!("more than {most} nested calls"))
+}
+
 /// Reads a text from left to right.
 struct Parser<'text, 'budget> {
     text: &'text str,
@@ -158,7 +163,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             None => match self.path() {
                 Some(text) => match Pattern::parse(&text, self.budget) {
                     Ok(pattern) => Expression::Path { text, pattern },
-                    Err(what) => return Err((start, what)),
+                    Err(what) => return Err((start, what.into())),
                 },
                 None => return Err(self.expected("a path or a function")),
             },
@@ -180,17 +185,11 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         depth: usize,
     ) -> Result<Expression, Wrong> {
         let start = self.text[..self.at].trim_ascii_end().len() - name.len();
-        let too_deep = || {
-            Err((
-                start,
-                format!("more than {} nested calls", Config::CALL_DEPTH_MAX),
-            ))
-        };
         let Some(function) = functions::find(name) else {
             return Err((start, format!("unknown function '{name}'")));
         };
         if depth >= Config::CALL_DEPTH_MAX {
-            return too_deep();
+            return Err(too_deep(start));
         }
         let piped = piped.map(|piped| Given {
             at: start,
@@ -201,16 +200,17 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         let checked = arguments::check(&function.parameters(), given, start);
         let (inputs, arguments) = checked.map_err(|(at, what)| (at, format!("{name}: {what},")))?;
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
-        self.budget.take(effort).map_err(|what| (start, what))?;
+        self.budget
+            .take(effort)
+            .map_err(|what| (start, what.into()))?;
         let call = Expression::Call(Call {
             function,
             inputs,
             arguments,
         });
-        if call.depth() > Config::CALL_DEPTH_MAX {
-            too_deep()
-        } else {
-            Ok(call)
+        match call.depth() {
+            ..=Config::CALL_DEPTH_MAX => Ok(call),
+            _ => Err(too_deep(start)),
         }
     }
 

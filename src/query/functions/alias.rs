@@ -1,6 +1,6 @@
 //! Functions that name series.
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, Reason};
 use crate::config::Config;
 use crate::query::arguments::Value;
 use crate::query::regex::{Found, Regex};
@@ -40,7 +40,7 @@ fn metric(name: &str) -> &str {
 }
 
 /// `name` with all that `search` finds replaced, as Python's `re.sub` does it.
-fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, String> {
+fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, Reason> {
     let mut replaced = String::new();
     let (mut done, mut searched, mut was_empty) = (0, 0, false);
     loop {
@@ -70,7 +70,7 @@ fn expand(
     replacement: &str,
     name: &str,
     replaced: &mut String,
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     let mut rest = replacement;
     while let Some((before, after)) = cut(rest, '\\') {
         let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();

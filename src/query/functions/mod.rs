@@ -14,6 +14,7 @@ mod tests;
 mod time;
 mod transform;
 
+use std::borrow::Cow;
 use std::task::Poll;
 
 use self::table::TABLE;
@@ -50,11 +51,14 @@ pub struct Function {
 /// input. `None` if there is no such window.
 pub type InputWindow = fn(&Window, &Arguments, i64) -> Option<Window>;
 
+/// Why a function fails, in a sentence.
+pub type Reason = Cow<'static, str>;
+
 /// Whether a series is kept, or why a function fails.
-pub type Outcome = Result<bool, String>;
+pub type Outcome = Result<bool, Reason>;
 
 /// The series that a function makes, or why it fails.
-pub type Results = Result<Vec<Series>, String>;
+pub type Results = Result<Vec<Series>, Reason>;
 
 /// Makes series of those of each input.
 pub type MakeAll = fn(Vec<Vec<Series>>, &Context) -> Results;

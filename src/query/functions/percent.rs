@@ -5,7 +5,7 @@ use std::{iter, mem};
 use super::alias::key;
 use super::combine::{Group, Places};
 use super::filter::sorted_by_name;
-use super::{Context, Outcome, Results, common_step};
+use super::{Context, Outcome, Reason, Results, common_step};
 use crate::config::Config;
 use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Value;
@@ -46,9 +46,8 @@ pub fn divide_series(series: &mut Series, context: &Context) -> Outcome {
         [divisor] => divide(series, divisor, 1.0, context.function),
         several => {
             let count = several.len();
-            return Err(format!(
-                "divideSeries: the divisor is {count} series, not one"
-            ));
+            let message = format!("divideSeries: the divisor is {count} series, not one");
+            return Err(message.into());
         }
     }
     Ok(true)
@@ -132,7 +131,7 @@ fn of_groups(series: Vec<Series>, totals: Option<Vec<Series>>, context: &Context
 }
 
 /// Divides a series by a total, in percent, and takes the memory that this adds out of `room`.
-fn percent(series: &mut Series, total: Option<&Series>, room: &mut usize) -> Result<(), String> {
+fn percent(series: &mut Series, total: Option<&Series>, room: &mut usize) -> Result<(), Reason> {
     let before = series.kept_bytes();
     match total {
         Some(total) => divide(series, total, 100.0, "asPercent"),

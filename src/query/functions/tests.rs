@@ -1,6 +1,6 @@
 //! All functions, against a table that graphite-web made (`tests/graphite/make_functions.py`).
 
-use super::{Context, Function, Operation, common_step, describe};
+use super::{Context, Function, Operation, Reason, Results, common_step, describe};
 use crate::config::Config;
 use crate::query::aggregation::Aggregation;
 use crate::query::budget::Budget;
@@ -21,7 +21,7 @@ struct World {
 
 /// Evaluates in the simplest way: all series at once.
 impl World {
-    fn evaluate(&self, expression: &Expression, window: &Window) -> Result<Vec<Series>, String> {
+    fn evaluate(&self, expression: &Expression, window: &Window) -> Results {
         match expression {
             Expression::Path { .. } if window.steps() > Config::STEPS_MAX => Err("too long".into()),
             Expression::Path { text, pattern } => {
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    fn call(&self, call: &Call, window: &Window) -> Result<Vec<Series>, String> {
+    fn call(&self, call: &Call, window: &Window) -> Results {
         let function = call.function;
         // As Graphite does, which reads the inputs over the window of the call first.
         let step = match call.inputs.first() {
@@ -52,7 +52,7 @@ impl World {
         });
         let inner = inner.ok_or("there is no such window")?;
         let inputs = call.inputs.iter().map(|input| self.evaluate(input, &inner));
-        let mut inputs = inputs.collect::<Result<Vec<Vec<Series>>, String>>()?;
+        let mut inputs = inputs.collect::<Result<Vec<_>, Reason>>()?;
         let steps = inputs.iter().flatten().map(|series| series.step);
         let step = steps.reduce(common_step).unwrap_or(1);
         let mut context = Context {
@@ -67,7 +67,7 @@ impl World {
                 let mut series = inputs.remove(0);
                 context.others = inputs.first().map_or(&[], Vec::as_slice);
                 let kept = series.iter_mut().map(|series| change(series, &context));
-                let kept = kept.collect::<Result<Vec<bool>, String>>()?;
+                let kept = kept.collect::<Result<Vec<bool>, Reason>>()?;
                 let pairs = series.into_iter().zip(kept);
                 Ok(pairs
                     .filter_map(|(series, kept)| kept.then_some(series))
@@ -198,7 +198,7 @@ fn targets_are_evaluated_as_graphite_does() {
         count += 1;
         let ours = match target::parse(target, &mut Budget::default()) {
             Ok(expression) => world.evaluate(&expression, &world.window),
-            Err(message) => Err(message),
+            Err(message) => Err(message.into()),
         };
         let theirs: Vec<&str> = theirs.split('\t').collect();
         let different = match (&ours, &theirs[..]) {

@@ -114,31 +114,27 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let arguments = context.arguments;
     let (interval, aggregation) = (arguments.integer(1), arguments.aggregation(2));
     let is_aligned_to_start = arguments.flag(3);
-    let length = i64::try_from(series.values.len()).unwrap_or(i64::MAX);
-    let end = series
-        .start
-        .saturating_add(length.saturating_mul(series.step));
-    let past_interval = if is_aligned_to_start {
-        0
-    } else {
-        series.start.rem_euclid(interval)
+    let length = series.values.len();
+    let end = series.time(length);
+    let start = match is_aligned_to_start {
+        true => series.start,
+        false => series
+            .start
+            .saturating_sub(series.start.rem_euclid(interval)),
     };
-    let start = series.start.saturating_sub(past_interval);
-    let last = end
-        .saturating_sub(start)
-        .saturating_sub(1)
-        .div_euclid(interval);
+    let seconds = end.saturating_sub(start);
+    let last = seconds.saturating_sub(1).div_euclid(interval);
     // An interval that begins at the end counts, though it is empty.
     let is_one_more = !is_aligned_to_start && end.rem_euclid(interval) == 0;
     let count = (last + 1).saturating_add(is_one_more.into());
     if count > Config::STEPS_MAX {
-        return Err(format!("summarize: more than {} steps", Config::STEPS_MAX));
+        return Err(format!("summarize: more than {} steps", Config::STEPS_MAX).into());
     }
     // The index of the first value at or after a time.
     let place = |time: i64| {
         let since = time.saturating_sub(series.start).max(0);
         let steps = since.saturating_add(series.step - 1) / series.step;
-        steps.min(length) as usize
+        length.min(steps as usize)
     };
     let row = |at: i64| {
         let time = start.saturating_add(at.saturating_mul(interval));
