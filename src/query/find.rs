@@ -24,20 +24,14 @@ pub enum Shape {
     ExpandByPattern,
 }
 
-/// What is looked for, and what is answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub shape: Shape,
-    /// If there are several, one more stands for all of them: in a tree the first, for a completer the last.
-    pub with_wildcard: bool,
-    /// Series alone.
-    pub leaves_only: bool,
-}
-
 /// A find, as far as it is done.
 #[derive(Debug)]
 pub struct Find {
-    options: Options,
+    shape: Shape,
+    /// If there are several names, one more stands for all of them: in a tree the first, for a completer the last.
+    pub with_wildcard: bool,
+    /// Series alone are looked for.
+    leaves_only: bool,
     walk: Walk,
     searches: Vec<Search>,
     found: Names,
@@ -90,14 +84,15 @@ impl Search {
 }
 
 impl Find {
-    /// A find for all of these patterns.
+    /// A find for all of these patterns, of series alone if `leaves_only`.
     ///
     /// # Errors
     ///
     /// If one of them cannot be read.
     pub fn new(
         patterns: &mut dyn Iterator<Item = &str>,
-        options: Options,
+        shape: Shape,
+        leaves_only: bool,
         turn: &Turn,
     ) -> Result<Find, Failure> {
         let mut searches: Vec<Search> = Vec::new();
@@ -117,7 +112,9 @@ impl Find {
         let pattern = searches.first().map_or("", |search| &search.text);
         let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]).into();
         Ok(Find {
-            options,
+            shape,
+            with_wildcard: false,
+            leaves_only,
             base,
             walk: Walk::new(turn, effort),
             searches,
@@ -128,11 +125,11 @@ impl Find {
     }
 
     fn walk(&mut self, turn: &mut Turn) -> Result<(), Halt> {
-        let options = self.options;
+        let (shape, leaves_only) = (self.shape, self.leaves_only);
         self.walk.go_on(turn, |key, _| {
             for (list, search) in self.searches.iter_mut().enumerate() {
-                search.look(key, |name, node, is_leaf| match options.shape {
-                    _ if options.leaves_only && !is_leaf => Ok(()),
+                search.look(key, |name, node, is_leaf| match shape {
+                    _ if leaves_only && !is_leaf => Ok(()),
                     Shape::Tree => self.found.add_to_tree(node, is_leaf),
                     Shape::Completer => self.found.add(0, name, is_leaf).map(drop),
                     Shape::Expand => self.found.add(0, name, true).map(drop),
@@ -144,15 +141,15 @@ impl Find {
     }
 
     fn write_begin(&mut self, out: &mut Vec<u8>) {
-        self.options.with_wildcard &= self.found.len() > 1;
-        let begin = match self.options.shape {
+        self.with_wildcard &= self.found.len() > 1;
+        let begin = match self.shape {
             Shape::Tree => "[",
             Shape::Completer => r#"{"metrics": ["#,
             Shape::Expand => r#"{"results": ["#,
             Shape::ExpandByPattern => r#"{"results": {"#,
         };
         push(out, begin);
-        if self.options.shape == Shape::Tree && self.options.with_wildcard {
+        if self.shape == Shape::Tree && self.with_wildcard {
             let any_branch = self.found.first().is_some_and(|first| !first.is_leaf);
             self.write_entry(out, "*", !any_branch);
         }
@@ -175,7 +172,7 @@ impl Find {
             true => ["", "0", "1"],
             false => [".", "1", "0"],
         };
-        match self.options.shape {
+        match self.shape {
             Shape::Tree => {
                 push(out, r#"{"text": "#);
                 push_string(out, name);
@@ -197,12 +194,12 @@ impl Find {
     }
 
     fn write_end(&mut self, out: &mut Vec<u8>) {
-        if self.options.shape == Shape::ExpandByPattern {
+        if self.shape == Shape::ExpandByPattern {
             self.begin_lists(out, self.searches.len());
         }
-        let end = match self.options.shape {
+        let end = match self.shape {
             Shape::Tree => "]",
-            Shape::Completer if self.options.with_wildcard => r#", {"name": "*"}]}"#,
+            Shape::Completer if self.with_wildcard => r#", {"name": "*"}]}"#,
             Shape::Completer | Shape::Expand => "]}",
             Shape::ExpandByPattern if self.lists > 0 => "]}}",
             Shape::ExpandByPattern => "}}",
@@ -220,7 +217,7 @@ impl Pieces for Find {
             self.is_writing = true;
         }
         while let Some(found) = self.found.pop_first() {
-            if self.options.shape == Shape::ExpandByPattern {
+            if self.shape == Shape::ExpandByPattern {
                 self.begin_lists(turn.replies, found.list + 1);
             }
             self.write_entry(turn.replies, &found.name, found.is_leaf);

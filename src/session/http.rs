@@ -257,10 +257,9 @@ impl HttpSession {
     /// Ends a request that is answered.
     fn finish(&mut self, is_persistent: bool) {
         self.awaited = Awaited::Nothing;
-        self.state = if is_persistent {
-            State::Head
-        } else {
-            State::Over
+        self.state = match is_persistent {
+            true => State::Head,
+            false => State::Over,
         };
     }
 }

@@ -6,7 +6,7 @@ mod page;
 use crate::config::Config;
 use crate::http::{Answer, Body, Failure, Method, Pieces, Request};
 use crate::protocol::integer::parse_digits;
-use crate::query::find::{Find, Options, Shape};
+use crate::query::find::{Find, Shape};
 use crate::query::functions::describe;
 use crate::query::listing::Listing;
 use crate::query::render;
@@ -102,12 +102,8 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         }
         Some(_) => return Err("Invalid value for 'format' parameter".into()),
     };
-    let options = Options {
-        shape,
-        with_wildcard,
-        leaves_only,
-    };
-    let found = Find::new(&mut [&*pattern].into_iter(), options, turn)?;
+    let mut found = Find::new(&mut [&*pattern].into_iter(), shape, leaves_only, turn)?;
+    found.with_wildcard = with_wildcard;
     Ok(pieces(JSON, found))
 }
 
@@ -125,15 +121,13 @@ fn with_empty_nodes(pattern: &str) -> String {
 
 /// Whole names for which patterns stand, as of graphite-web's `expand_view`.
 fn expand(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
-    let options = Options {
-        shape: match flag(request, "groupByExpr")? {
-            true => Shape::ExpandByPattern,
-            false => Shape::Expand,
-        },
-        with_wildcard: false,
-        leaves_only: flag(request, "leavesOnly")?,
+    let shape = match flag(request, "groupByExpr")? {
+        true => Shape::ExpandByPattern,
+        false => Shape::Expand,
     };
-    let found = Find::new(&mut request.parameters.all("query"), options, turn)?;
+    let leaves_only = flag(request, "leavesOnly")?;
+    let patterns = &mut request.parameters.all("query");
+    let found = Find::new(patterns, shape, leaves_only, turn)?;
     Ok(pieces(JSON, found))
 }
 

@@ -151,12 +151,8 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
 
 /// An interval with the sign that it has, or with a minus, as Graphite has it: into the past.
 fn signed(text: &str) -> String {
-    let sign = if text.starts_with(['+', '-']) {
-        ""
-    } else {
-        "-"
-    };
-    [sign, text].concat()
+    let is_signed = text.starts_with(['+', '-']);
+    [if is_signed { "" } else { "-" }, text].concat()
 }
 
 /// Seconds by which a window is shifted.
