@@ -136,6 +136,11 @@ pub struct Store {
     removed_below: i64,
     /// What is to be removed.
     removal: Removal,
+    /// The place after that of the last put.
+    next_place: usize,
+    /// The last puts went to one place after the other, as those of clients do that send all of their series
+    /// in turn. So the next ones may too, and their places are guessed without looking up their keys.
+    is_in_turn: bool,
     /// How many points were rewritten for late puts.
     points_rewritten: u64,
     /// How series were, for the snapshots that are open.
@@ -177,6 +182,8 @@ impl Default for Store {
             hidden_below: i64::MIN,
             removed_below: i64::MIN,
             removal: Removal::default(),
+            next_place: 0,
+            is_in_turn: false,
             points_rewritten: 0,
             notes: Notes::default(),
             readers: Arc::default(),
@@ -201,11 +208,11 @@ impl Store {
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
         let key = key.into();
-        self.put_one(&Put {
+        self.put_all(&[Put {
             key,
             timestamp,
             value,
-        });
+        }]);
     }
 
     /// Stores several points, in order, as [`put`](Self::put) does.
@@ -228,25 +235,34 @@ impl Store {
         puts: &[Put],
         placed: &mut [Placed; PUTS_AT_ONCE],
     ) {
-        if let [put] = puts {
-            // There is no other memory to wait for at the same time.
-            placed[0] = self.put_one(put);
-            return;
-        }
+        let is_in_turn = self.is_in_turn && puts.len() > 1;
         let mut places = [NOWHERE; PUTS_AT_ONCE];
         let places = &mut places[..puts.len()];
-        for (place, put) in places.iter_mut().zip(puts) {
-            *place = self.guess(self.index.hash(put.key));
+        if !is_in_turn || self.is_worth_warming() {
+            for ((place, put), next) in places.iter_mut().zip(puts).zip(self.next_place..) {
+                *place = match is_in_turn {
+                    true => next,
+                    false => self.guess(self.index.hash(put.key)),
+                };
+            }
+            let timestamps = puts.iter().map(|put| put.timestamp);
+            self.warm(places.iter().copied().zip(timestamps));
         }
-        let timestamps = puts.iter().map(|put| put.timestamp);
-        self.warm(places.iter().copied().zip(timestamps));
-        for ((&mut place, put), placed) in places.iter_mut().zip(puts).zip(placed) {
-            *placed = if self.put_at(place, put) {
-                Placed::At(place as u32)
+        let mut jumps = 0;
+        for ((&mut guess, put), placed) in places.iter_mut().zip(puts).zip(placed) {
+            // After a jump, the others are in turn again.
+            let guess = if is_in_turn { self.next_place } else { guess };
+            *placed = if self.put_at(guess, put) {
+                Placed::At(guess as u32)
             } else {
                 self.put_unguessed(self.index.hash(put.key), put)
             };
+            if let Placed::At(place) | Placed::New(place) = *placed {
+                jumps += usize::from(place as usize != self.next_place);
+                self.next_place = place as usize + 1;
+            }
         }
+        self.is_in_turn = jumps * PUTS_AT_ONCE <= puts.len();
     }
 
     /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places, also if these
@@ -259,28 +275,23 @@ impl Store {
         }
     }
 
+    /// Whether the processor's cache is likely to lack what puts need.
+    fn is_worth_warming(&self) -> bool {
+        // Where points come late, more memory is in use than the newest bytes of each series.
+        self.series.len() > CACHED_SERIES || self.points_rewritten > 0
+    }
+
     /// Loads what puts into the series at these places need into the processor's cache, several at
     /// the same time.
     #[inline]
     fn warm(&self, puts: impl Iterator<Item = (usize, i64)>) {
-        // Where points come late, more memory is in use than the newest bytes of each series.
-        if self.series.len() > CACHED_SERIES || self.points_rewritten > 0 {
+        if self.is_worth_warming() {
             for (place, timestamp) in puts {
                 if let Some(series) = self.series.get(place) {
                     series.warm(timestamp);
                 }
             }
         }
-    }
-
-    #[inline]
-    fn put_one(&mut self, put: &Put) -> Placed {
-        let hash = self.index.hash(put.key);
-        let place = self.guess(hash);
-        if self.put_at(place, put) {
-            return Placed::At(place as u32);
-        }
-        self.put_unguessed(hash, put)
     }
 
     /// Puts into the series at this place, if it has the key, and neither the point nor all of the
@@ -693,6 +704,48 @@ mod tests {
             store.check(false);
         }
         assert!(store.keys().eq([&*other, &*one]));
+    }
+
+    #[test]
+    fn puts_in_turn_go_where_their_keys_say() {
+        let keys: Vec<String> = (0..64).map(|number| format!("k{number}")).collect();
+        let (mut store, mut expected) = (Store::new(), vec![Vec::new(); keys.len()]);
+        let in_turn = |count| (0..count).collect::<Vec<usize>>();
+        let orders = [
+            (in_turn(48), true),
+            (in_turn(48), true),
+            // One jump in sixteen, to keys that are there and to new ones.
+            ((5..21).collect(), true),
+            ((21..27).chain(30..40).collect(), true),
+            ((40..46).chain(48..58).collect(), true),
+            ((0..48).map(|place| place * 7 % 48).collect(), false),
+            (vec![1, 0], false),
+            (in_turn(32), true),
+            (vec![3], false),
+            (in_turn(64), true),
+            (vec![9, 9, 9], false),
+        ];
+        for (timestamp, (order, is_in_turn)) in (0..).zip(orders) {
+            let put = |&number: &usize| Put {
+                key: Key::from(&*keys[number]),
+                timestamp,
+                value: number as f64,
+            };
+            store.put_all(&order.iter().map(put).collect::<Vec<Put>>());
+            assert_eq!(store.is_in_turn, is_in_turn, "{order:?}");
+            for number in order {
+                expected[number].push((timestamp, number as f64));
+            }
+        }
+        for (key, mut points) in keys.iter().zip(expected) {
+            points.dedup();
+            let stored = store.range(key, ..);
+            assert!(
+                stored
+                    .map(|point| (point.timestamp, point.value))
+                    .eq(points)
+            );
+        }
     }
 
     #[test]
