@@ -25,6 +25,9 @@ const EXCEPTION: u64 = 1 << 52;
 /// As many bytes as nearly every point takes at most.
 const POINT_BYTES_MAX: usize = 12;
 
+/// What a head has room for when it begins, after one that was full: a quarter of what it comes to have.
+const HEAD_BYTES: usize = 64;
+
 /// Why reading cannot fail here. Only the head itself writes its bytes, and it counts the points. If
 /// there were fewer, that would be a defect of ours, and the others would be lost for good.
 const COMPLETE: &str = "a head holds as many points as it counts";
@@ -127,6 +130,8 @@ impl Head {
     /// Removes all points, since they are sealed. From now on it is full at [`RUN_POINTS`].
     pub fn begin_next(&mut self) {
         self.clear(Kind::INTEGERS);
+        // Most likely as many points are to come as there were. To grow from nothing takes three more steps.
+        self.bytes.reserve_exact(HEAD_BYTES);
         self.limit = RUN_POINTS as u8;
     }
 
