@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::slice::EscapeAscii;
 
 use crate::protocol::float;
-use crate::protocol::request::{self, Request, WrongCommand};
+use crate::protocol::request::{self, Form, Request, WrongCommand};
 use crate::protocol::response::{self, PointWriter};
 use crate::puts::{Puts, Settled};
 use crate::server::{Line, Lines};
@@ -54,9 +54,16 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// its time.
     #[inline]
     pub fn is_done(&self) -> bool {
+        self.puts_left() == 0 || self.puts.turn.allowance.time_is_up()
+    }
+
+    /// How many puts use up the replies of the turn.
+    #[inline]
+    fn puts_left(&self) -> usize {
         let turn = &*self.puts.turn;
-        let reply_bytes = turn.replies.len() + self.puts.count() * response::OK.len();
-        reply_bytes >= turn.full_at || turn.allowance.time_is_up()
+        let room_bytes = turn.full_at.saturating_sub(turn.replies.len());
+        let puts = room_bytes.div_ceil(response::OK.len());
+        puts.saturating_sub(self.puts.count())
     }
 
     /// Whether the last line was a put that may not be executed yet. It was not, the turn is used up,
@@ -65,11 +72,12 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.puts.turn.is_postponed
     }
 
-    /// Executes the next line and appends its reply, or the first piece of a long one. `None` if no line is
-    /// left.
+    /// Executes the next line, or some that are plain puts, and appends their replies, or the first piece of a
+    /// long one. `None` if no line is left.
     #[inline]
     pub fn execute_next(&mut self, lines: &mut Lines<'lines>) -> Option<Answer> {
-        if self.puts.take_plain(lines, request::plain_put) {
+        let most = self.puts_left();
+        if self.puts.take_plain(lines, Form::Command, most) {
             return Some(Answer::Executed);
         }
         let answer = match lines.next()? {
@@ -265,12 +273,11 @@ mod tests {
             is_postponed: false,
         };
         let mut input = arrived(lines);
-        let (mut lines, mut count) = (input.lines(), 0);
+        let mut cut = input.lines();
         let mut executor = Executor::new(&mut turn);
-        while !executor.is_done() && executor.execute_next(&mut lines).is_some() {
-            count += 1;
-        }
-        count
+        while !executor.is_done() && executor.execute_next(&mut cut).is_some() {}
+        let (left, _) = cut.uncut(0);
+        lines.len() - left.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     #[test]
@@ -317,9 +324,7 @@ mod tests {
             let mut input = arrived(&lines);
             let mut lines = input.lines();
             let mut executor = Executor::new(&mut turn);
-            for _ in 0..count {
-                assert!(executor.execute_next(&mut lines).is_some());
-            }
+            while executor.execute_next(&mut lines).is_some() {}
             drop(executor);
             assert_eq!(replies, response::OK.repeat(count));
             assert_eq!(store.point_count(), count);

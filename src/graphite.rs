@@ -5,21 +5,17 @@
 
 use crate::config::TimestampUnit;
 use crate::protocol::float;
-use crate::protocol::request::{plain_point, words};
+use crate::protocol::request::words;
 use crate::store::Put;
 
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
 
-/// The fast path of [`parse`], as [`plain_point`] says.
-#[inline(always)]
-pub fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
-    let (put, length) = plain_point(text)?;
-    if put.timestamp > EXACT_INTEGER_MAX || put.value.is_nan() {
-        return None;
-    }
-    let timestamp = put.timestamp.checked_mul(unit.per_second())?;
-    Some((Put { timestamp, ..put }, length))
+/// The timestamp of a line that the [fast path](crate::protocol::request::plain_put) reads, if [`parse`] would
+/// make the same of it.
+pub fn plain_timestamp(seconds: i64, value: f64, unit: TimestampUnit) -> Option<i64> {
+    let is_plain = seconds <= EXACT_INTEGER_MAX && !value.is_nan();
+    seconds.checked_mul(unit.per_second()).filter(|_| is_plain)
 }
 
 /// Reads a line, given without its newline, as carbon 1.1 does (`MetricLineReceiver` in its
@@ -104,8 +100,14 @@ mod tests {
     use super::*;
     use crate::key::Key;
     use crate::protocol::NUMBER_ROOM_BYTES;
+    use crate::protocol::request::{self, Form};
     use TimestampUnit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
     use proptest::prelude::*;
+
+    fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
+        let timestamp = |seconds, value| plain_timestamp(seconds, value, unit);
+        request::plain_put(text, Form::Bare(&timestamp))
+    }
 
     const UNITS: [TimestampUnit; 4] = [Seconds, Milliseconds, Microseconds, Nanoseconds];
 

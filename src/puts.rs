@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use crate::protocol::request::{Form, plain_put};
 use crate::server::{Admission, Lines};
 use crate::store::{PUTS_AT_ONCE, Put};
 use crate::turn::Turn;
@@ -56,21 +57,26 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         self.count
     }
 
-    /// Takes the next line, if this fast path reads it: it needs no search for the newline first. Given a
-    /// text, `read` returns the put of its first line, and the length of that with the newline.
-    #[inline(always)]
-    pub fn take_plain(
-        &mut self,
-        lines: &mut Lines<'lines>,
-        read: impl FnOnce(&'lines [u8]) -> Option<(Put<'lines>, usize)>,
-    ) -> bool {
-        let Some((put, length)) = read(lines.uncut(self.plain_line_bytes)) else {
-            return false;
-        };
-        lines.skip_line(length);
-        self.turn.allowance.count_line();
-        self.hold_back(put);
-        true
+    /// Takes the next lines while the fast path reads them, which needs no search for newlines first: at
+    /// most so many, and no more than are stored at once. Returns whether there was any.
+    // Not inlined, so that its loop has all registers.
+    #[inline(never)]
+    pub fn take_plain(&mut self, lines: &mut Lines<'lines>, form: Form, most: usize) -> bool {
+        let (uncut, line_bytes) = lines.uncut(self.plain_line_bytes);
+        let (mut rest, start) = (uncut, self.count);
+        let end = PUTS_AT_ONCE.min(start.saturating_add(most));
+        let mut count = start;
+        while count < end
+            && let Some((put, length)) = plain_put(&rest[..rest.len().min(line_bytes)], form)
+        {
+            self.held[count] = put;
+            rest = &rest[length..];
+            count += 1;
+        }
+        lines.skip(uncut.len() - rest.len());
+        self.turn.allowance.count_lines(count - start);
+        self.add_held(count - start);
+        count > start
     }
 
     /// Takes the put of any other line, which has so many bytes. If it may not be executed yet, the turn
@@ -78,7 +84,8 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
     pub fn take(&mut self, put: Put<'lines>, line_bytes: usize) {
         match self.turn.admission() {
             Admission::Open => {
-                self.hold_back(put);
+                self.held[self.count] = put;
+                self.add_held(1);
                 if line_bytes > ORDINARY_LINE_BYTES {
                     self.store();
                 }
@@ -91,10 +98,10 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         }
     }
 
+    /// Counts puts that were added to those that are held back.
     #[inline]
-    fn hold_back(&mut self, put: Put<'lines>) {
-        self.held[self.count] = put;
-        self.count += 1;
+    fn add_held(&mut self, count: usize) {
+        self.count += count;
         if self.count == PUTS_AT_ONCE {
             self.store();
         }

@@ -119,11 +119,12 @@ impl Allowance {
         self.reply_bytes = self.reply_bytes.min(Config::FRESH_REPLY_MIN_BYTES);
     }
 
-    /// Counts an ordinary line, and looks at the clock after every few dozen of them.
+    /// Counts ordinary lines, and looks at the clock after every few dozen of them.
     #[inline]
-    pub fn count_line(&mut self) {
-        self.lines += 1;
-        if self.lines.is_multiple_of(LINES_PER_LOOK) {
+    pub fn count_lines(&mut self, count: usize) {
+        self.lines += count as u32;
+        if self.lines >= LINES_PER_LOOK {
+            self.lines = 0;
             self.look_at_clock();
         }
     }
@@ -182,7 +183,7 @@ mod tests {
         let mut allowance = Allowance::new(1, 1, Duration::ZERO, clock);
         for line in 1..=LINES_PER_LOOK {
             assert!(!allowance.time_is_up(), "line {line}");
-            allowance.count_line();
+            allowance.count_lines(1);
         }
         assert!(allowance.time_is_up());
     }

@@ -2,7 +2,9 @@
 
 use lexical_parse_float::FromLexical;
 
-use super::integer::{self, EIGHT_DIGITS, eight_digits, more_digits};
+use super::integer::{
+    self, EIGHT_DIGITS, digits_and_others, eight_digits, join_digits, more_digits,
+};
 use super::{without_underscores, write_block};
 use crate::decimal::{POWERS_OF_TEN, value_of};
 
@@ -41,6 +43,38 @@ pub(super) fn leading_decimal(text: &[u8]) -> Option<(f64, &[u8])> {
         [b'-', text @ ..] => (true, text),
         _ => (false, text),
     };
+    let short = text.first_chunk().and_then(|eight| short_decimal(*eight));
+    let (digits, decimals, length) = short.or_else(|| long_decimal(text))?;
+    let magnitude = value_of(digits as i64, decimals as u8);
+    let value = if is_negative { -magnitude } else { magnitude };
+    Some((value, text.get(length..)?))
+}
+
+/// The digits of the decimal that these characters begin with, how many of them are decimals, and its length:
+/// at most seven characters, one of them the point. `None` says nothing about the text.
+///
+/// Has no branch that depends on the length, since that changes from number to number.
+#[inline(always)]
+fn short_decimal(text: [u8; 8]) -> Option<(u64, usize, usize)> {
+    let (text, others) = digits_and_others(u64::from_le_bytes(text));
+    // If there are but digits, this is the first of them, which is no point.
+    let point_bit = others.trailing_zeros() % u64::BITS;
+    let is_point = (text >> point_bit) as u8 == b'.' ^ b'0';
+    let end_bit = (others & others.wrapping_sub(1)).trailing_zeros();
+    if !is_point || end_bit == u64::BITS || end_bit == 8 {
+        return None;
+    }
+    let before = !(u64::MAX << point_bit);
+    let digits = text & before | text >> 8 & !before;
+    // The last digit goes into the last of eight bytes.
+    let digits = join_digits(digits << (72 - end_bit));
+    let (point, end) = (point_bit as usize / 8, end_bit as usize / 8);
+    Some((digits, end - point - 1, end))
+}
+
+/// The same of up to fifteen digits, and perhaps without a point.
+#[cold]
+fn long_decimal(text: &[u8]) -> Option<(u64, usize, usize)> {
     let (mut digits, mut rest) = more_digits(0, text);
     let (mut count, mut decimals) = (text.len() - rest.len(), 0);
     if let [b'.', fraction @ ..] = rest {
@@ -48,11 +82,9 @@ pub(super) fn leading_decimal(text: &[u8]) -> Option<(f64, &[u8])> {
         decimals = fraction.len() - rest.len();
         count += decimals;
     }
-    if !(1..=15).contains(&count) {
-        return None;
-    }
-    let magnitude = value_of(digits as i64, decimals as u8);
-    Some((if is_negative { -magnitude } else { magnitude }, rest))
+    (1..=15)
+        .contains(&count)
+        .then_some((digits, decimals, text.len() - rest.len()))
 }
 
 /// Writes what `repr(value)` prints, and returns its length in bytes.
@@ -290,6 +322,17 @@ mod tests {
         fn the_same_as_the_standard_library_reads(text in "[+-]?[0-9]{0,25}[.]?[0-9]{0,25}(e[+-]?[0-9]{0,4})?") {
             prop_assert!(same(parse(text.as_bytes()), text.parse().ok()), "{}", text);
             prop_assert!(same(parse(underscored(&text).as_bytes()), text.parse().ok()), "{}", underscored(&text));
+        }
+
+        #[test]
+        fn a_decimal_before_other_text(text in "-?[0-9]{0,5}[.]?[0-9]{0,5}", after in "[ -~\n\u{80}-\u{ff}]{0,12}") {
+            let whole = format!("{text} {after}");
+            let read = leading_decimal(whole.as_bytes());
+            let expected = text.parse::<f64>().ok();
+            prop_assert_eq!(read.map(|(value, _)| value.to_bits()), expected.map(f64::to_bits));
+            if let Some((_, rest)) = read {
+                prop_assert_eq!(rest, &whole.as_bytes()[text.len()..]);
+            }
         }
 
         #[test]

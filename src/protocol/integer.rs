@@ -28,9 +28,12 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 /// what follows them. `None` says nothing about the text.
 #[inline(always)]
 pub(super) fn leading_digits(text: &[u8]) -> Option<(i64, &[u8])> {
-    let eight = text.split_first_chunk();
-    let eight = eight.and_then(|(eight, rest)| Some((parse_eight_digits(*eight)?, rest)));
-    let (magnitude, rest) = eight.unwrap_or((0, text));
+    let (mut magnitude, mut rest) = (0, text);
+    if let Some((eight, after)) = text.split_first_chunk()
+        && let Some(eight) = parse_eight_digits(*eight)
+    {
+        (magnitude, rest) = (eight, after);
+    }
     let (magnitude, rest) = more_digits(magnitude, rest);
     let count = text.len() - rest.len();
     let value = i64::try_from(magnitude).ok()?;
@@ -49,21 +52,29 @@ pub(super) fn more_digits(mut number: u64, mut text: &[u8]) -> (u64, &[u8]) {
     (number, text)
 }
 
-/// Reads eight digits at once: neighbours are joined to pairs, pairs to fours, and these to the
-/// number (Daniel Lemire, "Quickly parsing eight digits", 2018).
+/// Reads eight digits at once.
 #[inline]
 pub(super) fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
-    let text = u64::from_le_bytes(text);
-    // The high nibble of a digit is 3, and still is after 6 is added.
-    const HIGH_NIBBLES: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    let raised = text.wrapping_add(0x0606_0606_0606_0606);
-    if text & HIGH_NIBBLES | (raised & HIGH_NIBBLES) >> 4 != 0x3333_3333_3333_3333 {
-        return None;
-    }
-    let digits = text & 0x0f0f_0f0f_0f0f_0f0f;
+    let (digits, others) = digits_and_others(u64::from_le_bytes(text));
+    (others == 0).then(|| join_digits(digits))
+}
+
+/// Makes of each digit what it counts, and of each other character more than nine. The second number has the
+/// low bit of each byte that is no digit; after the first such byte that is not ASCII, perhaps of others too.
+#[inline(always)]
+pub(super) fn digits_and_others(text: u64) -> (u64, u64) {
+    let digits = text ^ 0x3030_3030_3030_3030;
+    let others = digits | digits.wrapping_add(0x7676_7676_7676_7676);
+    (digits, others >> 7 & 0x0101_0101_0101_0101)
+}
+
+/// The number of eight digits, the first in the lowest byte: neighbours are joined to pairs, pairs to fours,
+/// and these to the number (Daniel Lemire, "Quickly parsing eight digits", 2018).
+#[inline(always)]
+pub(super) fn join_digits(digits: u64) -> u64 {
     let pairs = (10 * digits + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (100 * pairs + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    Some((10_000 * fours + (fours >> 32)) & 0xffff_ffff)
+    (10_000 * fours + (fours >> 32)) & 0xffff_ffff
 }
 
 #[cold]

@@ -23,20 +23,26 @@ pub enum Request<'line> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongCommand;
 
+/// How a protocol writes a put.
+#[derive(Clone, Copy)]
+pub(crate) enum Form<'a> {
+    /// As `put <key> <value> <timestamp>`.
+    Command,
+    /// As `<key> <value> <timestamp>`. Of a timestamp and a value, the function makes the timestamp that is
+    /// stored, or leaves the line to the slow path.
+    Bare(&'a dyn Fn(i64, f64) -> Option<i64>),
+}
+
 /// The fast path: the put of the line that `text` begins with, and the length of the line with its
 /// newline. The line is as clients write it: in ASCII, with single spaces, perhaps a carriage return at
 /// its end, and a timestamp of digits. `None` says nothing about the text.
 #[inline(always)]
-pub(crate) fn plain_put(text: &[u8]) -> Option<(Put<'_>, usize)> {
-    const COMMAND: &[u8] = b"put ";
-    let (put, length) = plain_point(text.strip_prefix(COMMAND)?)?;
-    Some((put, COMMAND.len() + length))
-}
-
-/// The same of a line `<key> <value> <timestamp>`.
-#[inline(always)]
-pub(crate) fn plain_point(text: &[u8]) -> Option<(Put<'_>, usize)> {
-    let (key, rest) = split_plain_word(text)?;
+pub(crate) fn plain_put<'text>(text: &'text [u8], form: Form) -> Option<(Put<'text>, usize)> {
+    let words = match form {
+        Form::Command => text.strip_prefix(b"put ")?,
+        Form::Bare(_) => text,
+    };
+    let (key, rest) = split_plain_word(words)?;
     let (value, rest) = match float::leading_decimal(rest) {
         Some((value, [b' ', rest @ ..])) => (value, rest),
         _ => {
@@ -47,6 +53,10 @@ pub(crate) fn plain_point(text: &[u8]) -> Option<(Put<'_>, usize)> {
     let (timestamp, rest) = integer::leading_digits(rest)?;
     let ([b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..]) = rest else {
         return None;
+    };
+    let timestamp = match form {
+        Form::Command => timestamp,
+        Form::Bare(stored) => stored(timestamp, value)?,
     };
     let put = Put {
         key: Key::of_ascii(key),
@@ -71,16 +81,15 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 #[inline(always)]
 fn plain_word_length(text: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let mut rest = text;
-    while let Some((eight, after)) = rest.split_first_chunk() {
+    let (eights, rest) = text.as_chunks();
+    for (place, eight) in eights.iter().enumerate() {
         let eight = u64::from_le_bytes(*eight);
         // Has the high bit of each byte that is above ASCII or below `!`. After the first such
         // byte it may have others too, which does not matter.
         let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
         if others != 0 {
-            return text.len() - rest.len() + others.trailing_zeros() as usize / 8;
+            return 8 * place + others.trailing_zeros() as usize / 8;
         }
-        rest = after;
     }
     let end = rest.iter().position(|byte| !matches!(byte, b'!'..=0x7f));
     text.len() - rest.len() + end.unwrap_or(rest.len())
@@ -273,11 +282,11 @@ mod tests {
             after in "[0-9a \n]{0,9}",
         ) {
             let text = line.clone() + "\n" + &after;
-            if let Some((put, length)) = plain_put(text.as_bytes()) {
+            if let Some((put, length)) = plain_put(text.as_bytes(), Form::Command) {
                 prop_assert_eq!(Ok(Request::Put(put)), parse(line.as_bytes()));
                 prop_assert_eq!(length, line.len() + 1);
             }
-            prop_assert_eq!(plain_put(line.as_bytes()), None);
+            prop_assert_eq!(plain_put(line.as_bytes(), Form::Command), None);
         }
 
         #[test]
@@ -285,7 +294,7 @@ mod tests {
             let value = f64::from(digits) / 100.0;
             let line = format!("put {key} {value} {timestamp}{end}\n");
             let put = Put { key: Key::from(&key[..]), timestamp, value };
-            prop_assert_eq!(plain_put(line.as_bytes()), Some((put, line.len())));
+            prop_assert_eq!(plain_put(line.as_bytes(), Form::Command), Some((put, line.len())));
         }
 
         #[test]

@@ -221,7 +221,7 @@ impl Pieces for Find {
                 self.begin_lists(turn.replies, found.list + 1);
             }
             self.write_entry(turn.replies, &found.name, found.is_leaf);
-            turn.allowance.count_line();
+            turn.allowance.count_lines(1);
             if turn.replies.len() >= full_at || turn.allowance.time_is_up() {
                 return Err(Halt::Pause);
             }

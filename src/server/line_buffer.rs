@@ -203,20 +203,18 @@ impl LineBuffer {
 }
 
 impl<'buffer> Lines<'buffer> {
-    /// What follows the lines that were cut: as much as a line of so many bytes takes with its newline, and
-    /// no more than a line may have. Nothing if the beginning of the line is left out.
+    /// What follows the lines that were cut, and how much of it a line of so many bytes may take with its
+    /// newline. Nothing if the beginning of the line is left out.
     #[inline]
-    pub fn uncut(&self, line_bytes: usize) -> &'buffer [u8] {
+    pub fn uncut(&self, line_bytes: usize) -> (&'buffer [u8], usize) {
         let Cut { start, end, .. } = *self.cut;
-        if self.cut.discarding {
-            return &[];
-        }
-        &self.bytes[start..end.min(start + line_bytes.min(self.line_limit) + 1)]
+        let end = if self.cut.discarding { start } else { end };
+        (&self.bytes[start..end], line_bytes.min(self.line_limit) + 1)
     }
 
-    /// Leaves out a line, whose newline is the last of these bytes of what is [uncut](Self::uncut).
+    /// Leaves out whole lines, which have so many bytes of what is [uncut](Self::uncut).
     #[inline]
-    pub fn skip_line(&mut self, bytes: usize) {
+    pub fn skip(&mut self, bytes: usize) {
         self.cut.start += bytes;
         self.cut.scanned = self.cut.start;
         debug_assert!(self.cut.start <= self.cut.end);

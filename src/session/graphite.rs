@@ -4,7 +4,7 @@ use super::Session;
 use crate::config::TimestampUnit;
 use crate::execute::beginning;
 use crate::graphite;
-use crate::protocol::request;
+use crate::protocol::request::{self, Form};
 use crate::puts::{ORDINARY_LINE_BYTES, Puts, Settled};
 use crate::server::{Line, LineBuffer};
 use crate::turn::Turn;
@@ -27,9 +27,12 @@ impl Session for GraphiteSession {
         let mut intake = Intake::new(turn);
         let mut lines = input.lines();
         let unit = intake.unit;
-        let read = |text| graphite::plain_put(text, unit);
+        let timestamp = |seconds, value| graphite::plain_timestamp(seconds, value, unit);
         while !intake.is_over && !intake.puts.turn.allowance.time_is_up() {
-            if intake.puts.take_plain(&mut lines, read) {
+            if intake
+                .puts
+                .take_plain(&mut lines, Form::Bare(&timestamp), usize::MAX)
+            {
                 continue;
             }
             match lines.next() {
@@ -67,7 +70,7 @@ impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
     }
 
     fn take(&mut self, line: &'lines [u8]) {
-        self.puts.turn.allowance.count_line();
+        self.puts.turn.allowance.count_lines(1);
         let environment = self.puts.turn.environment;
         match graphite::parse(line, self.unit, || environment.now()) {
             Ok(Some(put)) => self.puts.take(put, line.len()),
