@@ -67,10 +67,6 @@ const IS_NEW: u32 = 1 << 31;
 /// The most bytes of a record without its key.
 const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
 
-/// The bits of a record's first byte that say how long the value is. If all others are 0, the value is
-/// the only field.
-const VALUE_BITS: u8 = 7;
-
 /// A new frame has room for so many bytes. Frames of one put are many where the disk stands still, so
 /// these are few.
 const FRAME_BYTES: usize = 64;
@@ -98,7 +94,7 @@ pub struct PutRecord {
     frame: Vec<u8>,
     /// Bytes of it before its first record.
     start: usize,
-    /// Bytes of it; `start <= end`, and `frame` has room for one more record without its key.
+    /// Bytes of it; `start <= end`.
     end: usize,
     /// How many puts it has.
     puts: u32,
@@ -169,7 +165,17 @@ impl PutRecord {
             Some(digits) => (self.decimals, self.difference_to(digits)),
             None => self.in_other_form(put.value),
         };
-        self.append(place, is_new, put.key, put.timestamp, form, value);
+        let before = &self.before;
+        let follows = place == before.place.wrapping_add(1) && !is_new;
+        let is_in_step = follows && put.timestamp == before.timestamp && form == before.form;
+        // Most puts are, and have code of their own: the value is the only field.
+        if is_in_step && value >> 56 == 0 && self.is_declared(place) {
+            self.before.place = place;
+            let value_bytes = bytes_of(value);
+            self.write(value << 8 | (value_bytes as u64 - 1), 1 + value_bytes);
+        } else {
+            self.append(place, is_new, put.key, put.timestamp, form, value);
+        }
     }
 
     /// Appends that the series at this place has lost all points at timestamps up to this one. Returns how
@@ -186,9 +192,12 @@ impl PutRecord {
         if self.end >= FRAME_FULL_BYTES {
             self.begin_next();
         }
+        if self.frame.len() - self.end < RECORD_MAX_BYTES {
+            self.grow();
+        }
     }
 
-    #[inline]
+    #[inline(never)]
     fn append(&mut self, place: u32, is_new: bool, key: Key, timestamp: i64, form: u8, value: u64) {
         let is_remembered = place < self.places_end;
         let place = if is_remembered { place } else { NO_PLACE };
@@ -202,7 +211,7 @@ impl PutRecord {
             + u8::from(step > u64::from(u16::MAX))
             + u8::from(step > u64::from(u32::MAX));
         let has_form = form != self.before.form;
-        let value_bytes = (u64::BITS - (value | 1).leading_zeros()).div_ceil(8);
+        let value_bytes = bytes_of(value);
         self.before.place = place;
         self.before.timestamp = timestamp;
         self.before.form = form;
@@ -210,26 +219,21 @@ impl PutRecord {
         let head =
             (value_bytes - 1) as u8 | u8::from(has_form) << 3 | place_code << 4 | time_code << 6;
         let place_field = u64::from(place) | u64::from(declaration) << 32;
-        let mut end = self.end;
-        // Eight bytes each time, of which the next field overwrites those that are too many.
-        let mut write = |field: u64, bytes: usize| {
-            self.frame[end..end + 8].copy_from_slice(&field.to_le_bytes());
-            end += bytes;
-        };
-        write(u64::from(head), 1);
-        if head & !VALUE_BITS != 0 {
-            write(place_field, field_bytes(place_code));
-            write(step, field_bytes(time_code));
-            write(u64::from(form), usize::from(has_form));
-        }
-        write(value, value_bytes as usize);
-        self.end = end;
+        self.write(u64::from(head), 1);
+        self.write(place_field, field_bytes(place_code));
+        self.write(step, field_bytes(time_code));
+        self.write(u64::from(form), usize::from(has_form));
+        self.write(value, value_bytes);
         if place_code == DECLARED {
             self.append_key(key.as_bytes());
         }
-        if self.frame.len() - self.end < RECORD_MAX_BYTES {
-            self.grow();
-        }
+    }
+
+    /// Eight bytes each time, of which the next field overwrites those that are too many.
+    #[inline]
+    fn write(&mut self, field: u64, bytes: usize) {
+        self.frame[self.end..self.end + 8].copy_from_slice(&field.to_le_bytes());
+        self.end += bytes;
     }
 
     #[cold]
@@ -240,6 +244,7 @@ impl PutRecord {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self) {
         // Added bytes are zeroed, so only a few each time; `Vec` doubles its capacity by itself.
         let added = self.end.clamp(FRAME_BYTES, FRAME_GROWTH_MAX_BYTES);
@@ -301,7 +306,6 @@ impl PutRecord {
         self.start = self.frame.len();
         self.end = self.start;
         self.before = Before::default();
-        self.grow();
     }
 
     /// Takes the records of one frame, the oldest ones: its bytes, with room for its head. There are
@@ -332,6 +336,12 @@ impl PutRecord {
     pub fn has_puts(&self) -> bool {
         self.puts > 0 || self.full.iter().any(|&(_, puts)| puts > 0)
     }
+}
+
+/// How many bytes a value takes.
+#[inline]
+fn bytes_of(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(8) as usize
 }
 
 /// Bytes of a place or a timestamp that is written in this way.
@@ -935,8 +945,7 @@ mod tests {
         for place in 0..80 {
             record.remove(place, &format!("{place}").repeat(5_000), 1);
             let spare_bytes = record.frame.len() - record.end;
-            let all = RECORD_MAX_BYTES..=FRAME_GROWTH_MAX_BYTES;
-            assert!(all.contains(&spare_bytes), "{spare_bytes}");
+            assert!(spare_bytes <= FRAME_GROWTH_MAX_BYTES, "{spare_bytes}");
         }
     }
 
