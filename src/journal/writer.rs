@@ -284,6 +284,9 @@ impl<F: FileSystem> Writer<F> {
                     let synced = journal.map_or(0, |journal| journal.synced + 1);
                     self.frames.add(number, synced, bytes);
                     self.frames.puts += u64::from(puts);
+                    if self.frames.bytes.len() >= WRITTEN_AT_ONCE_BYTES {
+                        self.write_frames(now);
+                    }
                 }
                 Message::Checkpoint(step) => {
                     self.write_frames(now);
@@ -660,6 +663,10 @@ impl<File> Journal<File> {
 /// A buffer that has room for more is freed.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Frames past so many bytes are written before more are added: those that wait for a disk that stands still are
+/// not all to be in memory twice.
+const WRITTEN_AT_ONCE_BYTES: usize = 1 << 20;
+
 /// So many buffers of frames are kept: as many frames as are likely to come between two writes.
 const BUFFERS: usize = 4;
 
@@ -699,6 +706,30 @@ mod tests {
             core: Some(core),
             bytes: vec![0; bytes],
         }
+    }
+
+    #[test]
+    fn many_frames_are_written_one_mebibyte_after_the_other() -> io::Result<()> {
+        let mut disk = Simulated::new();
+        let mut found = recovery::recover(&mut disk, false)?;
+        let mut writer = Writer::new(disk.clone(), SyncPolicy::Never, 1 << 30, &mut found)?;
+        let half = WRITTEN_AT_ONCE_BYTES / 2;
+        for (bytes, frames, writes) in [
+            (half, 1, 1),
+            (half - 1, 2, 1),
+            (half, 4, 2),
+            (half, 5, 3),
+            (2 * half, 3, 3),
+        ] {
+            let (before, frame) = (disk.calls(), |_| frame(0, 1, bytes));
+            writer.work(&mut (0..frames).map(frame).collect(), Instant::now());
+            assert_eq!(
+                disk.calls() - before,
+                writes,
+                "{frames} frames of {bytes} bytes"
+            );
+        }
+        Ok(())
     }
 
     #[test]
