@@ -53,6 +53,9 @@ const FEWEST_POINTS: f64 = 1_500.0;
 /// Of the limit, for series and points, at least.
 const LEAST_SHARE: f64 = 0.8;
 
+/// Of what the server has grown by, for new series when a put was not stored.
+const MOST_LEFT_SHARE: f64 = 0.05;
+
 /// Of the limit, at any time.
 const MOST_SHARE: f64 = 1.05;
 
@@ -166,8 +169,9 @@ impl Values {
             ensure!(outcome.is_err(), "all is stored");
             // The buffers of the connection that has filled the server are free by now, so there is room for some.
             // A reply has two lines, or three: `error`, `not stored`.
+            let most = (grown * MOST_LEFT_SHARE / self.2) as usize;
             let mut put = |number| client.read(&format!("put new.key.{number} 1 1\n"), 1);
-            let is_refused = (0..10_000).any(|number| put(number).is_ok_and(|lines| lines == 3));
+            let is_refused = (0..most).any(|number| put(number).is_ok_and(|lines| lines == 3));
             ensure!(
                 is_refused,
                 "there is room for many more, though a put was not stored"
