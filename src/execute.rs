@@ -57,7 +57,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.puts_left() == 0 || self.puts.turn.allowance.time_is_up()
     }
 
-    /// How many puts use up the replies of the turn.
+    /// How many more puts fill the replies of the turn.
     #[inline]
     fn puts_left(&self) -> usize {
         let turn = &*self.puts.turn;
@@ -72,8 +72,8 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
         self.puts.turn.is_postponed
     }
 
-    /// Executes the next line, or some that are plain puts, and appends their replies, or the first piece of a
-    /// long one. `None` if no line is left.
+    /// Executes the next line, or the next few if they are plain puts. Appends their replies, or the first piece
+    /// of a long one. `None` if no line is left.
     #[inline]
     pub fn execute_next(&mut self, lines: &mut Lines<'lines>) -> Option<Answer> {
         let most = self.puts_left();
@@ -303,14 +303,19 @@ mod tests {
     }
 
     #[test]
-    fn puts_are_stored_and_answered_when_the_executor_is_dropped() {
-        for count in [0, 1, PUTS_AT_ONCE - 1, PUTS_AT_ONCE, PUTS_AT_ONCE + 1] {
+    fn puts_are_stored_and_answered_up_to_the_limit_of_replies() {
+        let counts = [0, 1, PUTS_AT_ONCE - 1, PUTS_AT_ONCE, PUTS_AT_ONCE + 1];
+        let limits = counts.map(|count| count * response::OK.len());
+        let limits = limits
+            .iter()
+            .flat_map(|limit| [*limit, limit + 1, limit + 3]);
+        for (limit, arrived_puts) in limits.flat_map(|limit| counts.map(|count| (limit, count))) {
             let (mut store, mut replies) = (Store::new(), Vec::new());
             let mut allowance = Allowance::new(0, 1 << 20, Duration::MAX / 4, Instant::now);
             let mut turn = Turn {
                 store: &mut store,
                 replies: &mut replies,
-                full_at: 1 << 20,
+                full_at: limit,
                 allowance: &mut allowance,
                 is_answered: true,
                 recorder: None,
@@ -320,13 +325,16 @@ mod tests {
                 environment: &Environment::default(),
                 is_postponed: false,
             };
-            let lines: Vec<String> = (0..count).map(|at| format!("put k 1 {at}")).collect();
+            let lines: Vec<String> = (0..arrived_puts)
+                .map(|at| format!("put k 1 {at}"))
+                .collect();
             let mut input = arrived(&lines);
             let mut lines = input.lines();
             let mut executor = Executor::new(&mut turn);
-            while executor.execute_next(&mut lines).is_some() {}
+            while !executor.is_done() && executor.execute_next(&mut lines).is_some() {}
             drop(executor);
-            assert_eq!(replies, response::OK.repeat(count));
+            let count = arrived_puts.min(limit.div_ceil(response::OK.len()));
+            assert_eq!(replies, response::OK.repeat(count), "{limit}");
             assert_eq!(store.point_count(), count);
         }
     }

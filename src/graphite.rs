@@ -11,8 +11,8 @@ use crate::store::Put;
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
 
-/// The timestamp of a line that the [fast path](crate::protocol::request::plain_put) reads, if [`parse`] would
-/// make the same of it.
+/// The timestamp to store for a line that the [fast path](crate::protocol::request::plain_put) reads; `None`
+/// leaves the line to [`parse`].
 pub fn plain_timestamp(seconds: i64, value: f64, unit: TimestampUnit) -> Option<i64> {
     let is_plain = seconds <= EXACT_INTEGER_MAX && !value.is_nan();
     seconds.checked_mul(unit.per_second()).filter(|_| is_plain)

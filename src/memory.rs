@@ -63,6 +63,8 @@ struct Memory {
     /// What came to be resident while less was counted, and has not gone: buffers that the system gives
     /// and gets back.
     passing_bytes: usize,
+    /// The most that was counted beside the store.
+    most_other_bytes: usize,
     /// The counts for which it is not asked again.
     steps: Range<usize>,
     /// How many more looks there are until it is asked again.
@@ -94,6 +96,7 @@ impl Memory {
             resident_bytes: 0,
             most_counted_bytes: 0,
             passing_bytes: 0,
+            most_other_bytes: 0,
             steps: 0..0,
             looks: 0,
         }
@@ -140,9 +143,9 @@ impl Memory {
         let kept_free = if self.frees_more {
             over.saturating_mul(FREED_FOR_USE - 1)
         } else {
-            // What others took would keep puts from being stored for good.
-            let unfit = over.min(self.passing_bytes);
-            unfit.saturating_mul(FREE_FOR_UNFIT - 1)
+            // Not for what clients took: most of that never goes, and puts would be refused for good.
+            let unfit = self.passing_bytes.saturating_sub(2 * self.most_other_bytes);
+            over.min(unfit).saturating_mul(FREE_FOR_UNFIT - 1)
         };
         most.saturating_sub(kept_free)
     }
@@ -219,6 +222,7 @@ impl Room {
     /// they are the same, since there is memory that nobody counts.
     pub fn set_other_bytes(&mut self, other_bytes: usize, store: &Store) {
         self.other_bytes = other_bytes;
+        self.memory.most_other_bytes = self.memory.most_other_bytes.max(other_bytes);
         // If neither eviction nor the closing of connections is going to free more, puts that waited for
         // that would be refused for good.
         self.memory.frees_more =
@@ -393,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_take_past_the_limit_is_needed_once_from_what_is_freed() {
+    fn as_much_must_be_freed_as_others_took_past_the_limit() {
         let (mut memory, set_resident) = memory(WhenFull::Refuse);
         set_resident(189 * MB);
         assert_eq!(memory.most_bytes(150 * MB), 24 * MB);
@@ -414,6 +418,21 @@ mod tests {
         }
         assert!(resident < 64 * MB + 64 * MB / 20, "{resident}");
         assert!(resident > 64 * MB, "{resident}");
+    }
+
+    #[test]
+    fn what_clients_took_does_not_keep_puts_from_being_stored() {
+        for (most_other, room) in [(3 * MB, 55), (2 * MB, 55 - 15), (0, 55 - 30)] {
+            let (mut memory, set_resident) = memory(WhenFull::Refuse);
+            memory.most_bytes(0);
+            set_resident(60 * MB);
+            memory.most_bytes(57 * MB);
+            memory.most_bytes(40 * MB);
+            // Past the limit by 2, and 5 came beside what was freed.
+            set_resident(65 * MB);
+            memory.most_other_bytes = most_other;
+            assert_eq!(memory.most_bytes(45 * MB), room * MB, "{most_other}");
+        }
     }
 
     #[test]

@@ -57,8 +57,8 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         self.count
     }
 
-    /// Takes the next lines while the fast path reads them, which needs no search for newlines first: at
-    /// most so many, and no more than are stored at once. Returns whether there was any.
+    /// Takes lines as long as the fast path reads them, at most `most` and no more than are stored at once.
+    /// Their newlines need no search. Returns whether there was any.
     // Not inlined, so that its loop has all registers.
     #[inline(never)]
     pub fn take_plain(&mut self, lines: &mut Lines<'lines>, form: Form, most: usize) -> bool {
@@ -73,7 +73,7 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
             rest = &rest[length..];
             count += 1;
         }
-        lines.skip(uncut.len() - rest.len());
+        lines.skip_lines(uncut.len() - rest.len());
         self.turn.allowance.count_lines(count - start);
         self.add_held(count - start);
         count > start

@@ -95,8 +95,8 @@ pub struct Allowance {
     time_is_up: bool,
 }
 
-/// Ordinary lines executed between two looks at the clock: a few microseconds of work, of which the
-/// look itself is a hundredth.
+/// Ordinary lines executed between two looks at the clock, or up to fifteen more: a few microseconds of work,
+/// of which the look itself is a hundredth.
 const LINES_PER_LOOK: u32 = 32;
 
 impl Allowance {

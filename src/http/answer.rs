@@ -32,8 +32,8 @@ pub trait Pieces {
     /// complete: if nothing of it was appended yet, this is the answer.
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt>;
 
-    /// Whether it can never be completed, since the snapshot that it reads is no longer kept. One that reads
-    /// none never is.
+    /// Whether it can never be completed, since the snapshot that it reads is no longer kept. An answer
+    /// without a snapshot is never cut off.
     fn is_cut_off(&self) -> bool {
         false
     }

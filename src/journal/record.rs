@@ -168,7 +168,8 @@ impl PutRecord {
         let before = &self.before;
         let follows = place == before.place.wrapping_add(1) && !is_new;
         let is_in_step = follows && put.timestamp == before.timestamp && form == before.form;
-        // Most puts are, and have code of their own: the value is the only field.
+        // Most puts are in step, and have code of their own: the value is the only field, and fits into eight
+        // bytes with its head.
         if is_in_step && value >> 56 == 0 && self.is_declared(place) {
             self.before.place = place;
             let value_bytes = bytes_of(value);
@@ -229,7 +230,7 @@ impl PutRecord {
         }
     }
 
-    /// Eight bytes each time, of which the next field overwrites those that are too many.
+    /// Always writes eight bytes; the next field overwrites those past `bytes`.
     #[inline]
     fn write(&mut self, field: u64, bytes: usize) {
         self.frame[self.end..self.end + 8].copy_from_slice(&field.to_le_bytes());
@@ -679,10 +680,11 @@ mod tests {
     fn record(
         store: &mut Store,
         puts: &[Put],
+        places: usize,
         per_file: usize,
         per_frame: usize,
     ) -> Vec<Vec<Vec<u8>>> {
-        let mut recorder = Recorder::new(PutRecord::new(2));
+        let mut recorder = Recorder::new(PutRecord::new(places));
         let mut files = Vec::new();
         for puts in puts.chunks(per_file) {
             let mut payloads = Vec::new();
@@ -703,6 +705,7 @@ mod tests {
         fn records_bring_back_the_store(
             puts in proptest::collection::vec((0u8..30, value(), timestamp()), 1..200),
             known in 0usize..200,
+            places in prop_oneof![Just(2), Just(usize::MAX)],
             per_file in 1usize..200,
             per_frame in 1usize..100,
         ) {
@@ -716,7 +719,7 @@ mod tests {
             store.put_all(known);
             replayed.put_all(known);
             let mut count = 0;
-            for payloads in record(&mut store, later, per_file, per_frame) {
+            for payloads in record(&mut store, later, places, per_file, per_frame) {
                 let mut places = Places::default();
                 for payload in payloads {
                     count += read(&payload, &mut places, &mut replayed).expect("records");
@@ -742,6 +745,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn values_of_each_length_come_back_from_series_in_step() {
+        let keys: Vec<String> = (0..64).map(|bits| format!("k{bits}")).collect();
+        let (mut store, mut replayed) = (Store::new(), Store::new());
+        let put = |(place, timestamp): (usize, i64)| {
+            let bits = (1 << place) - u64::from(timestamp > 1);
+            let (key, value) = (Key::from(&*keys[place]), f64::from_bits(bits));
+            Put {
+                key,
+                timestamp,
+                value,
+            }
+        };
+        let rounds = (0..4).flat_map(|timestamp| (0..64).map(move |place| (place, timestamp)));
+        let puts: Vec<Put> = rounds.map(put).collect();
+        for payloads in record(&mut store, &puts, usize::MAX, puts.len(), puts.len()) {
+            let mut places = Places::default();
+            for payload in payloads {
+                read(&payload, &mut places, &mut replayed).expect("records");
+            }
+        }
+        assert_eq!(content(&store), content(&replayed));
+        assert_eq!(replayed.point_count(), puts.len());
     }
 
     /// A payload of one record at time 0 of the value 0, or of no value, that declares a series.
@@ -970,7 +998,7 @@ mod tests {
             })
             .collect();
         let (mut store, mut replayed) = (Store::new(), Store::new());
-        let payloads = record(&mut store, &puts, 5, 5).concat();
+        let payloads = record(&mut store, &puts, 2, 5, 5).concat();
         let mut places = Places::default();
         let counts = payloads
             .iter()

@@ -663,8 +663,8 @@ impl<File> Journal<File> {
 /// A buffer that has room for more is freed.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Frames past so many bytes are written before more are added: those that wait for a disk that stands still are
-/// not all to be in memory twice.
+/// Once so many bytes of frames are joined, they are written before more are joined. So of what waits for a slow
+/// disk, only one or two MiB are in memory twice.
 const WRITTEN_AT_ONCE_BYTES: usize = 1 << 20;
 
 /// So many buffers of frames are kept: as many frames as are likely to come between two writes.

@@ -57,7 +57,7 @@ pub(super) fn leading_decimal(text: &[u8]) -> Option<(f64, &[u8])> {
 #[inline(always)]
 fn short_decimal(text: [u8; 8]) -> Option<(u64, usize, usize)> {
     let (text, others) = digits_and_others(u64::from_le_bytes(text));
-    // If there are but digits, this is the first of them, which is no point.
+    // If all eight are digits, this is the first of them, which is no point.
     let point_bit = others.trailing_zeros() % u64::BITS;
     let is_point = (text >> point_bit) as u8 == b'.' ^ b'0';
     let end_bit = (others & others.wrapping_sub(1)).trailing_zeros();
@@ -72,8 +72,8 @@ fn short_decimal(text: [u8; 8]) -> Option<(u64, usize, usize)> {
     Some((digits, end - point - 1, end))
 }
 
-/// The same of up to fifteen digits, and perhaps without a point.
-#[cold]
+/// The same for up to fifteen digits, with or without a point.
+#[inline(never)]
 fn long_decimal(text: &[u8]) -> Option<(u64, usize, usize)> {
     let (mut digits, mut rest) = more_digits(0, text);
     let (mut count, mut decimals) = (text.len() - rest.len(), 0);

@@ -59,8 +59,8 @@ pub(super) fn parse_eight_digits(text: [u8; 8]) -> Option<u64> {
     (others == 0).then(|| join_digits(digits))
 }
 
-/// Makes of each digit what it counts, and of each other character more than nine. The second number has the
-/// low bit of each byte that is no digit; after the first such byte that is not ASCII, perhaps of others too.
+/// Turns each digit into its value, and any other byte into more than nine. The second number has the lowest bit
+/// set of each byte that is no digit; after the first byte that is not ASCII, perhaps of digits too.
 #[inline(always)]
 pub(super) fn digits_and_others(text: u64) -> (u64, u64) {
     let digits = text ^ 0x3030_3030_3030_3030;

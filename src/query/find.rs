@@ -30,7 +30,7 @@ pub struct Find {
     shape: Shape,
     /// If there are several names, one more stands for all of them: in a tree the first, for a completer the last.
     pub with_wildcard: bool,
-    /// Series alone are looked for.
+    /// Only series are looked for.
     leaves_only: bool,
     walk: Walk,
     searches: Vec<Search>,

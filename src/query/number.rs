@@ -43,7 +43,7 @@ pub fn general(number: f64) -> String {
     let decimals = usize::try_from(5 - exponent).ok();
     kept = match decimals.and_then(|decimals| POWERS_OF_TEN.get(decimals)) {
         Some(&power) if rest == "5" => scaled(number, power) as i64,
-        // It is the tie that it looks like, if it does: a number from 1e6 on is whole.
+        // From 1e6 on, seven digits that end in 5 are the number itself, so it is a tie.
         _ => kept + i64::from(rest > "5" || (rest == "5" && kept % 2 == 1)),
     };
     if kept == 1_000_000 {
@@ -70,7 +70,7 @@ pub fn general(number: f64) -> String {
     text
 }
 
-/// These in order. A heap makes a smaller program than `sort`.
+/// The numbers in ascending order. A heap makes a smaller program than `sort`.
 #[inline(never)]
 pub fn sorted(numbers: Vec<i64>) -> Vec<i64> {
     BinaryHeap::from(numbers).into_sorted_vec()

@@ -23,7 +23,7 @@ pub struct Parameter {
 /// it out. One whose name has a star takes all arguments that are left.
 pub fn parameters(signature: &'static str) -> Vec<Parameter> {
     let parameter = |text: &'static str| {
-        // One character is searched for by less code than several.
+        // Searching for characters takes less code than searching for strings.
         let mut parts = text.split([':', '=']).map(str::trim_ascii);
         let starred = parts.next().unwrap_or("");
         let kind = parts.next();

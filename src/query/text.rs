@@ -1,5 +1,4 @@
-//! Searches in texts and joins them. One copy of each is enough: the standard library's are compiled again at
-//! each call.
+//! Searches and joins texts. Each is compiled once; the standard library's are inlined wherever they are called.
 
 /// What is before and after the first `mark`, if there is one.
 #[inline(never)]

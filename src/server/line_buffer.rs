@@ -212,11 +212,11 @@ impl<'buffer> Lines<'buffer> {
         (&self.bytes[start..end], line_bytes.min(self.line_limit) + 1)
     }
 
-    /// Leaves out whole lines, which have so many bytes of what is [uncut](Self::uncut).
+    /// Skips whole lines: the first `bytes` of what is [uncut](Self::uncut).
     #[inline]
-    pub fn skip(&mut self, bytes: usize) {
+    pub fn skip_lines(&mut self, bytes: usize) {
         self.cut.start += bytes;
-        self.cut.scanned = self.cut.start;
+        self.cut.scanned = self.cut.scanned.max(self.cut.start);
         debug_assert!(self.cut.start <= self.cut.end);
     }
 
@@ -330,6 +330,16 @@ mod tests {
                 assert_eq!(lines[1].as_deref(), Some(&b"next"[..]));
             }
         }
+    }
+
+    #[test]
+    fn to_skip_nothing_leaves_what_was_searched() {
+        let mut buffer = LineBuffer::new(10, 8);
+        buffer.read_from(&mut &b"part"[..], 8).unwrap();
+        let mut lines = buffer.lines();
+        assert_eq!(lines.next(), None);
+        lines.skip_lines(0);
+        assert!(!buffer.has_unscanned());
     }
 
     #[test]

@@ -25,7 +25,7 @@ const EXCEPTION: u64 = 1 << 52;
 /// As many bytes as nearly every point takes at most.
 const POINT_BYTES_MAX: usize = 12;
 
-/// What a head has room for when it begins, after one that was full: a quarter of what it comes to have.
+/// Room that a head begins with after a full one: a quarter of what most grow to.
 const HEAD_BYTES: usize = 64;
 
 /// Why reading cannot fail here. Only the head itself writes its bytes, and it counts the points. If

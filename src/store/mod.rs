@@ -138,8 +138,8 @@ pub struct Store {
     removal: Removal,
     /// The place after that of the last put.
     next_place: usize,
-    /// The last puts went to one place after the other, as those of clients do that send all of their series
-    /// in turn. So the next ones may too, and their places are guessed without looking up their keys.
+    /// Whether the last puts went to one place after the other, as they do when clients send all of their series
+    /// in the same order. Then the places of the next ones are guessed without looking up their keys.
     is_in_turn: bool,
     /// How many points were rewritten for late puts.
     points_rewritten: u64,

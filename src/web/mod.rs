@@ -10,7 +10,6 @@ use crate::query::find::{Find, Shape};
 use crate::query::functions::describe;
 use crate::query::listing::Listing;
 use crate::query::render;
-use crate::query::text::{append, cut};
 use crate::server::Admission;
 use crate::turn::Turn;
 
@@ -98,25 +97,14 @@ fn find(request: &Request, turn: &mut Turn) -> Result<Answer, Failure> {
         None | Some("treejson") => (Shape::Tree, pattern.into()),
         Some("completer") => {
             let star = if pattern.ends_with('*') { "" } else { "*" };
-            (Shape::Completer, with_empty_nodes(pattern) + star)
+            // A star stands for a node that is left empty.
+            (Shape::Completer, pattern.replace("..", "*.") + star)
         }
         Some(_) => return Err("Invalid value for 'format' parameter".into()),
     };
     let mut found = Find::new(&mut [&*pattern].into_iter(), shape, leaves_only, turn)?;
     found.with_wildcard = with_wildcard;
     Ok(pieces(JSON, found))
-}
-
-/// A pattern with a star in the place of each node that is not begun.
-fn with_empty_nodes(pattern: &str) -> String {
-    let (mut completed, mut rest) = (String::new(), pattern);
-    while let Some((before, after)) = cut(rest, '.') {
-        rest = after.strip_prefix('.').unwrap_or(after);
-        let dot = if rest.len() < after.len() { "*." } else { "." };
-        append(&mut completed, &[before, dot]);
-    }
-    append(&mut completed, &[rest]);
-    completed
 }
 
 /// Whole names for which patterns stand, as of graphite-web's `expand_view`.

@@ -120,15 +120,6 @@ fn now() -> i64 {
 const TABLE: &str = include_str!("../../tests/graphite/finds.tsv");
 
 #[test]
-fn a_star_stands_for_each_node_that_is_not_begun() {
-    for pattern in [
-        "", "a.b", "a..b", "a...b", "..", ".", "a.....", "é..*.", "..a..b..",
-    ] {
-        assert_eq!(with_empty_nodes(pattern), pattern.replace("..", "*."));
-    }
-}
-
-#[test]
 fn names_are_found_as_by_graphite() {
     let mut lines = TABLE.lines();
     let mut keys: Vec<&str> = lines.next().expect("a line of keys").split('\t').collect();

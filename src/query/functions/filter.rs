@@ -117,7 +117,7 @@ struct Ranking {
     most: i64,
     /// Those that are kept.
     series: Slab<Series>,
-    /// The same.
+    /// Their keys and places.
     kept: BinaryHeap<Ranked>,
     /// When all have come, the same in order, the last one first.
     last_first: Vec<Ranked>,

@@ -134,7 +134,7 @@ pub fn summarize(series: &mut Series, context: &Context) -> Outcome {
     let place = |time: i64| {
         let since = time.saturating_sub(series.start).max(0);
         let steps = since.saturating_add(series.step - 1) / series.step;
-        length.min(steps as usize)
+        usize::try_from(steps).unwrap_or(length).min(length)
     };
     let row = |at: i64| {
         let time = start.saturating_add(at.saturating_mul(interval));
