@@ -181,8 +181,8 @@ const LEAST_STORE_SHARE: usize = 4;
 /// some: the work of a few microseconds.
 const EVICTION_STEPS: usize = 64;
 
-/// How often that is done at the most: the work of some milliseconds.
-const EVICTION_SLICES: usize = 1_024;
+/// The most of these until no room is made for a put: the work of some milliseconds.
+const EVICTION_STEPS_MAX: usize = 65_536;
 
 /// The room that the store has for more.
 pub struct Room {
@@ -288,7 +288,8 @@ impl Room {
         };
         let enough_bytes = wanted_bytes.saturating_mul(FREED_FOR_USE);
         let down_to_bytes = store.allocated_bytes().checked_sub(enough_bytes);
-        for _ in 0..EVICTION_SLICES {
+        let mut steps_left = EVICTION_STEPS_MAX;
+        while steps_left > 0 {
             let is_enough = down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to);
             if is_enough || self.has(store) || recorded_bytes.get() > wanted_bytes {
                 return true;
@@ -297,6 +298,7 @@ impl Room {
             // Not many long keys at once.
             let series_bytes = before_bytes / store.series_count().max(1);
             let steps = (Config::EVICTION_BYTES / series_bytes.max(1)).clamp(1, EVICTION_STEPS);
+            steps_left = steps_left.saturating_sub(steps);
             if !self.may_make(store) || !store.evict(steps, &mut record) {
                 break;
             }
@@ -458,6 +460,28 @@ mod tests {
             let least = limit / LEAST_STORE_SHARE;
             assert!(store.allocated_bytes() < least);
             assert!(is_spared || store.allocated_bytes() > least / 2);
+        }
+    }
+
+    #[test]
+    fn room_is_made_where_few_long_series_are_left_of_many_short_ones() {
+        let mut store = Store::new();
+        for series in 0..20_000 {
+            store.put(&format!("short {series}"), 0, 0.5);
+        }
+        for point in 1..100_000 {
+            let value = f64::from_bits(point * point << 40);
+            store.put(&format!("long {}", point % 4), point as i64, value);
+        }
+        store.set_floors(1, 1);
+        while store.expire(1_000) {}
+        assert_eq!(store.series_count(), 4);
+        let limit = store.allocated_bytes();
+        let mut room = Room::new(Some(limit), WhenFull::Evict);
+        // Twice the limit, whatever is removed.
+        room.memory = Memory::asking(Some(limit), WhenFull::Evict, move || Some(2 * limit));
+        for _ in 0..10 {
+            assert!(room.make(1_000, &mut store, None));
         }
     }
 
