@@ -470,7 +470,7 @@ mod tests {
             store.put(&format!("short {series}"), 0, 0.5);
         }
         for point in 1..100_000 {
-            let value = f64::from_bits(point * point << 40);
+            let value = f64::from_bits((point * point) << 40);
             store.put(&format!("long {}", point % 4), point as i64, value);
         }
         store.set_floors(1, 1);
