@@ -63,8 +63,8 @@ struct Memory {
     /// What came to be resident while less was counted, and has not gone: buffers that the system gives
     /// and gets back.
     passing_bytes: usize,
-    /// The most that was counted beside the store.
-    most_other_bytes: usize,
+    /// The most that clients took past what is kept free for them.
+    most_past_reserve_bytes: usize,
     /// The counts for which it is not asked again.
     steps: Range<usize>,
     /// How many more looks there are until it is asked again.
@@ -96,7 +96,7 @@ impl Memory {
             resident_bytes: 0,
             most_counted_bytes: 0,
             passing_bytes: 0,
-            most_other_bytes: 0,
+            most_past_reserve_bytes: 0,
             steps: 0..0,
             looks: 0,
         }
@@ -143,8 +143,10 @@ impl Memory {
         let kept_free = if self.frees_more {
             over.saturating_mul(FREED_FOR_USE - 1)
         } else {
-            // Not for what clients took: most of that never goes, and puts would be refused for good.
-            let unfit = self.passing_bytes.saturating_sub(2 * self.most_other_bytes);
+            // Not for what clients took, and the allocator with them: most of that never goes, and puts
+            // would be refused for good.
+            let of_clients = 2 * self.most_past_reserve_bytes;
+            let unfit = self.passing_bytes.saturating_sub(of_clients);
             over.min(unfit).saturating_mul(FREE_FOR_UNFIT - 1)
         };
         most.saturating_sub(kept_free)
@@ -222,7 +224,8 @@ impl Room {
     /// they are the same, since there is memory that nobody counts.
     pub fn set_other_bytes(&mut self, other_bytes: usize, store: &Store) {
         self.other_bytes = other_bytes;
-        self.memory.most_other_bytes = self.memory.most_other_bytes.max(other_bytes);
+        let past_reserve = other_bytes.saturating_sub(self.reserve_bytes);
+        self.memory.most_past_reserve_bytes = self.memory.most_past_reserve_bytes.max(past_reserve);
         // If neither eviction nor the closing of connections is going to free more, puts that waited for
         // that would be refused for good.
         self.memory.frees_more =
@@ -424,7 +427,7 @@ mod tests {
 
     #[test]
     fn what_clients_took_does_not_keep_puts_from_being_stored() {
-        for (most_other, room) in [(3 * MB, 55), (2 * MB, 55 - 15), (0, 55 - 30)] {
+        for (of_clients, room) in [(3 * MB, 55), (2 * MB, 55 - 15), (0, 55 - 30)] {
             let (mut memory, set_resident) = memory(WhenFull::Refuse);
             memory.most_bytes(0);
             set_resident(60 * MB);
@@ -432,8 +435,8 @@ mod tests {
             memory.most_bytes(40 * MB);
             // Past the limit by 2, and 5 came beside what was freed.
             set_resident(65 * MB);
-            memory.most_other_bytes = most_other;
-            assert_eq!(memory.most_bytes(45 * MB), room * MB, "{most_other}");
+            memory.most_past_reserve_bytes = of_clients;
+            assert_eq!(memory.most_bytes(45 * MB), room * MB, "{of_clients}");
         }
     }
 
