@@ -128,7 +128,6 @@ impl Server {
     fn read(&mut self, most: usize, parts: usize) -> io::Result<()> {
         let newest = self.spool().written().newest;
         let before = self.newest;
-        self.done = before.map_or(0, |newest| newest + 1);
         let mut read = Vec::new();
         let disk = self.disk.clone();
         let follower = self.follower();
@@ -158,6 +157,10 @@ impl Server {
             self.newest = Some(number);
         }
         self.read.extend(&numbers);
+        // After a loss of power, what it comes to first shows which position was left.
+        let first = numbers.first().copied().unwrap_or(0);
+        let begin = before.map_or(first, |newest| newest + 1);
+        self.done = begin;
         for part in 1..=parts {
             let done = numbers.len() * part / (parts + 1);
             let follower = self.follower();
@@ -167,7 +170,7 @@ impl Server {
             if is_stored {
                 self.stored = newest;
             }
-            self.done = newest.map_or(0, |newest| newest + 1);
+            self.done = newest.map_or(begin, |newest| newest + 1);
         }
         result
     }
