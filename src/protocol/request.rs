@@ -30,6 +30,10 @@ pub(crate) enum Form<'a> {
     Command,
     /// As `<key> <value> <timestamp>`. Of a timestamp and a value, the function makes the timestamp that is
     /// stored, or leaves the line to the slow path.
+    #[cfg_attr(
+        not(feature = "graphite"),
+        expect(dead_code, reason = "only Graphite's protocol has it")
+    )]
     Bare(&'a dyn Fn(i64, f64) -> Option<i64>),
 }
 
