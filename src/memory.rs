@@ -33,7 +33,8 @@ const LOOKS: u32 = 64;
 const FREED_FOR_USE: usize = 4;
 
 /// Where nothing makes room, so many bytes must be free for each that is past the limit because freed
-/// pieces were too small. So the limit is passed by less than 5 %, whatever is freed and put.
+/// pieces were too small. So the limit is passed by less than 5 %, whatever is freed and put, unless
+/// clients took much before.
 const FREE_FOR_UNFIT: usize = 16;
 
 /// Where the system does not tell what is resident: bytes beside those that are counted,
@@ -183,7 +184,7 @@ const LEAST_STORE_SHARE: usize = 4;
 /// some: the work of a few microseconds.
 const EVICTION_STEPS: usize = 64;
 
-/// The most of these until no room is made for a put: the work of some milliseconds.
+/// The most of them that are looked at or freed before a put is refused: the work of some milliseconds.
 const EVICTION_STEPS_MAX: usize = 65_536;
 
 /// The room that the store has for more.
