@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     };
     let report = Report {
         rounds: number("rounds", "3")? as usize,
-        interval: Duration::try_from_secs_f64(number("seconds", "1")?)?,
+        interval: Duration::try_from_secs_f64(number("seconds", "0.7")?)?,
         only: given.get("only").cloned().unwrap_or_default(),
         ..Report::default()
     };
