@@ -54,11 +54,19 @@ impl Log for Logger {
 
     fn log(&self, record: &Record) {
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        self.printer.log(record);
+        let message = record.args().to_string();
+        let mut cut = Record::builder();
+        cut.metadata(record.metadata().clone());
+        // To print more than the pair of sockets holds would wait for ever.
+        self.printer
+            .log(&cut.args(format_args!("{message:.LINE_BYTES$}")).build());
         let mut line = now();
         // Fails when everything that was printed is read, since then reading would block.
         let _would_block = printed.read_to_end(&mut line);
-        line.truncate(LINE_BYTES);
+        if line.len() > LINE_BYTES {
+            line.truncate(LINE_BYTES - 1);
+            line.push(b'\n');
+        }
         // Where the log cannot be written, nobody can be told.
         let _unwritten = self.write(&line);
     }
@@ -66,8 +74,8 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Lines are cut to this length, which none reaches today. A pipe that is writable according to
-/// poll takes that many bytes without waiting, on every system (`_POSIX_PIPE_BUF`).
+/// Lines are cut to this length, with their newline. A pipe that is writable according to poll takes
+/// that many bytes without waiting, on every system (`_POSIX_PIPE_BUF`).
 const LINE_BYTES: usize = 512;
 
 /// The time as RFC 3339 has it, to the millisecond, and a blank.

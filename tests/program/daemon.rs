@@ -666,6 +666,22 @@ fn a_log_in_a_file_keeps_what_others_write_there() {
 }
 
 #[test]
+fn a_long_message_is_cut_to_one_line() {
+    // All together they are longer than a socket takes at once.
+    for name_bytes in [1_000, 100_000] {
+        let mut command = Command::new(METRICD);
+        command.args(["--listen", "127.0.0.1:0"]);
+        for letter in ["A", "B", "C", "D"] {
+            command.env(format!("METRICD_{}", letter.repeat(name_bytes)), "x");
+        }
+        let (daemon, lines) = Daemon::start_hearing(&mut command);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0].len(), 511);
+        daemon.process.stop();
+    }
+}
+
+#[test]
 fn it_needs_no_environment_and_no_directory() {
     let mut command = Command::new(METRICD);
     command
