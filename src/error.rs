@@ -64,6 +64,11 @@ impl Error {
     }
 }
 
+/// For `map_err`: the same error, with this before its message.
+pub(crate) fn explained(what: &str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

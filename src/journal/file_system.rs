@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
+use crate::error::explained;
+
 /// The file in a [`Folder`] that its user has locked.
 const LOCK: &str = "lock";
 
@@ -100,7 +102,7 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Folder> {
         let created = match DirBuilder::new().mode(FOLDER_MODE).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(explained("cannot create it", error));
+                return Err(explained("cannot create it")(error));
             }
             result => result.is_ok(),
         };
@@ -117,7 +119,7 @@ impl Folder {
         options.write(true).create(true).mode(FILE_MODE);
         let lock = options
             .open(path.join(LOCK))
-            .map_err(|error| explained("not writable", error))?;
+            .map_err(explained("not writable"))?;
         match lock.try_lock() {
             Ok(()) => {
                 let mut folder = Folder {
@@ -132,7 +134,7 @@ impl Folder {
                 let text = "in use by another metricd";
                 Err(io::Error::new(ErrorKind::ResourceBusy, text))
             }
-            Err(TryLockError::Error(error)) => Err(explained("cannot lock it", error)),
+            Err(TryLockError::Error(error)) => Err(explained("cannot lock it")(error)),
         }
     }
 }
@@ -258,11 +260,6 @@ fn count_names(file: &File) -> io::Result<u64> {
         return Ok(found.stx_nlink.into());
     }
     Ok(file.metadata()?.nlink())
-}
-
-/// The same error, with what it means to the operator before it.
-fn explained(meaning: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{meaning}: {error}"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::file_system::{FileSystem, retried};
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record::{self, Places};
+use crate::error::explained;
 use crate::server::{Event, Progress};
 use crate::store::{ImageReader, Store};
 
@@ -260,7 +261,7 @@ impl Loading<'_> {
         number: u64,
     ) -> io::Result<()> {
         let reader = FrameReader::open(folder, name, FileKind::Checkpoint, number);
-        let mut reader = reader.map_err(|error| named(name, &error))?;
+        let mut reader = reader.map_err(explained(name))?;
         let mut image = ImageReader::default();
         let damage = loop {
             let offset = reader.offset();
@@ -299,7 +300,7 @@ impl Loading<'_> {
     fn read_journal<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
         let name = FileKind::Journal.name(number);
         let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
-        let mut reader = reader.map_err(|error| named(&name, &error))?;
+        let mut reader = reader.map_err(explained(&name))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         let mut places = Places::default();
         let end = loop {
@@ -462,18 +463,13 @@ fn is_unsynced(error: &FrameError) -> bool {
 /// version.
 fn damage_of(name: &str, error: FrameError) -> io::Result<String> {
     match error {
-        FrameError::Io(error) => Err(named(name, &error)),
+        FrameError::Io(error) => Err(explained(name)(error)),
         FrameError::WrongVersion(_) => {
             let message = format!("{name} is {error}");
             Err(io::Error::new(ErrorKind::InvalidData, message))
         }
         _ => Ok(error.to_string()),
     }
-}
-
-/// An error with the name of the file before it.
-fn named(name: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
 impl fmt::Display for Damage {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::retry::retry_after;
 use super::socket::{Socket, Stream};
 use super::url::Url;
-use super::{explain, headers, invalid};
+use super::{headers, invalid};
+use crate::error::explained;
 use crate::http::{BodyReader, Framing, ResponseHead};
 
 /// The answer of a receiver.
@@ -116,9 +117,7 @@ impl Client {
         } = &self.url;
         let version = env!("CARGO_PKG_VERSION");
         let lines = match &self.header_file {
-            Some(path) => {
-                headers::read(path).map_err(|error| explain(&path.display().to_string(), &error))?
-            }
+            Some(path) => headers::read(path).map_err(explained(&path.display().to_string()))?,
             None => String::new(),
         };
         Ok(format!(
@@ -135,7 +134,7 @@ impl Client {
 
     fn connect(&self, deadline: Instant) -> io::Result<Connection> {
         let socket = Socket::connect(&self.url.host, self.url.port, deadline)
-            .map_err(|error| explain("cannot connect", &error))?;
+            .map_err(explained("cannot connect"))?;
         #[cfg(feature = "tls")]
         if self.url.is_secure {
             return Ok(Connection::new(super::tls::encrypt(
@@ -190,7 +189,7 @@ impl Connection {
             // A receiver may refuse a request before all of it was sent, such as one that is too long. But it cannot
             // have taken a request of which it has only a part, even if it says so.
             (Err(_), Ok(response)) if response.status >= 300 => Ok(response),
-            (Err(error), _) => Err(explain("cannot send the request", &error)),
+            (Err(error), _) => Err(explained("cannot send the request")(error)),
         }
     }
 
@@ -237,7 +236,7 @@ impl Connection {
     fn read_more_of_head(&mut self) -> io::Result<()> {
         let count = self
             .read_more()
-            .map_err(|error| explain("cannot read the answer", &error))?;
+            .map_err(explained("cannot read the answer"))?;
         if count > 0 {
             return Ok(());
         }

@@ -149,11 +149,6 @@ fn position_name(url: &Url) -> String {
     format!("{}{hash:08x}", position::PREFIX)
 }
 
-/// `error`, with what failed written before its message.
-fn explain(failed: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{failed}: {error}"))
-}
-
 /// An error of the kind [`InvalidData`](io::ErrorKind::InvalidData).
 fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, message.into())

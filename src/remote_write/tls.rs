@@ -10,8 +10,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_native_certs::{CertificateResult, load_native_certs};
 
-use super::explain;
 use super::socket::{Socket, Stream};
+use crate::error::explained;
 
 /// Encrypts a connection, after the receiver has proved that it is this host. The certificates that the system
 /// trusts are read each time, so that they take no memory between connections and changes count at once.
@@ -46,7 +46,7 @@ pub fn encrypt_trusting(
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(failed)?;
     while connection.is_handshaking() {
         let done = connection.complete_io(&mut socket);
-        done.map_err(|error| explain("TLS failed", &error))?;
+        done.map_err(explained("TLS failed"))?;
     }
     Ok(StreamOwned::new(connection, socket))
 }
