@@ -47,12 +47,8 @@ impl Piece {
     }
 }
 
-/// Whether a frame is the last one, which no piece can be mistaken for.
-pub fn is_end(payload: &[u8]) -> bool {
-    newest_frame(payload).is_some()
-}
-
-/// What the last frame says: the number of the newest frame whose puts may be in the checkpoint.
+/// What the last frame says, which no piece can be mistaken for: the number of the newest frame whose puts may
+/// be in the checkpoint.
 pub fn newest_frame(payload: &[u8]) -> Option<u64> {
     let newest = payload.strip_prefix(END)?.try_into().ok()?;
     Some(u64::from_le_bytes(newest))

@@ -10,7 +10,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, retried};
 use super::frame::{self, FileKind};
 
 /// The highest number of a file. So many frames are never written.
@@ -60,14 +60,31 @@ pub fn write_all<F: FileSystem>(
     mut bytes: &[u8],
 ) -> io::Result<()> {
     while !bytes.is_empty() {
-        match folder.write(file, bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match retried(|| folder.write(file, bytes))? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            count => bytes = &bytes[count..],
         }
     }
     Ok(())
+}
+
+/// Fills `room` with the bytes of a file from this offset on, in as many calls as it takes. Returns how many
+/// there were: fewer only at the end of the file.
+pub fn read_all<F: FileSystem>(
+    folder: &mut F,
+    file: &mut F::File,
+    offset: u64,
+    room: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = 0;
+    while length < room.len() {
+        let (offset, room) = (offset + length as u64, &mut room[length..]);
+        match retried(|| folder.read(file, offset, room))? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    Ok(length)
 }
 
 /// Whether an error is for lack of room, without which points can still be read.

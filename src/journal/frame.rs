@@ -29,6 +29,7 @@ use std::io::{self, ErrorKind};
 use std::ops::{Range, RangeInclusive};
 
 use super::file_system::{FileSystem, retried};
+use super::files;
 use crate::config::Config;
 
 /// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
@@ -251,22 +252,11 @@ impl<F: FileSystem> FrameReader<F> {
     /// # Errors
     ///
     /// Those of the file system, or that the file ends before.
-    pub fn read_again(
-        &mut self,
-        folder: &mut F,
-        mut offset: u64,
-        mut room: &mut [u8],
-    ) -> io::Result<()> {
-        while !room.is_empty() {
-            match retried(|| folder.read(&mut self.file, offset, room))? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                read => {
-                    offset += read as u64;
-                    room = &mut room[read..];
-                }
-            }
+    pub fn read_again(&mut self, folder: &mut F, offset: u64, room: &mut [u8]) -> io::Result<()> {
+        match files::read_all(folder, &mut self.file, offset, room)? {
+            length if length < room.len() => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The number and the payload of the next frame, or `None` at the end of the file. `folder` is the one

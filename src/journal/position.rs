@@ -51,8 +51,7 @@ impl Position {
     pub fn before(frame: u64) -> Position {
         Position {
             frame,
-            puts: 0,
-            under_way: 0,
+            ..Position::default()
         }
     }
 
@@ -79,13 +78,7 @@ pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Posi
         result => result?,
     };
     let mut bytes = vec![0; FULL_BYTES + RECORD_BYTES];
-    let mut length = 0;
-    while length < bytes.len() {
-        match retried(|| folder.read(&mut file, length as u64, &mut bytes[length..]))? {
-            0 => break,
-            count => length += count,
-        }
-    }
+    let length = files::read_all(folder, &mut file, 0, &mut bytes)?;
     let position = last_whole(&bytes[..length]);
     if position.is_none() {
         warn!("{name} is damaged: all that the journal still has is sent from there");

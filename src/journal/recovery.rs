@@ -6,7 +6,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::checkpoint;
-use super::file_system::{FileSystem, retried};
+use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record::{self, Places};
@@ -187,9 +187,8 @@ fn copy<F: FileSystem>(
     let mut room = vec![0; COPY_BYTES];
     let mut offset = 0;
     while offset < bytes {
-        let left = bytes - offset;
-        let most = usize::try_from(left).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
-        let count = retried(|| folder.read(&mut from, offset, &mut room[..most]))?;
+        let most = (bytes - offset).min(COPY_BYTES as u64) as usize;
+        let count = files::read_all(folder, &mut from, offset, &mut room[..most])?;
         if count == 0 {
             break;
         }
@@ -271,7 +270,9 @@ impl Loading<'_> {
                 Ok(Some(_)) if self.newest.is_some() => {
                     format!("at byte {offset}: it goes on after its end")
                 }
-                Ok(Some((_, end))) if image.is_complete() && checkpoint::is_end(end) => {
+                Ok(Some((_, end)))
+                    if image.is_complete() && checkpoint::newest_frame(end).is_some() =>
+                {
                     self.newest = checkpoint::newest_frame(end);
                     continue;
                 }
