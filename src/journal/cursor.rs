@@ -199,19 +199,16 @@ impl<F: FileSystem> Cursor<F> {
         };
     }
 
-    /// Takes at once the memory that is needed to read up to `most` puts of so many series.
-    pub fn take_room(&mut self, most: usize, series: usize) {
+    /// Takes at once the memory that is needed to read up to `most` puts of so many series, and to hold up to
+    /// `key_bytes` of the keys of each file that is opened from now on.
+    pub fn take_room(&mut self, most: usize, series: usize, key_bytes: usize) {
         let marks = &mut self.marks.marks;
         marks.resize(most + 2, marks[0]);
         marks.truncate(1);
         self.series.places.take_room(series);
-        self.series.held = " ".repeat(self.series.held_most_bytes.unwrap_or(0));
+        self.series.held_most_bytes = Some(key_bytes);
+        self.series.held = " ".repeat(key_bytes);
         self.series.held.clear();
-    }
-
-    /// Holds up to `bytes` of the keys of each file that is opened from now on.
-    pub fn hold_keys(&mut self, bytes: usize) {
-        self.series.held_most_bytes = Some(bytes);
     }
 
     /// Number of the file that is read, or was read last; 0 before.

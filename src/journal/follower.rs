@@ -83,14 +83,10 @@ impl<F: FileSystem> Follower<F> {
         result
     }
 
-    /// Holds up to `bytes` of the keys of each file that it opens from now on.
-    pub fn hold_keys(&mut self, bytes: usize) {
-        self.cursor.hold_keys(bytes);
-    }
-
-    /// Takes at once the memory that it needs to read up to `most` puts of so many series.
-    pub fn take_room(&mut self, most: usize, series: usize) {
-        self.cursor.take_room(most, series);
+    /// Takes at once the memory that it needs to read up to `most` puts of so many series, and to hold up to
+    /// `key_bytes` of the keys of each file that it opens from now on.
+    pub fn take_room(&mut self, most: usize, series: usize, key_bytes: usize) {
+        self.cursor.take_room(most, series, key_bytes);
     }
 
     /// What it shares with the journal thread.

@@ -86,8 +86,8 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
             let most = config.remote_write.request_points;
             let bytes = config.remote_write.request_bytes;
             batch.take_room(most, bytes, &mut body);
-            follower.hold_keys(bytes.min(Config::KEYS_HELD_BYTES));
-            follower.take_room(most, config.remembered_series());
+            let key_bytes = bytes.min(Config::KEYS_HELD_BYTES);
+            follower.take_room(most, config.remembered_series(), key_bytes);
         }
         let most = match follower.under_way() {
             0 => config.remote_write.request_points,

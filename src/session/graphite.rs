@@ -1,7 +1,6 @@
 //! Graphite's plaintext protocol: takes a line, and stores its point. Nothing is ever answered.
 
 use super::Session;
-use crate::config::TimestampUnit;
 use crate::execute::beginning;
 use crate::graphite;
 use crate::protocol::request::{self, Form};
@@ -24,70 +23,50 @@ impl Session for GraphiteSession {
     /// Takes a line, stores its point, until no line is left, the turn is used up or the session is
     /// over.
     fn execute(&mut self, input: &mut LineBuffer, turn: &mut Turn, _more_to_come: bool) {
-        let mut intake = Intake::new(turn);
-        let mut lines = input.lines();
-        let unit = intake.unit;
+        let unit = turn.environment.timestamp_unit;
         let timestamp = |seconds, value| graphite::plain_timestamp(seconds, value, unit);
-        while !intake.is_over && !intake.puts.turn.allowance.time_is_up() {
-            if intake
-                .puts
-                .take_plain(&mut lines, Form::Bare(&timestamp), usize::MAX)
-            {
+        let mut puts = Puts::new(turn, count_puts);
+        let mut lines = input.lines();
+        while !self.is_over && !puts.turn.allowance.time_is_up() {
+            if puts.take_plain(&mut lines, Form::Bare(&timestamp), usize::MAX) {
                 continue;
             }
             match lines.next() {
-                Some(Line::Whole(line)) => intake.take(line),
-                Some(Line::TooLong(line)) => intake.drop_line(line, "too long"),
+                Some(Line::Whole(line)) => self.take(line, &mut puts),
+                Some(Line::TooLong(line)) => self.drop_line(line, "too long", puts.turn),
                 None => break,
             }
         }
-        if intake.puts.turn.is_postponed {
+        if puts.turn.is_postponed {
             lines.put_back();
         }
-        self.is_over = intake.is_over;
-        drop(intake);
+        drop(puts);
         if self.is_over {
             input.clear();
         }
     }
 }
 
-/// Takes the lines of one turn.
-struct Intake<'lines, 'turn, 'lent> {
-    puts: Puts<'lines, 'turn, 'lent>,
-    unit: TimestampUnit,
-    is_over: bool,
-}
-
-impl<'lines, 'turn, 'lent> Intake<'lines, 'turn, 'lent> {
-    fn new(turn: &'turn mut Turn<'lent>) -> Self {
-        let unit = turn.environment.timestamp_unit;
-        Intake {
-            puts: Puts::new(turn, count_puts),
-            unit,
-            is_over: false,
-        }
-    }
-
-    fn take(&mut self, line: &'lines [u8]) {
-        self.puts.turn.allowance.count_lines(1);
-        let environment = self.puts.turn.environment;
-        match graphite::parse(line, self.unit, || environment.now()) {
-            Ok(Some(put)) => self.puts.take(put, line.len()),
-            Ok(None) => self.puts.turn.counts.graphite_points_nan += 1,
-            Err(reason) => self.drop_line(line, reason),
+impl GraphiteSession {
+    fn take<'lines>(&mut self, line: &'lines [u8], puts: &mut Puts<'lines, '_, '_>) {
+        puts.turn.allowance.count_lines(1);
+        let environment = puts.turn.environment;
+        match graphite::parse(line, environment.timestamp_unit, || environment.now()) {
+            Ok(Some(put)) => puts.take(put, line.len()),
+            Ok(None) => puts.turn.counts.graphite_points_nan += 1,
+            Err(reason) => self.drop_line(line, reason, puts.turn),
         }
         if line.len() > ORDINARY_LINE_BYTES {
             // Numbers of many digits may have taken long.
-            self.puts.turn.allowance.look_at_clock();
+            puts.turn.allowance.look_at_clock();
         }
     }
 
     /// Drops a line that is no point, or is too long to be one.
     #[cold]
-    fn drop_line(&mut self, line: &[u8], reason: &str) {
+    fn drop_line(&mut self, line: &[u8], reason: &str, turn: &mut Turn) {
         debug!("bad Graphite line ({reason}): {}", beginning(line));
-        self.puts.turn.counts.graphite_lines_bad += 1;
+        turn.counts.graphite_lines_bad += 1;
         // A web page must not put points by posting to a local port.
         self.is_over = request::is_http_request_line(line);
     }
@@ -108,7 +87,7 @@ fn count_puts(turn: &mut Turn, settled: Settled) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WhenFull;
+    use crate::config::{TimestampUnit, WhenFull};
     use crate::counters::Counts;
     use crate::journal::record::PutRecord;
     use crate::memory::Room;

@@ -53,7 +53,7 @@ fn start_life(disk: &Simulated, policy: SyncPolicy, keys_held_bytes: usize) -> i
     let mut life =
         Life::start_with_readers(&names, false, limit, disk.clone(), policy, Vec::new(), now)?;
     for follower in life.readers.iter_mut().flat_map(|(_, readers)| readers) {
-        follower.hold_keys(keys_held_bytes);
+        follower.take_room(0, 0, keys_held_bytes);
     }
     Ok(life)
 }

@@ -645,7 +645,7 @@ fn keys_that_are_not_held_are_read_once_a_request() {
         let (mut journal, script) = (Journal::new(), Script::default());
         let expected = put_series(&mut journal);
         let mut sender = sender(&journal, &script);
-        sender.follower.hold_keys(held_bytes);
+        sender.follower.take_room(0, 0, held_bytes);
         let calls = journal.disk.calls();
         run(&mut sender, Instant::now());
         assert_eq!(script.seen().points, expected, "{held_bytes}");
@@ -662,7 +662,7 @@ fn a_disk_that_fails_once_while_keys_are_read_costs_no_points() {
             let (mut journal, script) = (Journal::new(), Script::default());
             let expected = put_series(&mut journal);
             let mut sender = sender(&journal, &script);
-            sender.follower.hold_keys(14);
+            sender.follower.take_room(0, 0, 14);
             journal.disk.fail_at(journal.disk.calls() + call, fault);
             run(&mut sender, Instant::now());
             assert_eq!(script.seen().points, expected, "{fault:?} {call}");
