@@ -267,26 +267,6 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A path in the system's folder for temporary files, removed when it is dropped.
-    struct Temporary(PathBuf);
-
-    impl Temporary {
-        fn new(name: &str) -> Temporary {
-            let name = format!("metricd-{}-{name}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            // Left by an earlier process of this number, which was killed.
-            drop(fs::remove_dir_all(&path));
-            Temporary(path)
-        }
-    }
-
-    impl Drop for Temporary {
-        fn drop(&mut self) {
-            // A test that fails may not have created it.
-            drop(fs::remove_dir_all(&self.0));
-        }
-    }
-
     fn mode(path: &Path) -> u32 {
         let metadata = fs::metadata(path).expect("it is there");
         metadata.permissions().mode() & 0o777
@@ -306,8 +286,9 @@ mod tests {
 
     #[test]
     fn files_are_what_was_done_to_them() -> io::Result<()> {
-        let path = Temporary::new("files");
-        let mut folder = Folder::open(&path.0)?;
+        let temporary = tempfile::tempdir()?;
+        let path = temporary.path().join("new");
+        let mut folder = Folder::open(&path)?;
         let mut file = folder.create("a")?;
         assert_eq!(folder.write(&mut file, b"abcdef")?, 6);
         folder.sync(&mut file)?;
@@ -326,9 +307,9 @@ mod tests {
         assert_eq!(names, ["b", "lock"]);
         assert_eq!(folder.spare.len(), SPARE_DESCRIPTORS);
         for name in ["b", "lock"] {
-            assert_eq!(mode(&path.0.join(name)), 0o600, "{name}");
+            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
         }
-        assert_eq!(mode(&path.0), 0o700);
+        assert_eq!(mode(&path), 0o700);
         folder.shorten("b", 4)?;
         assert_eq!(content(&mut folder, "b")?, b"abcd");
         let mut file = folder.create("b")?;
@@ -361,30 +342,29 @@ mod tests {
 
     #[test]
     fn a_folder_has_one_user_at_a_time_and_keeps_its_files() -> io::Result<()> {
-        let path = Temporary::new("lock");
-        let mut folder = Folder::open(&path.0)?;
+        let path = tempfile::tempdir()?;
+        let mut folder = Folder::open(path.path())?;
         folder.create("a")?;
-        let error = Folder::open(&path.0).expect_err("it is in use");
+        let error = Folder::open(path.path()).expect_err("it is in use");
         assert_eq!(error.to_string(), "in use by another metricd");
         drop(folder);
-        assert_eq!(content(&mut Folder::open(&path.0)?, "a")?, b"");
+        assert_eq!(content(&mut Folder::open(path.path())?, "a")?, b"");
         Ok(())
     }
 
     #[test]
     fn what_is_no_folder_is_refused_and_left_alone() -> io::Result<()> {
-        let folder = Temporary::new("kinds");
-        fs::create_dir(&folder.0)?;
-        let file = folder.0.join("file");
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("file");
         fs::write(&file, "content")?;
-        fs::create_dir_all(folder.0.join("locked/lock"))?;
+        fs::create_dir_all(folder.path().join("locked/lock"))?;
         for (path, expected) in [
             ("file", "not a folder"),
             ("file/below", "cannot create it: Not a directory"),
             ("none/below", "cannot create it: No such file or directory"),
             ("locked", "not writable: Is a directory"),
         ] {
-            let error = Folder::open(&folder.0.join(path)).expect_err(path);
+            let error = Folder::open(&folder.path().join(path)).expect_err(path);
             assert!(error.to_string().starts_with(expected), "{path}: {error}");
         }
         assert_eq!(fs::read(&file)?, b"content");

@@ -98,33 +98,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
-    use std::process;
-
-    /// A folder that is removed when it is dropped.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let path =
-                std::env::temp_dir().join(format!("metricd-headers-{name}-{}", process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Folder(path)
-        }
-
-        fn write(&self, name: &str, text: &[u8], mode: u32) -> PathBuf {
-            let path = self.0.join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            path
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0)); // What is left does no harm.
-        }
-    }
 
     #[test]
     fn lines_are_those_of_a_head() {
@@ -175,7 +148,8 @@ mod tests {
 
     #[test]
     fn files_that_are_not_secret_or_no_files_are_refused() {
-        let folder = Folder::new("refused");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
         let limit = FILE_MAX_BYTES as usize;
         let full = [b'\n'].repeat(limit);
         for (text, mode, expected) in [
@@ -196,8 +170,9 @@ mod tests {
             ),
             (b"A: secret\xff", 0o600, Some("UTF-8")),
         ] {
-            let result = read(&folder.write("file", text, mode));
-            let refusal = result.err().map(|error| error.to_string());
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refusal = read(&path).err().map(|error| error.to_string());
             let is_expected = match (&refusal, expected) {
                 (Some(refusal), Some(reason)) => {
                     refusal.contains(reason) && !refusal.contains("secret")
@@ -205,11 +180,11 @@ mod tests {
                 (refusal, expected) => refusal.is_none() && expected.is_none(),
             };
             assert!(is_expected, "{refusal:?}, not {expected:?} for {mode:o}");
-            fs::remove_file(folder.0.join("file")).unwrap();
+            fs::remove_file(&path).unwrap();
         }
-        let refusal = read(&folder.0).unwrap_err().to_string();
+        let refusal = read(folder.path()).unwrap_err().to_string();
         assert!(refusal.contains("not a regular file"), "{refusal}");
-        let missing = read(&folder.0.join("missing")).unwrap_err();
+        let missing = read(&path).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
@@ -217,8 +192,8 @@ mod tests {
     #[test]
     fn a_pipe_is_not_waited_for() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        let folder = Folder::new("pipe");
-        let path = folder.0.join("pipe");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let refusal = read(&path).unwrap_err().to_string();
         assert!(refusal.contains("not a regular file"), "{refusal}");

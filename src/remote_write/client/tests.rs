@@ -188,7 +188,8 @@ fn requests_are_those_of_the_standard() {
 #[test]
 fn lines_of_a_file_are_in_the_head_and_change_with_it() {
     use std::os::unix::fs::PermissionsExt;
-    let path = std::env::temp_dir().join(format!("metricd-client-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("headers");
     let write = |text: &str| {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
@@ -575,7 +576,8 @@ fn connecting_takes_no_longer_than_the_time_of_the_request() {
 struct TlsServer {
     process: std::process::Child,
     address: std::net::SocketAddr,
-    certificate: std::path::PathBuf,
+    /// Its certificate and the key to it.
+    folder: tempfile::TempDir,
 }
 
 #[cfg(feature = "tls")]
@@ -583,24 +585,25 @@ impl TlsServer {
     /// `None` if `openssl` is not installed.
     fn start() -> Option<TlsServer> {
         use std::io::BufRead;
-        use std::process::{Command, Stdio, id};
-        let certificate = std::env::temp_dir().join(format!("metricd-tls-{}.pem", id()));
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let [key, certificate] = ["key", "certificate"].map(|name| folder.path().join(name));
         let made = Command::new("openssl")
             .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=metricd".split(' '))
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
             .arg("-keyout")
-            .arg(&certificate)
+            .arg(&key)
             .arg("-out")
-            .arg(certificate.with_extension("crt"))
+            .arg(&certificate)
             .stderr(Stdio::null())
             .status();
         assert!(made.ok()?.success());
         let mut process = Command::new("openssl")
             .args(["s_server", "-accept", "127.0.0.1:0", "-key"])
-            .arg(&certificate)
+            .arg(&key)
             .arg("-cert")
-            .arg(certificate.with_extension("crt"))
+            .arg(&certificate)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -614,13 +617,13 @@ impl TlsServer {
         Some(TlsServer {
             process,
             address,
-            certificate,
+            folder,
         })
     }
 
     /// Connects to it under this name, trusting it.
     fn connect(&self, name: &str) -> io::Result<Connection> {
-        let certificate = self.certificate.with_extension("crt");
+        let certificate = self.folder.path().join("certificate");
         let trusted = rustls_native_certs::load_certs_from_paths(Some(&certificate), None);
         let stream = crate::remote_write::tls::encrypt_trusting(trusted, self.socket(), name)?;
         Ok(Connection::new(stream))
@@ -637,11 +640,6 @@ impl Drop for TlsServer {
         // Fails only if it has ended.
         drop(self.process.kill());
         drop(self.process.wait());
-        for extension in ["pem", "crt"] {
-            drop(std::fs::remove_file(
-                self.certificate.with_extension(extension),
-            ));
-        }
     }
 }
 
