@@ -62,7 +62,7 @@
 //! | `query/source.rs`, `steps.rs` | from the points of the store to values at steps | the language |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |
-//! | `journal/mod.rs`, `channel.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |
+//! | `journal/mod.rs`, `channel.rs`, `monitor.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |
 //! | `journal/writer.rs`, `checkpoint.rs` | the journal thread: frames and checkpoints to files | the loop |
 //! | `journal/placement.rs` | which core the journal thread runs on | frames, files |
 //! | `journal/recovery.rs`, `files.rs` | the start: from files back to a store; their names | sockets, the protocol |

@@ -4,11 +4,12 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::Piece;
+use super::monitor::Monitor;
 use super::record::NewFile;
 use crate::config::Config;
 
@@ -96,9 +97,7 @@ pub struct Channel {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
-    /// Wakes whoever waits for the state to change.
-    changed: Condvar,
+    state: Monitor<State>,
     /// There are messages, as a hint for whoever has not locked the state.
     has_messages: AtomicBool,
 }
@@ -126,17 +125,13 @@ struct State {
 
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nobody panics while it is locked.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock()
     }
 
     /// Changes the state of one end, and wakes the thread at the other if it waits.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
-        self.shared.changed.notify_all();
+        self.shared.state.wake();
         result
     }
 
@@ -149,7 +144,7 @@ impl Channel {
             (mem::take(&mut state.thread_waits), state.buffers.pop())
         };
         if thread_waits {
-            self.shared.changed.notify_all();
+            self.shared.state.wake();
         }
         buffer
     }
@@ -170,12 +165,8 @@ impl Channel {
 
     /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
-        let waits = |state: &mut State| state.end.is_none();
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(self.lock(), wait, waits);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, waits) = (self.lock(), |state: &mut State| state.end.is_none());
+        let mut state = self.shared.state.wait_while(state, wait, waits);
         let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
@@ -208,8 +199,7 @@ impl Channel {
             state.thread_waits = state.messages.is_empty() && !state.is_closed;
             state.thread_waits
         };
-        let waited = self.shared.changed.wait_timeout_while(state, wait, waits);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.shared.state.wait_while(state, wait, waits);
         state.thread_waits = false;
         self.shared.has_messages.store(false, Ordering::Relaxed);
         mem::swap(messages, &mut state.messages);

@@ -35,6 +35,7 @@ pub mod files;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
+mod monitor;
 mod placement;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod position;

@@ -83,13 +83,12 @@ impl<F: FileSystem> Readers<F> {
         self.needed()?;
         let positions = self.readers.iter();
         let positions = positions.map(|(_, position)| position.unwrap_or_default().frame);
-        let spool = Spool::new(positions.collect());
+        let spool = writer.serve(positions.collect(), Instant::now());
         let mut followers = Vec::new();
         for (number, (stored, position)) in self.readers.into_iter().enumerate() {
             let (position, spool) = (position.unwrap_or_default(), spool.clone());
             followers.push(Follower::new(folder(), spool, number, stored, position));
         }
-        writer.serve(spool.clone(), Instant::now());
         Some((spool, followers))
     }
 }

@@ -1,19 +1,15 @@
 //! What the journal thread and those who read its files tell each other.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::Channel;
+use super::monitor::Monitor;
 
 /// Shared by the journal thread and the readers of its files, each of which has a number from 0 on.
 #[derive(Clone)]
 pub struct Spool {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Arc<Monitor<State>>,
 }
 
 struct State {
@@ -28,7 +24,7 @@ struct State {
     /// How many readers there are.
     running: usize,
     /// What wakes the loop when none is left.
-    channel: Option<Channel>,
+    channel: Channel,
 }
 
 /// How far the journal is written.
@@ -52,38 +48,27 @@ pub struct End {
 }
 
 impl Spool {
-    /// The spool of readers that need these frames and those after them.
-    pub fn new(needed: Vec<u64>) -> Spool {
+    /// The spool of readers that need these frames and those after them, in a folder with a checkpoint of this
+    /// number. The loop waits on this channel.
+    pub fn new(needed: Vec<u64>, checkpoint: u64, channel: Channel) -> Spool {
         let state = State {
             written: Written::default(),
-            checkpoint: 0,
+            checkpoint,
             needed,
             awaited: u64::MAX,
             is_stopped: false,
             running: 0,
-            channel: None,
-        };
-        let shared = Shared {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
+            channel,
         };
         Spool {
-            shared: Arc::new(shared),
+            state: Arc::new(Monitor::new(state)),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nobody panics while it is locked.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that frames up to this number are written, with so many puts more.
     pub fn add_written(&self, newest: u64, points: u64, end: End) {
         let is_awaited = {
-            let state = &mut self.lock();
+            let state = &mut self.state.lock();
             state.written.newest = newest;
             state.written.points += points;
             state.written.end = end;
@@ -95,85 +80,77 @@ impl Spool {
         };
         // To wake somebody is a system call, even if nobody waits.
         if is_awaited {
-            self.shared.changed.notify_all();
+            self.state.wake();
         }
     }
 
     /// Says that there is a checkpoint of this number.
     pub fn set_checkpoint(&self, number: u64) {
-        self.lock().checkpoint = number;
+        self.state.lock().checkpoint = number;
     }
 
     /// Number of the newest checkpoint.
     pub fn checkpoint(&self) -> u64 {
-        self.lock().checkpoint
+        self.state.lock().checkpoint
     }
 
     /// How far the journal is written.
     pub fn written(&self) -> Written {
-        self.lock().written
+        self.state.lock().written
     }
 
     /// Number of the first frame that a reader still needs; `None` without readers.
     pub fn needed(&self) -> Option<u64> {
-        self.lock().needed.iter().min().copied()
+        self.state.lock().needed.iter().min().copied()
     }
 
     /// Says that a reader needs no frame before this one.
     pub fn need_from(&self, reader: usize, frame: u64) {
-        self.lock().needed[reader] = frame;
+        self.state.lock().needed[reader] = frame;
     }
 
     /// Waits until a frame after number `seen` is written, or until this time, if there is one. False if
     /// the readers are to stop.
     pub fn wait(&self, seen: u64, until: Option<Instant>) -> bool {
-        let mut state = self.lock();
-        while !state.is_stopped && state.written.newest <= seen {
-            state.awaited = state.awaited.min(seen);
-            let changed = &self.shared.changed;
-            let Some(until) = until else {
-                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let wait = until.map_or(Duration::MAX, left);
+        let waits = |state: &mut State| {
+            let waits = !state.is_stopped && state.written.newest <= seen;
+            if waits {
+                state.awaited = state.awaited.min(seen);
             }
-            let waited = changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        !state.is_stopped
+            waits
+        };
+        !self
+            .state
+            .wait_while(self.state.lock(), wait, waits)
+            .is_stopped
     }
 
     /// Has all readers stop.
     pub fn stop(&self) {
-        self.lock().is_stopped = true;
-        self.shared.changed.notify_all();
+        self.state.lock().is_stopped = true;
+        self.state.wake();
     }
 
     /// Whether readers are to stop.
     pub fn is_stopped(&self) -> bool {
-        self.lock().is_stopped
-    }
-
-    /// Says on which channel the loop waits.
-    pub fn set_channel(&self, channel: Channel) {
-        self.lock().channel = Some(channel);
+        self.state.lock().is_stopped
     }
 
     /// Says that there is one more reader.
     pub fn begin_reader(&self) {
-        self.lock().running += 1;
+        self.state.lock().running += 1;
     }
 
     /// Says that a reader has ended.
     pub fn end_reader(&self) {
         let channel = {
-            let state = &mut self.lock();
+            let state = &mut self.state.lock();
             state.running -= 1;
-            state.channel.clone().filter(|_| state.running == 0)
+            (state.running == 0).then(|| state.channel.clone())
         };
-        self.shared.changed.notify_all();
+        self.state.wake();
         if let Some(channel) = channel {
             channel.report(|_| true);
         }
@@ -181,17 +158,12 @@ impl Spool {
 
     /// Whether there are readers.
     pub fn is_running(&self) -> bool {
-        self.lock().running > 0
+        self.state.lock().running > 0
     }
 
     /// Waits until all readers have ended, for at most `wait`. Says whether they have.
     pub fn wait_for_end(&self, wait: Duration) -> bool {
         let runs = |state: &mut State| state.running > 0;
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(self.lock(), wait, runs);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.running == 0
+        self.state.wait_while(self.state.lock(), wait, runs).running == 0
     }
 }

@@ -171,14 +171,15 @@ impl<F: FileSystem> Writer<F> {
         self.tally.publish_to(published);
     }
 
-    /// Tells readers from now on how far it has come, and keeps the files that they need.
-    pub fn serve(&mut self, spool: Spool, now: Instant) {
+    /// Tells readers from now on how far it has come, and keeps the files that they need: each these frames and
+    /// those after them.
+    pub fn serve(&mut self, needed: Vec<u64>, now: Instant) -> Spool {
+        let spool = Spool::new(needed, self.checkpoint, self.channel());
         let settled = self.channel.progress(false).settled;
         spool.add_written(settled, 0, self.end());
-        spool.set_checkpoint(self.checkpoint);
-        spool.set_channel(self.channel());
-        self.spool = Some(spool);
+        self.spool = Some(spool.clone());
         self.find_obsolete(now);
+        spool
     }
 
     fn publish(&mut self) {

@@ -36,7 +36,7 @@ impl Journal {
         let file = create(&mut disk, 1);
         Journal {
             disk,
-            spool: Spool::new(vec![1]),
+            spool: Spool::new(vec![1], 0, Default::default()),
             store: Store::new(),
             record: PutRecord::new(usize::MAX),
             next: 1,
