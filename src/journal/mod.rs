@@ -81,7 +81,7 @@ pub struct Journal {
     submitted: u64,
     /// Bytes of all frames that were handed over.
     submitted_bytes: u64,
-    /// How many of these may wait for the disk.
+    /// How many of these may wait for the disk: [`Config::unjournaled_limit_bytes`].
     limit_bytes: u64,
     /// How many series readers are to remember at most.
     most_series: usize,
@@ -102,12 +102,7 @@ pub struct Journal {
 /// A folder that was read at the start, and that puts are to be written to.
 pub struct Opened<F: FileSystem = Folder> {
     writer: Writer<F>,
-    /// [`Config::unjournaled_limit_bytes`].
-    limit_bytes: u64,
-    /// How many series readers are to remember at most.
-    most_series: usize,
-    /// What its readers share with the writer, if there are any.
-    spool: Option<Spool>,
+    journal: Journal,
     followers: Vec<Follower<F>>,
 }
 
@@ -142,12 +137,12 @@ pub fn open(
     let (spool, followers) = readers
         .follow(&mut writer, || Folder::unlocked(&folder_path))
         .unzip();
+    let mut journal = Journal::new(writer.channel(), config.unjournaled_limit_bytes as u64);
+    (journal.spool, journal.most_series) = (spool, config.remembered_series());
     let opened = Opened {
-        spool,
-        followers: followers.unwrap_or_default(),
         writer,
-        limit_bytes: config.unjournaled_limit_bytes as u64,
-        most_series: config.remembered_series(),
+        journal,
+        followers: followers.unwrap_or_default(),
     };
     Ok((mem::take(&mut found.store), opened))
 }
@@ -177,15 +172,12 @@ impl<F: FileSystem> Opened<F> {
         published: &Arc<Published>,
     ) -> io::Result<Journal> {
         self.writer.publish_to(published);
-        let channel = self.writer.channel();
-        channel.set_wake(wake);
+        self.journal.channel.set_wake(wake);
         let writer = self.writer;
         thread::Builder::new()
             .name("metricd-journal".into())
             .spawn(move || writer.run())?;
-        let mut journal = Journal::new(channel, self.limit_bytes);
-        (journal.spool, journal.most_series) = (self.spool, self.most_series);
-        Ok(journal)
+        Ok(self.journal)
     }
 }
 

@@ -23,8 +23,6 @@ pub struct Acceptor {
     first: usize,
     /// Where each listens, in the order in which they were bound.
     addresses: Vec<Address>,
-    /// What is spoken at each address.
-    protocols: Vec<Protocol>,
     state: State,
     /// [`Config::accept_retry`].
     retry: Duration,
@@ -83,7 +81,6 @@ impl Acceptor {
             };
             listeners.extend(listening.into_iter().map(|listener| (listener, *protocol)));
         }
-        let protocols = listeners.iter().map(|(_, protocol)| *protocol).collect();
         let mut addresses = Vec::new();
         for (listener, _) in &mut listeners {
             addresses.push(listener.address().clone());
@@ -94,7 +91,6 @@ impl Acceptor {
             listeners,
             first: 0,
             addresses,
-            protocols,
             state: State::Quiet,
             retry: config.accept_retry,
             log_interval: config.full_log_interval,
@@ -113,9 +109,9 @@ impl Acceptor {
         &self.addresses
     }
 
-    /// What is spoken at each of the [`addresses`](Self::addresses).
-    pub fn protocols(&self) -> &[Protocol] {
-        &self.protocols
+    /// What is spoken at each of the [`addresses`](Self::addresses), as long as it listens.
+    pub fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        self.listeners.iter().map(|&(_, protocol)| protocol)
     }
 
     /// To be called when an event says that clients are waiting.

@@ -187,9 +187,7 @@ impl LineBuffer {
 
     /// Takes so many bytes of what is left over.
     pub fn take(&mut self, count: usize) {
-        debug_assert!(count <= self.bytes().len());
-        self.cut.start += count;
-        self.cut.scanned = self.cut.scanned.max(self.cut.start);
+        self.cut.take(count);
     }
 
     /// The lines whose newline has come.
@@ -215,9 +213,7 @@ impl<'buffer> Lines<'buffer> {
     /// Skips whole lines: the first `bytes` of what is [uncut](Self::uncut).
     #[inline]
     pub fn skip_lines(&mut self, bytes: usize) {
-        self.cut.start += bytes;
-        self.cut.scanned = self.cut.scanned.max(self.cut.start);
-        debug_assert!(self.cut.start <= self.cut.end);
+        self.cut.take(bytes);
     }
 
     /// Puts back the line that was cut last, which is whole: it comes again.
@@ -252,6 +248,14 @@ impl<'buffer> Iterator for Lines<'buffer> {
 }
 
 impl Cut {
+    /// Hands out so many bytes.
+    #[inline]
+    fn take(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.scanned = self.scanned.max(self.start);
+        debug_assert!(self.start <= self.end);
+    }
+
     /// Finds whether the unfinished line at the end is too long already.
     fn wait_for_more(&mut self, line_limit: usize) {
         self.discarding |= self.end - self.start > line_limit;

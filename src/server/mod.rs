@@ -189,9 +189,8 @@ impl Server {
 
     /// Those of [`local_addrs`](Self::local_addrs) at which this is spoken, in the same order.
     pub fn local_addrs_of(&self, protocol: Protocol) -> impl Iterator<Item = &Address> {
-        let spoken = self.acceptor.protocols().iter();
-        let listening = self.local_addrs().iter().zip(spoken);
-        listening.filter_map(move |(address, &spoken)| (spoken == protocol).then_some(address))
+        let listening = self.local_addrs().iter().zip(self.acceptor.protocols());
+        listening.filter_map(move |(address, spoken)| (spoken == protocol).then_some(address))
     }
 
     /// A handle that stops this server from any thread.
