@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -230,31 +230,46 @@ pub fn listen_on(address: &str, config: &Config) -> Result<Vec<Listener>, Error>
         let listener = Listener::unix(Path::new(path), config).map_err(listen_error)?;
         return Ok(vec![listener]);
     }
+    let addresses: Vec<_> = address.to_socket_addrs().map_err(resolve_error)?.collect();
+    listen_on_each(&addresses, config).map_err(listen_error)
+}
+
+/// Listens on each of the addresses of TCP that this machine has, once.
+fn listen_on_each(addresses: &[SocketAddr], config: &Config) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     let mut missing = io::Error::new(ErrorKind::NotFound, "the host has no address");
-    for socket_address in address.to_socket_addrs().map_err(resolve_error)? {
-        match Listener::tcp(socket_address, config) {
+    for (number, address) in addresses.iter().enumerate() {
+        // A host that is in two lines of a hosts file may have an address twice.
+        if addresses[..number].contains(address) {
+            continue;
+        }
+        match Listener::tcp(*address, config) {
             Ok(listener) => listeners.push(listener),
             Err(error) => match error.kind() {
                 // The machine has the address, and does not let the server listen on it.
-                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
-                    return Err(listen_error(error));
-                }
+                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => return Err(error),
                 // A host name may have an IPv6 address on a machine without IPv6.
                 _ => missing = error,
             },
         }
     }
-    if listeners.is_empty() {
-        return Err(listen_error(missing));
+    match listeners.is_empty() {
+        true => Err(missing),
+        false => Ok(listeners),
     }
-    Ok(listeners)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use mio::Poll;
+
+    #[test]
+    fn an_address_that_a_host_has_twice_is_listened_on_once() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = listen_on_each(&[address; 2], &Config::default()).unwrap();
+        assert_eq!(listeners.len(), 1);
+    }
 
     #[test]
     fn being_full_is_tried_again_and_logged_again_when_it_is_time() {
