@@ -265,12 +265,18 @@ impl Settings {
         }
     }
 
-    /// The message of an error, with the name of the option, or of its variable if that was read, where
-    /// the error has that of the field.
+    /// The message of an error, after the name of the option that it is about, if it is about one: or of its
+    /// variable if that was read. A message that begins with the name of a field has that in its place.
     pub fn message(&self, error: &Error) -> String {
         let message = error.to_string();
-        let Error::Setting { field, .. } = error else {
-            return message;
+        let (field, rest) = match error {
+            Error::Setting { field, .. } => (*field, message.strip_prefix(field)),
+            Error::Listen { address, .. } | Error::Resolve { address, .. } => {
+                (self.option_of(address), None)
+            }
+            Error::Data { .. } => ("data", None),
+            Error::HeaderFile { .. } => ("remote_write_header_file", None),
+            _ => return message,
         };
         let option = field
             .strip_suffix("_bytes")
@@ -281,7 +287,18 @@ impl Settings {
             true => variable,
             false => format!("--{option}"),
         };
-        source + message.strip_prefix(field).unwrap_or_default()
+        source + rest.unwrap_or(&[": ", &message].concat())
+    }
+
+    /// The option that has an address to listen on.
+    fn option_of(&self, address: &str) -> &'static str {
+        let listen = &self.config.listen;
+        let listen = listen.iter().find(|listen| listen.address == address);
+        match listen.map(|listen| listen.protocol) {
+            Some(Protocol::Graphite) => "graphite",
+            Some(Protocol::Http) => "http",
+            _ => "listen",
+        }
     }
 }
 
@@ -541,6 +558,36 @@ mod tests {
             let message = format!("{field} is 0: it takes at least 1");
             let error = Error::Setting { field, message };
             assert_eq!(read.message(&error), said);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_after_its_option() {
+        let options = "--listen a:1 --graphite a:2 --data d";
+        let read = settings(options, &[("METRICD_HTTP", "a:3,b:3")]).expect("is taken");
+        let source = || std::io::ErrorKind::AddrInUse.into();
+        let listen = |address: &str| Error::Listen {
+            address: address.into(),
+            source: source(),
+        };
+        let path = PathBuf::from("d");
+        for (error, said) in [
+            (listen("a:1"), "--listen: cannot listen on a:1: "),
+            (listen("a:2"), "--graphite: cannot listen on a:2: "),
+            (listen("b:3"), "METRICD_HTTP: cannot listen on b:3: "),
+            // The default.
+            (listen("127.0.0.1:8888"), "--listen: cannot listen on 127"),
+            (
+                Error::Data {
+                    path,
+                    source: source(),
+                },
+                "--data: cannot keep points in d: ",
+            ),
+            (Error::FilledStore, "the store is not empty"),
+        ] {
+            let message = read.message(&error);
+            assert!(message.starts_with(said), "{message}");
         }
     }
 

@@ -637,6 +637,9 @@ impl Config {
 /// The most of a time that is added to others.
 const HOUR_MS: usize = 3_600_000;
 
+/// What narrows the range of some fields.
+const UNDER_LIMIT: &str = " under this limit on memory";
+
 /// A time in milliseconds, as many as fit.
 fn ms(time: Duration) -> usize {
     usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
@@ -656,7 +659,13 @@ fn check_ranges(unit: &str, fields: &[(&'static str, usize, (usize, usize))]) ->
                 usize::MAX => format!("at least {least}"),
                 _ => format!("{least} to {most}"),
             };
-            let message = format!("{field} {what}{unit}: it takes {range}{unit}");
+            let why = match field {
+                "line_limit_bytes" if most < Config::BUFFER_MAX_BYTES => UNDER_LIMIT,
+                #[cfg(feature = "remote-write")]
+                "remote_write" if most < Config::RECEIVERS_MAX => UNDER_LIMIT,
+                _ => "",
+            };
+            let message = format!("{field} {what}{unit}: it takes {range}{unit}{why}");
             return Err(Error::Setting { field, message });
         }
     }

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(mut settings)) => match serve(&mut settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error @ Error::Setting { .. }) => fail(WRONG_USAGE, &settings.message(&error)),
-            Err(error) => fail(CANNOT_RUN, &error.to_string()),
+            Err(error) => fail(CANNOT_RUN, &settings.message(&error)),
         },
         Err(error) => fail(WRONG_USAGE, &error.to_string()),
     }
@@ -55,6 +55,8 @@ fn serve(settings: &mut Settings) -> Result<(), Error> {
         log::warn!("ignored, since metricd --help lists no such option: {ignored}");
     }
     let mut config = mem::take(&mut settings.config);
+    // For messages.
+    settings.config.listen.clone_from(&config.listen);
     let speaks_lines = |listen: &Listen| listen.protocol == Protocol::Lines;
     if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
         config.listen.insert(0, Listen::default());

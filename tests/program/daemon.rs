@@ -437,6 +437,10 @@ fn bad_usage_says_what_is_taken() {
         (&["--sync", "1"], "--data"),
         (&["--when-full", "evict"], "--memory-limit"),
         (&["--memory-limit", "8388607"], "8388608"),
+        (
+            &["--memory-limit", "16M", "--line-limit", "262145"],
+            "262144 under this limit on memory",
+        ),
         (&["--memory-limit", "32m"], "32M"),
         (&["--retention", "0.5"], "1s"),
         (&["--idle-timeout", "x"], "never"),
@@ -487,7 +491,9 @@ fn an_address_that_cannot_be_listened_on_is_one_line_and_status_1() {
             assert_eq!(end.code, Some(1), "{shown}");
             assert_eq!(end.stdout, [""; 0], "{shown}");
             assert_eq!(end.stderr.len(), 1, "{shown}");
-            assert!(end.stderr[0].contains(address), "{shown}");
+            let line = &end.stderr[0];
+            assert!(line.starts_with("metricd: --listen: cannot "), "{shown}");
+            assert!(line.contains(address), "{shown}");
         }
     }
 }
