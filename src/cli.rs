@@ -71,7 +71,7 @@ const OPTIONS: &[CommandOption] = options! {
     "retention", TIME_OR_NEVER, config.retention, to(time_or_never);
     "timestamp-unit", Some("s, ms, us or ns"), config.timestamp_unit, to(timestamp_unit);
     "data", Some("a folder"), config.data, path;
-    "sync", Some("always, never or seconds from 0.001 up"), config.sync, to(sync_policy);
+    "sync", Some("always, never, or a time from 0.001s up such as 1s"), config.sync, to(sync_policy);
     "salvage", FLAG, config.salvage, to(parsed);
     "remote-write", Some("http://HOST[:PORT]/PATH"), config.remote_write.urls, urls;
     "remote-write-label", Some("NAME=VALUE"), config.remote_write.labels, labels;

@@ -12,8 +12,8 @@
 //!
 //! Numbers have their low byte first. A file is written under another name, synced and renamed; records
 //! are appended to it after that, and not synced. So when the power fails, a position is lost only with
-//! those after it, and the one before counts. Whatever a removed file has left on the medium follows no
-//! checksum.
+//! those after it, and the one before counts. What a removed file has left on the medium is not taken for a
+//! record, since its checksum does not follow from those before it.
 
 use std::io::{self, ErrorKind};
 

@@ -333,7 +333,7 @@ impl Loading<'_> {
                         FrameError::Blank { .. } => debug!("{name}: {error}"),
                         _ => {
                             warn!(
-                                "{name}: {error}: left out, as a loss of power leaves it, see --sync"
+                                "{name}: {error}: left out, as not synced when the process or the power ended"
                             )
                         }
                     }

@@ -154,7 +154,8 @@ impl Acceptor {
             return Accepted::None;
         }
         if connections >= limit {
-            return self.be_full(now, None, connections, &"--connection-limit is reached");
+            let why = &"as many as --connection-limit and --memory-limit allow";
+            return self.be_full(now, None, connections, why);
         }
         for turn in 0..self.listeners.len() {
             let at = (self.first + turn) % self.listeners.len();

@@ -177,7 +177,7 @@ impl EventLoop {
         }
         let owed = count_owed(&self.clients);
         if owed > 0 {
-            warn!("{owed} clients did not take all of their replies within --stop-timeout");
+            warn!("{owed} clients have not got all of their replies: see --stop-timeout");
         }
         let stopping = self.stopping.as_ref().filter(|_| self.stop_requests < 2);
         let wait = stopping.map_or(Duration::ZERO, |stopping| {
@@ -638,7 +638,9 @@ impl EventLoop {
         self.remove_closed();
         let interval = self.config().full_log_interval;
         if self.shed_log.is_due(now, interval) {
-            warn!("connections are closed that keep much: see --memory-limit");
+            warn!(
+                "connections that keep much are closed, since memory is short: see --memory-limit"
+            );
         }
     }
 
@@ -681,7 +683,10 @@ impl EventLoop {
             return;
         }
         if self.cut_off_log.is_due(now, config.full_log_interval) {
-            warn!("slow readers are cut off: what is kept for them is at --snapshot-limit");
+            warn!(
+                "slow readers are cut off: what is kept for them is at --snapshot-limit, or at its part \
+                 of --memory-limit"
+            );
         }
         // Those that wait for their clients would not notice.
         self.make_all_ready(|client| client.connection.is_cut_off());
