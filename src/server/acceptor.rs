@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::{Registry, Token};
 
@@ -24,10 +24,6 @@ pub struct Acceptor {
     /// Where each listens, in the order in which they were bound.
     addresses: Vec<Address>,
     state: State,
-    /// [`Config::accept_retry`].
-    retry: Duration,
-    /// [`Config::full_log_interval`].
-    log_interval: Duration,
     full_log: Rarely,
     /// How often it became full.
     pauses: u64,
@@ -92,8 +88,6 @@ impl Acceptor {
             first: 0,
             addresses,
             state: State::Quiet,
-            retry: config.accept_retry,
-            log_interval: config.full_log_interval,
             full_log: Rarely::default(),
             pauses: 0,
         })
@@ -146,16 +140,14 @@ impl Acceptor {
         self.pauses
     }
 
-    /// Accepts the next client, if there is one and room for it.
-    ///
-    /// `connections` is how many are served now, and `limit` how many may be.
-    pub fn accept(&mut self, now: Instant, connections: usize, limit: usize) -> Accepted {
+    /// Accepts the next client, if there is one and room for it beside the `connections` that are served.
+    pub fn accept(&mut self, now: Instant, connections: usize, config: &Config) -> Accepted {
         if !self.is_waiting() && self.retry_at().is_none_or(|retry_at| retry_at > now) {
             return Accepted::None;
         }
-        if connections >= limit {
+        if connections >= config.connection_limit {
             let why = &"as many as --connection-limit and --memory-limit allow";
-            return self.be_full(now, None, connections, why);
+            return self.be_full(now, None, connections, why, config);
         }
         for turn in 0..self.listeners.len() {
             let at = (self.first + turn) % self.listeners.len();
@@ -174,7 +166,8 @@ impl Acceptor {
                     return Accepted::Gone;
                 }
                 Err(error) => {
-                    return self.be_full(now, now.checked_add(self.retry), connections, &error);
+                    let retry_at = now.checked_add(config.accept_retry);
+                    return self.be_full(now, retry_at, connections, &error, config);
                 }
             }
         }
@@ -189,10 +182,11 @@ impl Acceptor {
         retry_at: Option<Instant>,
         connections: usize,
         why: &dyn Display,
+        config: &Config,
     ) -> Accepted {
         self.state = State::Full { retry_at };
         self.pauses += 1;
-        if self.full_log.is_due(now, self.log_interval) {
+        if self.full_log.is_due(now, config.full_log_interval) {
             warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
@@ -264,6 +258,7 @@ fn listen_on_each(addresses: &[SocketAddr], config: &Config) -> io::Result<Vec<L
 mod tests {
     use super::*;
     use mio::Poll;
+    use std::time::Duration;
 
     #[test]
     fn an_address_that_a_host_has_twice_is_listened_on_once() {
@@ -278,6 +273,7 @@ mod tests {
         let config = Config {
             listen: vec!["127.0.0.1:0".into()],
             accept_retry: retry,
+            connection_limit: 1,
             ..Config::default()
         };
         let poll = Poll::new().unwrap();
@@ -288,23 +284,23 @@ mod tests {
         acceptor.wake();
         assert!(acceptor.is_waiting());
 
-        acceptor.be_full(start, Some(start + retry), 0, &"no memory");
+        acceptor.be_full(start, Some(start + retry), 0, &"no memory", &config);
         assert_eq!(acceptor.retry_at(), Some(start + retry));
         acceptor.wake();
         assert!(!acceptor.is_waiting());
         assert!(matches!(
-            acceptor.accept(start + retry - tick, 0, 1),
+            acceptor.accept(start + retry - tick, 0, &config),
             Accepted::None
         ));
         assert_eq!(acceptor.retry_at(), Some(start + retry));
         assert!(matches!(
-            acceptor.accept(start + retry, 0, 1),
+            acceptor.accept(start + retry, 0, &config),
             Accepted::None
         ));
         assert_eq!(acceptor.retry_at(), None, "nobody was waiting");
 
         acceptor.wake();
-        assert!(matches!(acceptor.accept(start, 1, 1), Accepted::None));
+        assert!(matches!(acceptor.accept(start, 1, &config), Accepted::None));
         assert!(
             !acceptor.is_waiting() && acceptor.retry_at().is_none(),
             "no room"

@@ -321,9 +321,11 @@ impl EventLoop {
     }
 
     fn accept(&mut self, now: Instant) {
-        let limit = self.config().connection_limit;
         for _ in 0..self.config().accepts_per_turn {
-            match self.server.acceptor.accept(now, self.clients.len(), limit) {
+            let Server {
+                acceptor, config, ..
+            } = &mut self.server;
+            match acceptor.accept(now, self.clients.len(), config) {
                 Accepted::None => return,
                 Accepted::Gone => {}
                 Accepted::Client(socket, protocol) => {
