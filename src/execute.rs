@@ -241,8 +241,6 @@ fn append_run(out: &mut Vec<u8>, key: &str, run: &Run, full_at: usize) -> Contro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counts;
-    use crate::memory::Room;
     use crate::server::LineBuffer;
     use crate::store::Store;
     use crate::turn::{Allowance, Environment};
@@ -259,19 +257,10 @@ mod tests {
     /// How many of `lines` are executed in one turn whose time is over at the first look.
     fn executed_at_once(store: &mut Store, lines: &[String]) -> usize {
         let mut allowance = Allowance::new(0, 1 << 20, Duration::ZERO, Instant::now);
-        let mut turn = Turn {
-            store,
-            replies: &mut Vec::new(),
-            full_at: 1 << 20,
-            allowance: &mut allowance,
-            is_answered: true,
-            recorder: None,
-            room: &mut Room::default(),
-            counts: &mut Counts::default(),
-            kept_room_bytes: usize::MAX,
-            environment: &Environment::default(),
-            is_postponed: false,
-        };
+        let (mut replies, mut rest) = Default::default();
+        let environment = Environment::default();
+        let mut turn =
+            Turn::unlimited(store, &mut replies, &mut allowance, &mut rest, &environment);
         let mut input = arrived(lines);
         let mut cut = input.lines();
         let mut executor = Executor::new(&mut turn);
@@ -312,18 +301,16 @@ mod tests {
         for (limit, arrived_puts) in limits.flat_map(|limit| counts.map(|count| (limit, count))) {
             let (mut store, mut replies) = (Store::new(), Vec::new());
             let mut allowance = Allowance::new(0, 1 << 20, Duration::MAX / 4, Instant::now);
+            let (mut rest, environment) = Default::default();
             let mut turn = Turn {
-                store: &mut store,
-                replies: &mut replies,
                 full_at: limit,
-                allowance: &mut allowance,
-                is_answered: true,
-                recorder: None,
-                room: &mut Room::default(),
-                counts: &mut Counts::default(),
-                kept_room_bytes: usize::MAX,
-                environment: &Environment::default(),
-                is_postponed: false,
+                ..Turn::unlimited(
+                    &mut store,
+                    &mut replies,
+                    &mut allowance,
+                    &mut rest,
+                    &environment,
+                )
             };
             let lines: Vec<String> = (0..arrived_puts)
                 .map(|at| format!("put k 1 {at}"))

@@ -78,6 +78,32 @@ impl Turn<'_> {
     }
 }
 
+#[cfg(test)]
+impl<'turn> Turn<'turn> {
+    /// A turn in which nothing is recorded, and no room or reply has a limit but by the allowance.
+    pub fn unlimited(
+        store: &'turn mut Store,
+        replies: &'turn mut Vec<u8>,
+        allowance: &'turn mut Allowance,
+        (room, counts): &'turn mut (Room, Counts),
+        environment: &'turn Environment,
+    ) -> Turn<'turn> {
+        Turn {
+            store,
+            replies,
+            full_at: usize::MAX,
+            allowance,
+            is_answered: true,
+            recorder: None,
+            room,
+            counts,
+            kept_room_bytes: usize::MAX,
+            environment,
+            is_postponed: false,
+        }
+    }
+}
+
 /// How much one connection may do in one turn, so that the others do not wait long for theirs.
 #[derive(Clone, Debug)]
 pub struct Allowance {

@@ -201,8 +201,6 @@ impl Pieces for Render {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counts;
-    use crate::memory::Room;
     use crate::store::Store;
     use crate::turn::{Allowance, Environment};
     use proptest::prelude::*;
@@ -237,19 +235,15 @@ mod tests {
         } else {
             0
         });
-        use_turn(&mut Turn {
-            kept_room_bytes: usize::MAX,
+        let mut allowance = Allowance::new(usize::MAX, reply_bytes, time, Instant::now);
+        let mut rest = Default::default();
+        use_turn(&mut Turn::unlimited(
             store,
-            replies: out,
-            full_at: usize::MAX,
-            allowance: &mut Allowance::new(usize::MAX, reply_bytes, time, Instant::now),
-            is_answered: true,
-            recorder: None,
-            room: &mut Room::default(),
-            counts: &mut Counts::default(),
+            out,
+            &mut allowance,
+            &mut rest,
             environment,
-            is_postponed: false,
-        })
+        ))
     }
 
     const ALL_AT_ONCE: usize = usize::MAX / 2;

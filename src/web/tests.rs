@@ -1,7 +1,5 @@
 use super::*;
-use crate::counters::Counts;
 use crate::http::{Halt, Parameters};
-use crate::memory::Room;
 use crate::query::budget::Budget;
 use crate::query::pattern::{Pattern, next_node};
 use crate::store::Store;
@@ -41,19 +39,10 @@ fn ask(
     let mut pieces = 0;
     loop {
         let before = replies.len();
-        let mut turn = Turn {
-            kept_room_bytes: usize::MAX,
-            store,
-            replies: &mut replies,
-            full_at: usize::MAX,
-            allowance: &mut Allowance::new(0, reply_bytes, time, Instant::now),
-            is_answered: true,
-            recorder: None,
-            room: &mut Room::default(),
-            counts: &mut Counts::default(),
-            environment: &Environment::default(),
-            is_postponed: false,
-        };
+        let mut allowance = Allowance::new(0, reply_bytes, time, Instant::now);
+        let (mut rest, environment) = Default::default();
+        let mut turn =
+            Turn::unlimited(store, &mut replies, &mut allowance, &mut rest, &environment);
         let Answer { head, body } = answered.get_or_insert_with(|| answer(&request, &mut turn));
         let (status, headers) = (
             head.status,
