@@ -119,7 +119,7 @@ impl Folder {
         options.write(true).create(true).mode(FILE_MODE);
         let lock = options
             .open(path.join(LOCK))
-            .map_err(explained("not writable"))?;
+            .map_err(explained("cannot write its file lock"))?;
         match lock.try_lock() {
             Ok(()) => {
                 let mut folder = Folder {
@@ -362,7 +362,7 @@ mod tests {
             ("file", "not a folder"),
             ("file/below", "cannot create it: Not a directory"),
             ("none/below", "cannot create it: No such file or directory"),
-            ("locked", "not writable: Is a directory"),
+            ("locked", "cannot write its file lock: Is a directory"),
         ] {
             let error = Folder::open(&folder.path().join(path)).expect_err(path);
             assert!(error.to_string().starts_with(expected), "{path}: {error}");

@@ -20,6 +20,7 @@ use std::io::{self, ErrorKind};
 use super::file_system::{FileSystem, retried};
 use super::files;
 use super::frame::{u32_at, u64_at};
+use crate::error::explained;
 
 /// What the names of all files of positions begin with.
 pub const PREFIX: &str = "sent-";
@@ -71,14 +72,14 @@ impl Position {
 ///
 /// # Errors
 ///
-/// If there is a file that cannot be read.
+/// If there is a file that cannot be read. The message names it.
 pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Position>> {
     let mut file = match retried(|| folder.open(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        result => result?,
+        result => result.map_err(explained(name))?,
     };
     let mut bytes = vec![0; FULL_BYTES + RECORD_BYTES];
-    let length = files::read_all(folder, &mut file, 0, &mut bytes)?;
+    let length = files::read_all(folder, &mut file, 0, &mut bytes).map_err(explained(name))?;
     let position = last_whole(&bytes[..length]);
     if position.is_none() {
         warn!("{name} is damaged: all that the journal still has is sent from there");

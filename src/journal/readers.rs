@@ -10,7 +10,6 @@ use super::frame::FileKind;
 use super::position::{self, Position, PositionFile};
 use super::spool::Spool;
 use super::writer::Writer;
-use crate::error::explained;
 
 /// Readers that are not started yet.
 pub struct Readers<F: FileSystem> {
@@ -27,7 +26,7 @@ impl<F: FileSystem> Readers<F> {
     pub fn load(folder: &mut F, names: &[String]) -> io::Result<Readers<F>> {
         let mut readers = Vec::new();
         for name in names {
-            let mut position = position::load(folder, name).map_err(explained(name))?;
+            let mut position = position::load(folder, name)?;
             if position.is_none() && folder.size(name).is_ok() {
                 // The file is damaged: some may be sent again, but nothing is left out.
                 let journals = files::numbers(folder, FileKind::Journal)?;

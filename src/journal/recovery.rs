@@ -67,11 +67,12 @@ pub fn recover_telling<F: FileSystem>(
         ..Loading::default()
     };
     for &number in &journals {
-        loading.total_bytes += folder.size(&FileKind::Journal.name(number))?;
+        let name = FileKind::Journal.name(number);
+        loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
     }
     if let Some(number) = checkpoint {
         let name = FileKind::Checkpoint.name(number);
-        loading.total_bytes += folder.size(&name)?;
+        loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
         loading.read_checkpoint(folder, &name, number)?;
         loading.next = number;
     }
@@ -118,7 +119,7 @@ pub fn recover_telling<F: FileSystem>(
 /// Removes a file that was not complete, if there is one.
 fn remove_partial<F: FileSystem>(folder: &mut F) -> io::Result<()> {
     match folder.list()?.iter().any(|name| name == PARTIAL) {
-        true => folder.remove(PARTIAL),
+        true => folder.remove(PARTIAL).map_err(explained(PARTIAL)),
         false => Ok(()),
     }
 }

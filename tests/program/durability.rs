@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
@@ -811,9 +811,31 @@ fn a_folder_that_is_not_writable_is_refused() {
         // The superuser may write everywhere but into a file system that takes no files.
         fs::remove_file(&probe).expect("is removed");
         let mut command = Command::new(METRICD);
-        check_refused(command.args(["--data", "/sys"]), "not writable");
+        check_refused(
+            command.args(["--data", "/sys"]),
+            "cannot write its file lock",
+        );
     } else {
-        folder.check_refused(&[], "not writable");
+        folder.check_refused(&[], "cannot write its file lock");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    for name in [
+        "lock",
+        "checkpoint.tmp",
+        "sent-12345678",
+        "journal-0000000000000001",
+    ] {
+        let folder = Folder::new("unusable");
+        fs::create_dir_all(folder.path().join(name)).expect("a folder");
+        check_refused(&mut folder.metricd(), name);
+        fs::remove_dir(folder.path().join(name)).expect("is empty");
+        if name.ends_with('1') {
+            symlink("/none/such", folder.path().join(name)).expect("a link");
+            check_refused(&mut folder.metricd(), name);
+        }
     }
 }
 
