@@ -400,6 +400,10 @@ mod tests {
             set_resident(60 * MB);
             assert_eq!(memory.most_bytes(40 * MB), 60 * MB);
         }
+        // Past the limit by 2, of which one is not of clients, whatever came and went before.
+        memory.most_past_reserve_bytes = 2 * MB;
+        set_resident(65 * MB);
+        assert_eq!(memory.most_bytes(45 * MB), (55 - 15) * MB);
     }
 
     #[test]
@@ -525,6 +529,7 @@ mod tests {
         let half = MB as isize / 2;
         for (when_full, other_bytes, has_room) in [
             (WhenFull::Refuse, 3 * MB / 2, true),
+            (WhenFull::Refuse, 2 * MB, true),
             // Connections may yet be closed, or points be evicted.
             (WhenFull::Refuse, 9 * MB / 4, false),
             (WhenFull::Evict, 3 * MB / 2, false),
@@ -540,6 +545,20 @@ mod tests {
         for (left, has_room) in [(MB + 1, true), (MB, false)] {
             let (mut room, store) = room_past_the_limit(WhenFull::Refuse, -(left as isize));
             assert_eq!(room.has(&store), has_room, "{left}");
+        }
+    }
+
+    #[test]
+    fn the_memory_is_looked_at_when_the_store_has_grown_so_far() {
+        let mut store = Store::new();
+        store.put("k", 0, 0.5);
+        let bytes = store.allocated_bytes();
+        for (until_bytes, looks) in [(bytes + 1, 0), (bytes, 1), (bytes - 1, 1)] {
+            let mut room = Room::new(Some(64 * MB), WhenFull::Refuse);
+            (room.memory.looks, room.memory.steps) = (LOOKS, 0..usize::MAX);
+            room.store_until_bytes = until_bytes;
+            assert!(room.has(&store));
+            assert_eq!(room.memory.looks, LOOKS - looks, "{until_bytes}");
         }
     }
 
@@ -619,6 +638,14 @@ mod tests {
                 memory.most_bytes(bottom - 1);
                 assert_eq!(asked.swap(0, Ordering::Relaxed), expected, "{freed}");
             }
+        }
+    }
+
+    #[test]
+    fn where_the_system_does_not_tell_more_counts_as_resident_than_is_counted() {
+        let mut memory = Memory::asking(Some(64 * MB), WhenFull::Refuse, || None);
+        for (counted, most) in [(0, 63 - 4), (8, 63 - 4 - 1), (48, 63 - 4 - 6)] {
+            assert_eq!(memory.most_bytes(counted * MB), most * MB, "{counted}");
         }
     }
 

@@ -165,6 +165,7 @@ mod tests {
             loop {
                 self.upkeep.begin_turn(&mut self.shared, 0, now);
                 count += 1;
+                assert!(count < 1_000, "there is always more to do");
                 if !self
                     .upkeep
                     .clean_up(&mut self.shared, Admission::Open, &self.config, now)
@@ -282,26 +283,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_oldest_points_make_room() {
+    /// A store of 20,000 series in a process that may take so much.
+    fn limited(memory_limit_bytes: usize, when_full: WhenFull) -> Kept {
         let mut kept = Kept::new(Config {
-            // Less than the process takes.
-            memory_limit_bytes: Some(1 << 10),
-            when_full: WhenFull::Evict,
+            memory_limit_bytes: Some(memory_limit_bytes),
+            when_full,
             ..Config::default()
         });
-        for timestamp in 0..10_000 {
-            kept.shared.store.put("k", timestamp, 1.0);
+        for number in 0..20_000 {
+            kept.shared.store.put(&format!("k{number}"), number, 1.0);
         }
+        kept
+    }
+
+    /// Less than the process takes.
+    const TOO_LITTLE: usize = 1 << 10;
+
+    #[test]
+    fn it_is_logged_that_there_is_no_room_if_nothing_makes_some() {
+        for (memory_limit_bytes, when_full, says_full) in [
+            (TOO_LITTLE, WhenFull::Refuse, true),
+            (TOO_LITTLE, WhenFull::Evict, false),
+            (usize::MAX, WhenFull::Refuse, false),
+        ] {
+            let mut kept = limited(memory_limit_bytes, when_full);
+            let (shared, now) = (&mut kept.shared, kept.start);
+            let goes_on = kept
+                .upkeep
+                .clean_up(shared, Admission::Open, &kept.config, now);
+            assert_eq!(goes_on, when_full == WhenFull::Evict);
+            assert_eq!(kept.upkeep.says_full, says_full);
+        }
+    }
+
+    #[test]
+    fn the_oldest_points_make_room() {
+        let mut kept = limited(TOO_LITTLE, WhenFull::Evict);
         let snapshot: Snapshot = kept.shared.store.snapshot_all();
-        for admission in [Admission::Full, Admission::Refused] {
+        let part = kept.config.connections_part_bytes();
+        for (kept_bytes, admission, goes_on) in [
+            (0, Admission::Full, false),
+            (0, Admission::Refused, false),
+            // Connections that keep much go first.
+            (part + 1, Admission::Open, true),
+            (part, Admission::Full, false),
+        ] {
+            kept.shared.kept_bytes = kept_bytes;
             let upkeep = &mut kept.upkeep;
-            assert!(!upkeep.clean_up(&mut kept.shared, admission, &kept.config, kept.start));
+            let more = upkeep.clean_up(&mut kept.shared, admission, &kept.config, kept.start);
+            assert_eq!(more, goes_on, "{kept_bytes} {admission:?}");
         }
         assert_eq!(kept.shared.store.evicted_points(), 0);
         kept.turns(0);
         drop(snapshot);
         assert_eq!(kept.shared.store.series_count(), 0);
-        assert_eq!(kept.shared.store.evicted_points(), 10_000);
+        assert_eq!(kept.shared.store.evicted_points(), 20_000);
     }
 }
