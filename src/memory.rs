@@ -534,9 +534,15 @@ mod tests {
             (WhenFull::Refuse, 9 * MB / 4, false),
             (WhenFull::Evict, 3 * MB / 2, false),
         ] {
-            let (mut room, store) = room_past_the_limit(when_full, half);
+            let (mut room, mut store) = room_past_the_limit(when_full, half);
             room.set_other_bytes(other_bytes, &store);
             assert_eq!(room.has(&store), has_room, "{when_full:?} {other_bytes}");
+            store.put("k", 0, 0.5);
+            #[cfg(feature = "http")]
+            assert_eq!(
+                room.is_refusing(&store),
+                !has_room && when_full == WhenFull::Refuse
+            );
         }
     }
 

@@ -1928,6 +1928,29 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
+    fn it_is_told_over_http_whether_puts_are_taken() {
+        for (admission, memory_limit_bytes, status, reason) in [
+            (Admission::Open, None, "200", "ok"),
+            // Less than the process takes.
+            (Admission::Open, Some(1 << 10), "503", "the memory is full"),
+            (Admission::Full, None, "503", "the disk is behind"),
+            (Admission::Refused, None, "503", "the disk refuses"),
+        ] {
+            let mut house = House::new(Config::default());
+            let room = crate::memory::Room::new(memory_limit_bytes, WhenFull::Refuse);
+            house.event_loop.shared.room = room;
+            house.admit(admission);
+            let mut client = house.connect_to(Protocol::Http);
+            house.send(&mut client, b"GET /healthz HTTP/1.0\r\n\r\n");
+            let answer = client.received();
+            let status = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&status), "{answer}");
+            assert!(answer.contains(reason), "{answer}");
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
     fn a_connection_that_is_kept_alive_has_no_timer_and_is_idle() {
         let mut house = House::new(with_timeouts(Some(1_000), None));
         let mut client = house.connect_to(Protocol::Http);
