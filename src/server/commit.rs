@@ -363,6 +363,8 @@ mod tests {
             let number = (key == 0).then_some(3);
             kept_bytes += waiting.push(key, number, replies, iter::once(puts));
         }
+        let reply_bytes: usize = replies.iter().map(|replies| replies.len()).sum();
+        assert_eq!(kept_bytes, reply_bytes + 3 * size_of::<Range<usize>>());
         assert_eq!(waiting.kept_bytes(), kept_bytes);
         assert_eq!(waiting.next_number(), Some(3));
         let refused = [&b"error\n"[..], response::NOT_STORED, response::NOT_STORED];
@@ -408,5 +410,34 @@ mod tests {
         waiting.trim();
         assert_eq!(waiting.bytes.len(), 4);
         assert!(waiting.bytes.capacity() <= BUFFER_BYTES);
+    }
+
+    #[test]
+    fn a_buffer_is_kept_unless_it_is_much_larger_than_what_waits() {
+        for (waiting_bytes, capacity, expected) in [
+            (4, 2 * BUFFER_BYTES, 2 * BUFFER_BYTES),
+            (4, 2 * BUFFER_BYTES + 1, BUFFER_BYTES),
+            (BUFFER_BYTES, 4 * BUFFER_BYTES, 4 * BUFFER_BYTES),
+            (BUFFER_BYTES, 4 * BUFFER_BYTES + 1, 2 * BUFFER_BYTES),
+        ] {
+            let mut waiting = WaitingReplies {
+                bytes: Vec::with_capacity(capacity),
+                ..WaitingReplies::default()
+            };
+            waiting.push(0, Some(1), &vec![0; waiting_bytes], iter::once(0..4));
+            waiting.trim();
+            assert_eq!(waiting.bytes.capacity(), expected);
+        }
+    }
+
+    #[test]
+    fn without_a_journal_nothing_is_recorded_and_nothing_waits() {
+        let (mut commit, store) = (InMemory, Store::new());
+        assert!(commit.record().is_none());
+        assert_eq!(commit.outcome(0), Outcome::Stored);
+        assert_eq!(commit.admission(), Admission::Open);
+        assert_eq!((commit.pending(), commit.pending_bytes()), (0, 0));
+        assert!(!commit.look(true) && !commit.clean_up(&store, None));
+        assert!(!commit.finish(&store, None));
     }
 }

@@ -121,7 +121,7 @@ impl Timeouts {
             (self.unseen, self.next) = (Some(0), None);
         }
         let first = self.unseen.unwrap_or(end);
-        let past = end.min(first.saturating_add(KEYS_AT_ONCE));
+        let past = end.min(first + KEYS_AT_ONCE);
         self.unseen = (past < end).then_some(past);
         first..past
     }
@@ -167,8 +167,13 @@ mod tests {
                 timeouts.wake_at(),
                 Some(start + Duration::from_millis(over_ms))
             );
-            for (later_ms, is_over) in [(over_ms - 1, false), (over_ms, true), (over_ms + 1, true)]
-            {
+            for (later_ms, is_over) in [
+                (over_ms - 1, false),
+                (over_ms, true),
+                (over_ms + 1, true),
+                // More seconds than are counted.
+                (over_ms + (1_000 << 32), true),
+            ] {
                 timeouts.set_now(start + Duration::from_millis(later_ms));
                 assert_eq!(
                     timeouts.is_over(Stillness::Idle, since),

@@ -317,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn what_connections_keep_leaves_less_room_for_points() {
+        let mut kept = Kept::new(Config {
+            memory_limit_bytes: Some(TOO_LITTLE),
+            when_full: WhenFull::Evict,
+            ..Config::default()
+        });
+        // A store as small as this may grow while they keep little.
+        for (other_bytes, has_room) in [(TOO_LITTLE / 8, true), (TOO_LITTLE / 8 + 1, false)] {
+            let shared = &mut kept.shared;
+            kept.upkeep.begin_turn(shared, other_bytes, kept.start);
+            assert_eq!(shared.room.has(&shared.store), has_room, "{other_bytes}");
+        }
+    }
+
+    #[test]
     fn the_oldest_points_make_room() {
         let mut kept = limited(TOO_LITTLE, WhenFull::Evict);
         let snapshot: Snapshot = kept.shared.store.snapshot_all();

@@ -249,6 +249,10 @@ fn fill_and_expire(client: &mut Client, prefix: &str, later_seconds: u64) {
 fn puts_are_stored_again_when_points_are_too_old() {
     let daemon = Daemon::start(&["--memory-limit", LIMIT, "--retention", "2s"]);
     fill_and_expire(&mut daemon.connect(), "rack", 0);
+    for text in ["puts are refused", "there is room for puts again"] {
+        let line = daemon.process.log_line().expect("a line");
+        assert!(line.contains(text), "{line}");
+    }
     assert_within(LIMIT_BYTES, &daemon);
 }
 
