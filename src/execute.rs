@@ -76,6 +76,10 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     /// of a long one. `None` if no line is left.
     #[inline]
     pub fn execute_next(&mut self, lines: &mut Lines<'lines>) -> Option<Answer> {
+        // Most clients send one line at a time.
+        if lines.is_empty() {
+            return None;
+        }
         let most = self.puts_left();
         if self.puts.take_plain(lines, Form::Command, most) {
             return Some(Answer::Executed);

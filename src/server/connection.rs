@@ -370,7 +370,9 @@ impl<S: Stream> Connection<S> {
     /// What follows the turn that has just ended. Ends the output if everything is written.
     pub fn next(&mut self) -> Next {
         let is_blocked = matches!(self.output, Output::Blocked(_));
-        if self.session.is_cut_off() && (is_blocked || self.session.is_over()) {
+        // A session that is over has begun to close the connection.
+        let may_be_cut_off = is_blocked || self.state > State::Open;
+        if may_be_cut_off && self.session.is_cut_off() && (is_blocked || self.session.is_over()) {
             debug!("closed: the reply that is begun cannot be completed");
             return Next::Close;
         }

@@ -91,8 +91,13 @@ impl LineBuffer {
 
     /// Takes up what a connection had left over. The buffer must be empty: each
     /// [`load`](Self::load) is followed by one [`save`](Self::save).
+    #[inline]
     pub fn load(&mut self, unread: Unread) {
         debug_assert!(self.is_empty(), "the last turn saved its input");
+        // It usually had nothing.
+        if unread.bytes.is_empty() && !unread.discarding {
+            return;
+        }
         self.bytes[..unread.bytes.len()].copy_from_slice(&unread.bytes);
         self.cut = Cut {
             start: 0,
@@ -103,7 +108,12 @@ impl LineBuffer {
     }
 
     /// Hands back what is left over, and is empty again.
+    #[inline]
     pub fn save(&mut self) -> Unread {
+        if self.is_empty() {
+            self.clear();
+            return Unread::default();
+        }
         self.shorten_line();
         let cut = mem::take(&mut self.cut);
         Unread {
@@ -149,9 +159,12 @@ impl LineBuffer {
         most_bytes: usize,
     ) -> io::Result<(usize, bool)> {
         debug_assert!(!self.has_unscanned(), "a read is for when no line is left");
-        self.shorten_line();
+        if !self.is_empty() {
+            self.shorten_line();
+            let left = self.cut.start..self.cut.end;
+            self.bytes.copy_within(left, 0);
+        }
         let cut = &mut self.cut;
-        self.bytes.copy_within(cut.start..cut.end, 0);
         cut.end -= mem::take(&mut cut.start);
         cut.scanned = cut.end;
         let read_size = most_bytes.min(self.bytes.len() - self.line_limit.max(TOO_LONG_BYTES));
@@ -208,6 +221,12 @@ impl<'buffer> Lines<'buffer> {
         let Cut { start, end, .. } = *self.cut;
         let end = if self.cut.discarding { start } else { end };
         (&self.bytes[start..end], line_bytes.min(self.line_limit) + 1)
+    }
+
+    /// Whether nothing is left: no line and no beginning of one.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.cut.start == self.cut.end && !self.cut.discarding
     }
 
     /// Skips whole lines: the first `bytes` of what is [uncut](Self::uncut).
