@@ -40,11 +40,13 @@ fn write_long_varint(out: &mut Vec<u8>, mut value: u64) {
 /// Takes a number off the front of `bytes`; `None` if it does not end, or not within 64 bits.
 #[inline]
 pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    // Most numbers take one byte or two.
     let (number, rest) = match **bytes {
-        [first @ ..0x80, ref rest @ ..] => (u64::from(first), rest),
-        [first, second @ ..0x80, ref rest @ ..] => {
-            (u64::from(first & 0x7f) | u64::from(second) << 7, rest)
+        [first, second, ref rest @ ..] if first & second < 0x80 => {
+            // Most numbers take one byte or two. Which is often hard to predict, so there is no branch for it.
+            let is_long = first >> 7;
+            let high = u64::from(second) * u64::from(is_long);
+            let number = u64::from(first & 0x7f) | high << 7;
+            (number, &bytes[1 + usize::from(is_long)..])
         }
         _ => read_long_varint(bytes)?,
     };
