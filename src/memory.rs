@@ -370,6 +370,12 @@ mod tests {
             set_resident((63 - returned) * MB);
             assert_eq!(memory.most_bytes(45 * MB), 55 * MB, "{returned}");
         }
+        // More than was ever counted.
+        let (mut memory, set_resident) = memory(WhenFull::Refuse);
+        set_resident(60 * MB);
+        memory.most_bytes(0);
+        set_resident(3 * MB);
+        assert_eq!(memory.most_bytes(MB), 61 * MB);
     }
 
     #[test]
@@ -537,6 +543,8 @@ mod tests {
             let (mut room, mut store) = room_past_the_limit(when_full, half);
             room.set_other_bytes(other_bytes, &store);
             assert_eq!(room.has(&store), has_room, "{when_full:?} {other_bytes}");
+            // Of the 4 MB before.
+            assert_eq!(room.memory.most_past_reserve_bytes, 2 * MB);
             store.put("k", 0, 0.5);
             #[cfg(feature = "http")]
             assert_eq!(
@@ -563,7 +571,7 @@ mod tests {
             let mut room = Room::new(Some(64 * MB), WhenFull::Refuse);
             (room.memory.looks, room.memory.steps) = (LOOKS, 0..usize::MAX);
             room.store_until_bytes = until_bytes;
-            assert!(room.has(&store));
+            assert!(room.has(&store) && room.has(&store));
             assert_eq!(room.memory.looks, LOOKS - looks, "{until_bytes}");
         }
     }
@@ -615,7 +623,7 @@ mod tests {
     fn the_system_is_asked_when_the_count_has_changed() {
         let target = 63 * MB;
         let (step, least) = (target / STEP_SHARE, target / LEAST_STEP_SHARE);
-        for (resident, up) in [(3 * MB, step), (target, least)] {
+        for (resident, up) in [(3 * MB, step), (target, least), (target + MB, least)] {
             let asked = Arc::new(AtomicUsize::new(0));
             let count = Arc::clone(&asked);
             let mut memory = Memory::asking(Some(64 * MB), WhenFull::Refuse, move || {
@@ -624,6 +632,8 @@ mod tests {
             });
             let (top, bottom) = (MB + 2 * up, MB + 2 * up - step);
             for (counted, expected) in [
+                (0, 1),
+                (0, 0),
                 (MB, 1),
                 (MB + up - 1, 0),
                 (MB + up, 1),
@@ -652,6 +662,20 @@ mod tests {
         let mut memory = Memory::asking(Some(64 * MB), WhenFull::Refuse, || None);
         for (counted, most) in [(0, 63 - 4), (8, 63 - 4 - 1), (48, 63 - 4 - 6)] {
             assert_eq!(memory.most_bytes(counted * MB), most * MB, "{counted}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_until_the_system_is_to_be_asked_again_or_until_none_is_left() {
+        let target = 63 * MB;
+        for (left, room) in [
+            (10 * MB, target / STEP_SHARE),
+            (200_000, 100_000),
+            (1_000, 1_000),
+        ] {
+            let (mut memory, set_resident) = memory(WhenFull::Refuse);
+            set_resident(target - left);
+            assert_eq!(memory.room_until(MB, 0), Some(MB + room));
         }
     }
 

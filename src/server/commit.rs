@@ -367,6 +367,7 @@ mod tests {
         assert_eq!(kept_bytes, reply_bytes + 3 * size_of::<Range<usize>>());
         assert_eq!(waiting.kept_bytes(), kept_bytes);
         assert_eq!(waiting.next_number(), Some(3));
+        waiting.submitted(4);
         let refused = [&b"error\n"[..], response::NOT_STORED, response::NOT_STORED];
         for (key, are_stored, expected) in [
             (0, true, replies[0]),
@@ -378,12 +379,23 @@ mod tests {
             assert_eq!(leaving.refused, if are_stored { 0 } else { 2 });
             kept_bytes -= leaving.kept_bytes;
             waiting.trim();
-            let next = (key == 1).then_some(4);
-            waiting.submitted(4);
-            assert_eq!(waiting.next_number(), next.or((key == 0).then_some(4)));
+            assert_eq!(waiting.next_number(), (key < 2).then_some(4));
         }
         assert!(waiting.pop(true).is_none());
         assert_eq!((kept_bytes, waiting.kept_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn no_more_bytes_are_moved_than_have_left() {
+        let mut waiting = WaitingReplies::default();
+        for _ in 0..3 {
+            waiting.push(0, Some(1), &[0; 1_000], iter::once(0..4));
+        }
+        for expected in [(1_000, 3_000), (0, 1_000), (0, 0)] {
+            waiting.pop(true);
+            waiting.trim();
+            assert_eq!((waiting.sent, waiting.bytes.len()), expected);
+        }
     }
 
     #[test]
