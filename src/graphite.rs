@@ -7,14 +7,15 @@ use crate::config::TimestampUnit;
 use crate::protocol::float;
 use crate::protocol::request::words;
 use crate::store::Put;
+use crate::value::Value;
 
 /// Integers up to this are the same as a double, which is what carbon reads timestamps as.
 const EXACT_INTEGER_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
 
 /// The timestamp to store for a line that the [fast path](crate::protocol::request::plain_put) reads; `None`
 /// leaves the line to [`parse`].
-pub fn plain_timestamp(seconds: i64, value: f64, unit: TimestampUnit) -> Option<i64> {
-    let is_plain = seconds <= EXACT_INTEGER_MAX && !value.is_nan();
+pub fn plain_timestamp(seconds: i64, value: Value, unit: TimestampUnit) -> Option<i64> {
+    let is_plain = seconds <= EXACT_INTEGER_MAX && !value.to_double().is_nan();
     seconds.checked_mul(unit.per_second()).filter(|_| is_plain)
 }
 
@@ -52,7 +53,7 @@ pub fn parse(
     Ok(Some(Put {
         key: key.into(),
         timestamp,
-        value,
+        value: value.into(),
     }))
 }
 
@@ -100,13 +101,13 @@ mod tests {
     use super::*;
     use crate::key::Key;
     use crate::protocol::NUMBER_ROOM_BYTES;
-    use crate::protocol::request::{self, Form};
+    use crate::protocol::request::{self, Form, LineEnd};
     use TimestampUnit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
     use proptest::prelude::*;
 
     fn plain_put(text: &[u8], unit: TimestampUnit) -> Option<(Put<'_>, usize)> {
         let timestamp = |seconds, value| plain_timestamp(seconds, value, unit);
-        request::plain_put(text, Form::Bare(&timestamp))
+        request::plain_put(text, Form::Bare(&timestamp), &mut LineEnd::default())
     }
 
     const UNITS: [TimestampUnit; 4] = [Seconds, Milliseconds, Microseconds, Nanoseconds];
@@ -143,7 +144,7 @@ mod tests {
         };
         match line {
             Ok(Some(put)) => {
-                let (key, value) = (escaped(put.key), repr(put.value));
+                let (key, value) = (escaped(put.key), repr(put.value.to_double()));
                 match put.timestamp {
                     NOW => format!("now {key} {value}"),
                     timestamp => format!("put {key} {value} {timestamp}"),
@@ -268,7 +269,7 @@ mod tests {
                     Some(Put {
                         key: "k".into(),
                         timestamp,
-                        value: 0.5,
+                        value: 0.5.into(),
                     })
                 });
                 let expected = put.ok_or("no timestamp");
@@ -291,7 +292,7 @@ mod tests {
                     let put = Put {
                         key: "k".into(),
                         timestamp,
-                        value: 1.0,
+                        value: 1.0.into(),
                     };
                     assert_eq!(read(line.as_bytes(), unit), Ok(Some(put)), "{line}");
                 }
@@ -340,7 +341,7 @@ mod tests {
             let value = f64::from(digits) / 100.0;
             let line = format!("{key} {value} {seconds}{end}\n");
             let timestamp = seconds * unit.per_second();
-            let put = Put { key: Key::from(&key[..]), timestamp, value };
+            let put = Put { key: Key::from(&key[..]), timestamp, value: value.into() };
             prop_assert_eq!(plain_put(line.as_bytes(), unit), Some((put, line.len())));
         }
 

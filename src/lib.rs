@@ -35,7 +35,7 @@
 //! | `build.rs` | before the compiler: the page is packed, the linker told what to leave out | |
 //! | `memory.rs` | whether there is room for more, and what goes if there is not | sockets, connections |
 //! | `retention.rs` | what is too old, by a clock that may jump | the store |
-//! | `key.rs`, `decimal.rs`, `calendar.rs` | the name of a series; decimals and doubles; dates of times | |
+//! | `key.rs`, `value.rs`, `decimal.rs`, `calendar.rs` | the name of a series; a value as it is put; decimals and doubles; dates of times | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
@@ -114,6 +114,7 @@ mod server;
 mod session;
 mod store;
 mod turn;
+mod value;
 #[cfg(feature = "http")]
 mod web;
 
@@ -125,6 +126,7 @@ pub use error::Error;
 pub use key::Key;
 pub use server::{Address, Event, Hooks, Progress, Server, StopHandle};
 pub use store::{Point, Put, Run, Snapshot, SnapshotError, Store, StoreBytes};
+pub use value::Value;
 
 /// Single steps of the path of a byte, for benches and tests. Not part of the stable interface.
 #[doc(hidden)]

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::protocol::request::{Form, plain_put};
+use crate::protocol::request::{Form, LineEnd, plain_put};
 use crate::server::{Admission, Lines};
 use crate::store::{PUTS_AT_ONCE, Put};
 use crate::turn::Turn;
@@ -65,9 +65,10 @@ impl<'lines, 'turn, 'lent> Puts<'lines, 'turn, 'lent> {
         let (uncut, line_bytes) = lines.uncut(self.plain_line_bytes);
         let (mut rest, start) = (uncut, self.count);
         let end = PUTS_AT_ONCE.min(start.saturating_add(most));
-        let mut count = start;
+        let (mut count, mut before) = (start, LineEnd::default());
         while count < end
-            && let Some((put, length)) = plain_put(&rest[..rest.len().min(line_bytes)], form)
+            && let Some((put, length)) =
+                plain_put(&rest[..rest.len().min(line_bytes)], form, &mut before)
         {
             self.held[count] = put;
             rest = &rest[length..];

@@ -161,9 +161,9 @@ impl PutRecord {
         };
         self.make_room();
         self.puts += 1;
-        let (form, value) = match digits_of(put.value, self.decimals) {
+        let (form, value) = match put.value.digits(self.decimals) {
             Some(digits) => (self.decimals, self.difference_to(digits)),
-            None => self.in_other_form(put.value),
+            None => self.in_other_form(put.value.to_double()),
         };
         let before = &self.before;
         let follows = place == before.place.wrapping_add(1) && !is_new;
@@ -518,14 +518,13 @@ impl Replay<'_> {
             place = GONE;
         }
         if let (Some(key), Some(value)) = (record.key, record.value) {
-            let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
             let key = key.into();
             let put = Put {
                 key,
                 timestamp,
-                value,
+                value: value.into(),
             };
-            self.store.put_all_noting_places(&[put], &mut placed);
+            let placed = self.store.put_all_noting_places(&[put]);
             if let Placed::At(at) | Placed::New(at) = placed[0] {
                 place = at.into();
             }
@@ -712,7 +711,7 @@ mod tests {
             let keys: Vec<String> = (0..30).map(|number| format!("kéy {number}")).collect();
             let puts: Vec<Put> = puts
                 .iter()
-                .map(|&(key, value, timestamp)| Put { key: Key::from(&*keys[usize::from(key)]), timestamp, value })
+                .map(|&(key, value, timestamp)| Put { key: Key::from(&*keys[usize::from(key)]), timestamp, value: value.into() })
                 .collect();
             let (known, later) = puts.split_at(known.min(puts.len()));
             let (mut store, mut replayed) = (Store::new(), Store::new());
@@ -757,7 +756,7 @@ mod tests {
             Put {
                 key,
                 timestamp,
-                value,
+                value: value.into(),
             }
         };
         let rounds = (0..4).flat_map(|timestamp| (0..64).map(move |place| (place, timestamp)));
@@ -834,7 +833,7 @@ mod tests {
         Put {
             key,
             timestamp,
-            value,
+            value: value.into(),
         }
     }
 

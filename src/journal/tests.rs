@@ -19,7 +19,7 @@ use super::{files, recovery};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::Counters;
 use crate::server::{Admission, Commit, Outcome};
-use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
+use crate::store::{Put, Store};
 
 mod readers;
 
@@ -135,10 +135,9 @@ impl Life {
         let put = Put {
             key: key.into(),
             timestamp,
-            value,
+            value: value.into(),
         };
-        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
-        self.store.put_all_noting_places(&[put], &mut placed);
+        let placed = self.store.put_all_noting_places(&[put]);
         self.record.push(placed[0], &put);
         self.executed
             .push(Change::Put(key.into(), timestamp, value));

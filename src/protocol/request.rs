@@ -5,6 +5,7 @@ use std::iter;
 use super::{float, integer};
 use crate::key::Key;
 use crate::store::Put;
+use crate::value::Value;
 
 /// What a line asks for. Keys are slices of the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,14 +35,19 @@ pub(crate) enum Form<'a> {
         not(feature = "graphite"),
         expect(dead_code, reason = "only Graphite's protocol has it")
     )]
-    Bare(&'a dyn Fn(i64, f64) -> Option<i64>),
+    Bare(&'a dyn Fn(i64, Value) -> Option<i64>),
 }
 
 /// The fast path: the put of the line that `text` begins with, and the length of the line with its
 /// newline. The line is as clients write it: in ASCII, with single spaces, perhaps a carriage return at
-/// its end, and a timestamp of digits. `None` says nothing about the text.
+/// its end, and a timestamp of digits. `None` says nothing about the text. `before` is the end of a line
+/// before, and becomes that of this one.
 #[inline(always)]
-pub(crate) fn plain_put<'text>(text: &'text [u8], form: Form) -> Option<(Put<'text>, usize)> {
+pub(crate) fn plain_put<'text>(
+    text: &'text [u8],
+    form: Form,
+    before: &mut LineEnd,
+) -> Option<(Put<'text>, usize)> {
     let words = match form {
         Form::Command => text.strip_prefix(b"put ")?,
         Form::Bare(_) => text,
@@ -51,13 +57,16 @@ pub(crate) fn plain_put<'text>(text: &'text [u8], form: Form) -> Option<(Put<'te
         Some((value, [b' ', rest @ ..])) => (value, rest),
         _ => {
             let (value, rest) = split_plain_word(rest)?;
-            (float::parse_any(value)?, rest)
+            (float::parse_any(value)?.into(), rest)
         }
     };
-    let (timestamp, rest) = integer::leading_digits(rest)?;
-    let ([b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..]) = rest else {
-        return None;
-    };
+    if !before.begins(rest) {
+        *before = LineEnd::read(rest)?;
+    }
+    let LineEnd {
+        timestamp, length, ..
+    } = *before;
+    let rest = rest.get(length..)?;
     let timestamp = match form {
         Form::Command => timestamp,
         Form::Bare(stored) => stored(timestamp, value)?,
@@ -68,6 +77,61 @@ pub(crate) fn plain_put<'text>(text: &'text [u8], form: Form) -> Option<(Put<'te
         value,
     };
     Some((put, text.len() - rest.len()))
+}
+
+/// The end of a line: its timestamp and newline. Those who send many points at once mostly send them with one
+/// timestamp, so that the next line ends in the same bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct LineEnd {
+    timestamp: i64,
+    /// How many bytes it has.
+    length: usize,
+    /// These, if they are at most 16; else what no line has, which is what it is by default.
+    bytes: u128,
+    /// Has the bits of these.
+    mask: u128,
+}
+
+impl Default for LineEnd {
+    fn default() -> LineEnd {
+        LineEnd {
+            timestamp: 0,
+            length: 0,
+            bytes: u128::MAX,
+            mask: 0,
+        }
+    }
+}
+
+impl LineEnd {
+    /// Reads the timestamp and the newline that `text` begins with.
+    #[inline(always)]
+    fn read(text: &[u8]) -> Option<LineEnd> {
+        let (timestamp, rest) = integer::leading_digits(text)?;
+        let ([b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..]) = rest else {
+            return None;
+        };
+        let length = text.len() - rest.len();
+        let mut end = LineEnd {
+            timestamp,
+            length,
+            ..LineEnd::default()
+        };
+        if let Some(first) = text.first_chunk()
+            && length <= first.len()
+        {
+            end.mask = u128::MAX >> (u128::BITS as usize - 8 * length);
+            end.bytes = u128::from_le_bytes(*first) & end.mask;
+        }
+        Some(end)
+    }
+
+    /// Whether `text` begins with these bytes.
+    #[inline(always)]
+    fn begins(&self, text: &[u8]) -> bool {
+        let first = text.first_chunk();
+        first.is_some_and(|first| u128::from_le_bytes(*first) & self.mask == self.bytes)
+    }
 }
 
 /// The word of ASCII that `text` begins with, and what follows the space after it.
@@ -85,15 +149,16 @@ fn split_plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 #[inline(always)]
 fn plain_word_length(text: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let (eights, rest) = text.as_chunks();
-    for (place, eight) in eights.iter().enumerate() {
+    let mut rest = text;
+    while let Some((eight, after)) = rest.split_first_chunk() {
         let eight = u64::from_le_bytes(*eight);
         // Has the high bit of each byte that is above ASCII or below `!`. After the first such
         // byte it may have others too, which does not matter.
         let others = (eight | eight.wrapping_sub(0x21 * EACH)) & (0x80 * EACH);
         if others != 0 {
-            return 8 * place + others.trailing_zeros() as usize / 8;
+            return text.len() - rest.len() + others.trailing_zeros() as usize / 8;
         }
+        rest = after;
     }
     let end = rest.iter().position(|byte| !matches!(byte, b'!'..=0x7f));
     text.len() - rest.len() + end.unwrap_or(rest.len())
@@ -122,7 +187,7 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, WrongCommand> {
 
 fn put<'line>(words: &mut impl Iterator<Item = &'line str>) -> Option<Request<'line>> {
     let key = words.next()?.into();
-    let value = float::parse(words.next()?.as_bytes())?;
+    let value = float::parse(words.next()?.as_bytes())?.into();
     let timestamp = integer::parse(words.next()?.as_bytes())?;
     Some(Request::Put(Put {
         key,
@@ -175,17 +240,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn first_put(text: &str) -> Option<(Put<'_>, usize)> {
+        plain_put(text.as_bytes(), Form::Command, &mut LineEnd::default())
+    }
+
     fn get(key: &str) -> Result<Request<'_>, WrongCommand> {
         Ok(Request::Get(key))
     }
 
     #[test]
     fn lines_and_requests() {
-        let put = |key: &'static str, value, timestamp| {
+        let put = |key: &'static str, value: f64, timestamp| {
             Ok(Request::Put(Put {
                 key: key.into(),
                 timestamp,
-                value,
+                value: value.into(),
             }))
         };
         let table: &[(&str, Result<Request, WrongCommand>)] = &[
@@ -286,19 +355,31 @@ mod tests {
             after in "[0-9a \n]{0,9}",
         ) {
             let text = line.clone() + "\n" + &after;
-            if let Some((put, length)) = plain_put(text.as_bytes(), Form::Command) {
+            if let Some((put, length)) = first_put(&text) {
                 prop_assert_eq!(Ok(Request::Put(put)), parse(line.as_bytes()));
                 prop_assert_eq!(length, line.len() + 1);
             }
-            prop_assert_eq!(plain_put(line.as_bytes(), Form::Command), None);
+            prop_assert_eq!(first_put(&line), None);
         }
 
         #[test]
         fn plain_lines_take_the_fast_path(key in "[!-~]{1,40}", digits: i32, timestamp in 0..=i64::MAX, end in "\r?") {
             let value = f64::from(digits) / 100.0;
             let line = format!("put {key} {value} {timestamp}{end}\n");
-            let put = Put { key: Key::from(&key[..]), timestamp, value };
-            prop_assert_eq!(plain_put(line.as_bytes(), Form::Command), Some((put, line.len())));
+            let put = Put { key: Key::from(&key[..]), timestamp, value: value.into() };
+            prop_assert_eq!(first_put(&line), Some((put, line.len())));
+        }
+
+        /// Lines are read alike whatever came before them.
+        #[test]
+        fn lines_that_end_as_those_before_them(
+            ends in proptest::collection::vec("(12345678|1234567890123)[0-2]?[\r\n]{0,2}[0-1a]{0,20}", 1..20)
+        ) {
+            let mut before = LineEnd::default();
+            for end in ends {
+                let text = format!("put k 1 {end}\n");
+                prop_assert_eq!(plain_put(text.as_bytes(), Form::Command, &mut before), first_put(&text));
+            }
         }
 
         #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::journal::record::PutRecord;
 use crate::protocol::response;
-use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
+use crate::store::{Put, Store};
 
 /// Makes puts durable before they are answered, and evictions after that.
 ///
@@ -104,12 +104,11 @@ impl Recorder {
         }
     }
 
-    /// Stores at most [`PUTS_AT_ONCE`] points, and records them.
+    /// Stores as many points as are stored at once, and records them.
     // Not among the code of those who need not record.
     #[inline(never)]
     pub fn put_all(&mut self, store: &mut Store, puts: &[Put]) {
-        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
-        store.put_all_noting_places(puts, &mut placed);
+        let placed = store.put_all_noting_places(puts);
         for (&placed, put) in placed.iter().zip(puts) {
             self.puts.push(placed, put);
         }

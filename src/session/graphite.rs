@@ -303,7 +303,7 @@ mod tests {
                 let counts = &mut naive.counts;
                 let read = (line.len() <= LINE_LIMIT).then(|| graphite::parse(line, TimestampUnit::Milliseconds, || NOW));
                 let (key, timestamp, value) = match read {
-                    Some(Ok(Some(put))) => (put.key, put.timestamp, put.value),
+                    Some(Ok(Some(put))) => (put.key, put.timestamp, put.value.to_double()),
                     Some(Ok(None)) => {
                         counts.graphite_points_nan += 1;
                         continue;

@@ -18,6 +18,7 @@
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
 use super::run::{Kind, RUN_POINTS, Run, exception_of};
+use crate::value::Value;
 
 /// Stands where an exception has no difference of digits, which is less, even zigzag.
 const EXCEPTION: u64 = 1 << 52;
@@ -147,13 +148,22 @@ impl Head {
     /// Appends a point that is newer than all before it to a head that is not full.
     ///
     /// Constant time, but where the kind cannot keep the value: then all points are rewritten.
-    #[inline]
-    pub fn push(&mut self, point: Point) {
+    #[inline(always)]
+    pub fn push(&mut self, timestamp: i64, value: Value) {
         debug_assert!(!self.is_full());
-        match self.kind.of_value(point.value) {
-            Some(value) => self.append(point.timestamp, value),
-            None => self.push_of_other_kind(point),
+        match self.kind.of_value(value) {
+            Some(value) => self.append(timestamp, value),
+            None => self.push_of_other_kind(Point {
+                timestamp,
+                value: value.to_double(),
+            }),
         }
+    }
+
+    /// The same, not inlined.
+    #[inline(never)]
+    pub fn push_apart(&mut self, timestamp: i64, value: Value) {
+        self.push(timestamp, value);
     }
 
     #[inline(always)]
@@ -207,7 +217,7 @@ impl Head {
     fn push_of_other_kind(&mut self, point: Point) {
         if self.length == 0 {
             self.kind = Kind::of_first(point.value);
-            if let Some(value) = self.kind.of_value(point.value) {
+            if let Some(value) = self.kind.of_value(point.value.into()) {
                 return self.append(point.timestamp, value);
             }
         }

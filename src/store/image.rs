@@ -258,7 +258,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::{PUTS_AT_ONCE, Placed};
+    use crate::store::Placed;
 
     type Put = (usize, i64, f64);
 
@@ -453,15 +453,14 @@ mod tests {
                 for put in puts {
                     let (series, timestamp, value) = put;
                     let key = key(series);
-                    let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
                     let one = crate::store::Put {
                         key: (&*key).into(),
                         timestamp,
-                        value,
+                        value: value.into(),
                     };
-                    store.put_all_noting_places(&[one], &mut placed);
-                    if placed[0] != Placed::NotKept {
-                        let is_new = matches!(placed[0], Placed::New(_));
+                    let placed = store.put_all_noting_places(&[one])[0];
+                    if placed != Placed::NotKept {
+                        let is_new = matches!(placed, Placed::New(_));
                         records.push(Record::Put { put, is_new });
                     }
                 }

@@ -40,6 +40,7 @@ use std::iter;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
 
+use self::head::Head;
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
 use self::notes::{NO_NOTE, NOW, Notes};
@@ -53,6 +54,7 @@ use self::snapshot::{ALL, Readers, lock};
 pub use self::snapshot::{Snapshot, SnapshotError};
 use self::timeline::{Timeline, Totals};
 use crate::key::Key;
+use crate::value::Value;
 
 /// A value at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,14 +73,14 @@ pub struct Put<'key> {
     /// See [`Point::timestamp`].
     pub timestamp: i64,
     /// See [`Point::value`].
-    pub value: f64,
+    pub value: Value,
 }
 
 impl Put<'_> {
     fn point(&self) -> Point {
         Point {
             timestamp: self.timestamp,
-            value: self.value,
+            value: self.value.to_double(),
         }
     }
 }
@@ -136,6 +138,8 @@ pub struct Store {
     removed_below: i64,
     /// What is to be removed.
     removal: Removal,
+    /// What became of the last puts.
+    placed: [Placed; PUTS_AT_ONCE],
     /// The place after that of the last put.
     next_place: usize,
     /// Whether the last puts went to one place after the other, as they do when clients send all of their series
@@ -182,6 +186,7 @@ impl Default for Store {
             hidden_below: i64::MIN,
             removed_below: i64::MIN,
             removal: Removal::default(),
+            placed: [Placed::NotKept; PUTS_AT_ONCE],
             next_place: 0,
             is_in_turn: false,
             points_rewritten: 0,
@@ -207,11 +212,10 @@ impl Store {
     /// and the first late put into a block keeps that block, or a copy of the head.
     #[inline]
     pub fn put(&mut self, key: &str, timestamp: i64, value: f64) {
-        let key = key.into();
         self.put_all(&[Put {
-            key,
+            key: key.into(),
             timestamp,
-            value,
+            value: value.into(),
         }]);
     }
 
@@ -220,21 +224,16 @@ impl Store {
     /// In a store too large for the processor's caches this takes half the time: it waits for the
     /// memory of up to sixteen series at once, not of one after the other.
     pub fn put_all(&mut self, puts: &[Put]) {
-        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
         for puts in puts.chunks(PUTS_AT_ONCE) {
-            self.put_all_noting_places(puts, &mut placed);
+            self.put_all_noting_places(puts);
         }
     }
 
-    /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and leaves in
-    /// `placed` what became of each.
+    /// Stores at most [`PUTS_AT_ONCE`] points as [`put_all`](Self::put_all) does, and returns what
+    /// became of each.
     // All of a put is inlined into it, so there is to be one of it.
     #[inline(never)]
-    pub(crate) fn put_all_noting_places(
-        &mut self,
-        puts: &[Put],
-        placed: &mut [Placed; PUTS_AT_ONCE],
-    ) {
+    pub(crate) fn put_all_noting_places(&mut self, puts: &[Put]) -> &[Placed] {
         let is_in_turn = self.is_in_turn && puts.len() > 1;
         let mut places = [NOWHERE; PUTS_AT_ONCE];
         let places = &mut places[..puts.len()];
@@ -249,20 +248,22 @@ impl Store {
             self.warm(places.iter().copied().zip(timestamps));
         }
         let mut jumps = 0;
-        for ((&mut guess, put), placed) in places.iter_mut().zip(puts).zip(placed) {
+        for (at, (&mut guess, put)) in places.iter_mut().zip(puts).enumerate() {
             // After a jump, the others are in turn again.
             let guess = if is_in_turn { self.next_place } else { guess };
-            *placed = if self.put_at(guess, put) {
+            let placed = if self.put_at(guess, put) {
                 Placed::At(guess as u32)
             } else {
                 self.put_unguessed(self.index.hash(put.key), put)
             };
-            if let Placed::At(place) | Placed::New(place) = *placed {
+            self.placed[at] = placed;
+            if let Placed::At(place) | Placed::New(place) = placed {
                 jumps += usize::from(place as usize != self.next_place);
                 self.next_place = place as usize + 1;
             }
         }
         self.is_in_turn = jumps * PUTS_AT_ONCE <= puts.len();
+        &self.placed[..puts.len()]
     }
 
     /// Stores at most [`PUTS_AT_ONCE`] points in series that exist, by their places, also if these
@@ -271,7 +272,7 @@ impl Store {
     pub(crate) fn put_all_at_places(&mut self, puts: &[(usize, Point)]) {
         self.warm(puts.iter().map(|&(place, point)| (place, point.timestamp)));
         for &(place, point) in puts {
-            self.put_if(place, point, |_, _| true);
+            self.put_found(place, point.timestamp, point.value.into());
         }
     }
 
@@ -296,36 +297,50 @@ impl Store {
 
     /// Puts into the series at this place, if it has the key, and neither the point nor all of the
     /// series is below the floor.
-    #[inline]
+    #[inline(always)]
     fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        self.put_if(place, put.point(), |series, floor| {
+        let is_right = |series: &Series, floor| {
             series.has(put.key) && series.timeline.last_timestamp() >= floor
-        })
+        };
+        self.put_if(place, put.timestamp, put.value, is_right, Head::push)
+    }
+
+    /// Puts into the series at this place, if there is one, also if all of it is below the floor.
+    #[inline(never)]
+    fn put_found(&mut self, place: usize, timestamp: i64, value: Value) -> bool {
+        self.put_if(place, timestamp, value, |_, _| true, Head::push_apart)
     }
 
     /// Puts into the series at this place, if there is one, `is_right` says that it is the right one,
-    /// and the point is not below the floor. `is_right` is given the series and the floor.
-    #[inline]
+    /// and the point is not below the floor. `is_right` is given the series and the floor; `push` is that of
+    /// [`Head`], inlined or not.
+    #[inline(always)]
     fn put_if(
         &mut self,
         place: usize,
-        point: Point,
+        timestamp: i64,
+        value: Value,
         is_right: impl Fn(&Series, i64) -> bool,
+        push: impl Fn(&mut Head, i64, Value),
     ) -> bool {
         // Whether there is a snapshot, which shares them.
         if Arc::strong_count(&self.readers) > 1 {
-            self.note(place, point.timestamp, &is_right);
+            self.note(place, timestamp, &is_right);
         }
         let series = self.series.get_mut(place);
         let Some(series) = series.filter(|series| is_right(series, self.removed_below)) else {
             return false;
         };
-        series.timeline.push(point, &mut self.totals) || self.put_late_or_seal(place, point)
+        let push = |head: &mut Head| push(head, timestamp, value);
+        series.timeline.push(timestamp, &mut self.totals, push)
+            || self.put_late_or_seal(place, timestamp, value)
     }
 
     /// Puts a point that is not simply the next one of its series, unless it is below the floor.
     #[cold]
-    fn put_late_or_seal(&mut self, place: usize, point: Point) -> bool {
+    fn put_late_or_seal(&mut self, place: usize, timestamp: i64, value: Value) -> bool {
+        let value = value.to_double();
+        let point = Point { timestamp, value };
         let series = self.series.get_mut(place);
         let Some(series) = series.filter(|_| point.timestamp >= self.removed_below) else {
             return false;
@@ -356,7 +371,11 @@ impl Store {
             return Placed::NotKept;
         }
         if let Some(place) = self.find(hash, put.key) {
-            if self.put_at(place, put) {
+            let series = self.series.get(place);
+            let is_kept =
+                series.is_some_and(|series| series.timeline.last_timestamp() >= self.removed_below);
+            if is_kept {
+                self.put_found(place, put.timestamp, put.value);
                 return Placed::At(place as u32);
             }
             self.expire_at(place);
@@ -645,7 +664,7 @@ mod tests {
         let put = |key, timestamp| Put {
             key: Key::from(key),
             timestamp,
-            value: 1.0,
+            value: 1.0.into(),
         };
         store.put_all(&[
             put(&*one, 1),
@@ -668,7 +687,6 @@ mod tests {
         let mut store = Store::new();
         let (one, other) = keys_of_one_hash(&store);
         let keys = [&*one, &*other, "third", "*"];
-        let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
         use Placed::{At, New, NotKept};
         for (floor, puts, expected) in [
             (0, vec![(0, 9)], vec![New(0)]),
@@ -696,11 +714,10 @@ mod tests {
             let put = |&(key, timestamp): &(usize, i64)| Put {
                 key: keys[key].into(),
                 timestamp,
-                value: 0.5,
+                value: 0.5.into(),
             };
             let puts: Vec<Put> = puts.iter().map(put).collect();
-            store.put_all_noting_places(&puts, &mut placed);
-            assert_eq!(placed[..puts.len()], expected);
+            assert_eq!(store.put_all_noting_places(&puts), expected);
             store.check(false);
         }
         assert!(store.keys().eq([&*other, &*one]));
@@ -729,7 +746,7 @@ mod tests {
             let put = |&number: &usize| Put {
                 key: Key::from(&*keys[number]),
                 timestamp,
-                value: number as f64,
+                value: (number as f64).into(),
             };
             store.put_all(&order.iter().map(put).collect::<Vec<Put>>());
             assert_eq!(store.is_in_turn, is_in_turn, "{order:?}");

@@ -153,7 +153,7 @@ impl Store {
     /// store.put_all(&[1, 2, 3].map(|timestamp| metricd::Put {
     ///     key: "palm.cpu".into(),
     ///     timestamp,
-    ///     value: 0.5,
+    ///     value: 0.5.into(),
     /// }));
     /// store.set_floors(3, 3);
     /// store.put("palm.cpu", 2, 0.5);

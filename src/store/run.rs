@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Point;
 use crate::decimal::{self, DECIMALS_MAX, DIGITS_LIMIT, decimals_of};
+use crate::value::Value;
 
 /// The most points of a run, and so of a head and of a chunk: as many as a head of 256 bytes takes
 /// of a series in step.
@@ -88,7 +89,7 @@ impl Run {
     /// kind.
     #[inline]
     fn try_push(&mut self, Point { timestamp, value }: Point, points: usize) -> bool {
-        let kept = self.kind.of_value(value).or_else(|| {
+        let kept = self.kind.of_value(value.into()).or_else(|| {
             self.has_exceptions = true;
             exception_of(value, self.exceptions(), points)
         });
@@ -317,11 +318,11 @@ impl Kind {
     }
 
     /// A double as a value of this kind, if it is one.
-    #[inline]
-    pub fn of_value(self, value: f64) -> Option<i64> {
+    #[inline(always)]
+    pub fn of_value(self, value: Value) -> Option<i64> {
         match self {
-            Kind::Digits { decimals } => decimal::digits_of(value, decimals),
-            Kind::Bits => Some(value.to_bits() as i64),
+            Kind::Digits { decimals } => value.digits(decimals),
+            Kind::Bits => Some(value.to_double().to_bits() as i64),
         }
     }
 }

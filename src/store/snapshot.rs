@@ -739,7 +739,7 @@ mod tests {
                 puts.push(Put {
                     key,
                     timestamp,
-                    value,
+                    value: value.into(),
                 });
             } else {
                 store.put(key, timestamp, value);

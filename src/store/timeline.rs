@@ -100,7 +100,7 @@ impl Timeline {
     /// A timeline of one point, of the series at this place.
     pub fn new(point: Point, place: usize) -> Timeline {
         let mut head = Head::ordered(first_head_points(place));
-        head.push(point);
+        head.push_apart(point.timestamp, point.value.into());
         let history = None;
         Timeline { head, history }
     }
@@ -146,15 +146,20 @@ impl Timeline {
         late.points.as_ref()?.newest_byte()
     }
 
-    /// Stores a point if it is simply the next one of the head, and says whether it is. Keeps the
-    /// totals.
-    #[inline]
-    pub fn push(&mut self, point: Point, totals: &mut Totals) -> bool {
-        if point.timestamp <= self.last_timestamp() || self.head.is_full() {
+    /// Stores a point, by `push`, if it is simply the next one of the head, and says whether it is.
+    /// Keeps the totals.
+    #[inline(always)]
+    pub fn push(
+        &mut self,
+        timestamp: i64,
+        totals: &mut Totals,
+        push: impl FnOnce(&mut Head),
+    ) -> bool {
+        if timestamp <= self.last_timestamp() || self.head.is_full() {
             return false;
         }
         let before = self.head.allocated_bytes();
-        self.head.push(point);
+        push(&mut self.head);
         let after = self.head.allocated_bytes();
         if after != before {
             totals.bytes = totals.bytes + after - before;
@@ -385,7 +390,7 @@ impl Timeline {
         if let Some(points) = self.open_late(point.timestamp) {
             let before = points.allocated_bytes();
             points.reserve_exact();
-            points.push(point);
+            points.push_apart(point.timestamp, point.value.into());
             totals.bytes = totals.bytes + points.allocated_bytes() - before;
             totals.points += 1;
             return 0;
@@ -402,7 +407,7 @@ impl Timeline {
             if self.head.is_full() {
                 self.seal();
             }
-            self.head.push(point);
+            self.head.push_apart(point.timestamp, point.value.into());
             0
         } else {
             self.put_late(point)
@@ -693,7 +698,7 @@ impl Late {
         // Copied only if a snapshot shares them.
         let points = Arc::make_mut(self.points.get_or_insert_with(begin));
         points.reserve_exact();
-        points.push(point);
+        points.push_apart(point.timestamp, point.value.into());
         let points = self.points.take_if(|points| points.is_full());
         points.is_some().then_some(Late { points })
     }
@@ -750,7 +755,8 @@ mod tests {
     /// Puts a point, and checks that the bytes are counted right.
     fn put_counted(timeline: &mut Timeline, point: Point) -> usize {
         let mut totals = timeline.totals();
-        let rewritten = match timeline.push(point, &mut totals) {
+        let push = |head: &mut Head| head.push(point.timestamp, point.value.into());
+        let rewritten = match timeline.push(point.timestamp, &mut totals, push) {
             true => 0,
             false => timeline.put_late_or_seal(point, &mut totals),
         };

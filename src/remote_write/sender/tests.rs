@@ -15,7 +15,7 @@ use crate::journal::record::PutRecord;
 use crate::journal::simulated::{Fault, Simulated};
 use crate::journal::spool::{End, Spool};
 use crate::remote_write::batch::tests::{Series, read_request};
-use crate::store::{PUTS_AT_ONCE, Placed, Put, Store};
+use crate::store::{Put, Store};
 
 const POSITION: &str = "sent";
 
@@ -52,10 +52,9 @@ impl Journal {
             let put = Put {
                 key,
                 timestamp,
-                value,
+                value: value.into(),
             };
-            let mut placed = [Placed::NotKept; PUTS_AT_ONCE];
-            self.store.put_all_noting_places(&[put], &mut placed);
+            let placed = self.store.put_all_noting_places(&[put]);
             self.record.push(placed[0], &put);
         }
         let mut bytes = self.record.take();
