@@ -265,8 +265,8 @@ impl Settings {
         }
     }
 
-    /// The message of an error, after the name of the option that it is about, if it is about one: or of its
-    /// variable if that was read. A message that begins with the name of a field has that in its place.
+    /// The message of an error, after the option that it is about, if there is one, or after the variable that
+    /// was read instead. A message that begins with the name of a field has that in its place.
     pub fn message(&self, error: &Error) -> String {
         let message = error.to_string();
         let (field, rest) = match error {

@@ -638,7 +638,7 @@ impl Config {
 const HOUR_MS: usize = 3_600_000;
 
 /// What narrows the range of some fields.
-const UNDER_LIMIT: &str = " under this limit on memory";
+const UNDER_LIMIT: &str = " with this limit on memory";
 
 /// A time in milliseconds, as many as fit.
 fn ms(time: Duration) -> usize {

@@ -64,7 +64,10 @@ impl Log for Logger {
         // Fails when everything that was printed is read, since then reading would block.
         let _would_block = printed.read_to_end(&mut line);
         if line.len() > LINE_BYTES {
-            line.truncate(LINE_BYTES - 1);
+            // Not within a character.
+            let is_begin = |&at: &usize| line[at] & 0xc0 != 0x80;
+            let end = (0..LINE_BYTES).rev().find(is_begin);
+            line.truncate(end.unwrap_or(0));
             line.push(b'\n');
         }
         // Where the log cannot be written, nobody can be told.

@@ -66,6 +66,8 @@ struct Memory {
     passing_bytes: usize,
     /// The most that clients took past what is kept free for them.
     most_past_reserve_bytes: usize,
+    /// With eviction: what was past the target when it was asked first, and is used again.
+    past_at_start_bytes: usize,
     /// The counts for which it is not asked again.
     steps: Range<usize>,
     /// How many more looks there are until it is asked again.
@@ -98,6 +100,7 @@ impl Memory {
             most_counted_bytes: 0,
             passing_bytes: 0,
             most_past_reserve_bytes: 0,
+            past_at_start_bytes: 0,
             steps: 0..0,
             looks: 0,
         }
@@ -142,7 +145,8 @@ impl Memory {
         let most = usize::try_from(sum.saturating_sub(resident as u128)).unwrap_or(usize::MAX);
         let over = resident.saturating_sub(target);
         let kept_free = if self.frees_more {
-            over.saturating_mul(FREED_FOR_USE - 1)
+            let unfit = over.saturating_sub(self.past_at_start_bytes);
+            unfit.saturating_mul(FREED_FOR_USE - 1)
         } else {
             // Not for what clients took, and the allocator with them: most of that never goes, and puts
             // would be refused for good.
@@ -158,6 +162,7 @@ impl Memory {
         let uncounted = counted_bytes / UNCOUNTED_SHARE + UNCOUNTED_BYTES;
         let resident = (self.ask)().unwrap_or(counted_bytes + uncounted);
         let most_counted = self.most_counted_bytes;
+        let is_first = self.resident_bytes == 0;
         if counted_bytes < most_counted {
             self.passing_bytes += resident.saturating_sub(self.resident_bytes);
         }
@@ -166,6 +171,11 @@ impl Memory {
         self.passing_bytes -= passed;
         self.most_counted_bytes = counted_bytes.max(most_counted.saturating_sub(returned - passed));
         self.resident_bytes = resident;
+        let past = resident.saturating_sub(target);
+        self.past_at_start_bytes = match is_first {
+            true => past,
+            false => self.past_at_start_bytes.min(past),
+        };
         let step = target / STEP_SHARE;
         let half = self.most(target).saturating_sub(counted_bytes) / 2;
         let up = half.clamp(target / LEAST_STEP_SHARE, step);
@@ -395,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn with_eviction_what_a_start_loads_past_the_limit_is_used_again() {
+        let (mut memory, set_resident) = memory(WhenFull::Evict);
+        let target = memory.target_bytes.expect("a limit");
+        set_resident(target + 10 * MB);
+        assert_eq!(memory.most_bytes(60 * MB), 50 * MB);
+        set_resident(target + 11 * MB);
+        memory.looks = 0;
+        assert_eq!(memory.most_bytes(40 * MB), (50 - FREED_FOR_USE) * MB);
+    }
+
+    #[test]
     fn what_comes_and_goes_beside_what_was_freed_leaves_as_much_room() {
         let (mut memory, set_resident) = memory(WhenFull::Refuse);
         memory.most_bytes(0);
@@ -541,6 +562,8 @@ mod tests {
             (WhenFull::Evict, 3 * MB / 2, false),
         ] {
             let (mut room, mut store) = room_past_the_limit(when_full, half);
+            // It came later.
+            room.memory.past_at_start_bytes = 0;
             room.set_other_bytes(other_bytes, &store);
             assert_eq!(room.has(&store), has_room, "{when_full:?} {other_bytes}");
             // Of the 4 MB before.

@@ -1,17 +1,19 @@
 //! The value of a point on its way into the store.
 
+use std::fmt;
+
 use crate::decimal::{self, DIGITS_LIMIT, POWERS_OF_TEN, value_of};
 
 /// A double, perhaps as the decimal that it was written as.
 ///
 /// Most values are written and kept as short decimals. To make a double of one and a decimal of that again
-/// takes two divisions: eight hundredths of the time of a put.
+/// takes two divisions: 8 % of the time of a put.
 ///
 /// ```
 /// let value = metricd::Value::from(12.5);
 /// assert_eq!(value.to_double(), 12.5);
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Value {
     /// Digits, below [`DIGITS_LIMIT`] in magnitude; of no decimal, the bits of the double.
     number: i64,
@@ -25,10 +27,13 @@ const NO_DECIMAL: u8 = u8::MAX;
 impl Value {
     /// `digits` ÷ 10^`decimals`, of at most fifteen digits and as many decimals.
     #[inline(always)]
-    pub(crate) fn of_decimal(number: i64, decimals: u8) -> Value {
-        debug_assert!(number.unsigned_abs() < DIGITS_LIMIT as u64);
+    pub(crate) fn of_decimal(digits: i64, decimals: u8) -> Value {
+        debug_assert!(digits.unsigned_abs() < DIGITS_LIMIT as u64);
         debug_assert!(decimals <= decimal::DECIMALS_MAX);
-        Value { number, decimals }
+        Value {
+            number: digits,
+            decimals,
+        }
     }
 
     /// The double, to the bit.
@@ -62,6 +67,12 @@ impl From<f64> for Value {
             number: double.to_bits() as i64,
             decimals: NO_DECIMAL,
         }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_double().fmt(f)
     }
 }
 

@@ -119,7 +119,7 @@ impl Folder {
         options.write(true).create(true).mode(FILE_MODE);
         let lock = options
             .open(path.join(LOCK))
-            .map_err(explained("cannot write its file lock"))?;
+            .map_err(explained("cannot write the file `lock` in it"))?;
         match lock.try_lock() {
             Ok(()) => {
                 let mut folder = Folder {
@@ -362,7 +362,10 @@ mod tests {
             ("file", "not a folder"),
             ("file/below", "cannot create it: Not a directory"),
             ("none/below", "cannot create it: No such file or directory"),
-            ("locked", "cannot write its file lock: Is a directory"),
+            (
+                "locked",
+                "cannot write the file `lock` in it: Is a directory",
+            ),
         ] {
             let error = Folder::open(&folder.path().join(path)).expect_err(path);
             assert!(error.to_string().starts_with(expected), "{path}: {error}");

@@ -334,7 +334,7 @@ impl Loading<'_> {
                         FrameError::Blank { .. } => debug!("{name}: {error}"),
                         _ => {
                             warn!(
-                                "{name}: {error}: left out, as not synced when the process or the power ended"
+                                "{name}: {error}: left out, as not all of it was written when the process or the power ended"
                             )
                         }
                     }

@@ -40,8 +40,8 @@ pub(crate) enum Form<'a> {
 
 /// The fast path: the put of the line that `text` begins with, and the length of the line with its
 /// newline. The line is as clients write it: in ASCII, with single spaces, perhaps a carriage return at
-/// its end, and a timestamp of digits. `None` says nothing about the text. `before` is the end of a line
-/// before, and becomes that of this one.
+/// its end, and a timestamp of digits. `None` says nothing about the text. `before` is how an
+/// earlier line ended, and becomes how this one does.
 #[inline(always)]
 pub(crate) fn plain_put<'text>(
     text: &'text [u8],
@@ -86,9 +86,9 @@ pub(crate) struct LineEnd {
     timestamp: i64,
     /// How many bytes it has.
     length: usize,
-    /// These, if they are at most 16; else what no line has, which is what it is by default.
+    /// These, the first one lowest. If they are more than 16 or not known, all ones, which no masked text is.
     bytes: u128,
-    /// Has the bits of these.
+    /// Ones where these count; zero if they are not known.
     mask: u128,
 }
 

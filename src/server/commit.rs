@@ -104,7 +104,7 @@ impl Recorder {
         }
     }
 
-    /// Stores as many points as are stored at once, and records them.
+    /// Stores points, at most as many as are stored at once, and records them.
     // Not among the code of those who need not record.
     #[inline(never)]
     pub fn put_all(&mut self, store: &mut Store, puts: &[Put]) {

@@ -41,7 +41,7 @@ fn write_long_varint(out: &mut Vec<u8>, mut value: u64) {
 #[inline]
 pub fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let (number, rest) = match **bytes {
-        [first, second, ref rest @ ..] if first & second < 0x80 => {
+        [first, second, ..] if first & second < 0x80 => {
             // Most numbers take one byte or two. Which is often hard to predict, so there is no branch for it.
             let is_long = first >> 7;
             let high = u64::from(second) * u64::from(is_long);

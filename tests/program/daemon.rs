@@ -439,7 +439,7 @@ fn bad_usage_says_what_is_taken() {
         (&["--memory-limit", "8388607"], "8388608"),
         (
             &["--memory-limit", "16M", "--line-limit", "262145"],
-            "262144 under this limit on memory",
+            "262144 with this limit on memory",
         ),
         (&["--memory-limit", "32m"], "32M"),
         (&["--retention", "0.5"], "1s"),

@@ -813,10 +813,10 @@ fn a_folder_that_is_not_writable_is_refused() {
         let mut command = Command::new(METRICD);
         check_refused(
             command.args(["--data", "/sys"]),
-            "cannot write its file lock",
+            "cannot write the file `lock` in it",
         );
     } else {
-        folder.check_refused(&[], "cannot write its file lock");
+        folder.check_refused(&[], "cannot write the file `lock` in it");
     }
 }
 
