@@ -1,9 +1,13 @@
 //! Before the compiler: packs the page, and tells the linker what the daemon does without.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// Leaves out unwinding tables, a tenth of the daemon. Only backtraces use them, as a panic ends the
 /// process, and without symbols a backtrace has no names. The compiler writes them whatever `panic` is,
@@ -18,8 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let page = fs::read("src/web/page.html")?;
-    let packed = snap::raw::Encoder::new().compress_vec(&page)?;
-    fs::write(out.join("page.snappy"), packed)?;
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(&page)?;
+    fs::write(out.join("page.gz"), packer.finish()?)?;
 
     if is("PROFILE", "release") && has_usual_linker() {
         let script = out.join("discard.ld");

@@ -1,5 +1,6 @@
 //! What is answered to a request.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::failure::{Failure, Halt};
@@ -17,7 +18,7 @@ pub struct Answer {
 /// The body of an answer.
 pub enum Body {
     /// All of it.
-    Whole(Vec<u8>),
+    Whole(Cow<'static, [u8]>),
     /// It is formed piece by piece.
     Pieces(Box<dyn Pieces>),
 }
@@ -86,7 +87,7 @@ impl Answer {
 
 impl From<Failure> for Answer {
     fn from(failure: Failure) -> Answer {
-        let body = Body::Whole([&failure.message, "\n"].concat().into());
+        let body = Body::Whole([&failure.message, "\n"].concat().into_bytes().into());
         Answer::new(failure.status, "text/plain; charset=utf-8", body)
     }
 }

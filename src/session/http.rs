@@ -1,5 +1,6 @@
 //! HTTP/1.1: takes a request, and writes its answer, a long one piece by piece.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::Session;
@@ -200,7 +201,7 @@ impl HttpSession {
         let head = answer.head;
         let (tail, body) = match answer.body {
             Body::Whole(body) => (Tail::Length(body.len()), body),
-            Body::Pieces(_) if manner.is_head => (Tail::Close, Vec::new()),
+            Body::Pieces(_) if manner.is_head => (Tail::Close, Cow::default()),
             Body::Pieces(pieces) => {
                 self.state = State::Answering(Answering {
                     pieces,

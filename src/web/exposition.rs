@@ -21,7 +21,8 @@ pub fn answer(turn: &Turn) -> Answer {
         let help = "Bytes of the process that are resident.";
         append(&mut out, name, Kind::Now, help, &bytes.to_string());
     }
-    fresh("text/plain; version=0.0.4; charset=utf-8", Body::Whole(out))
+    let body = Body::Whole(out.into());
+    fresh("text/plain; version=0.0.4; charset=utf-8", body)
 }
 
 fn append_counts(out: &mut Vec<u8>, counts: &Counts) {

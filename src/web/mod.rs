@@ -171,7 +171,7 @@ fn fresh(content_type: &'static str, body: Body) -> Answer {
 }
 
 fn json(body: Vec<u8>) -> Answer {
-    fresh(JSON, Body::Whole(body))
+    fresh(JSON, Body::Whole(body.into()))
 }
 
 fn pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Answer {

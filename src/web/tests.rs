@@ -4,8 +4,10 @@ use crate::query::budget::Budget;
 use crate::query::pattern::{Pattern, next_node};
 use crate::store::Store;
 use crate::turn::{Allowance, Environment};
+use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// What is answered to a request, if the turns allow so much: status, headers, body, and in how many
@@ -44,13 +46,12 @@ fn ask(
         let mut turn =
             Turn::unlimited(store, &mut replies, &mut allowance, &mut rest, &environment);
         let Answer { head, body } = answered.get_or_insert_with(|| answer(&request, &mut turn));
-        let (status, headers) = (
-            head.status,
-            head.headers
-                .iter()
-                .map(|(name, value)| (*name, value.to_string()))
-                .collect(),
-        );
+        let status = head.status;
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.to_string()));
+        let headers: BTreeMap<_, _> = headers.collect();
         let done = match body {
             Body::Whole(body) => {
                 replies.extend_from_slice(body);
@@ -72,7 +73,11 @@ fn ask(
         pieces += 1;
         assert!(replies.len() < before + reply_bytes.saturating_add(1_000) || pieces == 1);
         if done {
-            let body = String::from_utf8(replies).expect("UTF-8");
+            let body = if headers.contains_key("Content-Encoding") {
+                io::read_to_string(GzDecoder::new(&*replies)).expect("gzip")
+            } else {
+                String::from_utf8(replies).expect("UTF-8")
+            };
             return Answered {
                 status,
                 headers,
@@ -130,7 +135,7 @@ fn names_are_found_as_by_graphite() {
 fn requests_and_answers() {
     let mut store = store_of(["b", "a.Bc", "a.x+y%20z", "c;host=x.y", "é\"\\\u{1}"]);
     for (target, status, body) in [
-        ("/", 200, "<!doctype html>"),
+        ("/", 200, include_str!("page.html")),
         ("/version", 200, "1.1.8\n"),
         ("/version/", 200, "1.1.8\n"),
         ("/healthz", 200, "ok\n"),
@@ -233,6 +238,7 @@ fn methods_and_headers() {
             200,
             ("Content-Type", "text/html; charset=utf-8"),
         ),
+        (Method::Get, "/", 200, ("Content-Encoding", "gzip")),
         (
             Method::Get,
             "/metrics",

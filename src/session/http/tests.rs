@@ -118,7 +118,7 @@ fn answer(request: &Request, _turn: &mut Turn) -> Answer {
         "/growing" => pieces(&["", "one"], Ok(())),
         "/failure" => pieces(&["", ""], Err(failure)),
         "/breaks" => pieces(&["one", "two"], Err(failure)),
-        _ => Body::Whole(body),
+        _ => Body::Whole(body.into()),
     };
     let headers = vec![("Content-Type", "text/plain")];
     Answer {
