@@ -267,6 +267,16 @@ impl Room {
         until.is_some()
     }
 
+    /// How many bytes past its target were resident when the system was asked last.
+    pub fn past_target_bytes(&self) -> usize {
+        let Memory {
+            resident_bytes,
+            target_bytes,
+            ..
+        } = self.memory;
+        target_bytes.map_or(0, |target| resident_bytes.saturating_sub(target))
+    }
+
     /// Whether puts are refused for lack of room.
     #[cfg(feature = "http")]
     pub fn is_refusing(&mut self, store: &Store) -> bool {

@@ -395,6 +395,9 @@ impl EventLoop {
             if served.is_multiple_of(CLIENTS_PER_LOOK) && (self.clock)() >= ends_at {
                 share.reply_bytes = Config::LATE_REPLY_BYTES;
             }
+            if self.keeps_too_much() {
+                break;
+            }
         }
         self.commit_and_reply();
     }
@@ -407,7 +410,7 @@ impl EventLoop {
             if let Some(key) = self.ready.busy.pop_front() {
                 self.serve(key, share.clone());
             }
-            if (self.clock)() >= ends_at {
+            if (self.clock)() >= ends_at || self.keeps_too_much() {
                 break;
             }
         }
@@ -417,6 +420,25 @@ impl EventLoop {
     /// Whether all connections together keep so much that they get the least shares.
     fn keeps_much(&self) -> bool {
         self.shared.kept_bytes >= self.config().kept_limit_bytes
+    }
+
+    /// Whether memory is short, and all connections together keep more than they may then. Some are
+    /// closed before others are read from.
+    fn keeps_too_much(&mut self) -> bool {
+        if self.shared.kept_bytes <= self.most_kept_bytes() {
+            return false;
+        }
+        let other_bytes = self.other_bytes();
+        let Shared { room, store, .. } = &mut self.shared;
+        room.set_other_bytes(other_bytes, store);
+        !room.has(store)
+    }
+
+    /// The most bytes that all connections together may keep when memory is short: their part, less
+    /// what is resident past the target, since freed pieces do not fit what is new, but at least half.
+    fn most_kept_bytes(&self) -> usize {
+        let part_bytes = self.config().connections_part_bytes();
+        part_bytes - self.shared.room.past_target_bytes().min(part_bytes / 2)
     }
 
     /// Lets a connection execute. The replies that it appends are written after the commit.
@@ -608,22 +630,23 @@ impl EventLoop {
         self.closed.push(key);
     }
 
-    /// If memory is short, closes those connections that keep the most while all together keep more
-    /// than their part of it: some of them, if they are too many for one turn.
+    /// If memory is short, and all connections together keep more than they may then, closes those
+    /// that keep the most: some of them, if they are too many for one turn.
     fn shed_connections(&mut self, now: Instant) {
         self.is_shedding = false;
-        let part_bytes = self.config().connections_part_bytes();
-        let mut kept_bytes = self.shared.kept_bytes;
-        if kept_bytes <= part_bytes || self.shared.room.has(&self.shared.store) {
+        if !self.keeps_too_much() {
             return;
         }
+        // So that it is not to be done again after each that is served.
+        let down_to_bytes = self.most_kept_bytes() - self.config().connections_part_bytes() / 4;
+        let mut kept_bytes = self.shared.kept_bytes;
         let candidates = self
             .clients
             .iter()
             .filter(|(_, client)| matches!(client.standing, Standing::Idle | Standing::Ready));
         let sized = candidates.map(|(key, client)| (client.connection.kept_bytes(), key));
         let mut sized: BinaryHeap<_> = sized.filter(|&(bytes, _)| bytes > 0).collect();
-        while kept_bytes > part_bytes
+        while kept_bytes > down_to_bytes
             && let Some((bytes, key)) = sized.pop()
         {
             if self.closed.len() == Config::SHED_PER_TURN {
@@ -1672,8 +1695,8 @@ mod tests {
             house.send(client, &vec![b'x'; 100 + number]);
         }
         let event_loop = &mut house.event_loop;
-        // So little that all but the first are to go,
-        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 150);
+        // So little that all but the first are to go, down to a quarter of the part,
+        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 400);
         event_loop.turn(clock());
         assert_eq!(event_loop.clients.len(), COUNT, "there is room");
         // and less than the process takes.
@@ -1689,6 +1712,26 @@ mod tests {
         assert_eq!(event_loop.shared.kept_bytes, 100);
         let counts = &event_loop.shared.tally.counts;
         assert_eq!(counts.connections_shed as usize, COUNT - 1);
+        house.check();
+    }
+
+    #[test]
+    fn connections_that_keep_much_are_closed_before_others_are_read_from() {
+        let mut house = House::new(Config::default());
+        let mut clients: Vec<Client> = (0..20).map(|_| house.connect()).collect();
+        for client in &mut clients {
+            client.send(&[b'x'; 1_000]);
+        }
+        let event_loop = &mut house.event_loop;
+        // They may keep their part until the system is asked, then half of it, for there is more than may
+        // be. They are closed down to a quarter.
+        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 4_000);
+        event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
+        for left in [16, 14, 12] {
+            house.turn();
+            assert_eq!(house.client_count(), left);
+            assert_eq!(house.event_loop.shared.kept_bytes, 1_000);
+        }
         house.check();
     }
 
