@@ -267,14 +267,9 @@ impl Room {
         until.is_some()
     }
 
-    /// How many bytes past its target were resident when the system was asked last.
-    pub fn past_target_bytes(&self) -> usize {
-        let Memory {
-            resident_bytes,
-            target_bytes,
-            ..
-        } = self.memory;
-        target_bytes.map_or(0, |target| resident_bytes.saturating_sub(target))
+    /// How many bytes were resident when the system was asked last.
+    pub fn resident_bytes(&self) -> usize {
+        self.memory.resident_bytes
     }
 
     /// Whether puts are refused for lack of room.

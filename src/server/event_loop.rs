@@ -419,7 +419,9 @@ impl EventLoop {
 
     /// Whether all connections together keep so much that they get the least shares.
     fn keeps_much(&self) -> bool {
-        self.shared.kept_bytes >= self.config().kept_limit_bytes
+        // Before any is closed for that.
+        let most_bytes = self.most_kept_bytes() / 2;
+        self.shared.kept_bytes >= self.config().kept_limit_bytes.min(most_bytes)
     }
 
     /// Whether memory is short, and all connections together keep more than they may then. Some are
@@ -434,11 +436,14 @@ impl EventLoop {
         !room.has(store)
     }
 
-    /// The most bytes that all connections together may keep when memory is short: their part, less
-    /// what is resident past the target, since freed pieces do not fit what is new, but at least half.
+    /// The most bytes that all connections together may keep when memory is short: their part, or,
+    /// once the limit is about reached, since freed pieces do not fit what is new, down to half of it.
     fn most_kept_bytes(&self) -> usize {
         let part_bytes = self.config().connections_part_bytes();
-        part_bytes - self.shared.room.past_target_bytes().min(part_bytes / 2)
+        let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);
+        let half_at_bytes = limit_bytes.saturating_add(part_bytes / 8 * 3);
+        let free_bytes = half_at_bytes.saturating_sub(self.shared.room.resident_bytes());
+        part_bytes - (part_bytes / 2).saturating_sub(free_bytes)
     }
 
     /// Lets a connection execute. The replies that it appends are written after the commit.
@@ -1720,17 +1725,17 @@ mod tests {
         let mut house = House::new(Config::default());
         let mut clients: Vec<Client> = (0..20).map(|_| house.connect()).collect();
         for client in &mut clients {
-            client.send(&[b'x'; 1_000]);
+            client.send(&[b'x'; 500]);
         }
         let event_loop = &mut house.event_loop;
         // They may keep their part until the system is asked, then half of it, for there is more than may
         // be. They are closed down to a quarter.
-        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 4_000);
+        event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 2_000);
         event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
         for left in [16, 14, 12] {
             house.turn();
             assert_eq!(house.client_count(), left);
-            assert_eq!(house.event_loop.shared.kept_bytes, 1_000);
+            assert_eq!(house.event_loop.shared.kept_bytes, 500);
         }
         house.check();
     }
