@@ -556,10 +556,11 @@ impl EventLoop {
     }
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
-        // Small replies that come together leave together, unless memory is short.
-        let is_short = self.config().memory_limit_bytes.is_some() && self.keeps_much();
-        let write_buffer_bytes = self.config().write_buffer_bytes;
-        let piece_bytes = if is_short { 0 } else { write_buffer_bytes };
+        // Small replies that come together leave together, unless connections keep too many of them.
+        let piece_bytes = match self.keeps_much() {
+            true => 0,
+            false => self.config().write_buffer_bytes,
+        };
         self.clients[key].connection.reply(replies, piece_bytes);
         self.end_turn(key);
     }
@@ -1551,6 +1552,22 @@ mod tests {
         for client in &mut clients {
             assert!(client.received().len() > 100_000);
         }
+    }
+
+    #[test]
+    fn replies_are_not_held_back_while_connections_keep_much() {
+        let mut house = House::new(Config {
+            kept_limit_bytes: 0,
+            ..Config::default()
+        });
+        let mut client = house.connect();
+        client.send("x\n".repeat(2_000).as_bytes());
+        for _ in 0..100 {
+            house.turn();
+            let kept_bytes = house.event_loop.shared.kept_bytes;
+            assert!(kept_bytes <= Config::FRESH_REPLY_MIN_BYTES, "{kept_bytes}");
+        }
+        assert_eq!(count_owed(&house.event_loop.clients), 0);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::support::process::Daemon;
 use crate::support::{Client, DEADLINE, Folder, OK, all_at_once};
 
 /// The least that the limit may be, which is soon reached.
-const LIMIT: &str = "8M";
-const LIMIT_BYTES: usize = 8 << 20;
+const LIMIT: &str = "16M";
+const LIMIT_BYTES: usize = 16 << 20;
 
 const NOT_STORED: &[u8] = b"error\nnot stored\n\n";
 
