@@ -119,7 +119,7 @@ pub enum WhenFull {
     Refuse,
     /// The oldest points of the store make room for them: whole blocks, roughly by timestamp. A series
     /// that has lost all points goes with its key. While clients keep more than an eighth of the limit,
-    /// a store of less than a quarter of it is left as it is, and puts are refused: clients must not
+    /// a store that takes less than that is left as it is, and puts are refused: clients must not
     /// empty it.
     Evict,
 }
