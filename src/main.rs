@@ -15,6 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use metricd::{Error, Listen, Protocol, Server, StopHandle, Store};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level::pipe;
 
@@ -79,10 +80,13 @@ fn handle_signals() -> io::Result<StopHandle> {
     let handle = StopHandle::new()?;
     // A program that `nohup` starts must not stop with the terminal.
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    // A signal that came between a handler and what it is to do would be lost.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         pipe::register(signal, handle.descriptor()?)?;
     }
     pipe::register(SIGUSR1, handle.report_descriptor()?)?;
+    mask.thread_set_mask()?;
     Ok(handle)
 }
 
