@@ -591,12 +591,8 @@ impl EventLoop {
         } else if has_event {
             self.make_ready(key);
         } else {
-            let stillness = client.stillness();
-            let awaited_since = match stillness {
-                Stillness::Awaited => client.connection.awaited_since(),
-                _ => None,
-            };
-            client.still_since = self.timeouts.arm(stillness, awaited_since);
+            let awaited_since = client.connection.awaited_since();
+            client.still_since = self.timeouts.arm(client.stillness(), awaited_since);
         }
     }
 
