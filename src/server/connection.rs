@@ -371,8 +371,8 @@ impl<S: Stream> Connection<S> {
     pub fn next(&mut self) -> Next {
         let is_blocked = matches!(self.output, Output::Blocked(_));
         // A session that is over has begun to close the connection.
-        let may_be_cut_off = is_blocked || self.state > State::Open;
-        if may_be_cut_off && self.session.is_cut_off() && (is_blocked || self.session.is_over()) {
+        let is_over = self.state > State::Open && self.session.is_over();
+        if (is_blocked || is_over) && self.session.is_cut_off() {
             debug!("closed: the reply that is begun cannot be completed");
             return Next::Close;
         }
