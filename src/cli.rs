@@ -271,8 +271,8 @@ impl Settings {
         let message = error.to_string();
         let (field, rest) = match error {
             Error::Setting { field, .. } => (*field, message.strip_prefix(field)),
-            Error::Listen { address, .. } | Error::Resolve { address, .. } => {
-                (self.option_of(address), None)
+            Error::Listen { listen, .. } | Error::Resolve { listen, .. } => {
+                (option_of(listen.protocol), None)
             }
             Error::Data { .. } => ("data", None),
             Error::HeaderFile { .. } => ("remote_write_header_file", None),
@@ -289,16 +289,14 @@ impl Settings {
         };
         source + rest.unwrap_or(&[": ", &message].concat())
     }
+}
 
-    /// The option that has an address to listen on.
-    fn option_of(&self, address: &str) -> &'static str {
-        let listen = &self.config.listen;
-        let listen = listen.iter().find(|listen| listen.address == address);
-        match listen.map(|listen| listen.protocol) {
-            Some(Protocol::Graphite) => "graphite",
-            Some(Protocol::Http) => "http",
-            _ => "listen",
-        }
+/// The option for addresses at which this is spoken.
+fn option_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Graphite => "graphite",
+        Protocol::Http => "http",
+        _ => "listen",
     }
 }
 
@@ -563,20 +561,27 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_after_its_option() {
-        let options = "--listen a:1 --graphite a:2 --data d";
-        let read = settings(options, &[("METRICD_HTTP", "a:3,b:3")]).expect("is taken");
+        let options = "--listen a:1 --graphite a:1 --data d";
+        let read = settings(options, &[("METRICD_HTTP", "a:1")]).expect("is taken");
         let source = || std::io::ErrorKind::AddrInUse.into();
-        let listen = |address: &str| Error::Listen {
-            address: address.into(),
-            source: source(),
+        let listen = |protocol| {
+            let address = "a:1".into();
+            Error::Listen {
+                listen: Listen { address, protocol },
+                source: source(),
+            }
         };
         let path = PathBuf::from("d");
         for (error, said) in [
-            (listen("a:1"), "--listen: cannot listen on a:1: "),
-            (listen("a:2"), "--graphite: cannot listen on a:2: "),
-            (listen("b:3"), "METRICD_HTTP: cannot listen on b:3: "),
-            // The default.
-            (listen("127.0.0.1:8888"), "--listen: cannot listen on 127"),
+            (listen(Protocol::Lines), "--listen: cannot listen on a:1: "),
+            (
+                listen(Protocol::Graphite),
+                "--graphite: cannot listen on a:1: ",
+            ),
+            (
+                listen(Protocol::Http),
+                "METRICD_HTTP: cannot listen on a:1: ",
+            ),
             (
                 Error::Data {
                     path,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::config::Listen;
+
 /// Why a server could not be bound, or why it ended before it was stopped.
 ///
 /// No client can cause such an error: a bad line is answered, a broken connection is closed, and
@@ -26,16 +28,16 @@ pub enum Error {
     },
     /// An address to listen on is malformed, or its host name cannot be resolved.
     Resolve {
-        /// The address as it was given.
-        address: String,
+        /// The address as it was given, and what was to be spoken there.
+        listen: Listen,
         /// The error of the system's resolver.
         source: io::Error,
     },
     /// The server cannot listen on an address: it is in use, not permitted, or not an address of
     /// this machine.
     Listen {
-        /// The address as it was given.
-        address: String,
+        /// The address as it was given, and what was to be spoken there.
+        listen: Listen,
         /// The system's error.
         source: io::Error,
     },
@@ -76,10 +78,12 @@ impl fmt::Display for Error {
             Error::HeaderFile { path, source } => {
                 write!(f, "cannot use the headers in {}: {source}", path.display())
             }
-            Error::Resolve { address, source } => {
-                write!(f, "cannot resolve {address}: {source}")
+            Error::Resolve { listen, source } => {
+                write!(f, "cannot resolve {}: {source}", listen.address)
             }
-            Error::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Error::Listen { listen, source } => {
+                write!(f, "cannot listen on {}: {source}", listen.address)
+            }
             Error::FilledStore => {
                 f.write_str("the store is not empty: a folder is read into an empty one")
             }

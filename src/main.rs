@@ -56,8 +56,6 @@ fn serve(settings: &mut Settings) -> Result<(), Error> {
         log::warn!("ignored, since metricd --help lists no such option: {ignored}");
     }
     let mut config = mem::take(&mut settings.config);
-    // For messages.
-    settings.config.listen.clone_from(&config.listen);
     let speaks_lines = |listen: &Listen| listen.protocol == Protocol::Lines;
     if !config.listen.iter().any(speaks_lines) && hooks.listeners.is_empty() {
         config.listen.insert(0, Listen::default());

@@ -70,12 +70,13 @@ impl Acceptor {
             listeners.push((listener, Protocol::Lines));
         }
         let mut bound = bound.into_iter();
-        for Listen { address, protocol } in &config.listen {
+        for listen in &config.listen {
             let listening = match bound.next() {
                 Some(listening) if !listening.is_empty() => listening,
-                _ => listen_on(address, config)?,
+                _ => listen_on(listen, config)?,
             };
-            listeners.extend(listening.into_iter().map(|listener| (listener, *protocol)));
+            let listening = listening.into_iter();
+            listeners.extend(listening.map(|listener| (listener, listen.protocol)));
         }
         let mut addresses = Vec::new();
         for (listener, _) in &mut listeners {
@@ -210,17 +211,18 @@ fn is_of_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// Listens on the path of a Unix socket, or on every address that `address` resolves to and that this
-/// machine has.
-pub fn listen_on(address: &str, config: &Config) -> Result<Vec<Listener>, Error> {
+/// Listens on the path of a Unix socket, or on every address that the one of `listen` resolves to and that
+/// this machine has.
+pub fn listen_on(listen: &Listen, config: &Config) -> Result<Vec<Listener>, Error> {
     let resolve_error = |source| Error::Resolve {
-        address: address.into(),
+        listen: listen.clone(),
         source,
     };
     let listen_error = |source| Error::Listen {
-        address: address.into(),
+        listen: listen.clone(),
         source,
     };
+    let address = &listen.address;
     if let Some(path) = address.strip_prefix(Listen::UNIX) {
         let listener = Listener::unix(Path::new(path), config).map_err(listen_error)?;
         return Ok(vec![listener]);

@@ -41,7 +41,7 @@ impl NotReady {
         };
         for listen in &config.listen {
             not_ready.listeners.push(match is_http(listen.protocol) {
-                true => listen_on(&listen.address, config)?,
+                true => listen_on(listen, config)?,
                 false => Vec::new(),
             });
         }

@@ -157,14 +157,15 @@ fn where_it_cannot_listen_it_says_what_to_do() {
     check(&folder.join("missing/socket"), "create it");
     fs::remove_file(&path).expect("is removed");
 
-    let mut twice = command(&path);
-    refused(
-        twice.args(["--listen", &unix_address(&path)]),
-        &path,
-        "has a server already",
-    );
-    // The first of the two was in place already.
-    assert_eq!(folder.names(), ["other~"]);
+    for option in ["--listen", "--graphite"] {
+        let mut twice = command(&path);
+        let address = unix_address(&path);
+        let shown = path.display();
+        let says = format!("{option}: cannot listen on {address}: {shown} has a server already");
+        refused(twice.args([option, &address]), &path, &says);
+        // The first of the two was in place already.
+        assert_eq!(folder.names(), ["other~"]);
+    }
 }
 
 #[test]
