@@ -1753,6 +1753,28 @@ mod tests {
         house.check();
     }
 
+    #[test]
+    fn connections_that_keep_much_and_wait_for_the_disk_do_not_make_the_loop_turn() {
+        for when_full in [WhenFull::Refuse, WhenFull::Evict] {
+            let mut house = House::new(Config {
+                memory_limit_bytes: Some(usize::MAX),
+                when_full,
+                ..Config::default()
+            });
+            let mut client = house.connect();
+            house.send(&mut client, &b"put k 1 1\n".repeat(100));
+            let event_loop = &mut house.event_loop;
+            assert!(event_loop.shared.kept_bytes > 100);
+            event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 100);
+            event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), when_full);
+            // Any event.
+            house.connect();
+            assert_eq!(house.counts().connections_shed, 0);
+            house.decide_all(Outcome::Stored);
+            client.expect(&OK.repeat(100));
+        }
+    }
+
     fn with_timeouts(idle: Option<u64>, stall: Option<u64>) -> Config {
         Config {
             idle_timeout: idle.map(Duration::from_secs),
