@@ -15,7 +15,7 @@ pub struct Upkeep {
     /// What is too old, if anything ever is.
     retention: Option<Retention>,
     wall_clock: WallClock,
-    /// When to look for points that are too old. None while that goes on.
+    /// When to look for points that are too old. None while that goes on, or if none ever is.
     expire_at: Option<Instant>,
     has_limit: bool,
     /// It was logged that there is no room for puts, and not yet that there is some again.
@@ -45,9 +45,7 @@ impl Upkeep {
 
     /// When to take a turn, event or not: never if nothing that is stored gets too old.
     pub fn wake_at(&self, shared: &Shared) -> Option<Instant> {
-        let holds_points = shared.store.series_count() > 0;
-        self.expire_at
-            .filter(|_| self.retention.is_some() && holds_points)
+        self.expire_at.filter(|_| shared.store.series_count() > 0)
     }
 
     /// To be called before requests are executed: hides what is too old, and says how many bytes are
