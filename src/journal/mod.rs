@@ -285,8 +285,7 @@ impl Commit for Journal {
         }
     }
 
-    fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool {
-        let Some(puts) = puts else { return false };
+    fn clean_up(&mut self, store: &Store, puts: &mut PutRecord) {
         // The journal is to have what a piece shows to be evicted.
         self.submit(puts);
         let is_failing = self.progress.is_failing;
@@ -300,24 +299,19 @@ impl Commit for Journal {
             }
             Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
         }
-        false
     }
 
-    fn finish(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool {
-        let Some(puts) = puts else { return false };
+    fn finish(&mut self, store: &Store, puts: &mut PutRecord) -> bool {
         self.submit(puts);
         self.channel.hurry();
         if let Some(spool) = &self.spool {
             spool.stop();
         }
-        let Progress {
-            journal_bytes,
-            is_failing,
-            ..
-        } = self.progress;
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
-            self.clean_up(store, Some(puts));
-        } else if journal_bytes > Config::SHORT_JOURNAL_BYTES && !is_failing {
+            self.clean_up(store, puts);
+        } else if self.progress.journal_bytes > Config::SHORT_JOURNAL_BYTES
+            && !self.progress.is_failing
+        {
             self.begin_checkpoint(puts, false);
         }
         self.progress.settled < self.submitted

@@ -203,7 +203,7 @@ impl Life {
                 self.stored = executed;
             }
         }
-        self.journal.clean_up(&self.store, Some(&mut self.record));
+        self.journal.clean_up(&self.store, &mut self.record);
         self.now += Duration::from_millis(100);
     }
 
@@ -472,7 +472,7 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     life.work();
     life.put("new", 1, 0.5);
     let number = life.journal.submit(&mut life.record);
-    life.journal.clean_up(&life.store, Some(&mut life.record));
+    life.journal.clean_up(&life.store, &mut life.record);
     life.work();
     assert_eq!(life.journal.outcome(number), Outcome::NotStored);
     life.recover();
@@ -601,7 +601,7 @@ fn a_checkpoint_does_not_begin_while_a_failure_is_on_its_way() {
     disk.fail_from(disk.calls() + 1, Fault::Error);
     life.put_one("k", 1_000);
     let mut before = life.journal.channel.take();
-    life.journal.clean_up(&life.store, Some(&mut life.record));
+    life.journal.clean_up(&life.store, &mut life.record);
     // The next turn: nobody has told the loop yet.
     assert_eq!(life.journal.admission(), Admission::Open);
     let refused = life.put_one("new", 1);
@@ -716,11 +716,11 @@ fn a_checkpoint_that_is_given_up_takes_no_room() {
         life.put_one(&format!("series {at}"), at);
         life.work();
     }
-    life.journal.clean_up(&life.store, Some(&mut life.record));
+    life.journal.clean_up(&life.store, &mut life.record);
     life.work();
     life.now += Duration::from_secs(1);
     life.work();
-    life.journal.clean_up(&life.store, Some(&mut life.record));
+    life.journal.clean_up(&life.store, &mut life.record);
     assert!(disk.content("checkpoint.tmp").is_some());
     disk.fail_at(disk.calls() + 1, Fault::NoSpace);
     life.work();
@@ -774,7 +774,7 @@ fn what_is_evicted_after_the_commit_of_a_turn_stays_so_though_a_checkpoint_begin
     }
     life.evict("k", 30);
     disk.fail_from(disk.calls() + 10, Fault::NoSpace);
-    life.journal.clean_up(&life.store, Some(&mut life.record));
+    life.journal.clean_up(&life.store, &mut life.record);
     assert!(life.record.is_empty());
     life.work();
     let executed = life.executed.len();
@@ -845,7 +845,7 @@ fn a_file_is_made_longer_ahead_if_each_frame_is_synced_and_cut_where_it_ends() {
         };
         assert!(is_ended(copy.content(&FileKind::Journal.name(1))));
         // The checkpoint that is due begins another file, …
-        life.journal.clean_up(&life.store, Some(&mut life.record));
+        life.journal.clean_up(&life.store, &mut life.record);
         life.work();
         assert!(is_ended(content(1)), "{policy:?}");
         // … which ends with the process.

@@ -45,14 +45,14 @@ pub trait Commit {
     /// Whether puts may be executed now.
     fn admission(&self) -> Admission;
 
-    /// Does a slice of its own housework, and says whether there is more to do at once. Called in
-    /// each turn that leaves no puts to be submitted. Submits the evictions that are recorded since, if it can.
-    fn clean_up(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
+    /// Does a slice of its own housework. Called in each turn that leaves no puts to be submitted, if they
+    /// are recorded. Submits the evictions that were recorded since, if it can.
+    fn clean_up(&mut self, store: &Store, puts: &mut PutRecord);
 
     /// Says whether anything must still be done before the server may end: false when all that was
-    /// put is kept. Called after each turn of a server that stops, once nothing more will be put;
-    /// begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
-    fn finish(&mut self, store: &Store, puts: Option<&mut PutRecord>) -> bool;
+    /// put is kept. Called after each turn of a server that stops, once nothing more will be put, if puts
+    /// are recorded; begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
+    fn finish(&mut self, store: &Store, puts: &mut PutRecord) -> bool;
 
     /// Ends, whether all is kept or not, and waits for that for at most `wait`.
     ///
@@ -91,7 +91,7 @@ pub struct Recorder {
     /// Where replies to puts are in those of the turn: ascending, and with other bytes between them.
     replies: Vec<Range<usize>>,
     /// How many of the puts nobody waits for.
-    unanswered: u64,
+    pub unanswered: u64,
 }
 
 impl Recorder {
@@ -121,16 +121,6 @@ impl Recorder {
             Some(last) if last.end == replies.start => last.end = replies.end,
             _ => self.replies.push(replies),
         }
-    }
-
-    /// Notes that so many puts are never answered.
-    pub fn add_unanswered(&mut self, count: usize) {
-        self.unanswered += count as u64;
-    }
-
-    /// How many puts since the last call are never answered.
-    pub fn take_unanswered(&mut self) -> u64 {
-        mem::take(&mut self.unanswered)
     }
 
     /// Where replies to puts are within the `replies` of one connection, from whose start on they
@@ -308,11 +298,9 @@ impl Commit for InMemory {
         Admission::Open
     }
 
-    fn clean_up(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
-        false
-    }
+    fn clean_up(&mut self, _store: &Store, _puts: &mut PutRecord) {}
 
-    fn finish(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
+    fn finish(&mut self, _store: &Store, _puts: &mut PutRecord) -> bool {
         false
     }
 
@@ -443,12 +431,11 @@ mod tests {
 
     #[test]
     fn without_a_journal_nothing_is_recorded_and_nothing_waits() {
-        let (mut commit, store) = (InMemory, Store::new());
+        let mut commit = InMemory;
         assert!(commit.record().is_none());
         assert_eq!(commit.outcome(0), Outcome::Stored);
         assert_eq!(commit.admission(), Admission::Open);
         assert_eq!((commit.pending(), commit.pending_bytes()), (0, 0));
-        assert!(!commit.look(true) && !commit.clean_up(&store, None));
-        assert!(!commit.finish(&store, None));
+        assert!(!commit.look(true));
     }
 }

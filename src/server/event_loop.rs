@@ -322,10 +322,9 @@ impl EventLoop {
 
     fn accept(&mut self, now: Instant) {
         for _ in 0..self.config().accepts_per_turn {
-            let Server {
-                acceptor, config, ..
-            } = &mut self.server;
-            match acceptor.accept(now, self.clients.len(), config) {
+            let server = &mut self.server;
+            let connections = self.clients.len();
+            match server.acceptor.accept(now, connections, &server.config) {
                 Accepted::None => return,
                 Accepted::Gone => {}
                 Accepted::Client(socket, protocol) => {
@@ -419,7 +418,7 @@ impl EventLoop {
 
     /// Whether all connections together keep so much that they get the least shares.
     fn keeps_much(&self) -> bool {
-        // Before any is closed for that.
+        // At half of what connections are closed for.
         let most_bytes = self.most_kept_bytes() / 2;
         self.shared.kept_bytes >= self.config().kept_limit_bytes.min(most_bytes)
     }
@@ -459,11 +458,10 @@ impl EventLoop {
         }
         client.connection.execute(&mut self.shared, &mut allowance);
         client.standing = Standing::Executed { is_ready: false };
-        if self.shared.replies.len() == start {
-            self.end_turn(key);
-            return;
-        }
         let replies = start..self.shared.replies.len();
+        if replies.is_empty() {
+            return self.end_turn(key);
+        }
         self.executed.push(Executed { key, replies });
         let are_many = self.executed.len() >= Config::TURN_REPLIES;
         if are_many || self.shared.replies.len() >= self.config().turn_reply_bytes {
@@ -484,7 +482,7 @@ impl EventLoop {
         if self.leaves_puts {
             return None;
         }
-        let unanswered = recorder.take_unanswered();
+        let unanswered = mem::take(&mut recorder.unanswered);
         if recorder.puts.is_empty() {
             // Then none of the puts is to be kept, and their replies wait for no commit.
             return Some(0);
@@ -662,9 +660,8 @@ impl EventLoop {
         if self.closed.is_empty() {
             return;
         }
-        let clients = &self.clients;
         self.ready
-            .retain(|key| clients[key].standing != Standing::Closed);
+            .retain(|key| self.clients[key].standing != Standing::Closed);
         self.shared.tally.counts.connections_shed += self.closed.len() as u64;
         self.remove_closed();
         let interval = self.config().full_log_interval;
@@ -704,10 +701,9 @@ impl EventLoop {
         let admission = self.commit.admission();
         let upkeep = &mut self.upkeep;
         self.has_housework |= upkeep.clean_up(&mut self.shared, admission, config, now);
-        if !self.leaves_puts {
+        if let Some(recorder) = self.shared.recorder.as_mut().filter(|_| !self.leaves_puts) {
             // After that, so that what was evicted is submitted though no other turn follows.
-            let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
-            self.has_housework |= self.commit.clean_up(&self.shared.store, puts);
+            self.commit.clean_up(&self.shared.store, &mut recorder.puts);
         }
         let cut_off = self.shared.store.snapshots_cut_off();
         if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
@@ -788,11 +784,12 @@ impl EventLoop {
         let owed = count_owed(&self.clients);
         let now = (self.clock)();
         let waits = stopping.waits_for(self.clients.len(), owed, now);
+        let (recorder, store) = (&mut self.shared.recorder, &self.shared.store);
         // Once nobody is owed anything, nothing more is put.
-        let puts = self.shared.recorder.as_mut().map(|all| &mut all.puts);
-        let is_kept = owed == 0
-            && (!self.commit.finish(&self.shared.store, puts) || stopping.is_time_for_disk(now));
-        self.stop_requests > 1 || stopping.is_overdue(now) || is_kept && !waits
+        let recorder = recorder.as_mut().filter(|_| owed == 0);
+        let must_keep = recorder.is_some_and(|all| self.commit.finish(store, &mut all.puts));
+        let is_kept = owed == 0 && (!must_keep || stopping.is_time_for_disk(now));
+        self.stop_requests > 1 || stopping.time_left(now).is_zero() || is_kept && !waits
     }
 }
 
@@ -955,15 +952,14 @@ mod tests {
             self.story().admission
         }
 
-        fn clean_up(&mut self, _store: &Store, puts: Option<&mut PutRecord>) -> bool {
+        fn clean_up(&mut self, _store: &Store, puts: &mut PutRecord) {
             self.story().turns += 1;
-            if let Some(puts) = puts.filter(|puts| !puts.is_empty()) {
+            if !puts.is_empty() {
                 self.submit(puts);
             }
-            false
         }
 
-        fn finish(&mut self, _store: &Store, _puts: Option<&mut PutRecord>) -> bool {
+        fn finish(&mut self, _store: &Store, _puts: &mut PutRecord) -> bool {
             let mut story = self.story();
             story.is_finishing = true;
             story.unfinished

@@ -41,7 +41,7 @@ impl StopHandle {
     ///
     /// # Errors
     ///
-    /// If the system has no four descriptors left.
+    /// If the system has fewer than four descriptors left.
     pub fn new() -> io::Result<StopHandle> {
         Ok(StopHandle {
             stops: Requests::new()?,
@@ -172,11 +172,6 @@ impl Stopping {
         self.deadline.map_or(Duration::MAX, left)
     }
 
-    /// Whether the time to stop is over.
-    pub fn is_overdue(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now)
-    }
-
     /// Whether what is left of that time is for the disk alone.
     pub fn is_time_for_disk(&self, now: Instant) -> bool {
         self.time_left(now) <= self.disk_time
@@ -214,7 +209,7 @@ mod tests {
         ] {
             let now = began + Duration::from_secs(seconds);
             assert_eq!(stopping.is_time_for_disk(now), is_for_disk, "{seconds}");
-            assert_eq!(stopping.is_overdue(now), is_overdue, "{seconds}");
+            assert_eq!(stopping.time_left(now).is_zero(), is_overdue, "{seconds}");
             assert_eq!(stopping.due(now), Some(began + Duration::from_secs(due)));
         }
     }
