@@ -374,10 +374,8 @@ impl Header {
         let mut next_place = 0;
         for exception in exceptions.take(self.exceptions) {
             let (&place, bits) = exception.split_first()?;
-            let (place, bits) = (
-                usize::from(place),
-                i64::from_le_bytes(bits.try_into().ok()?),
-            );
+            let place = usize::from(place);
+            let bits = i64::from_le_bytes(bits.try_into().ok()?);
             if place < next_place || !is_out_of_range(bits) {
                 return None;
             }

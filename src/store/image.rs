@@ -72,8 +72,7 @@ impl Store {
         let (start, mut points_encoded) = (out.len(), 0);
         let (mut run, mut chunk) = (Run::new(), Vec::new());
         loop {
-            let next = self.order.next(cursor.position);
-            let next = next.filter(|&(position, _)| position < end);
+            let next = self.order.next_in(&(cursor.position..end));
             cursor.go_to(next.map_or(end, |(position, _)| position), out);
             let Some(series) = next.and_then(|(_, place)| self.series.get(place)) else {
                 return false;

@@ -1,6 +1,7 @@
 //! The order in which series were first put.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Positions of a segment.
 const SEGMENT_POSITIONS: usize = 1_024;
@@ -60,6 +61,12 @@ impl Order {
     pub fn next(&self, from: u64) -> Option<(u64, usize)> {
         let mut rest = self.segments[self.first_from(split(from).0)..].iter();
         rest.find_map(|segment| segment.next(from))
+    }
+
+    /// The first of these positions that has a place, and the place.
+    pub fn next_in(&self, positions: &Range<u64>) -> Option<(u64, usize)> {
+        let next = self.next(positions.start);
+        next.filter(|(position, _)| positions.contains(position))
     }
 
     /// Where the segments begin whose numbers are this one or higher.

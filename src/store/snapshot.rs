@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
-use super::notes::MOST_BYTES;
+use super::notes::{At, MOST_BYTES};
 use super::run::{Kind, Run};
 
 /// Points as they were when the snapshot was taken, and how far they are read.
@@ -88,21 +88,14 @@ impl Snapshot {
     ) -> Result<Option<&'store str>, SnapshotError> {
         self.check(store)?;
         let mut series_count = 0;
-        while let Some((position, place)) = store.order.next(self.unread.start)
-            && position < self.unread.end
+        while let Some((position, place)) = store.order.next_in(&self.unread)
             && let Some(series) = store.series.get(place)
         {
             if position > self.unread.start {
                 // What it had begun to read is removed.
                 (self.unread.start, self.read_to) = (position, None);
             }
-            let after = self.read_to.max(store.hidden_to());
-            let series_at = (place, series);
-            if store
-                .notes
-                .next_run(series_at, self.epoch, after, i64::MAX, run)
-            {
-                self.read_to = run.timestamps().last().copied();
+            if self.read(store, (place, series), i64::MAX, run) {
                 return Ok(Some(&series.key));
             }
             (self.unread.start, self.read_to) = (position + 1, None);
@@ -113,6 +106,17 @@ impl Snapshot {
             }
         }
         Ok(None)
+    }
+
+    /// Decodes the next points up to `until` of the first series that is still to read, and says whether
+    /// there are any.
+    fn read(&mut self, store: &Store, series: At<'_>, until: i64, run: &mut Run) -> bool {
+        let after = self.read_to.max(store.hidden_to());
+        let is_found = store.notes.next_run(series, self.epoch, after, until, run);
+        if is_found {
+            self.read_to = run.timestamps().last().copied();
+        }
+        is_found
     }
 
     /// Whether it can be read from this store.
@@ -155,17 +159,13 @@ impl Snapshot {
         most: usize,
     ) -> Result<Option<impl Iterator<Item = (u64, &'store str)>>, SnapshotError> {
         self.check(store)?;
-        let next = store.order.next(self.unread.start);
-        if next.is_none_or(|(position, _)| position >= self.unread.end) {
+        if store.order.next_in(&self.unread).is_none() {
             return Ok(None);
         }
         self.read_to = None;
         let (epoch, unread) = (self.epoch, &mut self.unread);
         let looked_at = std::iter::from_fn(move || {
-            let (position, place) = store.order.next(unread.start)?;
-            if position >= unread.end {
-                return None;
-            }
+            let (position, place) = store.order.next_in(unread)?;
             unread.start = position + 1;
             Some((position, place))
         });
@@ -230,19 +230,12 @@ impl Snapshot {
         run: &mut Run,
     ) -> Result<bool, SnapshotError> {
         self.check(store)?;
-        let Some(series) = self.chosen(store) else {
-            return Ok(false);
-        };
-        let after = self.read_to.max(store.hidden_to());
-        let is_found = store.notes.next_run(series, self.epoch, after, until, run);
-        if is_found {
-            self.read_to = run.timestamps().last().copied();
-        }
-        Ok(is_found)
+        let series = self.chosen(store);
+        Ok(series.is_some_and(|series| self.read(store, series, until, run)))
     }
 
     /// The first series that is still to read, if it is not removed.
-    fn chosen<'store>(&self, store: &'store Store) -> Option<super::notes::At<'store>> {
+    fn chosen<'store>(&self, store: &'store Store) -> Option<At<'store>> {
         let (position, place) = store.order.next(self.unread.start)?;
         let is_chosen = position == self.unread.start && self.holds(position, place);
         is_chosen.then_some((place, store.series.get(place)?))
