@@ -129,10 +129,9 @@ impl Channel {
     }
 
     /// Changes the state of one end, and wakes the thread at the other if it waits.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
         self.shared.state.wake();
-        result
     }
 
     /// Asks the thread for something. Returns the buffer of a frame that was written, if there is one.

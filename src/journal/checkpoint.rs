@@ -143,8 +143,6 @@ fn folder_of(path: &Path) -> io::Result<(Folder, String)> {
         name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path has no name"))?;
     // Of a name alone, the parent is empty.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    Ok((
-        Folder::unlocked(parent.unwrap_or(Path::new("."))),
-        name.to_owned(),
-    ))
+    let folder = Folder::unlocked(parent.unwrap_or(Path::new(".")));
+    Ok((folder, name.to_owned()))
 }

@@ -137,9 +137,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => Err(explained("cannot lock it")(error)),
         }
     }
-}
 
-impl Folder {
     /// A folder that exists, for files that nobody else changes.
     pub fn unlocked(path: &Path) -> Folder {
         Folder {

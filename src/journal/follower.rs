@@ -181,14 +181,8 @@ impl<F: FileSystem> Follower<F> {
             return (0, 0);
         }
         let unsent = self.unsent.unwrap_or_else(|| {
-            let counted = count(
-                &mut self.folder,
-                &self.spool,
-                self.done.position,
-                written.newest,
-            );
             // If they cannot be read, the figure is wrong until all is sent.
-            counted.unwrap_or(0) as i64 - written.points as i64
+            self.count(written.newest).unwrap_or(0) as i64 - written.points as i64
         });
         self.unsent = Some(unsent);
         let points = unsent + written.points as i64;
@@ -198,7 +192,7 @@ impl<F: FileSystem> Follower<F> {
 
     fn unsent_bytes(&mut self) -> io::Result<u64> {
         let journals = files::holding(&mut self.folder, self.done.position.frame)?;
-        let bytes = bytes_of(&mut self.folder, &self.spool, &journals)?;
+        let bytes = self.bytes_of(&journals)?;
         let done_bytes = match self.unfinished() {
             _ if journals.first() != Some(&self.cursor.file_number()) => 0,
             0 => self.cursor.offset(),
@@ -225,12 +219,12 @@ impl<F: FileSystem> Follower<F> {
         let mut journals = files::holding(&mut self.folder, self.done.position.frame)?;
         journals.retain(|&number| number < checkpoint);
         let later = journals.get(1..).unwrap_or_default();
-        if bytes_of(&mut self.folder, &self.spool, later)? <= limit_bytes {
+        if self.bytes_of(later)? <= limit_bytes {
             self.within_limit = checkpoint;
             return Ok(None);
         }
         let end = later[0];
-        let counted = count(&mut self.folder, &self.spool, self.done.position, end - 1);
+        let counted = self.count(end - 1);
         if self.spool.is_stopped() {
             return Ok(None);
         }
@@ -247,37 +241,32 @@ impl<F: FileSystem> Follower<F> {
         }
         Ok(Some(puts))
     }
+
+    /// Counts the puts of frames up to `newest` that can be read and are not done, until the readers are to stop.
+    fn count(&mut self, newest: u64) -> io::Result<u64> {
+        let (mut puts, mut cursor) = (0, Cursor::new(self.done.position, None));
+        while cursor.next().frame <= newest && !self.spool.is_stopped() {
+            cursor.read(&mut self.folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
+            puts += cursor.marks.puts as u64 + cursor.marks.left_out;
+        }
+        Ok(puts)
+    }
+
+    /// Bytes that are written to files of the journal.
+    fn bytes_of(&mut self, numbers: &[u64]) -> io::Result<u64> {
+        let (end, mut bytes) = (self.spool.written().end, 0);
+        for &number in numbers {
+            bytes += match number == end.file {
+                true => end.bytes,
+                false => self.folder.size(&FileKind::Journal.name(number))?,
+            };
+        }
+        Ok(bytes)
+    }
 }
 
 impl<F: FileSystem> Drop for Follower<F> {
     fn drop(&mut self) {
         self.spool.end_reader();
     }
-}
-
-/// Counts the puts of frames up to `newest` that can be read from a position on, until the readers are to stop.
-fn count<F: FileSystem>(
-    folder: &mut F,
-    spool: &Spool,
-    from: Position,
-    newest: u64,
-) -> io::Result<u64> {
-    let (mut puts, mut cursor) = (0, Cursor::new(from, None));
-    while cursor.next().frame <= newest && !spool.is_stopped() {
-        cursor.read(folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
-        puts += cursor.marks.puts as u64 + cursor.marks.left_out;
-    }
-    Ok(puts)
-}
-
-/// Bytes that are written to files of the journal.
-fn bytes_of<F: FileSystem>(folder: &mut F, spool: &Spool, numbers: &[u64]) -> io::Result<u64> {
-    let (end, mut bytes) = (spool.written().end, 0);
-    for &number in numbers {
-        bytes += match number == end.file {
-            true => end.bytes,
-            false => folder.size(&FileKind::Journal.name(number))?,
-        };
-    }
-    Ok(bytes)
 }

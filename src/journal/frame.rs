@@ -335,7 +335,7 @@ impl<F: FileSystem> FrameReader<F> {
         }
         self.go_to(offset);
         if let Some(head) = self.head(folder, 0)?
-            && (head.number == lost && head.payload_bytes <= FRAME_MAX_BYTES)
+            && head.number == lost
             && let following = lost.saturating_add(1)
             && self
                 .whole_frame(folder, head.frame_bytes(), following..=following)?
@@ -413,10 +413,8 @@ impl<F: FileSystem> FrameReader<F> {
         ahead: usize,
         numbers: RangeInclusive<u64>,
     ) -> Result<Option<Head>, FrameError> {
-        let head = self
-            .head(folder, ahead)?
-            .filter(|head| numbers.contains(&head.number) && head.payload_bytes <= FRAME_MAX_BYTES);
-        let Some(head) = head else {
+        let head = self.head(folder, ahead)?;
+        let Some(head) = head.filter(|head| numbers.contains(&head.number)) else {
             return Ok(None);
         };
         self.fill(folder, ahead + head.frame_bytes())?;
@@ -426,10 +424,12 @@ impl<F: FileSystem> FrameReader<F> {
         Ok(is_whole.then_some(head))
     }
 
+    /// What may be the head of the frame `ahead` bytes after the next one: its payload is not too long.
     fn head(&mut self, folder: &mut F, ahead: usize) -> io::Result<Option<Head>> {
         self.fill(folder, ahead + FRAME_HEAD_BYTES)?;
         let bytes = self.bytes[self.unread..].get(ahead..);
-        Ok(bytes.and_then(|bytes| bytes.first_chunk()).map(Head::read))
+        let head = bytes.and_then(|bytes| bytes.first_chunk()).map(Head::read);
+        Ok(head.filter(|head| head.payload_bytes <= FRAME_MAX_BYTES))
     }
 
     /// Reads until so many bytes are unread, or all, and returns how many are.

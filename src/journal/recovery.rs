@@ -152,13 +152,8 @@ impl Unended {
             // The next file gets its name.
             return Ok(());
         }
-        copy(
-            folder,
-            &self.name,
-            PARTIAL,
-            self.bytes,
-            &frame::end(self.next),
-        )?;
+        let end = frame::end(self.next);
+        copy(folder, &self.name, PARTIAL, self.bytes, &end)?;
         folder.rename(PARTIAL, &self.name)
     }
 }

@@ -418,10 +418,8 @@ impl<F: FileSystem> Writer<F> {
         let mut journal = None;
         // A file that is still empty has this number already.
         if current.is_none_or(|current| current.number != number) {
-            match Journal::create(&mut self.folder, number) {
-                Ok(created) => journal = Some(created),
-                Err(error) => return Err(self.remove_created(number, error, now)),
-            }
+            let created = Journal::create(&mut self.folder, number);
+            journal = Some(created.map_err(|error| self.remove_created(number, error, now))?);
         }
         if self.failure.is_none() && journal.is_some() {
             // What is in the old file must not be missing if the new one has frames.
