@@ -107,7 +107,7 @@ fn last_whole(bytes: &[u8]) -> Option<Position> {
 
 /// Stores positions under a name.
 pub struct PositionFile<F: FileSystem> {
-    name: String,
+    pub name: String,
     /// What records are appended to; `None` until it is written for the first time, and after a failure.
     file: Option<F::File>,
     /// The checksum of its last record.
@@ -127,10 +127,6 @@ impl<F: FileSystem> PositionFile<F> {
             bytes: 0,
             last: None,
         }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Stores a position, in one call in most cases. It survives the end of the process; when the power

@@ -60,7 +60,7 @@ impl<F: FileSystem> Readers<F> {
         }
         // The same for those who are not here now: they may come back when these numbers are in use.
         for name in folder.list()? {
-            let is_other = || self.readers.iter().all(|(stored, _)| stored.name() != name);
+            let is_other = || self.readers.iter().all(|(stored, _)| stored.name != *name);
             if name.starts_with(position::PREFIX)
                 && !name.contains('.')
                 && is_other()

@@ -435,8 +435,8 @@ impl EventLoop {
         !room.has(store)
     }
 
-    /// The most bytes that all connections together may keep when memory is short: their part, or,
-    /// once the limit is about reached, since freed pieces do not fit what is new, down to half of it.
+    /// The most bytes that all connections together may keep when memory is short: their part. About the
+    /// limit it is less, down to half of that, since freed pieces do not fit what is new.
     fn most_kept_bytes(&self) -> usize {
         let part_bytes = self.config().connections_part_bytes();
         let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);

@@ -67,15 +67,8 @@ pub struct Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Progress {
-            points,
-            percent,
-            points_per_second,
-        } = self;
-        write!(
-            f,
-            "loading: {points} points, {percent} %, {points_per_second} points/s"
-        )
+        let (points, percent, speed) = (self.points, self.percent, self.points_per_second);
+        write!(f, "loading: {points} points, {percent} %, {speed} points/s")
     }
 }
 
