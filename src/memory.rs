@@ -70,7 +70,7 @@ struct Memory {
     most_past_reserve_bytes: usize,
     /// With eviction: what was past the target when it was asked first, and is used again.
     past_at_start_bytes: usize,
-    /// The counts for which it is not asked again.
+    /// The counts for which it is not asked again: all of them, if there is no limit.
     steps: Range<usize>,
     /// How many more looks there are until it is asked again.
     looks: u32,
@@ -103,7 +103,7 @@ impl Memory {
             passing_bytes: 0,
             most_past_reserve_bytes: 0,
             past_at_start_bytes: 0,
-            steps: 0..0,
+            steps: 0..limit_bytes.map_or(usize::MAX, |_| 0),
             looks: 0,
         }
     }
@@ -114,12 +114,7 @@ impl Memory {
     /// Constant time. Asks the system now and then.
     fn room_until(&mut self, counted_bytes: usize, spare_bytes: usize) -> Option<usize> {
         let most = self.most_bytes(counted_bytes).saturating_sub(spare_bytes);
-        let until = if self.target_bytes.is_some() {
-            most.min(self.steps.end)
-        } else {
-            usize::MAX
-        };
-        (counted_bytes < most).then_some(until)
+        (counted_bytes < most).then_some(most.min(self.steps.end))
     }
 
     /// Up to how many counted bytes there is room, now that there are so many.
