@@ -86,11 +86,10 @@ pub fn push_two_digits(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http"))]
 mod tests {
     use super::*;
 
-    #[cfg(feature = "http")]
     #[test]
     fn times_have_four_digits_of_the_year() {
         for (time, expected) in [
