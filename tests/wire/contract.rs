@@ -865,7 +865,6 @@ fn rule_13_replies_to_one_read_come_in_one_piece_while_others_are_busy() {
     // long reply.
     let server = Running::start_with(Config {
         turn_time: Duration::ZERO,
-        kept_limit_bytes: 0,
         ..Config::default()
     });
     let mut client = server.connect();
