@@ -361,7 +361,9 @@ with_defaults! {
 
         /// Bytes of requests and replies that all connections together keep between their turns. Past
         /// it, each is read from, and replied to, in small pieces only, and queries that would
-        /// keep more than half of it are refused. Default: 64 MiB.
+        /// keep more than half of it are refused. Past one and a half times of it, or when less than an
+        /// eighth of the limit on memory is left, the pieces of a reply are written one by one.
+        /// Default: 64 MiB.
         pub kept_limit_bytes: usize = 64 << 20,
 
         /// Bytes of one client's replies that wait unsent in the system, at least 4 KiB. Where the system

@@ -423,6 +423,19 @@ impl EventLoop {
         self.shared.kept_bytes >= self.config().kept_limit_bytes.min(most_bytes)
     }
 
+    /// Whether all connections together keep so much that no replies are held back: half as much again as
+    /// where they get the least shares, or, if less than an eighth of the limit on memory is left, as
+    /// much.
+    fn keeps_too_many_replies(&self) -> bool {
+        match self.config().memory_limit_bytes {
+            None => self.shared.kept_bytes / 3 * 2 >= self.config().kept_limit_bytes,
+            Some(limit_bytes) => {
+                let free_bytes = limit_bytes.saturating_sub(self.shared.room.resident_bytes());
+                free_bytes < limit_bytes / 8 && self.keeps_much()
+            }
+        }
+    }
+
     /// Whether memory is short, and all connections together keep more than they may then. Some are
     /// closed before others are read from.
     fn keeps_too_much(&mut self) -> bool {
@@ -554,8 +567,8 @@ impl EventLoop {
     }
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
-        // Small replies that come together leave together, unless connections keep too many of them.
-        let piece_bytes = match self.keeps_much() {
+        // Replies to what came in one read leave together, unless connections keep too many.
+        let piece_bytes = match self.keeps_too_many_replies() {
             true => 0,
             false => self.config().write_buffer_bytes,
         };
@@ -855,6 +868,7 @@ mod tests {
     use crate::counters::Counts;
     use crate::journal::frame::FRAME_HEAD_BYTES;
     use crate::journal::record::{self, Places, PutRecord};
+    use crate::memory::Room;
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
     use crate::server::StopHandle;
     use mio::Waker;
@@ -1547,19 +1561,36 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_not_held_back_while_connections_keep_much() {
-        let mut house = House::new(Config {
-            kept_limit_bytes: 0,
-            ..Config::default()
-        });
-        let mut client = house.connect();
-        client.send("x\n".repeat(2_000).as_bytes());
-        for _ in 0..100 {
-            house.turn();
-            let kept_bytes = house.event_loop.shared.kept_bytes;
-            assert!(kept_bytes <= Config::FRESH_REPLY_MIN_BYTES, "{kept_bytes}");
+    fn replies_are_held_back_unless_connections_keep_much_and_memory_is_short() {
+        const PIECE: usize = Config::FRESH_REPLY_MIN_BYTES;
+        for (kept_limit_bytes, by_another, memory_limit_bytes, expected) in [
+            (0, 0, None, 0..=PIECE),
+            (20_000, 29_990, None, 60_000..=80_000),
+            (20_000, 30_000, None, 30_000..=30_000 + PIECE),
+            // Less than the process takes, and so much that there is always room.
+            (0, 0, Some(1 << 20), 0..=PIECE),
+            (0, 0, Some(1 << 40), 30_000..=50_000),
+        ] {
+            let mut house = House::new(Config::default());
+            let event_loop = &mut house.event_loop;
+            event_loop.server.config.kept_limit_bytes = kept_limit_bytes;
+            event_loop.server.config.memory_limit_bytes = memory_limit_bytes;
+            let Shared { room, store, .. } = &mut event_loop.shared;
+            *room = Room::new(memory_limit_bytes, WhenFull::Refuse);
+            room.set_other_bytes(0, store);
+            let mut another = house.connect();
+            house.send(&mut another, &vec![b'x'; by_another]);
+            let mut client = house.connect();
+            client.send("x\n".repeat(2_000).as_bytes());
+            let mut most_bytes = 0;
+            for _ in 0..100 {
+                house.turn();
+                most_bytes = most_bytes.max(house.event_loop.shared.kept_bytes);
+            }
+            let case = (kept_limit_bytes, memory_limit_bytes);
+            assert!(expected.contains(&most_bytes), "{case:?}: {most_bytes}");
+            client.expect(&WRONG_COMMAND.repeat(2_000));
         }
-        assert_eq!(count_owed(&house.event_loop.clients), 0);
     }
 
     #[test]
@@ -1652,7 +1683,7 @@ mod tests {
         };
         let mut house = House::holding(1_000, config);
         // Less than the process takes.
-        house.event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Evict);
+        house.event_loop.shared.room = Room::new(Some(1 << 10), WhenFull::Evict);
         house.settle();
         assert_eq!(house.point_count(), 0);
         let recorder = house.event_loop.shared.recorder.as_ref();
@@ -1714,7 +1745,7 @@ mod tests {
         event_loop.turn(clock());
         assert_eq!(event_loop.clients.len(), COUNT, "there is room");
         // and less than the process takes.
-        event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
+        event_loop.shared.room = Room::new(Some(1 << 10), WhenFull::Refuse);
         // One of them has an event, and waits until enough are closed.
         event_loop.is_shedding = true;
         event_loop.make_ready(COUNT - 1);
@@ -1740,7 +1771,7 @@ mod tests {
         // They may keep their part until the system is asked, then half of it, for there is more than may
         // be. They are closed down to a quarter.
         event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 2_000);
-        event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), WhenFull::Refuse);
+        event_loop.shared.room = Room::new(Some(1 << 10), WhenFull::Refuse);
         for left in [16, 14, 12] {
             house.turn();
             assert_eq!(house.client_count(), left);
@@ -1762,7 +1793,7 @@ mod tests {
             let event_loop = &mut house.event_loop;
             assert!(event_loop.shared.kept_bytes > 100);
             event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 100);
-            event_loop.shared.room = crate::memory::Room::new(Some(1 << 10), when_full);
+            event_loop.shared.room = Room::new(Some(1 << 10), when_full);
             // Any event.
             house.connect();
             assert_eq!(house.counts().connections_shed, 0);
@@ -2020,7 +2051,7 @@ mod tests {
             (Admission::Refused, None, "503", "the disk refuses"),
         ] {
             let mut house = House::new(Config::default());
-            let room = crate::memory::Room::new(memory_limit_bytes, WhenFull::Refuse);
+            let room = Room::new(memory_limit_bytes, WhenFull::Refuse);
             house.event_loop.shared.room = room;
             house.admit(admission);
             let mut client = house.connect_to(Protocol::Http);
