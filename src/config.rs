@@ -361,8 +361,8 @@ with_defaults! {
 
         /// Bytes of requests and replies that all connections together keep between their turns. Past
         /// it, each is read from, and replied to, in small pieces only, and queries that would
-        /// keep more than half of it are refused. Past one and a half times of it, or when less than an
-        /// eighth of the limit on memory is left, the pieces of a reply are written one by one.
+        /// keep more than half of it are refused. These pieces are collected, and written together, up to
+        /// one and a half times of it; with a limit on memory, until less than an eighth of that is left.
         /// Default: 64 MiB.
         pub kept_limit_bytes: usize = 64 << 20,
 

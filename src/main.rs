@@ -78,7 +78,7 @@ fn handle_signals() -> io::Result<StopHandle> {
     let handle = StopHandle::new()?;
     // A program that `nohup` starts must not stop with the terminal.
     let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    // A signal that came between a handler and what it is to do would be lost.
+    // Handlers are installed before it is noted what they do: a signal that came in between would be lost.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         pipe::register(signal, handle.descriptor()?)?;

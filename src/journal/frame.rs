@@ -424,7 +424,8 @@ impl<F: FileSystem> FrameReader<F> {
         Ok(is_whole.then_some(head))
     }
 
-    /// What may be the head of the frame `ahead` bytes after the next one: its payload is not too long.
+    /// What is read as a head `ahead` bytes after the next frame begins, unless the payload would be too
+    /// long, or the file ends there.
     fn head(&mut self, folder: &mut F, ahead: usize) -> io::Result<Option<Head>> {
         self.fill(folder, ahead + FRAME_HEAD_BYTES)?;
         let bytes = self.bytes[self.unread..].get(ahead..);

@@ -211,8 +211,8 @@ fn is_of_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// Listens on the path of a Unix socket, or on every address that the one of `listen` resolves to and that
-/// this machine has.
+/// Listens on the path of a Unix socket, or on every address of this machine that the given one resolves
+/// to.
 pub fn listen_on(listen: &Listen, config: &Config) -> Result<Vec<Listener>, Error> {
     let resolve_error = |source| Error::Resolve {
         listen: listen.clone(),

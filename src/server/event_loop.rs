@@ -418,14 +418,14 @@ impl EventLoop {
 
     /// Whether all connections together keep so much that they get the least shares.
     fn keeps_much(&self) -> bool {
-        // At half of what connections are closed for.
+        // At half of what they may keep before some are closed.
         let most_bytes = self.most_kept_bytes() / 2;
         self.shared.kept_bytes >= self.config().kept_limit_bytes.min(most_bytes)
     }
 
-    /// Whether all connections together keep so much that no replies are held back: half as much again as
-    /// where they get the least shares, or, if less than an eighth of the limit on memory is left, as
-    /// much.
+    /// Whether all connections together keep so much that no replies are held back. Without a limit on
+    /// memory, this is half as much again as where they get the least shares. With one, it is as much as
+    /// there, but only while less than an eighth of the limit is left.
     fn keeps_too_many_replies(&self) -> bool {
         match self.config().memory_limit_bytes {
             None => self.shared.kept_bytes / 3 * 2 >= self.config().kept_limit_bytes,
@@ -448,8 +448,8 @@ impl EventLoop {
         !room.has(store)
     }
 
-    /// The most bytes that all connections together may keep when memory is short: their part. About the
-    /// limit it is less, down to half of that, since freed pieces do not fit what is new.
+    /// The most bytes that all connections together may keep when memory is short: their part. Near the
+    /// limit it is less, down to half of their part, since freed pieces do not fit what is new.
     fn most_kept_bytes(&self) -> usize {
         let part_bytes = self.config().connections_part_bytes();
         let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);
@@ -1567,9 +1567,10 @@ mod tests {
             (0, 0, None, 0..=PIECE),
             (20_000, 29_990, None, 60_000..=80_000),
             (20_000, 30_000, None, 30_000..=30_000 + PIECE),
-            // Less than the process takes, and so much that there is always room.
+            // Less than the process takes.
             (0, 0, Some(1 << 20), 0..=PIECE),
-            (0, 0, Some(1 << 40), 30_000..=50_000),
+            // More than it ever takes.
+            (0, 0, Some(usize::MAX), 30_000..=50_000),
         ] {
             let mut house = House::new(Config::default());
             let event_loop = &mut house.event_loop;
@@ -1587,9 +1588,27 @@ mod tests {
                 house.turn();
                 most_bytes = most_bytes.max(house.event_loop.shared.kept_bytes);
             }
-            let case = (kept_limit_bytes, memory_limit_bytes);
+            let case = (kept_limit_bytes, by_another, memory_limit_bytes);
             assert!(expected.contains(&most_bytes), "{case:?}: {most_bytes}");
             client.expect(&WRONG_COMMAND.repeat(2_000));
+        }
+    }
+
+    #[test]
+    fn replies_are_held_back_where_memory_is_short_and_connections_keep_little() {
+        let mut house = House::new(Config::default());
+        let event_loop = &mut house.event_loop;
+        // Less than the process takes.
+        event_loop.server.config.memory_limit_bytes = Some(1 << 20);
+        let Shared { room, store, .. } = &mut event_loop.shared;
+        *room = Room::new(Some(1 << 20), WhenFull::Evict);
+        room.set_other_bytes(0, store);
+        // Half of what some are closed for, which is half of their part here.
+        let much = event_loop.config().connections_part_bytes() / 4;
+        for (kept_bytes, are_too_many) in [(0, false), (much - 1, false), (much, true)] {
+            event_loop.shared.kept_bytes = kept_bytes;
+            let answer = event_loop.keeps_too_many_replies();
+            assert_eq!(answer, are_too_many, "{kept_bytes}");
         }
     }
 

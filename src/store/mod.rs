@@ -314,7 +314,7 @@ impl Store {
     /// Puts into the series at this place, if there is one, `is_right` says that it is the right one,
     /// and the point is not below the floor. `is_right` is given the series and the floor; `push` is that of
     /// [`Head`], inlined or not.
-    // Inlined into both, so that neither calls the closures: the one is the hot path.
+    // Inlined into both callers, so that no closure is called: one of them is the hot path.
     #[inline(always)]
     fn put_if(
         &mut self,
