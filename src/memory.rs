@@ -445,7 +445,8 @@ mod tests {
 
     #[test]
     fn the_limit_is_kept_if_nothing_fits_into_what_was_freed() {
-        // All but a sixth is freed at once, or all but the least store bit by bit, in pieces of no use.
+        // All but a sixth is freed at once, or all but the least store bit by bit; nothing that comes fits
+        // into it.
         let least = 64 * MB / LEAST_STORE_SHARE;
         for (when_full, mut counted, grows) in [
             (WhenFull::Refuse, 10 * MB, 1_000),

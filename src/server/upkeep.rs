@@ -15,7 +15,8 @@ pub struct Upkeep {
     /// What is too old, if anything ever is.
     retention: Option<Retention>,
     wall_clock: WallClock,
-    /// When to look for points that are too old. None while that goes on, or if none ever is.
+    /// When to look for points that are too old. None while that goes on, or if no point
+    /// ever gets too old.
     expire_at: Option<Instant>,
     has_limit: bool,
     /// It was logged that there is no room for puts, and not yet that there is some again.

@@ -106,7 +106,7 @@ fn puts_are_refused_beyond_the_limit() {
             }
         }
         assert!(refused > 0 && stored > 0, "{stored} {refused}");
-        // A little may have come back since.
+        // Some room may have come back since.
         let line = |number: &usize| format!("put new.{number} 1 1\n");
         let mut puts = (0..10_000).filter(|number| put(&mut client, &line(number)) == [false]);
         let number = puts.next().expect("is full again");
