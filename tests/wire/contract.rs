@@ -861,12 +861,17 @@ fn rule_13_a_reply_comes_in_one_piece() {
 
 #[test]
 fn rule_13_replies_to_one_read_come_in_one_piece_while_others_are_busy() {
+    const KEPT_BYTES: usize = 40_000;
     // In its first turn nobody gets more than one get, or some dozens of puts, or a piece of the
     // long reply.
     let server = Running::start_with(Config {
         turn_time: Duration::ZERO,
+        kept_limit_bytes: KEPT_BYTES,
         ..Config::default()
     });
+    // Half a line is kept, so that all get the least shares.
+    let mut keeper = server.connect();
+    keeper.send(&[b'x'; KEPT_BYTES]);
     let mut client = server.connect();
     let puts: String = (0..1_000)
         .map(|at| format!("put long 0.5 {at}\n"))
