@@ -32,8 +32,8 @@ pub struct Writer<F: FileSystem> {
     folder: F,
     channel: Channel,
     policy: SyncPolicy,
-    /// `None` while the disk fails.
-    journal: Option<Journal<F::File>>,
+    /// What frames are appended to, or why the disk fails: then puts are refused.
+    journal: io::Result<Journal<F::File>>,
     /// How much longer than what is written its file is made; 0 if it is not.
     pub ahead_bytes: u64,
     /// The checkpoint that is being written.
@@ -68,8 +68,6 @@ pub struct Writer<F: FileSystem> {
     pause_until: Option<Instant>,
     /// When a checkpoint may be begun again.
     retry_at: Option<Instant>,
-    /// Why the disk fails.
-    failure: Option<io::Error>,
     /// That checkpoints fail was logged.
     has_warned: bool,
     tally: Tally,
@@ -113,14 +111,14 @@ impl<F: FileSystem> Writer<F> {
         limit_bytes: u64,
         found: &mut Recovered,
     ) -> io::Result<Writer<F>> {
-        let (mut journal, mut failure) = (None, found.failure.take());
-        if failure.is_none() {
-            match Journal::create(&mut folder, found.next) {
-                Err(error) if files::is_full(&error) => failure = Some(error),
-                result => journal = Some(result?),
-            }
-        }
-        if let Some(error) = &failure {
+        let journal = match found.failure.take() {
+            Some(error) => Err(error),
+            None => match Journal::create(&mut folder, found.next) {
+                Err(error) if !files::is_full(&error) => return Err(error),
+                result => result,
+            },
+        };
+        if let Err(error) = &journal {
             error!("puts are refused until the disk of --data has room: {error}");
         }
         let mut writer = Writer {
@@ -148,11 +146,10 @@ impl<F: FileSystem> Writer<F> {
             steps: 0,
             pause_until: None,
             retry_at: None,
-            failure,
             has_warned: false,
             tally: Tally::default(),
         };
-        writer.tally.counts.journal_failures += u64::from(writer.failure.is_some());
+        writer.tally.counts.journal_failures += u64::from(writer.journal.is_err());
         writer.channel.report(|progress| {
             progress.settled = found.next - 1;
             false
@@ -233,7 +230,7 @@ impl<F: FileSystem> Writer<F> {
     /// Number of the newest frame that is synced, unless the disk fails.
     #[cfg(test)]
     pub fn synced(&self) -> Option<u64> {
-        self.journal.as_ref().map(|journal| journal.synced)
+        self.journal.as_ref().ok().map(|journal| journal.synced)
     }
 
     /// When there is something to do, message or not.
@@ -260,14 +257,15 @@ impl<F: FileSystem> Writer<F> {
         let SyncPolicy::Every(interval) = self.policy else {
             return None;
         };
-        self.journal.as_ref()?.unsynced_since?.checked_add(interval)
+        let journal = self.journal.as_ref().ok()?;
+        journal.unsynced_since?.checked_add(interval)
     }
 
     /// Until when the loop is to wait with the next piece of the checkpoint, if it is.
     fn pause_end(&self, now: Instant) -> Option<Instant> {
         let partial = self.partial.as_ref()?;
         let is_short = self.journal_bytes - partial.journal_bytes < self.limit_bytes;
-        let may_pause = is_short && self.failure.is_none() && !self.channel.is_urgent();
+        let may_pause = is_short && self.journal.is_ok() && !self.channel.is_urgent();
         may_pause.then(|| now.checked_add(Config::CHECKPOINT_PAUSE))?
     }
 
@@ -329,7 +327,7 @@ impl<F: FileSystem> Writer<F> {
         self.channel.report(|progress| {
             progress.settled = *numbers.end();
             progress.settled_bytes += bytes.len() as u64;
-            progress.is_failing = self.failure.is_some();
+            progress.is_failing = self.journal.is_err();
             if !is_stored {
                 let before = progress.not_stored.take();
                 let before = before.filter(|before| before.end() + 1 == *numbers.start());
@@ -345,7 +343,7 @@ impl<F: FileSystem> Writer<F> {
 
     /// Appends frames, the last of which has this number; false if the disk fails.
     fn append(&mut self, bytes: &[u8], last: u64, now: Instant) -> bool {
-        let Some(journal) = &mut self.journal else {
+        let Ok(journal) = &mut self.journal else {
             return false;
         };
         let added = bytes.len() as u64;
@@ -369,7 +367,7 @@ impl<F: FileSystem> Writer<F> {
 
     /// Syncs what is written to the journal; false if the disk fails.
     fn sync_journal(&mut self, now: Instant) -> bool {
-        let Some(journal) = &mut self.journal else {
+        let Ok(journal) = &mut self.journal else {
             return false;
         };
         if journal.unsynced_since.take().is_none() {
@@ -391,14 +389,13 @@ impl<F: FileSystem> Writer<F> {
             "puts are refused until the disk of --data works again: cannot write the journal: {error}"
         );
         self.tally.counts.journal_failures += 1;
-        self.journal = None;
-        self.failure = Some(error);
+        self.journal = Err(error);
         self.remove_partial(now);
     }
 
     fn take_step(&mut self, step: Step, now: Instant) -> io::Result<()> {
         match step {
-            Step::Begin { is_failing, .. } if is_failing != self.failure.is_some() => {
+            Step::Begin { is_failing, .. } if is_failing != self.journal.is_err() => {
                 Err(io::Error::other("the disk has just failed"))
             }
             Step::Begin { file, .. } => self.begin_checkpoint(file.number(), now),
@@ -417,16 +414,17 @@ impl<F: FileSystem> Writer<F> {
         let current = self.journal.as_ref();
         let mut journal = None;
         // A file that is still empty has this number already.
-        if current.is_none_or(|current| current.number != number) {
+        if !current.is_ok_and(|current| current.number == number) {
             let created = Journal::create(&mut self.folder, number);
-            journal = Some(created.map_err(|error| self.remove_created(number, error, now))?);
-        }
-        if self.failure.is_none() && journal.is_some() {
-            // What is in the old file must not be missing if the new one has frames.
-            if !self.end_journal(now) {
+            let created = created.map_err(|error| self.remove_created(number, error, now))?;
+            if self.journal.is_err() {
+                journal = Some(created);
+            } else if self.end_journal(now) {
+                self.journal = Ok(created);
+            } else {
+                // What is in the old file must not be missing if the new one has frames.
                 return Err(io::Error::other("the journal is not synced"));
             }
-            self.journal = journal.take();
         }
         let file = files::create(&mut self.folder, PARTIAL, FileKind::Checkpoint, number)?;
         self.partial = Some(Partial {
@@ -482,8 +480,8 @@ impl<F: FileSystem> Writer<F> {
         self.tally.counts.journal_checkpoint_timestamp_seconds =
             since_1970.map_or(0, |time| time.as_secs());
         self.journal_bytes -= partial.journal_bytes;
-        if self.failure.take().is_some() {
-            self.journal = partial.journal;
+        if let Some(journal) = partial.journal {
+            self.journal = Ok(journal);
             warn!("the disk works again: puts are stored");
         } else if self.has_warned {
             warn!("the disk works again: there is a new checkpoint");
@@ -577,7 +575,7 @@ impl<F: FileSystem> Writer<F> {
             None => mem::take(&mut self.steps),
         };
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
-        let is_failing = self.failure.is_some();
+        let is_failing = self.journal.is_err();
         let is_due = is_failing
             || self.journal_bytes + self.obsolete_bytes > limit_bytes
             || self.journal_files > Config::JOURNAL_FILES_MAX;
@@ -601,7 +599,7 @@ impl<F: FileSystem> Writer<F> {
     pub fn close(mut self, now: Instant) -> io::Result<()> {
         self.end_journal(now);
         self.publish();
-        self.failure.map_or(Ok(()), Err)
+        self.journal.map(drop)
     }
 
     /// Syncs a file of the journal, and ends it with an empty frame that says so: what is missing
@@ -610,14 +608,14 @@ impl<F: FileSystem> Writer<F> {
         if !self.sync_journal(now) {
             return false;
         }
-        let Some(journal) = &self.journal else {
+        let Ok(journal) = &self.journal else {
             return false;
         };
         let written = journal.written;
         // An empty file needs no end.
         let has_ended = written < journal.number
             || self.append(&frame::end(written + 1), written, now) && self.sync_journal(now);
-        if let Some(journal) = &mut self.journal
+        if let Ok(journal) = &mut self.journal
             && journal.length > journal.bytes
         {
             journal.set_length(&mut self.folder, journal.bytes);
