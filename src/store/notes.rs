@@ -100,7 +100,8 @@ impl Notes {
         readers: &mut Readers,
     ) -> usize {
         let newest = self.newest((place, series));
-        let covers = |note: Note| note.epoch >= readers.youngest;
+        let youngest = readers.youngest();
+        let covers = |note: Note| note.epoch >= youngest;
         if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
             return 0;
         }

@@ -296,8 +296,6 @@ pub struct Readers {
     by_epoch: Open,
     /// By the place of its series, or [`ALL`], and epoch: the position past its last series.
     by_place: Open,
-    /// The epoch of the youngest of these, or 0.
-    pub youngest: u64,
     /// The epoch of the youngest snapshot that ever was.
     epoch: u64,
     /// Snapshots of epochs before this one that are not closed are cut off.
@@ -327,7 +325,6 @@ impl Readers {
         let mut open = lock(readers);
         open.epoch += 1;
         let epoch = open.epoch;
-        open.youngest = epoch;
         open.by_epoch.insert((epoch, place as u64), 0);
         open.by_place.insert((place as u64, epoch), unread.end);
         Snapshot {
@@ -345,8 +342,6 @@ impl Readers {
             return;
         };
         self.by_place.remove((place as u64, epoch));
-        let youngest = self.by_epoch.list.back();
-        self.youngest = youngest.map_or(0, |&((epoch, _), _)| epoch);
         self.garbage |= epoch <= self.noted;
         self.bytes -= bytes as usize;
         self.count(epoch, bytes as isize);
@@ -383,6 +378,12 @@ impl Readers {
     pub fn oldest(&self) -> u64 {
         let oldest = self.by_epoch.list.front();
         oldest.map_or(u64::MAX, |&((epoch, _), _)| epoch)
+    }
+
+    /// The epoch of the youngest snapshot; 0 where there is none.
+    pub fn youngest(&self) -> u64 {
+        let youngest = self.by_epoch.list.back();
+        youngest.map_or(0, |&((epoch, _), _)| epoch)
     }
 
     /// The epoch of the youngest snapshot that has the series at a place and a position.
@@ -894,7 +895,7 @@ mod tests {
                 let readers = lock(&readers);
                 let epochs = open.iter().map(|snapshot| snapshot.epoch);
                 prop_assert_eq!(readers.oldest(), epochs.clone().min().unwrap_or(u64::MAX));
-                prop_assert_eq!(readers.youngest, epochs.max().unwrap_or(0));
+                prop_assert_eq!(readers.youngest(), epochs.max().unwrap_or(0));
                 for (place, at) in (1..4).flat_map(|place| (0..7).map(move |at| (place, at))) {
                     let of = |place| open.iter().filter(move |one| one.place == place);
                     let epoch_of = |place| {
