@@ -154,14 +154,9 @@ impl<F: FileSystem> fmt::Debug for Opened<F> {
 }
 
 impl<F: FileSystem> Opened<F> {
-    /// Takes the readers, in the order of their names, each of which is to have a thread of its own.
-    #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // there are none then
-    pub fn take_followers(&mut self) -> Vec<Follower<F>> {
-        mem::take(&mut self.followers)
-    }
-
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
-    /// publishes there what it counts.
+    /// publishes there what it counts. Returns the readers too, in the order of their names, each of
+    /// which is to have a thread of its own.
     ///
     /// # Errors
     ///
@@ -170,14 +165,14 @@ impl<F: FileSystem> Opened<F> {
         mut self,
         wake: impl Fn() + Send + Sync + 'static,
         published: &Arc<Published>,
-    ) -> io::Result<Journal> {
+    ) -> io::Result<(Journal, Vec<Follower<F>>)> {
         self.writer.publish_to(published);
         self.journal.channel.set_wake(wake);
         let writer = self.writer;
         thread::Builder::new()
             .name("metricd-journal".into())
             .spawn(move || writer.run())?;
-        Ok(self.journal)
+        Ok((self.journal, self.followers))
     }
 }
 

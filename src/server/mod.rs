@@ -210,8 +210,7 @@ impl Server {
     ///
     /// If the system refuses to wait for events.
     pub fn run(mut self) -> Result<Store, Error> {
-        #[cfg_attr(not(feature = "remote-write"), expect(unused_mut))]
-        let Some(mut opened) = self.journal.take() else {
+        let Some(opened) = self.journal.take() else {
             return EventLoop::new(self, Box::new(InMemory), Instant::now).run();
         };
         let waker = Waker::new(self.poll.registry(), COMMITTED);
@@ -220,10 +219,9 @@ impl Server {
             // Fails only if there are so many wakes that one more would change nothing.
             let _redundant = waker.wake();
         };
-        #[cfg(feature = "remote-write")]
-        let followers = opened.take_followers();
-        let journal = opened.start(wake, &self.counters.journal);
-        let journal = journal.map_err(Error::system("start a thread"))?;
+        let started = opened.start(wake, &self.counters.journal);
+        #[cfg_attr(not(feature = "remote-write"), expect(unused_variables))]
+        let (journal, followers) = started.map_err(Error::system("start a thread"))?;
         #[cfg(feature = "remote-write")]
         mem::take(&mut self.receivers)
             .start(followers, &self.config)
