@@ -138,7 +138,7 @@ pub mod internals {
     pub use crate::protocol::{NUMBER_ROOM_BYTES, float, integer, request};
     #[cfg(feature = "remote-write")]
     pub use crate::remote_write::{batch::Batch, labels::Labels, retry::Backoff};
-    pub use crate::server::{Line, LineBuffer};
+    pub use crate::server::LineBuffer;
     pub use crate::turn::{Allowance, Environment, Turn};
 }
 

@@ -50,20 +50,16 @@ impl SocketFile {
         socket
             .bind(&address)
             .map_err(|error| in_folder(folder, error))?;
-        let mut file = SocketFile::of(&aside)?;
+        let mut file = SocketFile {
+            identity: identity(&aside)?,
+            path: aside.clone(),
+        };
         fs::set_permissions(&aside, Permissions::from_mode(mode))?;
         // The queue is as long as the system allows.
         socket.listen(i32::MAX)?;
         fs::rename(&aside, path)?;
         file.path = path.into();
         Ok((file, socket))
-    }
-
-    fn of(path: &Path) -> io::Result<SocketFile> {
-        Ok(SocketFile {
-            path: path.into(),
-            identity: identity(path)?,
-        })
     }
 
     pub fn path(&self) -> &Path {
