@@ -2,7 +2,57 @@
 
 use std::{mem, slice};
 
-use super::timeline::Extent;
+use super::Point;
+use super::history::Sealed;
+use super::run::{Kind, Run};
+
+/// The points that were stored between two timestamps at one moment.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The first timestamp.
+    pub from: i64,
+    /// The last timestamp.
+    pub to: i64,
+    /// These points, and perhaps others before and after.
+    pub points: Points,
+}
+
+#[derive(Clone, Debug)]
+pub enum Points {
+    /// The only one of a series, which allocates nothing: a million short series may each have one.
+    One(Point),
+    Sealed(Sealed),
+}
+
+impl Extent {
+    /// Decodes the next points past `after` and up to `until`, both of which are within it, and
+    /// says whether there are any.
+    pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
+        match &self.points {
+            Points::One(point) => {
+                run.reset(0, Kind::Bits, false);
+                run.push(point.timestamp, point.value.to_bits() as i64);
+                run.keep(after, until);
+                !run.is_empty()
+            }
+            Points::Sealed(sealed) => sealed.next_run(after, until, run),
+        }
+    }
+
+    /// The part between two timestamps, which are within it.
+    pub fn part(&self, from: i64, to: i64) -> Extent {
+        let points = self.points.clone();
+        Extent { from, to, points }
+    }
+
+    /// Bytes that are allocated, though others may share them.
+    pub fn allocated_bytes(&self) -> usize {
+        match &self.points {
+            Points::One(_) => 0,
+            Points::Sealed(sealed) => sealed.allocated_bytes(),
+        }
+    }
+}
 
 /// Disjoint extents by ascending time.
 #[derive(Debug)]

@@ -24,12 +24,11 @@ use std::ops::Range;
 
 use slab::Slab;
 
-use super::extents::Extents;
+use super::extents::{Extent, Extents};
 use super::order::Order;
 use super::run::Run;
 use super::series::Series;
 use super::snapshot::Readers;
-use super::timeline::Extent;
 
 /// A put that takes memory for notes also does one step of the sweep for each four bytes of it. So
 /// there is never more garbage than a third of the limit, even if nobody else sweeps.
