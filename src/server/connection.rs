@@ -6,15 +6,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::time::Instant;
 
-use super::commit::Recorder;
-use super::line_buffer::{LineBuffer, Unread};
+use super::line_buffer::Unread;
+use super::shared::Shared;
 use super::write_buffer::{self, WriteBuffer};
-use crate::config::{Config, Protocol};
-use crate::counters::Tally;
-use crate::memory::Room;
+use crate::config::Protocol;
 use crate::session::AnySession;
-use crate::store::Store;
-use crate::turn::{Allowance, Environment, Turn};
+use crate::turn::{Allowance, Turn};
 
 /// A client's connection, and what it keeps between its turns.
 ///
@@ -51,25 +48,6 @@ pub trait Stream: Read + Write {
 
     /// Says that the client is to be told, when it is closed, that something was lost.
     fn reset(&self);
-}
-
-/// What all connections share, and each borrows for its turn.
-pub struct Shared {
-    pub store: Store,
-    /// The replies formed since the last commit, of one connection after the other.
-    pub replies: Vec<u8>,
-    /// What was put since then, if it must be recorded.
-    pub recorder: Option<Recorder>,
-    input: LineBuffer,
-    /// Bytes of input and replies that all connections together keep between their turns.
-    pub kept_bytes: usize,
-    /// See [`Config::kept_limit_bytes`].
-    kept_limit_bytes: usize,
-    /// What is counted.
-    pub tally: Tally,
-    /// The room that the store has for more.
-    pub room: Room,
-    pub environment: Environment,
 }
 
 /// How far a connection has come. It only ever moves down this list.
@@ -124,31 +102,6 @@ pub enum Next {
     Again,
     /// The connection is over.
     Close,
-}
-
-impl Shared {
-    pub fn new(store: Store, recorder: Option<Recorder>, config: &Config) -> Shared {
-        Shared {
-            store,
-            recorder,
-            replies: Vec::new(),
-            input: LineBuffer::new(config.line_limit_bytes, config.read_buffer_bytes),
-            kept_bytes: 0,
-            kept_limit_bytes: config.kept_limit_bytes,
-            tally: Tally::default(),
-            room: Room::new(config.memory_limit_bytes, config.when_full),
-            environment: Environment {
-                timestamp_unit: config.timestamp_unit,
-                query_limit_bytes: config.query_limit_bytes,
-                ..Environment::default()
-            },
-        }
-    }
-
-    /// Bytes of the buffers that all connections use in turn.
-    pub fn buffer_bytes(&self) -> usize {
-        self.input.allocated_bytes() + self.replies.capacity()
-    }
 }
 
 impl<S: Stream> Connection<S> {
@@ -436,9 +389,11 @@ impl<S: Stream> Connection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::journal::record::PutRecord;
     use crate::protocol::response;
-    use crate::server::commit::Admission;
+    use crate::server::commit::{Admission, Recorder};
+    use crate::store::Store;
     use proptest::prelude::*;
     use std::cell::Cell;
     use std::collections::VecDeque;

@@ -3,22 +3,22 @@
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
-use std::net::Shutdown;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event;
-use mio::{Events, Interest, Registry, Token};
+use mio::{Events, Interest, Token};
 use slab::Slab;
-use socket2::SockRef;
 
 use super::acceptor::Accepted;
+use super::client::{Client, READ_INTEREST, Standing};
 use super::commit::{Admission, Commit, Outcome, Recorder, WaitingReplies};
-use super::connection::{Connection, Next, Shared, Stream};
+use super::connection::{Connection, Next};
 use super::hooks;
 use super::listener::Socket;
 use super::rarely::Rarely;
 use super::ready_queue::ReadyQueue;
+use super::shared::Shared;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
 use super::upkeep::Upkeep;
@@ -27,13 +27,6 @@ use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::store::Store;
 use crate::turn::{Allowance, Clock};
-
-/// Interest of a connection that awaits requests. Urgent data is no request, but a read stops short
-/// of it, so its arrival must be known.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const READ_INTEREST: Interest = Interest::READABLE;
 
 /// Fresh connections that are served between two looks at the clock: some 0.1 ms.
 const CLIENTS_PER_LOOK: usize = 16;
@@ -83,34 +76,6 @@ pub struct EventLoop {
     upkeep: Upkeep,
     /// When to say that the loop goes round.
     alive_due: Option<Instant>,
-}
-
-/// A connection and what the loop knows of it.
-struct Client {
-    connection: Connection<Socket>,
-    /// What it is registered for with the poll.
-    interest: Interest,
-    standing: Standing,
-    /// When it began to wait for an event, as its timeouts count.
-    still_since: u32,
-}
-
-/// What a connection waits for between two steps of the loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It waits for an event.
-    Idle,
-    /// It is in the ready queue.
-    Ready,
-    /// It has executed, and waits for the commit and its replies.
-    Executed {
-        /// An event has come since.
-        is_ready: bool,
-    },
-    /// It waits until puts may be executed.
-    Postponed,
-    /// It is over, and in the list of those to remove.
-    Closed,
 }
 
 /// A connection that has executed, and where its replies are in `shared.replies`.
@@ -416,30 +381,10 @@ impl EventLoop {
         self.commit_and_reply();
     }
 
-    /// Whether all connections together keep so much that they get the least shares.
-    fn keeps_much(&self) -> bool {
-        // At half of what they may keep before some are closed.
-        let most_bytes = self.most_kept_bytes() / 2;
-        self.shared.kept_bytes >= self.config().kept_limit_bytes.min(most_bytes)
-    }
-
-    /// Whether all connections together keep so much that no replies are held back. Without a limit on
-    /// memory, this is half as much again as where they get the least shares. With one, it is as much as
-    /// there, but only while less than an eighth of the limit is left.
-    fn keeps_too_many_replies(&self) -> bool {
-        match self.config().memory_limit_bytes {
-            None => self.shared.kept_bytes / 3 * 2 >= self.config().kept_limit_bytes,
-            Some(limit_bytes) => {
-                let free_bytes = limit_bytes.saturating_sub(self.shared.room.resident_bytes());
-                free_bytes < limit_bytes / 8 && self.keeps_much()
-            }
-        }
-    }
-
     /// Whether memory is short, and all connections together keep more than they may then. Some are
     /// closed before others are read from.
     fn keeps_too_much(&mut self) -> bool {
-        if self.shared.kept_bytes <= self.most_kept_bytes() {
+        if self.shared.kept_bytes <= self.shared.most_kept_bytes(self.config()) {
             return false;
         }
         let other_bytes = self.other_bytes();
@@ -448,19 +393,9 @@ impl EventLoop {
         !room.has(store)
     }
 
-    /// The most bytes that all connections together may keep when memory is short: their part. Near the
-    /// limit it is less, down to half of their part, since freed pieces do not fit what is new.
-    fn most_kept_bytes(&self) -> usize {
-        let part_bytes = self.config().connections_part_bytes();
-        let limit_bytes = self.config().memory_limit_bytes.unwrap_or(usize::MAX);
-        let half_at_bytes = limit_bytes.saturating_add(part_bytes / 8 * 3);
-        let free_bytes = half_at_bytes.saturating_sub(self.shared.room.resident_bytes());
-        part_bytes - (part_bytes / 2).saturating_sub(free_bytes)
-    }
-
     /// Lets a connection execute. The replies that it appends are written after the commit.
     fn serve(&mut self, key: usize, mut allowance: Allowance) {
-        if self.keeps_much() {
+        if self.shared.keeps_much(&self.server.config) {
             allowance.lower_to_least();
         }
         let client = &mut self.clients[key];
@@ -568,7 +503,7 @@ impl EventLoop {
 
     fn reply(&mut self, key: usize, replies: &[u8]) {
         // Replies to what came in one read leave together, unless connections keep too many.
-        let piece_bytes = match self.keeps_too_many_replies() {
+        let piece_bytes = match self.shared.keeps_too_many_replies(self.config()) {
             true => 0,
             false => self.config().write_buffer_bytes,
         };
@@ -651,7 +586,8 @@ impl EventLoop {
             return;
         }
         // So that it is not to be done again after each that is served.
-        let down_to_bytes = self.most_kept_bytes() - self.config().connections_part_bytes() / 4;
+        let most_bytes = self.shared.most_kept_bytes(self.config());
+        let down_to_bytes = most_bytes - self.config().connections_part_bytes() / 4;
         let mut kept_bytes = self.shared.kept_bytes;
         let candidates = self
             .clients
@@ -808,57 +744,7 @@ impl EventLoop {
 
 /// How many clients have requests to be executed or replies to be written.
 fn count_owed(clients: &Slab<Client>) -> usize {
-    let owes = |client: &Client| {
-        matches!(client.standing, Standing::Executed { .. }) || client.connection.owes()
-    };
-    clients.iter().filter(|(_, client)| owes(client)).count()
-}
-
-impl Stream for Socket {
-    fn end_output(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn reset(&self) {
-        let closing = SockRef::from(self).set_linger(Some(Duration::ZERO));
-        closing.ok(); // Else what was written so far is all that can be told.
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.connection.before_close();
-    }
-}
-
-impl Client {
-    /// What it waits for, if it waits for an event.
-    fn stillness(&self) -> Stillness {
-        if self.interest != READ_INTEREST {
-            Stillness::Stalled
-        } else if self.connection.awaited_since().is_some() {
-            Stillness::Awaited
-        } else if self.connection.is_lingering() {
-            Stillness::Lingering
-        } else {
-            Stillness::Idle
-        }
-    }
-
-    /// Registers what the connection waits for. A change of interest gives an event at once if the
-    /// socket is ready already, so nothing is missed.
-    fn set_interest(
-        &mut self,
-        interest: Interest,
-        key: usize,
-        registry: &Registry,
-    ) -> io::Result<()> {
-        if self.interest == interest {
-            return Ok(());
-        }
-        self.interest = interest;
-        registry.reregister(self.connection.stream(), Token(key), interest)
-    }
+    clients.iter().filter(|(_, client)| client.owes()).count()
 }
 
 #[cfg(test)]
@@ -872,6 +758,7 @@ mod tests {
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
     use crate::server::StopHandle;
     use mio::Waker;
+    use socket2::SockRef;
     use std::cell::Cell;
     use std::io::{ErrorKind, Read, Write};
     use std::sync::{Arc, Mutex, MutexGuard};
@@ -1607,7 +1494,9 @@ mod tests {
         let much = event_loop.config().connections_part_bytes() / 4;
         for (kept_bytes, are_too_many) in [(0, false), (much - 1, false), (much, true)] {
             event_loop.shared.kept_bytes = kept_bytes;
-            let answer = event_loop.keeps_too_many_replies();
+            let answer = event_loop
+                .shared
+                .keeps_too_many_replies(event_loop.config());
             assert_eq!(answer, are_too_many, "{kept_bytes}");
         }
     }
@@ -1623,7 +1512,12 @@ mod tests {
         for client in &mut clients {
             house.send(client, b"put k 1 1\n");
         }
-        assert!(house.event_loop.keeps_much());
+        assert!(
+            house
+                .event_loop
+                .shared
+                .keeps_much(house.event_loop.config())
+        );
         let mut reader = house.connect();
         house.send(&mut reader, b"get k\n");
         reader.expect(GET_REPLY);

@@ -1,6 +1,7 @@
 //! The server on its sockets: what is bound, and the event loop that serves it.
 
 mod acceptor;
+mod client;
 mod commit;
 mod connection;
 mod event_loop;
@@ -10,6 +11,7 @@ mod listener;
 mod not_ready;
 pub mod rarely;
 mod ready_queue;
+mod shared;
 mod socket_file;
 mod stop;
 mod timeouts;

@@ -4,8 +4,8 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::commit::Admission;
-use super::connection::Shared;
 use super::rarely::Rarely;
+use super::shared::Shared;
 use crate::config::Config;
 use crate::retention::{Retention, WallClock};
 use crate::store::Store;
