@@ -65,6 +65,7 @@
 //! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |
 //! | `journal/mod.rs`, `channel.rs`, `monitor.rs` | the loop's end of the journal, and what it and the journal thread tell each other | sockets, the protocol |
 //! | `journal/writer.rs`, `checkpoint.rs` | the journal thread: frames and checkpoints to files | the loop |
+//! | `journal/obsolete.rs` | the files that a checkpoint makes unnecessary, and their removal | the loop |
 //! | `journal/placement.rs` | which core the journal thread runs on | frames, files |
 //! | `journal/recovery.rs`, `files.rs` | the start: from files back to a store; their names | sockets, the protocol |
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |

@@ -36,6 +36,7 @@ pub mod files;
 pub mod follower;
 pub mod frame;
 mod monitor;
+mod obsolete;
 mod placement;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod position;

@@ -21,6 +21,7 @@ use super::checkpoint::Piece;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind};
+use super::obsolete::Obsolete;
 use super::placement::Placement;
 use super::recovery::Recovered;
 use super::spool::{End, Spool};
@@ -46,22 +47,12 @@ pub struct Writer<F: FileSystem> {
     journal_bytes: u64,
     /// How many files of it a start has found.
     journal_files: usize,
-    /// Number of the last checkpoint; 0 if there is none.
-    checkpoint: u64,
-    /// Its bytes.
+    /// Bytes of the last checkpoint.
     checkpoint_bytes: u64,
-    /// It was written by this process, so that its name is on the medium for sure.
-    is_checkpoint_synced: bool,
-    /// Names of files that it made unnecessary.
-    obsolete: Vec<String>,
-    /// Bytes of such files that stay until a checkpoint is synced.
-    obsolete_bytes: u64,
-    /// When a part of these is to be removed.
-    remove_at: Option<Instant>,
+    /// The last checkpoint, and what it makes unnecessary.
+    obsolete: Obsolete,
     /// Those who read the files.
     spool: Option<Spool>,
-    /// When they need no frame before this one, there are more such files.
-    release_at: Option<u64>,
     /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
     steps: u64,
     /// When they are told.
@@ -135,14 +126,9 @@ impl<F: FileSystem> Writer<F> {
             limit_bytes,
             journal_bytes: found.journal_bytes,
             journal_files: found.journal_files,
-            checkpoint: found.checkpoint,
             checkpoint_bytes: found.checkpoint_bytes,
-            is_checkpoint_synced: false,
-            obsolete: Vec::new(),
-            obsolete_bytes: 0,
-            remove_at: None,
+            obsolete: Obsolete::new(found.checkpoint),
             spool: None,
-            release_at: None,
             steps: 0,
             pause_until: None,
             retry_at: None,
@@ -171,11 +157,11 @@ impl<F: FileSystem> Writer<F> {
     /// Tells readers from now on how far it has come, and keeps the files that they need: each these frames and
     /// those after them.
     pub fn serve(&mut self, needed: Vec<u64>, now: Instant) -> Spool {
-        let spool = Spool::new(needed, self.checkpoint, self.channel());
+        let spool = Spool::new(needed, self.obsolete.checkpoint, self.channel());
         let settled = self.channel.progress(false).settled;
         spool.add_written(settled, 0, self.end());
         self.spool = Some(spool.clone());
-        self.find_obsolete(now);
+        self.obsolete.find(&mut self.folder, Some(&spool), now);
         spool
     }
 
@@ -239,7 +225,7 @@ impl<F: FileSystem> Writer<F> {
             self.sync_at(),
             self.retry_at,
             self.pause_until,
-            self.remove_at,
+            self.obsolete.remove_at,
         ];
         due.into_iter().flatten().min()
     }
@@ -302,12 +288,8 @@ impl<F: FileSystem> Writer<F> {
         if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
         }
-        if self.release_at.is_some() && self.needed() >= self.release_at {
-            self.find_obsolete(now);
-        }
-        if self.remove_at.is_some_and(|remove_at| remove_at <= now) {
-            self.remove_part(Config::REMOVED_AT_ONCE_BYTES, now);
-        }
+        self.obsolete
+            .work(&mut self.folder, self.spool.as_ref(), now);
         self.report(now);
     }
 
@@ -488,63 +470,13 @@ impl<F: FileSystem> Writer<F> {
         }
         self.has_warned = false;
         self.journal_files = 0;
-        self.checkpoint = partial.number;
-        self.is_checkpoint_synced = true;
         if let Some(spool) = &self.spool {
             spool.set_checkpoint(partial.number);
         }
-        self.find_obsolete(now);
+        self.obsolete.set_checkpoint(partial.number);
+        self.obsolete
+            .find(&mut self.folder, self.spool.as_ref(), now);
         Ok(())
-    }
-
-    /// Finds the files that the last checkpoint makes unnecessary, and no reader needs.
-    fn find_obsolete(&mut self, now: Instant) {
-        self.remove_at = Some(now);
-        self.obsolete_bytes = 0;
-        match self.obsolete_files() {
-            Ok(names) if self.is_checkpoint_synced => self.obsolete = names,
-            // If the process before could not sync the folder, this checkpoint may be lost, whatever is
-            // synced later. Another one is due when these files are long.
-            Ok(names) => {
-                let sizes = names.iter().map(|name| self.folder.size(name).unwrap_or(0));
-                self.obsolete_bytes = sizes.sum();
-            }
-            Err(error) => debug!("cannot find old files, the next checkpoint will: {error}"),
-        }
-    }
-
-    fn obsolete_files(&mut self) -> io::Result<Vec<String>> {
-        let needed = self.needed();
-        self.release_at = None;
-        if needed.is_some() {
-            let journals = files::numbers(&mut self.folder, FileKind::Journal)?;
-            let following = journals.into_iter().find(|&first| Some(first) > needed);
-            // The file before that is not needed then, if it is older than the checkpoint.
-            self.release_at = following.filter(|&first| first <= self.checkpoint);
-        }
-        files::before(&mut self.folder, self.checkpoint, needed)
-    }
-
-    /// Number of the first frame that readers still need; `None` without readers.
-    fn needed(&self) -> Option<u64> {
-        self.spool.as_ref().and_then(Spool::needed)
-    }
-
-    /// Removes so many bytes of a file that is not needed any more. Little by little, since a file
-    /// system may take long, and frames wait for it.
-    fn remove_part(&mut self, bytes: u64, now: Instant) {
-        self.remove_at = None;
-        let Some(name) = self.obsolete.pop() else {
-            return;
-        };
-        match files::remove_part(&mut self.folder, &name, bytes) {
-            Ok(true) => {}
-            Ok(false) => self.obsolete.push(name),
-            Err(error) => {
-                debug!("cannot remove {name}, the next checkpoint will: {error}");
-            }
-        }
-        self.remove_at = now.checked_add(Config::CHECKPOINT_PAUSE);
     }
 
     /// Gives up a checkpoint. Another one is due a little later.
@@ -577,7 +509,7 @@ impl<F: FileSystem> Writer<F> {
         let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
         let is_failing = self.journal.is_err();
         let is_due = is_failing
-            || self.journal_bytes + self.obsolete_bytes > limit_bytes
+            || self.journal_bytes + self.obsolete.bytes > limit_bytes
             || self.journal_files > Config::JOURNAL_FILES_MAX;
         let checkpoint = match self.partial {
             Some(_) => Checkpoint::Running,

@@ -1,0 +1,98 @@
+//! The files that a checkpoint makes unnecessary, and their removal.
+
+use std::io;
+use std::time::Instant;
+
+use super::file_system::FileSystem;
+use super::files;
+use super::frame::FileKind;
+use super::spool::Spool;
+use crate::config::Config;
+
+/// The last checkpoint, and the files that it makes unnecessary: those before it that no reader needs. They are
+/// removed little by little, since a file system may take long, and frames wait for it.
+#[derive(Default)]
+pub struct Obsolete {
+    /// Number of the last checkpoint; 0 if there is none.
+    pub checkpoint: u64,
+    /// It was written by this process, so that its name is on the medium for sure.
+    is_synced: bool,
+    /// Names of the files that are to be removed.
+    names: Vec<String>,
+    /// When a part of these is to be removed.
+    pub remove_at: Option<Instant>,
+    /// Bytes of files that stay until a checkpoint is synced.
+    pub bytes: u64,
+    /// When readers need no frame before this one, there are more such files.
+    release_at: Option<u64>,
+}
+
+impl Obsolete {
+    /// A start has found a checkpoint of this number.
+    pub fn new(checkpoint: u64) -> Obsolete {
+        Obsolete {
+            checkpoint,
+            ..Obsolete::default()
+        }
+    }
+
+    /// Says that this process has written a checkpoint of this number, and synced the folder.
+    pub fn set_checkpoint(&mut self, number: u64) {
+        (self.checkpoint, self.is_synced) = (number, true);
+    }
+
+    /// Finds the files.
+    pub fn find<F: FileSystem>(&mut self, folder: &mut F, spool: Option<&Spool>, now: Instant) {
+        self.remove_at = Some(now);
+        self.bytes = 0;
+        match self.list(folder, spool) {
+            Ok(names) if self.is_synced => self.names = names,
+            // If the process before could not sync the folder, this checkpoint may be lost, whatever is
+            // synced later. Another one is due when these files are long.
+            Ok(names) => {
+                let sizes = names.iter().map(|name| folder.size(name).unwrap_or(0));
+                self.bytes = sizes.sum();
+            }
+            Err(error) => debug!("cannot find old files, the next checkpoint will: {error}"),
+        }
+    }
+
+    fn list<F: FileSystem>(
+        &mut self,
+        folder: &mut F,
+        spool: Option<&Spool>,
+    ) -> io::Result<Vec<String>> {
+        let needed = spool.and_then(Spool::needed);
+        self.release_at = None;
+        if needed.is_some() {
+            let journals = files::numbers(folder, FileKind::Journal)?;
+            let following = journals.into_iter().find(|&first| Some(first) > needed);
+            // The file before that is not needed then, if it is older than the checkpoint.
+            self.release_at = following.filter(|&first| first <= self.checkpoint);
+        }
+        files::before(folder, self.checkpoint, needed)
+    }
+
+    /// Removes a part of them if it is time, after a look for those that readers have released.
+    pub fn work<F: FileSystem>(&mut self, folder: &mut F, spool: Option<&Spool>, now: Instant) {
+        if self.release_at.is_some() && spool.and_then(Spool::needed) >= self.release_at {
+            self.find(folder, spool, now);
+        }
+        if self.remove_at.is_some_and(|remove_at| remove_at <= now) {
+            self.remove_part(folder, now);
+        }
+    }
+
+    fn remove_part<F: FileSystem>(&mut self, folder: &mut F, now: Instant) {
+        self.remove_at = None;
+        let Some(name) = self.names.pop() else {
+            return;
+        };
+        match files::remove_part(folder, &name, Config::REMOVED_AT_ONCE_BYTES) {
+            Ok(true) => {}
+            Ok(false) => self.names.push(name),
+            Err(error) => debug!("cannot remove {name}, the next checkpoint will: {error}"),
+        }
+        self.remove_at = now.checked_add(Config::CHECKPOINT_PAUSE);
+    }
+}
