@@ -42,7 +42,6 @@ use std::iter;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex};
 
-use self::head::Head;
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
 use self::notes::{NO_NOTE, NOW, Notes};
@@ -253,7 +252,7 @@ impl Store {
         for (at, (&mut guess, put)) in places.iter_mut().zip(puts).enumerate() {
             // After a jump, the others are in turn again.
             let guess = if is_in_turn { self.next_place } else { guess };
-            let placed = if self.put_at(guess, put) {
+            let placed = if self.put_at(guess, Some(put.key), put.timestamp, put.value) {
                 Placed::At(guess as u32)
             } else {
                 self.put_unguessed(self.index.hash(put.key), put)
@@ -297,45 +296,27 @@ impl Store {
         }
     }
 
-    /// Puts into the series at this place, if it has the key, and neither the point nor all of the
-    /// series is below the floor.
-    #[inline(always)]
-    fn put_at(&mut self, place: usize, put: &Put) -> bool {
-        let is_right = |series: &Series, floor| {
-            series.has(put.key) && series.timeline.last_timestamp() >= floor
-        };
-        self.put_if(place, put.timestamp, put.value, is_right, Head::push)
-    }
-
     /// Puts into the series at this place, if there is one, also if all of it is below the floor.
     #[inline(never)]
     fn put_found(&mut self, place: usize, timestamp: i64, value: Value) -> bool {
-        self.put_if(place, timestamp, value, |_, _| true, Head::push_apart)
+        self.put_at(place, None, timestamp, value)
     }
 
-    /// Puts into the series at this place, if there is one, `is_right` says that it is the right one,
-    /// and the point is not below the floor. `is_right` is given the series and the floor; `push` is that of
-    /// [`Head`], inlined or not.
-    // Inlined into both callers, so that no closure is called: one of them is the hot path.
+    /// Puts into the series at this place, if there is one, the point is not below the floor, and the series
+    /// [takes](Series::takes) puts under this key.
+    // Inlined into both callers: one of them is the hot path.
     #[inline(always)]
-    fn put_if(
-        &mut self,
-        place: usize,
-        timestamp: i64,
-        value: Value,
-        is_right: impl Fn(&Series, i64) -> bool,
-        push: impl Fn(&mut Head, i64, Value),
-    ) -> bool {
+    fn put_at(&mut self, place: usize, key: Option<Key>, timestamp: i64, value: Value) -> bool {
         // Whether there is a snapshot, which shares them.
         if Arc::strong_count(&self.readers) > 1 {
-            self.note(place, timestamp, &is_right);
+            self.note(place, key, timestamp);
         }
+        let floor = self.removed_below;
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| is_right(series, self.removed_below)) else {
+        let Some(series) = series.filter(|series| series.takes(key, floor)) else {
             return false;
         };
-        let push = |head: &mut Head| push(head, timestamp, value);
-        series.timeline.push(timestamp, &mut self.totals, push)
+        series.timeline.push(timestamp, value, &mut self.totals)
             || self.put_late_or_seal(place, timestamp, value)
     }
 
@@ -353,12 +334,12 @@ impl Store {
         true
     }
 
-    /// Notes what a put into the series at this place would change, if it is the right one.
+    /// Notes what a put into the series at this place would change, if that takes it.
     #[cold]
-    fn note(&mut self, place: usize, timestamp: i64, is_right: &dyn Fn(&Series, i64) -> bool) {
+    fn note(&mut self, place: usize, key: Option<Key>, timestamp: i64) {
         let readers = &mut lock(&self.readers);
         let series = self.series.get_mut(place);
-        if let Some(series) = series.filter(|series| is_right(series, self.removed_below)) {
+        if let Some(series) = series.filter(|series| series.takes(key, self.removed_below)) {
             let points_encoded =
                 self.notes
                     .before_put(series, place, timestamp, &self.order, readers);

@@ -30,6 +30,13 @@ impl Series {
         self.key.as_bytes() == key.as_bytes()
     }
 
+    /// Whether it takes puts under this key: if that is its own, and not all of its points are below the floor.
+    /// Without a key it takes any.
+    #[inline(always)]
+    pub fn takes(&self, key: Option<Key>, floor: i64) -> bool {
+        key.is_none_or(|key| self.has(key) && self.timeline.last_timestamp() >= floor)
+    }
+
     /// Loads what a put at this timestamp needs into the processor's cache.
     #[inline]
     pub fn warm(&self, timestamp: i64) {

@@ -17,6 +17,7 @@ use super::head::Head;
 use super::history::{History, Sealed};
 use super::late::Late;
 use super::run::{Kind, RUN_POINTS, Run};
+use crate::value::Value;
 
 /// The head is rewritten when there is one late point for so many of its own.
 const HEAD_POINTS_PER_LATE: usize = 2;
@@ -117,20 +118,14 @@ impl Timeline {
         late.points.as_ref()?.newest_byte()
     }
 
-    /// Stores a point, by `push`, if it is simply the next one of the head, and says whether it is.
-    /// Keeps the totals.
+    /// Stores a point if it is simply the next one of the head, and says whether it is. Keeps the totals.
     #[inline(always)]
-    pub fn push(
-        &mut self,
-        timestamp: i64,
-        totals: &mut Totals,
-        push: impl FnOnce(&mut Head),
-    ) -> bool {
+    pub fn push(&mut self, timestamp: i64, value: Value, totals: &mut Totals) -> bool {
         if timestamp <= self.last_timestamp() || self.head.is_full() {
             return false;
         }
         let before = self.head.allocated_bytes();
-        push(&mut self.head);
+        self.head.push(timestamp, value);
         let after = self.head.allocated_bytes();
         if after != before {
             totals.bytes = totals.bytes + after - before;
@@ -475,8 +470,8 @@ mod tests {
     /// Puts a point, and checks that the bytes are counted right.
     fn put_counted(timeline: &mut Timeline, point: Point) -> usize {
         let mut totals = timeline.totals();
-        let push = |head: &mut Head| head.push(point.timestamp, point.value.into());
-        let rewritten = match timeline.push(point.timestamp, &mut totals, push) {
+        let value = point.value.into();
+        let rewritten = match timeline.push(point.timestamp, value, &mut totals) {
             true => 0,
             false => timeline.put_late_or_seal(point, &mut totals),
         };
