@@ -4,7 +4,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Interest, Token};
@@ -92,7 +92,7 @@ impl EventLoop {
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
         shared.environment.counters = server.counters.clone();
-        let upkeep = Upkeep::new(&server.config, SystemTime::now, &shared.store, clock());
+        let upkeep = Upkeep::new(&server.config, &shared, clock());
         EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),

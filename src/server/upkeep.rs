@@ -7,14 +7,12 @@ use super::commit::Admission;
 use super::rarely::Rarely;
 use super::shared::Shared;
 use crate::config::Config;
-use crate::retention::{Retention, WallClock};
-use crate::store::Store;
+use crate::retention::Retention;
 
 /// Keeps the points of a store as old, and as many, as they may be.
 pub struct Upkeep {
     /// What is too old, if anything ever is.
     retention: Option<Retention>,
-    wall_clock: WallClock,
     /// When to look for points that are too old. None while that goes on, or if no point
     /// ever gets too old.
     expire_at: Option<Instant>,
@@ -26,17 +24,16 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// As `config` has it, of a store that may hold points already.
-    pub fn new(config: &Config, wall_clock: WallClock, store: &Store, now: Instant) -> Upkeep {
+    pub fn new(config: &Config, shared: &Shared, now: Instant) -> Upkeep {
         let unit = config.timestamp_unit;
         let mut retention = config.retention.map(|age| Retention::new(age, unit));
         if let Some(retention) = &mut retention
-            && let Some(newest) = store.newest_timestamp()
+            && let Some(newest) = shared.store.newest_timestamp()
         {
-            retention.compare_with(newest, wall_clock(), now);
+            retention.compare_with(newest, (shared.environment.wall_clock)(), now);
         }
         Upkeep {
             retention,
-            wall_clock,
             expire_at: None,
             has_limit: config.memory_limit_bytes.is_some(),
             says_full: false,
@@ -53,7 +50,7 @@ impl Upkeep {
     /// counted beside those of the store.
     pub fn begin_turn(&mut self, shared: &mut Shared, other_bytes: usize, now: Instant) {
         if let Some(retention) = &mut self.retention {
-            let floors = retention.floors((self.wall_clock)(), now);
+            let floors = retention.floors((shared.environment.wall_clock)(), now);
             shared
                 .store
                 .set_floors(floors.hidden_below, floors.removed_below);
@@ -125,7 +122,7 @@ impl Upkeep {
 mod tests {
     use super::*;
     use crate::config::WhenFull;
-    use crate::store::Snapshot;
+    use crate::store::{Snapshot, Store};
     use std::cell::Cell;
     use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -149,9 +146,11 @@ mod tests {
     impl Kept {
         fn new(config: Config) -> Kept {
             WALL.set(1_000_000);
+            let mut shared = Shared::new(Store::new(), None, &config);
+            shared.environment.wall_clock = wall_clock;
             Kept {
-                upkeep: Upkeep::new(&config, wall_clock, &Store::new(), Instant::now()),
-                shared: Shared::new(Store::new(), None, &config),
+                upkeep: Upkeep::new(&config, &shared, Instant::now()),
+                shared,
                 config,
                 start: Instant::now(),
             }
