@@ -13,7 +13,7 @@ use crate::config::{Config, TimestampUnit};
 /// Tells the time of day: [`SystemTime::now`], except in tests.
 pub type WallClock = fn() -> SystemTime;
 
-/// From which timestamps on points are shown and kept.
+/// Finds what is too old, by a clock that may jump.
 pub struct Retention {
     age: Duration,
     unit: TimestampUnit,

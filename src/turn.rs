@@ -139,7 +139,7 @@ impl Allowance {
         }
     }
 
-    /// Lowers it to the least bytes that a connection is served in.
+    /// Lowers its bytes to the least that a connection gets.
     pub fn lower_to_least(&mut self) {
         self.read_bytes = self.read_bytes.min(Config::FRESH_READ_MIN_BYTES);
         self.reply_bytes = self.reply_bytes.min(Config::FRESH_REPLY_MIN_BYTES);

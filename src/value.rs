@@ -15,7 +15,7 @@ use crate::decimal::{self, DIGITS_LIMIT, POWERS_OF_TEN, value_of};
 /// ```
 #[derive(Clone, Copy, Default)]
 pub struct Value {
-    /// Digits, below [`DIGITS_LIMIT`] in magnitude; of no decimal, the bits of the double.
+    /// Digits, below [`DIGITS_LIMIT`] in magnitude; if it is no decimal, the bits of the double.
     number: i64,
     /// How many of the digits are decimals, at most 15, or [`NO_DECIMAL`].
     decimals: u8,

@@ -53,7 +53,7 @@ const DOUBLE: u8 = DECIMALS_MAX + 1;
 /// The form of a record that removes points.
 const REMOVED: u8 = DOUBLE + 1;
 
-/// How a place is written that is declared.
+/// The code of a place that is declared.
 const DECLARED: u8 = 3;
 
 /// The place of series that each record declares.

@@ -123,8 +123,7 @@ impl Recorder {
         }
     }
 
-    /// Where replies to puts are within the `replies` of one connection, from whose start on they
-    /// are counted.
+    /// Where replies to puts are among the `replies` of one connection, counted from the start of these.
     pub fn replies_within(&self, replies: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         let first = self
             .replies

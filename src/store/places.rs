@@ -14,7 +14,7 @@ const WORD_SEGMENTS: usize = u64::BITS as usize;
 /// is freed with its last item.
 pub struct Places<T> {
     segments: Vec<Segment<T>>,
-    /// A bit for each segment, set if the segment has no free place. The bits past the last segment are not.
+    /// A bit for each segment, set if the segment has no free place. The bits past the last segment are not set.
     full: Vec<u64>,
     /// How many of the first words of `full` are known to have all bits set.
     full_words: usize,

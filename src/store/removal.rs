@@ -42,8 +42,8 @@ const PLACES_PER_EVICTED: usize = 2 * SERIES_PER_EVICTED;
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Removal {
-    /// As far as is known, no series has a part to remove up to an earlier timestamp. None lies wholly
-    /// before it.
+    /// Unless the floor is past this, there is no series to remove, and no part of one but for points that
+    /// came late.
     due: i64,
     /// Of what is below the floor.
     expiry: Option<Sweep>,

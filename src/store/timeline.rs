@@ -332,7 +332,7 @@ impl Timeline {
         self.totals_of(0..self.sealed().len())
     }
 
-    /// The same of all but the blocks, and of `blocks`.
+    /// The same, but of the blocks only those in the range `blocks`.
     fn totals_of(&self, blocks: Range<usize>) -> Totals {
         let mut totals = Totals {
             bytes: self.head.allocated_bytes(),
