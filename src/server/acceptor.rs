@@ -7,8 +7,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
-use mio::{Registry, Token};
+use mio::Registry;
 
+use super::LISTENERS;
 use super::listener::{Address, Listener, Socket};
 use super::rarely::Rarely;
 use crate::config::{Config, Listen, Protocol};
@@ -60,7 +61,6 @@ impl Acceptor {
         handed_in: Vec<OwnedFd>,
         bound: Vec<Vec<Listener>>,
         registry: &Registry,
-        token: Token,
     ) -> Result<Acceptor, Error> {
         let mut listeners = Vec::new();
         for socket in handed_in {
@@ -81,7 +81,7 @@ impl Acceptor {
         let mut addresses = Vec::new();
         for (listener, _) in &mut listeners {
             addresses.push(listener.address().clone());
-            let registered = listener.register(registry, token);
+            let registered = listener.register(registry, LISTENERS);
             registered.map_err(Error::system("watch a listening socket"))?;
         }
         Ok(Acceptor {
@@ -280,7 +280,7 @@ mod tests {
         };
         let poll = Poll::new().unwrap();
         let mut acceptor =
-            Acceptor::bind(&config, Vec::new(), Vec::new(), poll.registry(), Token(0)).unwrap();
+            Acceptor::bind(&config, Vec::new(), Vec::new(), poll.registry()).unwrap();
         let (start, tick) = (Instant::now(), Duration::from_nanos(1));
         assert!(!acceptor.is_waiting() && acceptor.retry_at().is_none());
         acceptor.wake();

@@ -161,7 +161,7 @@ impl Server {
                 .map_err(Error::system("watch for requests to stop"))?;
         }
         let handed_in = mem::take(&mut hooks.listeners);
-        let acceptor = Acceptor::bind(&config, handed_in, bound, poll.registry(), LISTENERS)?;
+        let acceptor = Acceptor::bind(&config, handed_in, bound, poll.registry())?;
         Ok(Server {
             config,
             poll,
