@@ -32,7 +32,7 @@ pub struct Cursor<F: FileSystem> {
     is_ended: bool,
     /// Its number; 0 before there is one.
     file_number: u64,
-    series: Series,
+    series: DeclaredSeries,
     /// A key that was read again.
     key: Vec<u8>,
     /// Of the frame that is read in part: where its next record is in its payload, and what that is coded
@@ -50,7 +50,7 @@ pub struct Cursor<F: FileSystem> {
 ///
 /// It takes 8 bytes for each place of a series, and the keys that are held.
 #[derive(Default)]
-struct Series {
+struct DeclaredSeries {
     /// For the place of each series that of its key.
     places: Places,
     /// The keys that are held, one after the other, …
@@ -171,9 +171,9 @@ impl<F: FileSystem> Cursor<F> {
             file: None,
             is_ended: true,
             file_number: 0,
-            series: Series {
+            series: DeclaredSeries {
                 held_most_bytes: keys_held_bytes,
-                ..Series::default()
+                ..DeclaredSeries::default()
             },
             key: Vec::new(),
             record: None,
@@ -428,7 +428,7 @@ impl<F: FileSystem> Cursor<F> {
     }
 }
 
-impl Series {
+impl DeclaredSeries {
     /// The next put; `None` where there is no further record. Its series is [`UNKNOWN`] if it is not declared.
     #[inline]
     fn next_put(&mut self, records: &mut Reader) -> Option<ReadPut> {

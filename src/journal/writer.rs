@@ -34,7 +34,7 @@ pub struct Writer<F: FileSystem> {
     channel: Channel,
     policy: SyncPolicy,
     /// What frames are appended to, or why the disk fails: then puts are refused.
-    journal: io::Result<Journal<F::File>>,
+    journal: io::Result<JournalFile<F::File>>,
     /// How much longer than what is written its file is made; 0 if it is not.
     pub ahead_bytes: u64,
     /// The checkpoint that is being written.
@@ -65,7 +65,7 @@ pub struct Writer<F: FileSystem> {
 }
 
 /// The journal file that frames are appended to.
-struct Journal<File> {
+struct JournalFile<File> {
     file: File,
     /// Its number, that of its first frame.
     number: u64,
@@ -91,7 +91,7 @@ struct Partial<File> {
     /// Bytes of the journal that will not be needed any more.
     journal_bytes: u64,
     /// If the disk fails: what to append to when the checkpoint is complete.
-    journal: Option<Journal<File>>,
+    journal: Option<JournalFile<File>>,
 }
 
 impl<F: FileSystem> Writer<F> {
@@ -104,7 +104,7 @@ impl<F: FileSystem> Writer<F> {
     ) -> io::Result<Writer<F>> {
         let journal = match found.failure.take() {
             Some(error) => Err(error),
-            None => match Journal::create(&mut folder, found.next) {
+            None => match JournalFile::create(&mut folder, found.next) {
                 Err(error) if !files::is_full(&error) => return Err(error),
                 result => result,
             },
@@ -397,7 +397,7 @@ impl<F: FileSystem> Writer<F> {
         let mut journal = None;
         // A file that is still empty has this number already.
         if !current.is_ok_and(|current| current.number == number) {
-            let created = Journal::create(&mut self.folder, number);
+            let created = JournalFile::create(&mut self.folder, number);
             let created = created.map_err(|error| self.remove_created(number, error, now))?;
             if self.journal.is_err() {
                 journal = Some(created);
@@ -556,18 +556,18 @@ impl<F: FileSystem> Writer<F> {
     }
 }
 
-impl<File> Journal<File> {
+impl<File> JournalFile<File> {
     /// Creates a journal file, and returns when it is sure to be found after the power fails.
     fn create<F: FileSystem<File = File>>(
         folder: &mut F,
         number: u64,
-    ) -> io::Result<Journal<File>> {
+    ) -> io::Result<JournalFile<File>> {
         // Under its own name, it has its head.
         let mut file = files::create(folder, PARTIAL, FileKind::Journal, number)?;
         folder.sync(&mut file)?;
         folder.rename(PARTIAL, &FileKind::Journal.name(number))?;
         folder.sync_folder()?;
-        Ok(Journal {
+        Ok(JournalFile {
             file,
             number,
             bytes: FILE_HEAD_BYTES as u64,
