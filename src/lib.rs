@@ -40,7 +40,7 @@
 //! | `server/client.rs`, `shared.rs` | a connection as the loop has it; what all connections share, and how much they may keep | the grammar |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
-//! | `server/commit.rs` | what makes the puts of a turn durable, before they are answered | connections |
+//! | `server/commit.rs`, `waiting.rs` | what makes the puts of a turn durable, before they are answered; the replies that wait for it | connections |
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
 //! | `server/listener.rs`, `server/socket_file.rs` | a socket that listens, of TCP or Unix; the file of a Unix socket | what is spoken |
@@ -71,7 +71,7 @@
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |
 //! | `journal/frame.rs` | payloads with checksums in a file; what is torn, and what is damaged | what the payloads mean |
 //! | `journal/record.rs` | puts and removals to the payload of a frame, and back into the store | files |
-//! | `journal/cursor.rs`, `follower.rs` | puts in their order from the journal's files; what a reader has done and still needs | receivers |
+//! | `journal/cursor.rs`, `marks.rs`, `follower.rs` | puts in their order from the journal's files; where these are; what a reader has done and still needs | receivers |
 //! | `journal/position.rs`, `readers.rs`, `spool.rs` | where a reader is, on disk; how readers start; what they and the journal thread share | what puts mean |
 //! | `remote_write/sender.rs`, `retry.rs`, `ages.rs` | what is sent next, what follows from the answer, how long to wait | sockets, files |
 //! | `remote_write/labels.rs`, `batch.rs`, `snappy.rs` | pure: keys to labels, points to a compressed request | sockets, the journal |

@@ -10,6 +10,7 @@ use std::mem;
 use super::file_system::FileSystem;
 use super::files;
 use super::frame::{FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
+use super::marks::Marks;
 use super::position::Position;
 use super::record::{Before, Places, Reader, Record, UNKNOWN};
 
@@ -90,72 +91,6 @@ impl KeyPlace {
     }
 }
 
-/// Where the puts are that were read: a mark for each frame, and after puts that were left out.
-#[derive(Default)]
-pub struct Marks {
-    /// Ascending, from the place before all of them on.
-    marks: Vec<Mark>,
-    /// How many puts were handed over.
-    pub puts: usize,
-    /// How many were left out.
-    pub left_out: u64,
-}
-
-/// A place among the puts that were read.
-#[derive(Clone, Copy)]
-pub struct Mark {
-    pub position: Position,
-    /// How many puts before it were handed over, …
-    pub puts: usize,
-    /// … and how many were left out.
-    pub left_out: u64,
-}
-
-impl Mark {
-    /// A place before which no puts were read.
-    pub fn at(position: Position) -> Mark {
-        Mark {
-            position,
-            puts: 0,
-            left_out: 0,
-        }
-    }
-}
-
-impl Marks {
-    /// Begins with the position of the first put.
-    fn begin(&mut self, position: Position) {
-        self.marks.clear();
-        (self.puts, self.left_out) = (0, 0);
-        self.push(position);
-    }
-
-    /// Whether fewer than `most` puts were handed over, and fewer left out.
-    fn is_below(&self, most: usize) -> bool {
-        self.puts < most && self.left_out < most as u64
-    }
-
-    /// Notes the position of the next put.
-    fn push(&mut self, position: Position) {
-        let (puts, left_out) = (self.puts, self.left_out);
-        self.marks.pop_if(|last| last.puts == puts);
-        self.marks.push(Mark {
-            position,
-            puts,
-            left_out,
-        });
-    }
-
-    /// The place after the first `puts` that were handed over, and after those that were left out there.
-    pub fn after(&self, puts: usize) -> Mark {
-        let known = self.marks.partition_point(|mark| mark.puts <= puts);
-        let mut mark = self.marks[known - 1];
-        mark.position.puts += (puts - mark.puts) as u32;
-        mark.puts = puts;
-        mark
-    }
-}
-
 impl<F: FileSystem> Cursor<F> {
     /// Begins before the put at this position, and holds up to `keys_held_bytes` of the keys of a file. With
     /// `None`, puts are counted as left out, and none is handed out.
@@ -202,9 +137,7 @@ impl<F: FileSystem> Cursor<F> {
     /// Takes at once the memory that is needed to read up to `most` puts of so many series, and to hold up to
     /// `key_bytes` of the keys of each file that is opened from now on.
     pub fn take_room(&mut self, most: usize, series: usize, key_bytes: usize) {
-        let marks = &mut self.marks.marks;
-        marks.resize(most + 2, marks[0]);
-        marks.truncate(1);
+        self.marks.take_room(most);
         self.series.places.take_room(series);
         self.series.held_most_bytes = Some(key_bytes);
         self.series.held = " ".repeat(key_bytes);

@@ -3,10 +3,11 @@
 use std::io;
 
 pub use super::cursor::ReadPut;
-use super::cursor::{Cursor, KeyPlace, Mark};
+use super::cursor::{Cursor, KeyPlace};
 use super::file_system::FileSystem;
 use super::files;
 use super::frame::FileKind;
+use super::marks::Mark;
 use super::position::{Position, PositionFile};
 use super::spool::Spool;
 use crate::config::Config;

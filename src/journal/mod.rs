@@ -35,6 +35,8 @@ pub mod files;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
+#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
+mod marks;
 mod monitor;
 mod obsolete;
 mod placement;

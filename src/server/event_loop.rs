@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::acceptor::Accepted;
 use super::client::{Client, READ_INTEREST, Standing};
-use super::commit::{Admission, Commit, Outcome, Recorder, WaitingReplies};
+use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next};
 use super::hooks;
 use super::listener::Socket;
@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
 use super::upkeep::Upkeep;
+use super::waiting::WaitingReplies;
 use super::{COMMITTED, LISTENERS, REPORT, STOP, Server};
 use crate::config::{Config, Protocol};
 use crate::error::Error;

@@ -16,6 +16,7 @@ mod socket_file;
 mod stop;
 mod timeouts;
 mod upkeep;
+mod waiting;
 mod write_buffer;
 
 use std::mem;
