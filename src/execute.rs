@@ -111,7 +111,7 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
     }
 
     /// Answers a line that is no request, or is too long to be one.
-    pub fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
+    fn answer_wrong_command(&mut self, line: &[u8]) -> Answer {
         debug!("wrong command: {}", beginning(line));
         self.puts.store();
         self.puts.turn.counts.requests_wrong += 1;

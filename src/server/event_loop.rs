@@ -279,9 +279,9 @@ impl EventLoop {
     }
 
     /// Queues the connections that wait for an event and of which this is true.
-    fn make_all_ready(&mut self, mut is_due: impl FnMut(&mut Client) -> bool) {
+    fn make_all_ready(&mut self, is_due: impl Fn(&Client) -> bool) {
         for (key, client) in &mut self.clients {
-            if is_due(client) && client.standing == Standing::Idle {
+            if client.standing == Standing::Idle && is_due(client) {
                 client.standing = Standing::Ready;
                 self.ready.busy.push_back(key);
             }
@@ -617,10 +617,10 @@ impl EventLoop {
         info!("stopping: {} connections", self.clients.len());
         self.server.acceptor.close();
         (self.server.hooks.on_event)(hooks::Event::Stopping);
-        self.make_all_ready(|client| {
+        for (_, client) in &mut self.clients {
             client.connection.begin_closing();
-            true
-        });
+        }
+        self.make_all_ready(|_| true);
         self.stopping = Some(Stopping::new(now, self.config()));
     }
 
