@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 
 use self::channel::{Channel, Checkpoint, Message, Progress, Step};
 use self::checkpoint::Pieces;
-use self::file_system::{FileSystem, Folder};
+use self::file_system::Folder;
 use self::follower::Follower;
 use self::readers::Readers;
 use self::record::PutRecord;
@@ -103,10 +103,10 @@ pub struct Journal {
 }
 
 /// A folder that was read at the start, and that puts are to be written to.
-pub struct Opened<F: FileSystem = Folder> {
-    writer: Writer<F>,
+pub struct Opened {
+    writer: Writer<Folder>,
     journal: Journal,
-    followers: Vec<Follower<F>>,
+    followers: Vec<Follower<Folder>>,
 }
 
 /// Takes a folder into use, and reads all points from it. `on_event` is told how far it has come.
@@ -150,13 +150,13 @@ pub fn open(
     Ok((mem::take(&mut found.store), opened))
 }
 
-impl<F: FileSystem> fmt::Debug for Opened<F> {
+impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").finish_non_exhaustive()
     }
 }
 
-impl<F: FileSystem> Opened<F> {
+impl Opened {
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
     /// publishes there what it counts. Returns the readers too, in the order of their names, each of
     /// which is to have a thread of its own.
@@ -168,7 +168,7 @@ impl<F: FileSystem> Opened<F> {
         mut self,
         wake: impl Fn() + Send + Sync + 'static,
         published: &Arc<Published>,
-    ) -> io::Result<(Journal, Vec<Follower<F>>)> {
+    ) -> io::Result<(Journal, Vec<Follower<Folder>>)> {
         self.writer.publish_to(published);
         self.journal.channel.set_wake(wake);
         let writer = self.writer;

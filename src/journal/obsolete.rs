@@ -78,12 +78,9 @@ impl Obsolete {
         if self.release_at.is_some() && spool.and_then(Spool::needed) >= self.release_at {
             self.find(folder, spool, now);
         }
-        if self.remove_at.is_some_and(|remove_at| remove_at <= now) {
-            self.remove_part(folder, now);
+        if self.remove_at.is_none_or(|remove_at| remove_at > now) {
+            return;
         }
-    }
-
-    fn remove_part<F: FileSystem>(&mut self, folder: &mut F, now: Instant) {
         self.remove_at = None;
         let Some(name) = self.names.pop() else {
             return;
