@@ -137,25 +137,32 @@ fn the_watchdog_gets_signs_of_life_twice_as_often_as_it_looks() {
     let mut client = Client::connect(address);
     for is_busy in [false, true] {
         assert_eq!(manager.next(), ALIVE);
-        let start = Instant::now();
-        let mut signs = 0;
-        while signs < 10 {
-            if is_busy {
-                client.exchange(b"get none\n", OK);
-                manager
-                    .socket
-                    .set_nonblocking(true)
-                    .expect("takes the mode");
-                signs += usize::from(manager.socket.recv(&mut [0]).is_ok());
-            } else {
-                assert_eq!(manager.next(), ALIVE);
-                signs += 1;
+        let mut ten_signs = || {
+            let start = Instant::now();
+            let mut signs = 0;
+            while signs < 10 {
+                if is_busy {
+                    client.exchange(b"get none\n", OK);
+                    manager
+                        .socket
+                        .set_nonblocking(true)
+                        .expect("takes the mode");
+                    signs += usize::from(manager.socket.recv(&mut [0]).is_ok());
+                } else {
+                    assert_eq!(manager.next(), ALIVE);
+                    signs += 1;
+                }
             }
-        }
-        let took = start.elapsed();
-        // The first of them may have been late.
+            start.elapsed()
+        };
+        // The first of them may have been late, and on a busy machine more of them.
         let (least, most) = (INTERVAL * 5, INTERVAL * 19);
-        assert!(took > least && took < most, "{took:?}, busy: {is_busy}");
+        let is_in_time = (0..5).any(|_| {
+            let took = ten_signs();
+            assert!(took > least, "{took:?}, busy: {is_busy}");
+            took < most
+        });
+        assert!(is_in_time, "busy: {is_busy}");
     }
     process.stop();
 }
@@ -199,7 +206,8 @@ fn a_manager_that_does_not_read_holds_up_nobody() {
     for _ in 0..100 {
         client.exchange(b"get none\n", OK);
     }
-    assert!(start.elapsed() < Duration::from_secs(4));
+    // Each would take a second if the loop waited as long as a start does.
+    assert!(start.elapsed() < DEADLINE);
     process.stop();
 }
 
