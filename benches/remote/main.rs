@@ -190,9 +190,10 @@ fn prometheus() -> Result<Vec<String>> {
         "scrape_configs: [{{job_name: a, scrape_interval: 1s, \
          static_configs: [{{targets: [\"{address}\"]}}]}}]"
     ))?;
-    thread::sleep(time);
-    // What it does at its start is not counted.
+    // It has this figure some time after it listens. What it does at its start is not counted.
     let sent = || agent.metric("prometheus_remote_storage_bytes_total");
+    until_each(LOOK_INTERVAL, "it sends", || Ok(sent().is_ok()))?;
+    thread::sleep(time);
     let (cpu, bytes_before) = (agent.cpu()?.running, sent()?);
     thread::sleep(time);
     let points = SERIES as f64 * time.as_secs_f64();
