@@ -53,8 +53,9 @@ const LOADS: [(&str, f64, f64); 4] = [
 /// The points of each series when there are many: more than a block.
 const FEWEST_POINTS: f64 = 1_500.0;
 
-/// Of what the server has grown by, for new series when a put was not stored.
-const MOST_LEFT_SHARE: f64 = 0.05;
+/// Of what the server has grown by, for new series when a put was not stored. All series are in step: when
+/// their newest points are compressed, which frees up to 7 %, there is room again.
+const MOST_LEFT_SHARE: f64 = 0.1;
 
 /// Of the limit, at any time.
 const MOST_SHARE: f64 = 1.05;
@@ -137,14 +138,14 @@ impl Values {
             };
             let options = format!("--memory-limit {given_bytes} --when-full {when_full}");
             let [points, own, grown, peak] = self.fill(&options, series as usize, rounds)?;
-            let shares = [own + grown, peak].map(|bytes| bytes / given_bytes);
+            let shares = [grown / given_bytes, peak / given_bytes];
             rows.push(cells(
                 when_full,
                 &[series, points, promised, own, shares[0], shares[1]],
             ));
             all.push((series, points, promised, grown, shares));
         }
-        let head = "at the limit|series|points of each|must ≥|own bytes|full with|at its peak";
+        let head = "at the limit|series|points of each|must ≥|own bytes|grown by|at its peak";
         println!("{}", table(head, rows));
         // The bytes of a series go up and down by some hundred while the newest 160 points come in,
         // which are compressed together.
@@ -153,10 +154,10 @@ impl Values {
         let point = (few.1 - many.1) / (few.0 - many.0);
         let [series, point] = [many.1 - many.0 * point, point].map(figure);
         println!("{series} bytes a series, {point} bytes a point\n");
-        for (_, points, promised, _, [full, peak]) in all {
+        for (_, points, promised, _, [_, peak]) in all {
             ensure!(points >= promised, "there is not so much room");
-            let is_used = full >= 1.0 - FREE_SHARE;
-            ensure!(is_used && peak <= MOST_SHARE, "of the limit");
+            let is_used = (1.0 - FREE_SHARE..=MOST_SHARE).contains(&peak);
+            ensure!(is_used, "of the limit");
         }
         Ok(())
     }
