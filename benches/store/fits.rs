@@ -143,7 +143,7 @@ impl Values {
                 when_full,
                 &[series, points, promised, own, shares[0], shares[1]],
             ));
-            all.push((series, points, promised, grown, shares));
+            all.push((series, points, promised, grown, shares[1]));
         }
         let head = "at the limit|series|points of each|must ≥|own bytes|grown by|at its peak";
         println!("{}", table(head, rows));
@@ -154,7 +154,7 @@ impl Values {
         let point = (few.1 - many.1) / (few.0 - many.0);
         let [series, point] = [many.1 - many.0 * point, point].map(figure);
         println!("{series} bytes a series, {point} bytes a point\n");
-        for (_, points, promised, _, [_, peak]) in all {
+        for (_, points, promised, _, peak) in all {
             ensure!(points >= promised, "there is not so much room");
             let is_used = (1.0 - FREE_SHARE..=MOST_SHARE).contains(&peak);
             ensure!(is_used, "of the limit");
