@@ -45,6 +45,9 @@ const ENCODED_POINT_BYTES: usize = 8;
 /// To see that nothing of a series is to be kept takes about as long as to encode so many points.
 const LEFT_OUT_POINTS: usize = 4;
 
+/// So many blocks of a series are stored before it has ended, so that its oldest points can make room.
+const EARLY_BLOCKS: usize = 32;
+
 /// Where the next piece of an image begins.
 #[derive(Debug, Default)]
 pub(crate) struct ImageCursor {
@@ -144,10 +147,11 @@ fn append_entry(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
 /// These may be any bytes: what they hold is checked, and memory is taken in proportion to them.
 #[derive(Default)]
 pub(crate) struct ImageReader {
-    store: Store,
+    /// The series that have ended, and what is stored early of the one that has begun.
+    pub(crate) store: Store,
     /// The series that has begun, and not ended yet.
     begun: Option<(KeyHash, Box<str>)>,
-    /// Its blocks, by ascending timestamp.
+    /// Its blocks that are not stored, by ascending timestamp.
     blocks: Vec<Block>,
     /// Timestamp of the last point of the last of them.
     last: Option<i64>,
@@ -177,9 +181,9 @@ impl ImageReader {
         Ok(())
     }
 
-    /// How many points the series have that have ended.
+    /// How many points were stored, those included that were evicted since.
     pub(crate) fn points(&self) -> u64 {
-        self.store.point_count() as u64
+        self.store.point_count() as u64 + self.store.evicted_points()
     }
 
     /// Whether the last series has ended.
@@ -188,7 +192,10 @@ impl ImageReader {
     }
 
     /// The store of the series that have ended.
-    pub(crate) fn into_store(self) -> Store {
+    pub(crate) fn into_store(mut self) -> Store {
+        if let Some((_, key)) = &self.begun {
+            self.store.remove(key);
+        }
         self.store
     }
 
@@ -212,27 +219,49 @@ impl ImageReader {
         let read = Block::read(bytes, &mut self.run);
         let (block, last) = read.ok_or("a block does not decode")?;
         self.check_order(block.first_timestamp())?;
+        if self.blocks.len() == EARLY_BLOCKS
+            && let Some(begun) = self.begun.clone()
+        {
+            // The newest points are some of this block, until it is stored.
+            block.next_run(None, i64::MAX, &mut self.run);
+            self.store_parts(begun);
+        }
         self.last = Some(last);
         self.blocks.push(block);
         Ok(())
     }
 
     fn end_series(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
-        let (hash, key) = self.begun.take().ok_or(UNBEGUN)?;
         let header = Header::read(&mut bytes, NEWEST_BASE);
         let header = header.filter(|header| bytes.len() == header.packed_bytes());
         let decoded = header.and_then(|header| header.decode_checked(bytes, &mut self.run));
         decoded.ok_or("the newest points of a series do not decode")?;
         self.check_order(self.run.timestamps()[0])?;
-        let sealed_to = self.last.take().unwrap_or_default();
-        let place = self.store.series.vacant_place();
-        let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
-        self.store.add(hash, key, timeline);
+        let begun = self.begun.take().ok_or(UNBEGUN)?;
+        self.store_parts(begun);
+        self.last = None;
         Ok(())
     }
 
+    /// Stores the blocks of a series, and after them `run`.
+    fn store_parts(&mut self, (hash, key): (KeyHash, Box<str>)) {
+        let (store, sealed_to) = (&mut self.store, self.last.unwrap_or_default());
+        let place = store.find(hash, (&*key).into());
+        if let Some(series) = place.and_then(|place| store.series.get_mut(place)) {
+            let (blocks, totals) = (&mut self.blocks, &mut store.totals);
+            series
+                .timeline
+                .replace_newest(blocks, sealed_to, &self.run, totals);
+        } else {
+            let place = store.series.vacant_place();
+            let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
+            store.add(hash, key, timeline);
+        }
+    }
+
     fn leave_out_series(&mut self) -> Result<(), &'static str> {
-        self.begun.take().ok_or(UNBEGUN)?;
+        let (_, key) = self.begun.take().ok_or(UNBEGUN)?;
+        self.store.remove(&key);
         self.blocks.clear();
         self.last = None;
         Ok(())
@@ -718,6 +747,42 @@ mod tests {
         for (pieces, expected) in table {
             let corrupt = load(&pieces).err().map(|corrupt| corrupt.to_string());
             assert_eq!(corrupt.as_deref(), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_series_is_stored_early_and_goes_if_it_does_not_end() {
+        let mut store = Store::new();
+        (0..80_000).for_each(|at| store.put("long", at, (at % 101) as f64));
+        let mut pieces = pieces(&mut store, || 10_000, |_| ());
+        let end = pieces.pop().expect("a piece");
+        let mut removed = Vec::new();
+        append_entry(&mut removed, REMOVED, &[]);
+        let mut damaged = Vec::new();
+        append_entry(&mut damaged, NEWEST, &[0; 3]);
+        for (last, is_evicted, expected) in [
+            (&end, false, 0..80_000),
+            (&end, true, 70_000..80_000),
+            (&removed, false, 0..0),
+            (&Vec::new(), false, 0..0),
+            (&damaged, false, 0..0),
+        ] {
+            let mut reader = ImageReader::default();
+            let read = |piece: &Vec<u8>| reader.take_in(piece).expect("an image");
+            pieces.iter().for_each(read);
+            reader.store.check(false);
+            assert!(reader.points() > 60_000, "{}", reader.points());
+            while is_evicted && reader.store.evict(1, &mut |_, _, _| ()) {}
+            assert_eq!(reader.take_in(last).is_err(), last == &damaged);
+            let loaded = reader.into_store();
+            loaded.check(false);
+            let points = loaded.range("long", ..);
+            let timestamps: Vec<i64> = points.map(|point| point.timestamp).collect();
+            let first = timestamps.first().copied().unwrap_or(expected.end);
+            assert!(timestamps.into_iter().eq(first..expected.end), "a gap");
+            // Blocks that were not stored yet are not evicted.
+            let slack = if is_evicted { 40_000 } else { 0 };
+            assert!((expected.start - first).abs() <= slack, "{first}");
         }
     }
 

@@ -85,18 +85,41 @@ impl Timeline {
         newest: &Run,
         place: usize,
     ) -> Timeline {
-        let (head_points, history) = match blocks.is_empty() {
-            true => (first_head_points(place), None),
-            false => {
-                let mut history = Box::<History>::default();
-                history.sealed = blocks.drain(..).map(Sealed::new).collect();
-                history.sealed_to = sealed_to;
-                (RUN_POINTS, Some(history))
-            }
+        let head_points = match blocks.is_empty() {
+            true => first_head_points(place),
+            false => RUN_POINTS,
         };
-        let mut head = Head::ordered(head_points);
-        head.refill(newest);
-        Timeline { head, history }
+        let (head, history) = (Head::ordered(head_points), None);
+        let mut timeline = Timeline { head, history };
+        timeline.go_on(blocks, sealed_to, newest);
+        timeline
+    }
+
+    /// Replaces the newest points, which are not sealed, by blocks of newer ones than those before them, up to
+    /// the timestamp `sealed_to`, and by newer points. Leaves `blocks` empty. Keeps the totals.
+    pub fn replace_newest(
+        &mut self,
+        blocks: &mut Vec<Block>,
+        sealed_to: i64,
+        newest: &Run,
+        totals: &mut Totals,
+    ) {
+        let count = self.block_count();
+        let before = self.totals_of(count..count);
+        self.go_on(blocks, sealed_to, newest);
+        totals.replace(before, self.totals_of(count..self.block_count()));
+    }
+
+    fn go_on(&mut self, blocks: &mut Vec<Block>, sealed_to: i64, newest: &Run) {
+        if !blocks.is_empty() {
+            let history = self.history.get_or_insert_default();
+            if history.sealed.is_empty() {
+                history.sealed.reserve_exact(blocks.len());
+            }
+            history.sealed.extend(blocks.drain(..).map(Sealed::new));
+            history.sealed_to = sealed_to;
+        }
+        self.head.refill(newest);
     }
 
     /// Timestamp of the newest point.
