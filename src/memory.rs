@@ -4,7 +4,6 @@
 //! ask the system takes a microsecond, too long for each put. So it is asked when what the server
 //! counts itself has changed by a step, and in between the count goes on from there.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -257,7 +256,7 @@ impl Room {
         let mut until = until.map(|until| until.saturating_sub(self.other_bytes));
         // Little is left to be freed: what is resident is what the allocator keeps for what is new.
         let keep_little = self.other_bytes <= self.least_store_bytes;
-        if self.when_full == WhenFull::Evict && keep_little && self.is_small(store) {
+        if self.evicts() && keep_little && self.is_small(store) {
             until = until.max(Some(self.least_store_bytes));
         }
         self.store_until_bytes = until.unwrap_or(0);
@@ -278,7 +277,12 @@ impl Room {
     /// Whether the oldest points are to make room. Those of a small store never do: it may grow, unless
     /// clients keep much.
     pub fn may_make(&self, store: &Store) -> bool {
-        self.when_full == WhenFull::Evict && !self.is_small(store) && store.series_count() > 0
+        self.evicts() && !self.is_small(store) && store.series_count() > 0
+    }
+
+    /// Whether the oldest points are to make room once there is none.
+    pub fn evicts(&self) -> bool {
+        self.when_full == WhenFull::Evict
     }
 
     fn is_small(&self, store: &Store) -> bool {
@@ -295,19 +299,48 @@ impl Room {
         store: &mut Store,
         mut recorder: Option<&mut Recorder>,
     ) -> bool {
-        let recorded_bytes = Cell::new(0);
-        let mut record = |place: usize, key: &str, up_to: i64| {
-            if let Some(recorder) = &mut recorder {
-                let bytes = recorder.puts.remove(place, key, up_to);
-                recorded_bytes.set(recorded_bytes.get() + bytes);
-            }
+        let mut record = |place: usize, key: &str, up_to: i64| match &mut recorder {
+            Some(recorder) => recorder.puts.remove(place, key, up_to),
+            None => 0,
         };
+        self.make_telling(wanted_bytes, store, &mut record)
+    }
+
+    /// Leaves so many bytes more free. To be called before anything is stored.
+    pub fn keep_free(&mut self, bytes: usize) {
+        let target = self.memory.target_bytes;
+        self.memory.target_bytes = target.map(|target| target.saturating_sub(bytes));
+    }
+
+    /// Makes room, if the oldest points [are to](Self::may_make), for more of what a start reads. `evicted` is
+    /// told the place of each series that is about to lose points.
+    #[inline]
+    pub fn make_at_start(&mut self, store: &mut Store, evicted: &mut dyn FnMut(usize)) {
+        if self.may_make(store) && !self.has(store) {
+            let mut tell = |place: usize, _: &str, _: i64| {
+                evicted(place);
+                0
+            };
+            self.make_telling(Config::EVICTION_BYTES, store, &mut tell);
+        }
+    }
+
+    /// Makes room. `record` is called before a series loses points, as by [`Store::evict`], and returns the
+    /// bytes of its record.
+    #[cold]
+    fn make_telling(
+        &mut self,
+        wanted_bytes: usize,
+        store: &mut Store,
+        record: &mut dyn FnMut(usize, &str, i64) -> usize,
+    ) -> bool {
+        let mut recorded_bytes = 0;
         let enough_bytes = wanted_bytes.saturating_mul(FREED_FOR_USE);
         let down_to_bytes = store.allocated_bytes().checked_sub(enough_bytes);
         let mut steps_left = EVICTION_STEPS_MAX;
         while steps_left > 0 {
             let is_enough = down_to_bytes.is_some_and(|to| store.allocated_bytes() <= to);
-            if is_enough || self.has(store) || recorded_bytes.get() > wanted_bytes {
+            if is_enough || self.has(store) || recorded_bytes > wanted_bytes {
                 return true;
             }
             let before_bytes = store.allocated_bytes();
@@ -315,6 +348,9 @@ impl Room {
             let series_bytes = before_bytes / store.series_count().max(1);
             let steps = (Config::EVICTION_BYTES / series_bytes.max(1)).clamp(1, EVICTION_STEPS);
             steps_left = steps_left.saturating_sub(steps);
+            let mut record = |place: usize, key: &str, up_to: i64| {
+                recorded_bytes += record(place, key, up_to);
+            };
             if !self.may_make(store) || !store.evict(steps, &mut record) {
                 break;
             }
@@ -338,6 +374,21 @@ fn resident_bytes(statm: &File) -> Option<usize> {
 #[cfg(feature = "http")]
 pub fn resident_bytes_now() -> Option<usize> {
     resident_bytes(&File::open("/proc/self/statm").ok()?)
+}
+
+#[cfg(test)]
+impl Room {
+    /// Room that the oldest points make, where so many bytes are taken to be resident each time that it is
+    /// asked.
+    pub fn evicting(
+        limit_bytes: usize,
+        ask: impl FnMut() -> Option<usize> + Send + 'static,
+    ) -> Room {
+        let mut room = Room::new(Some(limit_bytes), WhenFull::Evict);
+        room.memory = Memory::asking(Some(limit_bytes), WhenFull::Evict, ask);
+        (room.reserve_bytes, room.least_store_bytes) = (0, 0);
+        room
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ struct DeclaredSeries {
 }
 
 /// Where a key is: whether it is held or in the file, where it begins there, and how many bytes it has.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct KeyPlace(pub u64);
 
 impl KeyPlace {
@@ -78,6 +78,11 @@ impl KeyPlace {
         KeyPlace(u64::from(is_held) | (bytes as u64) << 1 | offset << (1 + Self::LENGTH_BITS))
     }
 
+    /// A key at this offset of the file, unless that is past those that there is room for.
+    pub fn in_file(offset: u64, bytes: usize) -> Option<KeyPlace> {
+        (offset < Self::OFFSET_END).then(|| Self::new(false, offset, bytes))
+    }
+
     fn is_held(self) -> bool {
         self.0 & 1 != 0
     }
@@ -86,7 +91,7 @@ impl KeyPlace {
         (self.0 >> 1) as usize & (FRAME_MAX_BYTES - 1)
     }
 
-    fn offset(self) -> u64 {
+    pub fn offset(self) -> u64 {
         self.0 >> (1 + Self::LENGTH_BITS)
     }
 }

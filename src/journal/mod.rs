@@ -25,6 +25,11 @@
 //! - A series that has gone since the beginning may be in no piece. Puts before that bring some of it
 //!   back in the replay, and the record of its eviction removes it again. If it has expired, there is
 //!   no record: what comes back is too old to be read.
+//!
+//! A start whose memory is full evicts points while it replays, and series with them. A record names a
+//! series by its place, and that may have another one then. So the start knows where in the file the key
+//! of each series is, and reads it again for the next record of one that has lost points. What that
+//! puts to a series that has gone makes it a new one.
 
 mod channel;
 mod checkpoint;
@@ -72,6 +77,7 @@ use self::writer::Writer;
 use crate::config::Config;
 use crate::counters::Published;
 use crate::error::Error;
+use crate::memory::Room;
 use crate::server::{Admission, Commit, Event, Outcome};
 use crate::store::Store;
 
@@ -131,7 +137,8 @@ pub fn open(
     let folder_path = folder.path().to_owned();
     let mut readers = Readers::load(&mut folder, readers).map_err(error)?;
     let needed = readers.needed();
-    let found = recovery::recover_telling(&mut folder, config.salvage, needed, on_event);
+    let room = Room::new(config.memory_limit_bytes, config.when_full);
+    let found = recovery::recover_telling(&mut folder, config.salvage, needed, room, on_event);
     let mut found = found.map_err(error)?;
     readers.begin(&mut folder, found.next).map_err(error)?;
     let limit_bytes = config.journal_limit_bytes as u64;

@@ -40,9 +40,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
+use super::cursor::KeyPlace;
 use super::frame;
 use crate::decimal::{DECIMALS_MAX, decimals_of, digits_of, value_of};
 use crate::key::Key;
+use crate::memory::Room;
 use crate::store::{
     PUTS_AT_ONCE, Placed, Point, Put, Store, read_varint, unzigzag, write_varint, zigzag,
 };
@@ -378,16 +380,19 @@ pub struct Places {
     pages: Vec<Vec<u64>>,
     /// That of the next frame, if none is lost before it.
     epoch: u64,
+    /// By the place in the store, if points may be evicted from there: the place in the file, and the key.
+    homes: Vec<(u32, KeyPlace)>,
 }
 
 /// The places of a page, which never grows: so no page is copied.
-const PAGE_PLACES: usize = 1 << 13;
+const PAGE_PLACES: usize = 1 << 9;
 
 /// Stands for a series that is not declared.
 pub const UNKNOWN: u64 = u64::MAX;
 
-/// The place of a series that was declared, and has lost all points.
-const GONE: u64 = UNKNOWN - 1;
+/// The place of a series that was declared, and has lost all points. Those in the store are below it, and
+/// each [`KeyPlace`] is past it.
+const GONE: u64 = NO_PLACE as u64;
 
 impl Places {
     /// Goes on with a frame of this epoch. In another one, places may have got other series in frames
@@ -401,6 +406,7 @@ impl Places {
     /// Forgets all series. The memory stays, to be used again.
     pub fn forget(&mut self) {
         self.pages.iter_mut().for_each(|page| page.fill(UNKNOWN));
+        self.homes.clear();
     }
 
     /// Allocates memory for `places`.
@@ -433,22 +439,60 @@ impl Places {
         }
         page[record.place as usize % PAGE_PLACES] = to;
     }
+
+    /// Notes where the key is of a series that is at this place of the store, and was declared at that of the
+    /// file.
+    fn note_home(&mut self, place: usize, file_place: u32, key: KeyPlace) {
+        if self.homes.len() <= place {
+            self.homes.resize(place + 1, (NO_PLACE, KeyPlace(GONE)));
+        }
+        self.homes[place] = (file_place, key);
+    }
+
+    /// Where the key is of the series at this place of the store.
+    fn key_of(&self, place: u64) -> KeyPlace {
+        let home = self.homes.get(place as usize);
+        home.map_or(KeyPlace(GONE), |&(_, key)| key)
+    }
+
+    /// Notes that the series at this place of the store may be gone from there: it is to be found by its key.
+    fn find_again(&mut self, place: usize) {
+        if let Some(&(file_place, KeyPlace(key))) = self.homes.get(place)
+            && self.get(file_place) == place as u64
+        {
+            self.pages[file_place as usize / PAGE_PLACES][file_place as usize % PAGE_PLACES] = key;
+        }
+    }
 }
 
-/// Does to a store what the payload of a frame says, in order, and returns how many puts there are.
-/// `places` knows the series that were declared before it in its file.
+/// What a file of the journal is replayed to.
+pub struct Target<'start> {
+    pub store: &'start mut Store,
+    /// There, the oldest points make room if they are to.
+    pub room: &'start mut Room,
+    /// Reads a key of the file again, if it can.
+    pub key_at: &'start mut dyn FnMut(KeyPlace) -> Option<String>,
+}
+
+/// Does to a store what the payload of a frame says, which ends at this offset of its file, in order, and
+/// returns how many puts there are. `places` knows the series that were declared before it in its file.
 ///
 /// # Errors
 ///
 /// If there is anything but records, or a series that is not declared. All other records, up to the
 /// first bytes that are none, are replayed.
-pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<usize, WrongRecord> {
+pub fn replay(
+    payload: &[u8],
+    end: u64,
+    places: &mut Places,
+    target: &mut Target,
+) -> Result<usize, WrongRecord> {
     let Some(mut reader) = Reader::begin(payload, places) else {
         return Err(WrongRecord { offset: 0, puts: 0 });
     };
     let mut replay = Replay {
         places,
-        store,
+        target,
         held: Default::default(),
         held_count: 0,
     };
@@ -459,7 +503,7 @@ pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<us
             wrong.get_or_insert(offset);
             break;
         };
-        if !replay.apply(&record) {
+        if !replay.apply(&record, end - reader.rest.len() as u64) {
             wrong.get_or_insert(offset);
         } else if record.value.is_some() {
             puts += 1;
@@ -469,22 +513,34 @@ pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<us
     wrong.map_or(Ok(puts), |offset| Err(WrongRecord { offset, puts }))
 }
 
+/// The same where there is room for all points.
+#[cfg(test)]
+pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<usize, WrongRecord> {
+    let mut target = Target {
+        store,
+        room: &mut Room::default(),
+        key_at: &mut |_| unreachable!("nothing is evicted"),
+    };
+    replay(payload, 1 << 30, places, &mut target)
+}
+
 /// Does to a store what records say.
-struct Replay<'store> {
-    places: &'store mut Places,
-    store: &'store mut Store,
+struct Replay<'frame, 'start> {
+    places: &'frame mut Places,
+    target: &'frame mut Target<'start>,
     /// `held[..held_count]` are to be put at once.
     held: [(usize, Point); PUTS_AT_ONCE],
     held_count: usize,
 }
 
-impl Replay<'_> {
-    /// Applies a record, unless its series is not known.
+impl Replay<'_, '_> {
+    /// Applies a record that ends at this offset of the file, unless its series is not known.
     #[inline]
-    fn apply(&mut self, record: &Record) -> bool {
+    fn apply(&mut self, record: &Record, end: u64) -> bool {
         let place = self.places.get(record.place);
         match (record.key, record.value) {
             (None, _) if place == UNKNOWN => return false,
+            (None, _) if place > GONE => return self.apply_by_key(record, KeyPlace(place)),
             (None, Some(value)) => {
                 // What is put to a series that is gone is left out.
                 let timestamp = record.timestamp;
@@ -494,27 +550,51 @@ impl Replay<'_> {
                     self.put_held();
                 }
             }
-            _ => self.change_series(record, place),
+            (None, None) => self.change_series(record, place, self.places.key_of(place)),
+            (Some(key), _) => {
+                let key = KeyPlace::in_file(end - key.len() as u64, key.len());
+                self.change_series(record, place, key.unwrap_or(KeyPlace(GONE)));
+            }
         }
         true
     }
 
+    /// Applies a record of a series that has lost points in the store, if its key can be read again.
+    #[cold]
+    fn apply_by_key(&mut self, record: &Record, key_place: KeyPlace) -> bool {
+        let key = (self.target.key_at)(key_place);
+        let key = key.as_deref();
+        if key.is_some() {
+            self.change_series(&Record { key, ..*record }, GONE, key_place);
+        }
+        key.is_some()
+    }
+
     fn put_held(&mut self) {
         let held = &self.held[..mem::take(&mut self.held_count)];
-        self.store.put_all_at_places(held);
+        self.target.store.put_all_at_places(held);
+        self.make_room();
+    }
+
+    #[inline]
+    fn make_room(&mut self) {
+        let places = &mut *self.places;
+        let evicted = &mut |place| places.find_again(place);
+        self.target.room.make_at_start(self.target.store, evicted);
     }
 
     /// Applies a record that declares a series, or removes some of its points.
     #[cold]
-    fn change_series(&mut self, record: &Record, mut place: u64) {
+    fn change_series(&mut self, record: &Record, mut place: u64, key_place: KeyPlace) {
         self.put_held();
+        let Target { store, room, .. } = &mut *self.target;
         if let Some(key) = record.key {
-            let known = self.store.place_of(key);
+            let known = store.place_of(key);
             place = known.map_or(GONE, |place| place as u64);
         }
         let (is_new, timestamp) = (record.is_new, record.timestamp);
         let up_to = if is_new { i64::MAX } else { timestamp };
-        if (is_new || record.value.is_none()) && self.store.remove_to(place as usize, up_to) {
+        if (is_new || record.value.is_none()) && store.remove_to(place as usize, up_to) {
             place = GONE;
         }
         if let (Some(key), Some(value)) = (record.key, record.value) {
@@ -524,12 +604,21 @@ impl Replay<'_> {
                 timestamp,
                 value: value.into(),
             };
-            let placed = self.store.put_all_noting_places(&[put]);
+            let placed = store.put_all_noting_places(&[put]);
             if let Placed::At(at) | Placed::New(at) = placed[0] {
                 place = at.into();
             }
         }
+        match room.evicts() {
+            // More may be put to it.
+            true if place == GONE => place = key_place.0,
+            true => self
+                .places
+                .note_home(place as usize, record.place, key_place),
+            false => {}
+        }
         self.places.declare(record, place);
+        self.make_room();
     }
 }
 
@@ -884,6 +973,34 @@ mod tests {
         assert_eq!(read(&payload, &mut places, &mut store), Ok(2));
         let expected = [("l".to_owned(), vec![(1, 0.5f64.to_bits())])];
         assert_eq!(content(&store), expected);
+    }
+
+    /// Where points are evicted at the start, what was left of a series by a removal may have gone before it.
+    #[test]
+    fn what_is_put_to_a_series_that_was_evicted_makes_it_a_new_one() {
+        for is_declared in [false, true] {
+            let mut record = PutRecord::new(usize::MAX);
+            if !is_declared {
+                record.push(Placed::At(0), &put("k", 5, 0.5));
+            }
+            record.remove(0, "k", 10);
+            record.push(Placed::At(0), &put("k", 20, 0.5));
+            let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
+            let (mut store, mut places) = (Store::new(), Places::default());
+            let file = [&[0; 24][..], &payload].concat();
+            let mut target = Target {
+                store: &mut store,
+                room: &mut Room::evicting(1 << 20, || Some(1)),
+                key_at: &mut |key| {
+                    let key = &file[key.offset() as usize..][..key.bytes()];
+                    Some(str::from_utf8(key).expect("a key").to_owned())
+                },
+            };
+            let puts = replay(&payload, file.len() as u64, &mut places, &mut target);
+            assert_eq!(puts, Ok(1 + usize::from(!is_declared)));
+            let expected = [("k".to_owned(), vec![(20, 0.5f64.to_bits())])];
+            assert_eq!(content(&store), expected);
+        }
     }
 
     /// Puts in three frames, of which the second one is lost.

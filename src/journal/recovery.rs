@@ -9,13 +9,17 @@ use super::checkpoint;
 use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
-use super::record::{self, Places};
+use super::record::{self, Places, Target};
 use crate::error::explained;
+use crate::memory::Room;
 use crate::server::{Event, Progress};
 use crate::store::{ImageReader, Store};
 
 /// How often the progress of a long start is told.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Room for a frame of the journal that is full, and what is read with it.
+pub const LONG_FRAME_BYTES: u64 = 5 << 18;
 
 /// Copied at once.
 const COPY_BYTES: usize = 64 << 10;
@@ -42,6 +46,9 @@ pub struct Recovered {
 /// copies of these are kept, and a checkpoint takes the place of all files but those that readers need, from
 /// frame `needed` on. `on_event` is told now and then how far it has come.
 ///
+/// Where there is no `room` and the oldest points are to make some, they do while it reads. What they were is
+/// recorded nowhere: if it ends now, the next start does the same, and if not, a checkpoint without them is due.
+///
 /// Where the power failed, frames that were not synced may be missing at the end: they and those after
 /// them were not promised to survive, and are left out.
 ///
@@ -52,6 +59,7 @@ pub fn recover_telling<F: FileSystem>(
     folder: &mut F,
     salvages: bool,
     needed: Option<u64>,
+    room: Room,
     on_event: &mut dyn FnMut(Event),
 ) -> io::Result<Recovered> {
     let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
@@ -59,6 +67,7 @@ pub fn recover_telling<F: FileSystem>(
     journals.retain(|&number| checkpoint.is_none_or(|checkpoint| number >= checkpoint));
     let mut loading = Loading {
         next: 1,
+        room,
         telling: Some(Telling {
             on_event,
             began_at: Instant::now(),
@@ -70,6 +79,9 @@ pub fn recover_telling<F: FileSystem>(
         let name = FileKind::Journal.name(number);
         loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
     }
+    // The longest frame is read into memory that nobody counts.
+    let frame_bytes = loading.total_bytes.min(LONG_FRAME_BYTES);
+    loading.room.keep_free(frame_bytes as usize);
     if let Some(number) = checkpoint {
         let name = FileKind::Checkpoint.name(number);
         loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
@@ -90,6 +102,11 @@ pub fn recover_telling<F: FileSystem>(
         failure: None,
         store: Store::new(),
     };
+    if loading.store.evicted_points() > 0 {
+        warn!("there was no room for all points: the oldest are evicted, see --memory-limit");
+        // A checkpoint is due, so that they do not come back.
+        recovered.journal_files = usize::MAX;
+    }
     if salvages && loading.damage.is_some() {
         // Past the numbers of all files, so that this checkpoint takes the place of all of them.
         let newest = journals.last().copied().max(checkpoint);
@@ -127,7 +144,7 @@ fn remove_partial<F: FileSystem>(folder: &mut F) -> io::Result<()> {
 /// The same, and nobody is told.
 #[cfg(test)]
 pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
-    recover_telling(folder, salvages, None, &mut |_| {})
+    recover_telling(folder, salvages, None, Room::default(), &mut |_| {})
 }
 
 /// A file of the journal that was not ended, since the process was.
@@ -204,6 +221,8 @@ fn kept_name(name: &str) -> String {
 #[derive(Default)]
 pub struct Loading<'start> {
     store: Store,
+    /// There, the oldest points make room if they are to.
+    room: Room,
     /// Number of the next frame of the journal.
     next: u64,
     /// Number of the newest frame whose puts may be in the checkpoint, once that is read to its end.
@@ -275,6 +294,7 @@ impl Loading<'_> {
                 Ok(Some((_, piece))) => match image.take_in(piece) {
                     Ok(()) => {
                         self.points = image.points();
+                        self.room.make_at_start(&mut image.store, &mut |_| ());
                         self.tell_progress(offset);
                         continue;
                     }
@@ -300,26 +320,42 @@ impl Loading<'_> {
         let mut reader = reader.map_err(explained(&name))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         let mut places = Places::default();
+        let keys = FrameReader::open(folder, &name, FileKind::Journal, number);
+        let (mut keys, mut key_failure) = (keys.map_err(explained(&name))?, None);
         let end = loop {
             let offset = reader.offset();
             match reader.next(folder) {
                 Ok(None) => break offset,
                 Ok(Some((_, []))) => has_ended = true,
-                Ok(Some((frame, payload))) => {
+                Ok(Some((frame, [_, ..]))) => {
                     if frame != self.next {
                         let missing = format!("frames before number {frame} are missing");
                         let (file, offset) = self.left_out.take().unwrap_or((name.clone(), offset));
                         self.damaged(&file, format!("at byte {offset}: {missing}"));
                     }
                     self.next = frame + 1;
-                    match record::read(payload, &mut places, &mut self.store) {
+                    let mut target = Target {
+                        store: &mut self.store,
+                        room: &mut self.room,
+                        key_at: &mut |place| {
+                            let mut key = vec![0; place.bytes()];
+                            let read = keys.read_again(folder, place.offset(), &mut key);
+                            read.map_err(|error| key_failure = Some(error)).ok()?;
+                            String::from_utf8(key).ok()
+                        },
+                    };
+                    let end = reader.offset();
+                    match record::replay(reader.payload(), end, &mut places, &mut target) {
                         Ok(puts) => self.points += puts as u64,
                         Err(wrong) => {
                             self.damaged(&name, format!("at byte {offset}: {wrong}"));
                             self.points += wrong.puts as u64;
                         }
                     }
-                    bytes = reader.offset();
+                    if let Some(error) = key_failure {
+                        return Err(explained(&name)(error));
+                    }
+                    bytes = end;
                     self.tell_progress(bytes);
                 }
                 Err(FrameError::Blank { .. }) if has_ended => break offset,

@@ -15,9 +15,10 @@ use super::record::PutRecord;
 use super::simulated::{Fault, Simulated};
 use super::spool::Spool;
 use super::writer::Writer;
-use super::{files, recovery};
+use super::{checkpoint, files, recovery};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::Counters;
+use crate::memory::Room;
 use crate::server::{Admission, Commit, Outcome};
 use crate::store::{Put, Store};
 
@@ -99,6 +100,30 @@ impl Life {
         readers: &[String],
         salvages: bool,
         limit_bytes: u64,
+        disk: Simulated,
+        policy: SyncPolicy,
+        executed: Vec<Change>,
+        now: Instant,
+    ) -> io::Result<Life> {
+        let room = Room::default();
+        Life::start_in(
+            room,
+            readers,
+            salvages,
+            limit_bytes,
+            disk,
+            policy,
+            executed,
+            now,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments)]
+    fn start_in(
+        room: Room,
+        readers: &[String],
+        salvages: bool,
+        limit_bytes: u64,
         mut disk: Simulated,
         policy: SyncPolicy,
         executed: Vec<Change>,
@@ -106,7 +131,7 @@ impl Life {
     ) -> io::Result<Life> {
         let mut readers = Readers::load(&mut disk, readers)?;
         let needed = readers.needed();
-        let mut found = recovery::recover_telling(&mut disk, salvages, needed, &mut |_| {})?;
+        let mut found = recovery::recover_telling(&mut disk, salvages, needed, room, &mut |_| {})?;
         readers.begin(&mut disk, found.next)?;
         let mut writer = Writer::new(disk.clone(), policy, limit_bytes, &mut found)?;
         writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
@@ -295,6 +320,164 @@ proptest! {
         let life = Life::start(disk, SyncPolicy::Always, Vec::new(), Instant::now()).expect("no fault");
         prop_assert_eq!(prefix(&life.store, &executed, all), Some(all));
     }
+}
+
+/// What a start finds on a disk where the oldest points make room.
+fn evicting(disk: &Simulated, room: Room) -> Store {
+    let start = recovery::recover_telling(&mut disk.clone(), false, None, room, &mut |_| {});
+    start.expect("no fault").store
+}
+
+/// Room of which there is none now and then.
+fn fickle_room(seed: u64) -> Room {
+    let mut random = seed | 1;
+    Room::evicting(1 << 10, move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        Some(if random.is_multiple_of(3) { 1 << 20 } else { 1 })
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_start_that_evicts_finds_some_of_what_was_there(
+        lives in proptest::collection::vec(proptest::collection::vec(proptest::collection::vec(change(), 0..12), 1..20), 1..4),
+        long_file in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let disk = Simulated::new();
+        let (mut executed, mut floor) = (Vec::new(), i64::MIN);
+        let limit = if long_file { u64::MAX } else { JOURNAL_LIMIT_BYTES };
+        for turns in lives {
+            let mut life = Life::start_with_limit(limit, disk.clone(), SyncPolicy::Always, executed, Instant::now()).expect("no fault");
+            life.expire(floor);
+            for changes in turns {
+                life.turn(&changes);
+            }
+            (executed, floor) = (life.executed, life.floor);
+        }
+        let all = recovery::recover(&mut disk.clone(), false).expect("no fault").store;
+        let found = evicting(&disk, fickle_room(seed));
+        for (key, points) in found_past(&found, floor) {
+            let expected: BTreeMap<i64, u64> =
+                all.range(&key, ..).map(|point| (point.timestamp, point.value.to_bits())).collect();
+            for (timestamp, bits) in points {
+                prop_assert_eq!(expected.get(&timestamp), Some(&bits), "{} {}", key, timestamp);
+            }
+        }
+        // None of a series' newest points is missing where there was always room.
+        let found = evicting(&disk, Room::evicting(1 << 30, || Some(1)));
+        prop_assert_eq!(found_past(&found, floor), found_past(&all, floor));
+    }
+}
+
+/// The points of a store that have not expired.
+fn found_past(store: &Store, floor: i64) -> Points {
+    let mut found = points(store);
+    remove(&mut found, |_, timestamp| timestamp < floor);
+    found
+}
+
+#[test]
+fn a_start_that_evicts_keeps_the_newest_points() {
+    const POINTS: i64 = 40_000;
+    for (has_checkpoint, series) in [
+        (false, 1),
+        (false, 10),
+        (false, 10_000),
+        (true, 1),
+        (true, 10),
+        (true, 10_000),
+    ] {
+        let case = format!("{series} series, checkpoint: {has_checkpoint}");
+        let disk = Simulated::new();
+        let life = Life::start_with_limit(
+            u64::MAX,
+            disk.clone(),
+            SyncPolicy::Never,
+            Vec::new(),
+            Instant::now(),
+        );
+        let mut life = life.expect("no fault");
+        let value = |at: i64| (at as f64).sqrt();
+        for at in 0..POINTS {
+            life.put(&format!("k{}", at % series), at / series, value(at));
+            if at % 1_000 == 999 {
+                life.journal.submit(&mut life.record);
+                life.work();
+            }
+        }
+        let journal = FileKind::Journal.name(1);
+        let mut frame_bytes = disk.clone().size(&journal).expect("no fault");
+        frame_bytes = frame_bytes.min(recovery::LONG_FRAME_BYTES);
+        if has_checkpoint {
+            frame_bytes = 0;
+            let number = life.journal.submitted + 1;
+            let name = FileKind::Checkpoint.name(number);
+            checkpoint::write(&mut disk.clone(), &name, number, &life.store).expect("no fault");
+        }
+        let bytes = life.store.allocated_bytes();
+        // What is resident is taken to be 4 MiB, and nine eighths of what is counted.
+        let most_bytes = (4 << 20) + bytes / 16 * 9 + frame_bytes as usize;
+        let room = Room::evicting(most_bytes * 21 / 20, || None);
+        let found = evicting(&disk, room);
+        assert!(found.allocated_bytes() < bytes / 2 + bytes / 50, "{case}");
+        let kept = found.point_count() as i64;
+        // A series of few points is evicted as a whole, and comes again with those that follow.
+        let least = if series == 10_000 {
+            POINTS / 8
+        } else {
+            POINTS / 4
+        };
+        assert!((least..POINTS * 5 / 8).contains(&kept), "{case}: {kept}");
+        // As many points, if these were the newest, would begin here.
+        let begin = (POINTS - kept) / series;
+        let slack = 1_280; // a block
+        for (key, points) in points(&found) {
+            let number: i64 = key[1..].parse().expect("a number");
+            for (&timestamp, &bits) in &points {
+                let expected = value(timestamp * series + number);
+                assert_eq!(f64::from_bits(bits), expected, "{case}: {key} {timestamp}");
+            }
+            let first = *points.keys().next().expect("a point");
+            assert!(
+                (begin - first).abs() <= slack || series == 10_000,
+                "{case}: {first} {begin}"
+            );
+            let newest = points.range(first..).count() as i64;
+            assert_eq!(newest, POINTS / series - first, "{case}: a gap in {key}");
+        }
+    }
+}
+
+#[test]
+fn what_a_start_evicts_does_not_come_back() {
+    let disk = Simulated::new();
+    let mut life = live(&disk, SyncPolicy::Always).expect("no fault");
+    for at in 0..2_000 {
+        life.put(&format!("k{}", at % 100), at, 0.5);
+    }
+    life.recover();
+    let room = fickle_room(7);
+    let life = Life::start_in(
+        room,
+        &[],
+        false,
+        u64::MAX,
+        disk.clone(),
+        SyncPolicy::Always,
+        Vec::new(),
+        Instant::now(),
+    );
+    let mut life = life.expect("no fault");
+    assert!(life.store.evicted_points() > 0);
+    let kept = points(&life.store);
+    for _ in 0..1_000 {
+        life.turn(&[]);
+    }
+    let found = recovery::recover(&mut disk.clone(), false).expect("no fault");
+    assert_eq!(points(&found.store), kept);
 }
 
 /// All points of a store, by series in their order.

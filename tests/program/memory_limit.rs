@@ -1,9 +1,11 @@
 //! What `--memory-limit` promises, of a process as an operator sees it.
 
+use std::collections::HashSet;
 use std::fs;
+use std::process::Command;
 use std::time::{Instant, SystemTime};
 
-use crate::support::process::Daemon;
+use crate::support::process::{Daemon, METRICD};
 use crate::support::{Client, DEADLINE, Folder, OK, all_at_once};
 
 /// A limit that is soon reached, with room for points beside the code of a debug build.
@@ -83,6 +85,11 @@ fn points_in_any_order(batch: usize) -> String {
         )
     };
     (0..2_000).map(&mut line).collect()
+}
+
+fn one_series(batch: usize) -> String {
+    let line = |at: usize| format!("put k {} {at}\n", (at as f64).sqrt());
+    (batch * 2_000..(batch + 1) * 2_000).map(line).collect()
 }
 
 /// Makes a batch of puts of some kind.
@@ -282,4 +289,61 @@ fn points_that_do_not_fit_where_others_were_freed_do_not_break_the_limit() {
     }
     assert!(stored > 5_000, "{stored}");
     assert_within(LIMIT_BYTES, &daemon);
+}
+
+#[test]
+fn a_start_evicts_what_does_not_fit_or_loses_nothing() {
+    // Whether it is read from a checkpoint, or else from the journal.
+    let kinds: [(Kind, usize, bool); 3] = [
+        (series, 50, false),
+        (large_keys, 20, true),
+        (one_series, 700, true),
+    ];
+    all_at_once(kinds, |(kind, batches, has_checkpoint)| {
+        let folder = Folder::new();
+        let data = ["--data", folder.0.to_str().expect("UTF-8")];
+        let daemon = Daemon::start(&data);
+        let mut client = daemon.connect();
+        for batch in 0..batches {
+            put(&mut client, &kind(batch));
+        }
+        daemon.process.kill();
+        let limited = |when_full| {
+            let mut command = Command::new(METRICD);
+            command.args(["--listen", "127.0.0.1:0", "--memory-limit", LIMIT]);
+            Daemon::start_hearing(command.args(data).args(["--when-full", when_full]))
+        };
+
+        let (daemon, _) = limited("refuse");
+        let line = daemon.process.log_line().expect("a line");
+        assert!(line.contains("puts are refused"), "{line}");
+        let all = get_all(&mut daemon.connect());
+        let expected = batches * kind(0).lines().count();
+        assert_eq!(all.lines().count(), expected + 2, "it has lost points");
+        match has_checkpoint {
+            true => daemon.process.stop(),
+            false => daemon.process.kill(),
+        };
+
+        let all: HashSet<&str> = all.lines().collect();
+        let mut most = all.len();
+        for is_killed in [true, false] {
+            let (daemon, said) = limited("evict");
+            let is_said = said.iter().any(|line| line.contains("are evicted"));
+            assert!(is_said || most < all.len(), "{said:?}");
+            let kept = get_all(&mut daemon.connect());
+            assert!(kept.lines().all(|line| all.contains(line)), "invented");
+            let last = kind(batches - 1);
+            let last = last.lines().last().and_then(|put| put.strip_prefix("put "));
+            assert!(kept.lines().any(|line| Some(line) == last), "{last:?}");
+            let count = kept.lines().count();
+            assert!(count < all.len() && count > most / 10, "{count} of {most}");
+            most = count;
+            assert_within(LIMIT_BYTES, &daemon);
+            match is_killed {
+                true => daemon.process.kill(),
+                false => daemon.process.stop(),
+            };
+        }
+    });
 }
