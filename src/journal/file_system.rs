@@ -1,6 +1,6 @@
 //! What the journal asks of a disk: the files of one folder.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::iter;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -19,6 +19,13 @@ const FILE_MODE: u32 = 0o600;
 
 /// Mode of the folder.
 const FOLDER_MODE: u32 = 0o700;
+
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
+fn identity(found: &Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
 
 /// The files of one folder, by their names in it.
 ///
@@ -86,6 +93,8 @@ const SPARE_DESCRIPTORS: usize = 3;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Which file `lock` is in the folder, if its user has locked it.
+    locked: Option<Identity>,
     /// Copies of the lock, given up for files.
     spare: Vec<File>,
     /// Locked until it is closed, at the latest by the end of the process.
@@ -122,11 +131,9 @@ impl Folder {
             .map_err(explained("cannot write the file `lock` in it"))?;
         match lock.try_lock() {
             Ok(()) => {
-                let mut folder = Folder {
-                    path,
-                    spare: Vec::new(),
-                    lock: Some(lock),
-                };
+                let mut folder = Folder::unlocked(&path);
+                folder.locked = Some(identity(&lock.metadata()?));
+                folder.lock = Some(lock);
                 folder.spare_descriptors();
                 Ok(folder)
             }
@@ -142,14 +149,29 @@ impl Folder {
     pub fn unlocked(path: &Path) -> Folder {
         Folder {
             path: path.into(),
+            locked: None,
             spare: Vec::new(),
             lock: None,
         }
     }
 
-    /// Where it is, whatever becomes of the working directory.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The same folder once more.
+    pub fn share(&self) -> Folder {
+        Folder {
+            locked: self.locked,
+            ..Folder::unlocked(&self.path)
+        }
+    }
+
+    /// The path of a file. Another folder may have come to be at the path of this one, or another process may
+    /// have locked it after somebody removed the lock: then its files are left alone.
+    fn at(&self, name: &str) -> io::Result<PathBuf> {
+        let found = || Some(identity(&fs::metadata(self.path.join(LOCK)).ok()?));
+        if self.locked.is_some() && self.locked != found() {
+            let text = "the folder, or the file `lock` in it, was moved, removed or replaced";
+            return Err(io::Error::other(text));
+        }
+        Ok(self.path.join(name))
     }
 
     /// Takes descriptors for files to come, as far as there are any.
@@ -177,7 +199,7 @@ impl FileSystem for Folder {
     fn list(&mut self) -> io::Result<Vec<String>> {
         self.give_up_descriptor();
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in fs::read_dir(self.at("")?)? {
             names.extend(entry?.file_name().into_string());
         }
         self.spare_descriptors();
@@ -185,18 +207,18 @@ impl FileSystem for Folder {
     }
 
     fn size(&mut self, name: &str) -> io::Result<u64> {
-        Ok(fs::metadata(self.path.join(name))?.len())
+        Ok(fs::metadata(self.at(name)?)?.len())
     }
 
     fn create(&mut self, name: &str) -> io::Result<File> {
         self.give_up_descriptor();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        options.mode(FILE_MODE).open(self.path.join(name))
+        options.mode(FILE_MODE).open(self.at(name)?)
     }
 
     fn open(&mut self, name: &str) -> io::Result<File> {
-        let path = self.path.join(name);
+        let path = self.at(name)?;
         // Opening a pipe would wait for its writer.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
@@ -221,7 +243,7 @@ impl FileSystem for Folder {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        fs::rename(self.at(from)?, self.path.join(to))
     }
 
     fn set_length(&mut self, file: &mut File, bytes: u64) -> io::Result<()> {
@@ -229,7 +251,7 @@ impl FileSystem for Folder {
     }
 
     fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        let file = OpenOptions::new().write(true).open(self.at(name)?)?;
         file.set_len(bytes)
     }
 
@@ -237,12 +259,12 @@ impl FileSystem for Folder {
         // The file may have been closed just now, because it could not be written. Its descriptor is taken back
         // before a client that waits gets it: otherwise each attempt would lose one.
         self.spare_descriptors();
-        fs::remove_file(self.path.join(name))
+        fs::remove_file(self.at(name)?)
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
         self.give_up_descriptor();
-        File::open(&self.path)?.sync_all()?;
+        File::open(self.at("")?)?.sync_all()?;
         self.spare_descriptors();
         Ok(())
     }
@@ -347,6 +369,39 @@ mod tests {
         assert_eq!(error.to_string(), "in use by another metricd");
         drop(folder);
         assert_eq!(content(&mut Folder::open(path.path())?, "a")?, b"");
+        Ok(())
+    }
+
+    #[test]
+    fn another_folder_at_its_path_is_left_alone() -> io::Result<()> {
+        let temporary = tempfile::tempdir()?;
+        let [path, moved] = ["a", "b"].map(|name| temporary.path().join(name));
+        let mut folder = Folder::open(&path)?;
+        folder.create("new")?;
+        fs::rename(&path, &moved)?;
+        Folder::open(&path)?.create("old")?;
+        for mut folder in [folder.share(), folder] {
+            let errors = [
+                folder.list().err(),
+                folder.size("old").err(),
+                folder.create("old").err(),
+                folder.open("old").err(),
+                folder.rename("old", "new").err(),
+                folder.shorten("old", 0).err(),
+                folder.remove("old").err(),
+                folder.sync_folder().err(),
+            ];
+            for error in errors {
+                let error = error.expect("it is another folder");
+                assert!(error.to_string().contains("replaced"), "{error}");
+            }
+            fs::rename(&path, path.with_extension("other"))?;
+            fs::rename(&moved, &path)?;
+            folder.size("new")?;
+            fs::rename(&path, &moved)?;
+            fs::rename(path.with_extension("other"), &path)?;
+        }
+        assert!(path.join("old").exists());
         Ok(())
     }
 

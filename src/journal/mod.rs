@@ -134,7 +134,7 @@ pub fn open(
         source,
     };
     let mut folder = Folder::open(path).map_err(error)?;
-    let folder_path = folder.path().to_owned();
+    let shares = readers.iter().map(|_| folder.share()).collect();
     let mut readers = Readers::load(&mut folder, readers).map_err(error)?;
     let needed = readers.needed();
     let room = Room::new(config.memory_limit_bytes, config.when_full);
@@ -144,9 +144,7 @@ pub fn open(
     let limit_bytes = config.journal_limit_bytes as u64;
     let writer = Writer::new(folder, config.sync, limit_bytes, &mut found);
     let mut writer = writer.map_err(error)?;
-    let (spool, followers) = readers
-        .follow(&mut writer, || Folder::unlocked(&folder_path))
-        .unzip();
+    let (spool, followers) = readers.follow(&mut writer, shares).unzip();
     let mut journal = Journal::new(writer.channel(), config.unjournaled_limit_bytes as u64);
     (journal.spool, journal.most_series) = (spool, config.remembered_series());
     let opened = Opened {

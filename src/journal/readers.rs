@@ -72,21 +72,22 @@ impl<F: FileSystem> Readers<F> {
         Ok(())
     }
 
-    /// Makes followers, each with a folder of its own, and has the writer serve them. `None` without
+    /// Makes followers, the next of `folders` for each, and has the writer serve them. `None` without
     /// readers.
     pub fn follow(
         self,
         writer: &mut Writer<F>,
-        folder: impl Fn() -> F,
+        folders: Vec<F>,
     ) -> Option<(Spool, Vec<Follower<F>>)> {
         self.needed()?;
         let positions = self.readers.iter();
         let positions = positions.map(|(_, position)| position.unwrap_or_default().frame);
         let spool = writer.serve(positions.collect(), Instant::now());
         let mut followers = Vec::new();
-        for (number, (stored, position)) in self.readers.into_iter().enumerate() {
+        let readers = self.readers.into_iter().zip(folders).enumerate();
+        for (number, ((stored, position), folder)) in readers {
             let (position, spool) = (position.unwrap_or_default(), spool.clone());
-            followers.push(Follower::new(folder(), spool, number, stored, position));
+            followers.push(Follower::new(folder, spool, number, stored, position));
         }
         Some((spool, followers))
     }

@@ -129,13 +129,14 @@ impl Life {
         executed: Vec<Change>,
         now: Instant,
     ) -> io::Result<Life> {
+        let shares = readers.iter().map(|_| disk.clone()).collect();
         let mut readers = Readers::load(&mut disk, readers)?;
         let needed = readers.needed();
         let mut found = recovery::recover_telling(&mut disk, salvages, needed, room, &mut |_| {})?;
         readers.begin(&mut disk, found.next)?;
         let mut writer = Writer::new(disk.clone(), policy, limit_bytes, &mut found)?;
         writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
-        let readers = readers.follow(&mut writer, || disk.clone());
+        let readers = readers.follow(&mut writer, shares);
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
         // Some series are remembered by readers, and some are not.

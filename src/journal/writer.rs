@@ -367,9 +367,11 @@ impl<F: FileSystem> Writer<F> {
 
     /// Refuses puts from now on. A checkpoint that is being written could hold some that are refused.
     fn fail(&mut self, error: io::Error, now: Instant) {
-        error!(
-            "puts are refused until the disk of --data works again: cannot write the journal: {error}"
-        );
+        if self.journal.is_ok() {
+            error!(
+                "puts are refused until the disk of --data works again: cannot write the journal: {error}"
+            );
+        }
         self.tally.counts.journal_failures += 1;
         self.journal = Err(error);
         self.remove_partial(now);
