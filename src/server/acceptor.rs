@@ -227,7 +227,11 @@ pub fn listen_on(listen: &Listen, config: &Config) -> Result<Vec<Listener>, Erro
         let listener = Listener::unix(Path::new(path), config).map_err(listen_error)?;
         return Ok(vec![listener]);
     }
-    let addresses: Vec<_> = address.to_socket_addrs().map_err(resolve_error)?.collect();
+    // The zone of an IPv6 address is found by name only without the brackets.
+    let bare = address.replace(['[', ']'], "");
+    let resolved = address.to_socket_addrs();
+    let resolved = resolved.or_else(|error| bare.to_socket_addrs().map_err(|_| error));
+    let addresses: Vec<_> = resolved.map_err(resolve_error)?.collect();
     listen_on_each(&addresses, config).map_err(listen_error)
 }
 
@@ -267,6 +271,16 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = listen_on_each(&[address; 2], &Config::default()).unwrap();
         assert_eq!(listeners.len(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_zone_of_an_address_may_be_a_name() {
+        for (address, is_resolved) in [("[fe80::1%lo]:0", true), ("[fe80::1%none]:0", false)] {
+            let error = listen_on(&address.into(), &Config::default()).err();
+            let error = error.expect("nobody has that address");
+            assert_eq!(matches!(error, Error::Listen { .. }), is_resolved, "{error}");
+        }
     }
 
     #[test]
