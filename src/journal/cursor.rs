@@ -9,7 +9,7 @@ use std::mem;
 
 use super::file_system::FileSystem;
 use super::files;
-use super::frame::{FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
+use super::frame::{FILE_HEAD_BYTES, FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
 use super::marks::Marks;
 use super::position::Position;
 use super::record::{Before, Places, Reader, Record, UNKNOWN};
@@ -73,6 +73,9 @@ impl KeyPlace {
 
     /// The first offset that has no room: 64 GiB.
     const OFFSET_END: u64 = 1 << (u64::BITS - 1 - Self::LENGTH_BITS);
+
+    /// Of a key in a file, this is the least that there is.
+    pub const LEAST_IN_FILE: u64 = (FILE_HEAD_BYTES as u64) << (1 + Self::LENGTH_BITS);
 
     fn new(is_held: bool, offset: u64, bytes: usize) -> KeyPlace {
         KeyPlace(u64::from(is_held) | (bytes as u64) << 1 | offset << (1 + Self::LENGTH_BITS))

@@ -393,6 +393,7 @@ pub const UNKNOWN: u64 = u64::MAX;
 /// The place of a series that was declared, and has lost all points. Those in the store are below it, and
 /// each [`KeyPlace`] is past it.
 const GONE: u64 = NO_PLACE as u64;
+const _: () = assert!(GONE < KeyPlace::LEAST_IN_FILE);
 
 impl Places {
     /// Goes on with a frame of this epoch. In another one, places may have got other series in frames

@@ -227,10 +227,12 @@ pub fn listen_on(listen: &Listen, config: &Config) -> Result<Vec<Listener>, Erro
         let listener = Listener::unix(Path::new(path), config).map_err(listen_error)?;
         return Ok(vec![listener]);
     }
-    // The zone of an IPv6 address is found by name only without the brackets.
-    let bare = address.replace(['[', ']'], "");
-    let resolved = address.to_socket_addrs();
-    let resolved = resolved.or_else(|error| bare.to_socket_addrs().map_err(|_| error));
+    // The standard library finds the zone of an IPv6 address by its name only without the brackets.
+    let in_brackets = || {
+        let (host, port) = address.strip_prefix('[')?.split_once("]:")?;
+        (host, port.parse().ok()?).to_socket_addrs().ok()
+    };
+    let resolved = in_brackets().map_or_else(|| address.to_socket_addrs(), Ok);
     let addresses: Vec<_> = resolved.map_err(resolve_error)?.collect();
     listen_on_each(&addresses, config).map_err(listen_error)
 }
@@ -279,7 +281,11 @@ mod tests {
         for (address, is_resolved) in [("[fe80::1%lo]:0", true), ("[fe80::1%none]:0", false)] {
             let error = listen_on(&address.into(), &Config::default()).err();
             let error = error.expect("nobody has that address");
-            assert_eq!(matches!(error, Error::Listen { .. }), is_resolved, "{error}");
+            assert_eq!(
+                matches!(error, Error::Listen { .. }),
+                is_resolved,
+                "{error}"
+            );
         }
     }
 

@@ -278,7 +278,8 @@ impl Answering {
         let is_last = result.is_ok();
         let has_room = self.pieces.kept_bytes() <= kept_bytes.max(turn.kept_room_bytes);
         if result == Err(Halt::Pause) && !has_room {
-            let message = "the memory that this takes is not free: ask for less, or try again later";
+            let message =
+                "the memory that this takes is not free: ask for less, or try again later";
             result = Err(Failure::new(503, message).into());
         }
         if let Err(Halt::Failed(_)) = result {
