@@ -496,6 +496,9 @@ impl Config {
     /// somebody, or a time server, to set it right.
     pub(crate) const CLOCK_TRIAL: Duration = Duration::from_secs(3_600);
 
+    /// How long a commit may take before the disk is said not to answer.
+    pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(10);
+
     /// How long the journal thread looks for the next frame before it sleeps, if one is likely to come. If
     /// clients wait for each sync, it comes after about this time. To wake the thread takes a third as long.
     pub(crate) const JOURNAL_SPIN: Duration = Duration::from_micros(150);

@@ -61,6 +61,7 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -270,8 +271,8 @@ impl Commit for Journal {
         }
     }
 
-    fn pending(&self) -> u64 {
-        self.submitted - self.progress.settled
+    fn pending(&self) -> Range<u64> {
+        self.progress.settled + 1..self.submitted + 1
     }
 
     fn pending_bytes(&self) -> usize {

@@ -642,9 +642,9 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     let numbers = [1, 2].map(|timestamp| {
         life.put("k", timestamp, 0.5);
         let number = life.journal.submit(&mut life.record);
-        assert_eq!(life.journal.pending(), 1);
+        assert_eq!(life.journal.pending().count(), 1);
         life.work();
-        assert_eq!(life.journal.pending(), 0);
+        assert!(life.journal.pending().is_empty());
         number
     });
     assert_eq!(counters.read().journal_failures, 1);

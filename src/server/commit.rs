@@ -32,8 +32,8 @@ pub trait Commit {
     /// one that is not pending stays as it is.
     fn outcome(&self, number: u64) -> Outcome;
 
-    /// How many submissions are pending.
-    fn pending(&self) -> u64;
+    /// The numbers of the submissions that are pending.
+    fn pending(&self) -> Range<u64>;
 
     /// Bytes of what was submitted and is pending.
     fn pending_bytes(&self) -> usize;
@@ -157,8 +157,8 @@ impl Commit for InMemory {
         Outcome::Stored
     }
 
-    fn pending(&self) -> u64 {
-        0
+    fn pending(&self) -> Range<u64> {
+        0..0
     }
 
     fn pending_bytes(&self) -> usize {
@@ -216,7 +216,7 @@ mod tests {
         assert!(commit.record().is_none());
         assert_eq!(commit.outcome(0), Outcome::Stored);
         assert_eq!(commit.admission(), Admission::Open);
-        assert_eq!((commit.pending(), commit.pending_bytes()), (0, 0));
+        assert_eq!((commit.pending(), commit.pending_bytes()), (0..0, 0));
         assert!(!commit.look(true));
     }
 }

@@ -21,6 +21,7 @@ use super::listener::Socket;
 use super::rarely::Rarely;
 use super::ready_queue::ReadyQueue;
 use super::shared::Shared;
+use super::silence::Silence;
 use super::stop::{self, Stopping};
 use super::timeouts::{Stillness, Timeouts};
 use super::upkeep::Upkeep;
@@ -51,6 +52,7 @@ pub struct EventLoop {
     /// Connections whose replies are in `shared.replies`, in the same order.
     executed: Vec<Executed>,
     waiting: WaitingReplies,
+    silence: Silence,
     /// The last turn has put something that is not submitted yet. It is submitted with what the next
     /// turn puts.
     leaves_puts: bool,
@@ -108,6 +110,7 @@ impl EventLoop {
             ready: ReadyQueue::default(),
             executed: Vec::new(),
             waiting: WaitingReplies::default(),
+            silence: Silence::default(),
             leaves_puts: false,
             may_leave: true,
             unanswered: VecDeque::new(),
@@ -206,6 +209,7 @@ impl EventLoop {
             stopping,
             self.timeouts.wake_at(),
             self.upkeep.wake_at(&self.shared),
+            self.silence.due(),
             self.alive_due,
         ];
         let due = due.into_iter().flatten().min()?;
@@ -227,9 +231,18 @@ impl EventLoop {
         first.is_some_and(|number| self.commit.outcome(number) != Outcome::Pending)
     }
 
+    /// Whether puts may be executed: not while the disk does not answer, so that they need not wait for it
+    /// twice.
+    fn admission(&self) -> Admission {
+        match self.commit.admission() {
+            Admission::Open if self.silence.is_long() => Admission::Full,
+            admission => admission,
+        }
+    }
+
     /// Whether puts that had to wait may be executed.
     fn may_readmit(&self) -> bool {
-        !self.postponed.is_empty() && self.commit.admission() != Admission::Full
+        !self.postponed.is_empty() && self.admission() != Admission::Full
     }
 
     /// Queues the connections that have events, and counts the requests to stop. Events are hints
@@ -340,6 +353,7 @@ impl EventLoop {
         self.remove_closed();
         self.shed_connections(now);
         self.do_housework(now);
+        self.silence.note(self.commit.pending(), now);
     }
 
     fn serve_ready(&mut self, now: Instant) {
@@ -389,11 +403,12 @@ impl EventLoop {
         if self.shared.keeps_much(&self.server.config) {
             allowance.lower_to_least();
         }
+        let admission = self.admission();
         let client = &mut self.clients[key];
         let start = self.shared.replies.len();
         self.shared.kept_bytes -= client.connection.kept_bytes();
         if let Some(recorder) = &mut self.shared.recorder {
-            recorder.admission = self.commit.admission();
+            recorder.admission = admission;
         }
         client.connection.execute(&mut self.shared, &mut allowance);
         client.standing = Standing::Executed { is_ready: false };
@@ -545,9 +560,9 @@ impl EventLoop {
 
     /// Cleans up a slice of the store, and wakes clients whose replies were cut off.
     fn do_housework(&mut self, now: Instant) {
+        let admission = self.admission();
         let config = &self.server.config;
         self.has_housework = self.shared.store.clean_up(config.housework_notes);
-        let admission = self.commit.admission();
         let upkeep = &mut self.upkeep;
         self.has_housework |= upkeep.clean_up(&mut self.shared, admission, config, now);
         if let Some(recorder) = self.shared.recorder.as_mut().filter(|_| !self.leaves_puts) {
@@ -590,7 +605,8 @@ impl EventLoop {
         }
         counts.store_evicted_points = store.evicted_points();
         counts.store_expired_points = store.expired_points();
-        counts.journal_waiting_frames = self.commit.pending();
+        let pending = self.commit.pending();
+        counts.journal_waiting_frames = pending.end - pending.start;
         counts.add_turn((self.clock)().saturating_duration_since(turn_began));
         shared.tally.publish();
         if mem::take(&mut self.is_to_report) {
@@ -745,8 +761,9 @@ mod tests {
             0
         }
 
-        fn pending(&self) -> u64 {
-            Told::pending(self) as u64
+        fn pending(&self) -> Range<u64> {
+            let story = self.story();
+            story.outcomes.len() as u64..story.submitted.len() as u64
         }
 
         fn admission(&self) -> Admission {
@@ -1282,13 +1299,13 @@ mod tests {
             house.send(client, &b"put k 1 1\nget none\n".repeat(100));
         }
         let turns = house.told.story().turns;
-        assert_eq!(house.event_loop.timeout(), None);
+        assert_eq!(house.event_loop.timeout(), Some(Config::DISK_PATIENCE));
         for client in &mut clients {
             house.send(client, b"put k 1 1\n");
         }
         // One for each event and one to see that there are no more.
         assert!(house.told.story().turns <= turns + 2 * clients.len());
-        assert_eq!(house.event_loop.timeout(), None);
+        assert_eq!(house.event_loop.timeout(), Some(Config::DISK_PATIENCE));
         house.admit(Admission::Open);
         house.decide_all(Outcome::Stored);
         for client in &mut clients {
@@ -1874,6 +1891,30 @@ mod tests {
             assert!(answer.starts_with(&status), "{answer}");
             assert!(answer.contains(reason), "{answer}");
         }
+    }
+
+    #[test]
+    fn puts_wait_while_the_disk_does_not_answer_and_no_longer() {
+        let mut house = House::new(Config::default());
+        let mut clients = [house.connect(), house.connect(), house.connect()];
+        house.send(&mut clients[0], b"put k 1 1\n");
+        assert_eq!(house.event_loop.timeout(), Some(Config::DISK_PATIENCE));
+        let patience = Config::DISK_PATIENCE.as_secs();
+        house.pass(patience - 1);
+        house.send(&mut clients[1], b"put k 1 2\n");
+        assert_eq!(house.point_count(), 2);
+        house.pass(patience);
+        assert_eq!(house.event_loop.timeout(), None);
+        house.send(&mut clients[2], b"get k\nput k 1 3\n");
+        clients[2].expect(b"ok\nk 1.0 1\nk 1.0 2\n\n");
+        assert_eq!(house.point_count(), 2);
+        house.decide(Outcome::Stored);
+        clients[0].expect(b"ok\n\n");
+        assert_eq!(house.point_count(), 3);
+        house.decide_all(Outcome::Stored);
+        clients[1].expect(b"ok\n\n");
+        clients[2].expect(b"ok\n\n");
+        assert_eq!(house.event_loop.timeout(), None);
     }
 
     #[cfg(feature = "http")]

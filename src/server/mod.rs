@@ -12,6 +12,7 @@ mod not_ready;
 pub mod rarely;
 mod ready_queue;
 mod shared;
+mod silence;
 mod socket_file;
 mod stop;
 mod timeouts;
