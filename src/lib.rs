@@ -41,7 +41,7 @@
 //! | `server/event_loop/closing.rs` | which connections the loop closes | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
-//! | `server/commit.rs`, `waiting.rs`, `silence.rs` | what makes the puts of a turn durable, before they are answered; the replies that wait for it; that it takes very long | connections |
+//! | `server/commit.rs`, `waiting.rs`, `silence.rs` | what makes the puts of a turn durable, before they are answered; the replies that wait for it; what notices that it takes very long | connections |
 //! | `server/timeouts.rs` | when a connection has been still for too long | connections |
 //! | `server/acceptor.rs`, `server/stop.rs` | who is let in, and what happens when there is no room; the stop handle | connections |
 //! | `server/listener.rs`, `server/socket_file.rs` | a socket that listens, of TCP or Unix; the file of a Unix socket | what is spoken |

@@ -306,14 +306,14 @@ impl Room {
         self.make_telling(wanted_bytes, store, &mut record)
     }
 
-    /// Leaves so many bytes more free. To be called before anything is stored.
+    /// Keeps so many bytes free in addition. To be called before anything is stored.
     pub fn keep_free(&mut self, bytes: usize) {
         let target = self.memory.target_bytes;
         self.memory.target_bytes = target.map(|target| target.saturating_sub(bytes));
     }
 
-    /// Makes room, if the oldest points [are to](Self::may_make), for more of what a start reads. `evicted` is
-    /// told the place of each series that is about to lose points.
+    /// Makes room for more of what a start reads, if the oldest points [are to make room](Self::may_make).
+    /// Calls `evicted` with the place of each series that is about to lose points.
     #[inline]
     pub fn make_at_start(&mut self, store: &mut Store, evicted: &mut dyn FnMut(usize)) {
         if self.may_make(store) && !self.has(store) {

@@ -74,14 +74,14 @@ impl KeyPlace {
     /// The first offset that has no room: 64 GiB.
     const OFFSET_END: u64 = 1 << (u64::BITS - 1 - Self::LENGTH_BITS);
 
-    /// Of a key in a file, this is the least that there is.
+    /// No key in a file has less: none begins before the end of the file's head.
     pub const LEAST_IN_FILE: u64 = (FILE_HEAD_BYTES as u64) << (1 + Self::LENGTH_BITS);
 
     fn new(is_held: bool, offset: u64, bytes: usize) -> KeyPlace {
         KeyPlace(u64::from(is_held) | (bytes as u64) << 1 | offset << (1 + Self::LENGTH_BITS))
     }
 
-    /// A key at this offset of the file, unless that is past those that there is room for.
+    /// A key at this offset of the file; `None` if that is past the largest that there is room for.
     pub fn in_file(offset: u64, bytes: usize) -> Option<KeyPlace> {
         (offset < Self::OFFSET_END).then(|| Self::new(false, offset, bytes))
     }

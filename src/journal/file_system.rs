@@ -93,7 +93,7 @@ const SPARE_DESCRIPTORS: usize = 3;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Which file `lock` is in the folder, if its user has locked it.
+    /// Which file `lock` is, if it was locked.
     locked: Option<Identity>,
     /// Copies of the lock, given up for files.
     spare: Vec<File>,
@@ -155,7 +155,7 @@ impl Folder {
         }
     }
 
-    /// The same folder once more.
+    /// Another handle to the same folder. The lock stays with this one, which must not be dropped before.
     pub fn share(&self) -> Folder {
         Folder {
             locked: self.locked,
@@ -163,12 +163,15 @@ impl Folder {
         }
     }
 
-    /// The path of a file. Another folder may have come to be at the path of this one, or another process may
-    /// have locked it after somebody removed the lock: then its files are left alone.
+    /// The path of a file in the folder. Fails if the file `lock` is not the one that was locked: another folder
+    /// may be at this path, or another process may use this one, and its files must be left alone.
     fn at(&self, name: &str) -> io::Result<PathBuf> {
-        let found = || Some(identity(&fs::metadata(self.path.join(LOCK)).ok()?));
-        if self.locked.is_some() && self.locked != found() {
-            let text = "the folder, or the file `lock` in it, was moved, removed or replaced";
+        let found = match fs::metadata(self.path.join(LOCK)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            found => Some(identity(&found?)),
+        };
+        if self.locked.is_some() && self.locked != found {
+            let text = "the folder, or the file `lock` in it, was moved, removed or replaced (put it back, or restart)";
             return Err(io::Error::other(text));
         }
         Ok(self.path.join(name))
@@ -239,7 +242,8 @@ impl FileSystem for Folder {
         if count_names(file)? == 0 {
             return Err(io::Error::new(ErrorKind::NotFound, "the file was removed"));
         }
-        Ok(())
+        // Otherwise a start would not find what is promised.
+        self.at("").map(drop)
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -377,7 +381,8 @@ mod tests {
         let temporary = tempfile::tempdir()?;
         let [path, moved] = ["a", "b"].map(|name| temporary.path().join(name));
         let mut folder = Folder::open(&path)?;
-        folder.create("new")?;
+        let mut file = folder.create("new")?;
+        folder.sync(&mut file)?;
         fs::rename(&path, &moved)?;
         Folder::open(&path)?.create("old")?;
         for mut folder in [folder.share(), folder] {
@@ -389,6 +394,7 @@ mod tests {
                 folder.rename("old", "new").err(),
                 folder.shorten("old", 0).err(),
                 folder.remove("old").err(),
+                folder.sync(&mut file).err(),
                 folder.sync_folder().err(),
             ];
             for error in errors {

@@ -27,9 +27,9 @@
 //!   no record: what comes back is too old to be read.
 //!
 //! A start whose memory is full evicts points while it replays, and series with them. A record names a
-//! series by its place, and that may have another one then. So the start knows where in the file the key
-//! of each series is, and reads it again for the next record of one that has lost points. What that
-//! puts to a series that has gone makes it a new one.
+//! series by its place, and another series may be there after an eviction. So the start remembers where in
+//! the file the key of each series is. The next record of a series that has lost points is applied by its
+//! key, which is read again. If the series is gone, a put makes a new one.
 
 mod channel;
 mod checkpoint;

@@ -15,7 +15,7 @@ use crate::config::Config;
 pub struct Obsolete {
     /// Number of the last checkpoint; 0 if there is none.
     pub checkpoint: u64,
-    /// It was written by this process, so that its name is on the medium for sure.
+    /// Whether this process wrote it: only then is its name sure to be on the medium.
     is_synced: bool,
     /// Names of the files that are to be removed.
     names: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Obsolete {
     pub remove_at: Option<Instant>,
     /// Bytes of files that stay until a checkpoint is synced.
     pub bytes: u64,
-    /// When readers need no frame before this one, there are more such files.
+    /// Number of a frame. Once readers need none before it, there are more such files.
     release_at: Option<u64>,
 }
 

@@ -72,8 +72,8 @@ impl<F: FileSystem> Readers<F> {
         Ok(())
     }
 
-    /// Makes followers, the next of `folders` for each, and has the writer serve them. `None` without
-    /// readers.
+    /// Makes a follower of each reader, with one of `folders` each, and has the writer serve them. `None`
+    /// without readers.
     pub fn follow(
         self,
         writer: &mut Writer<F>,

@@ -380,11 +380,12 @@ pub struct Places {
     pages: Vec<Vec<u64>>,
     /// That of the next frame, if none is lost before it.
     epoch: u64,
-    /// By the place in the store, if points may be evicted from there: the place in the file, and the key.
+    /// For each place in the store, the place in the file, and where the key is. Empty unless points may be
+    /// evicted.
     homes: Vec<(u32, KeyPlace)>,
 }
 
-/// The places of a page, which never grows: so no page is copied.
+/// How many places a page has. A page never grows, so it is never copied.
 const PAGE_PLACES: usize = 1 << 9;
 
 /// Stands for a series that is not declared.
@@ -441,8 +442,8 @@ impl Places {
         page[record.place as usize % PAGE_PLACES] = to;
     }
 
-    /// Notes where the key is of a series that is at this place of the store, and was declared at that of the
-    /// file.
+    /// Notes a series that is at `place` of the store: the place in the file at which it was declared, and where
+    /// its key is.
     fn note_home(&mut self, place: usize, file_place: u32, key: KeyPlace) {
         if self.homes.len() <= place {
             self.homes.resize(place + 1, (NO_PLACE, KeyPlace(GONE)));
@@ -469,14 +470,14 @@ impl Places {
 /// What a file of the journal is replayed to.
 pub struct Target<'start> {
     pub store: &'start mut Store,
-    /// There, the oldest points make room if they are to.
+    /// Room for the store. When it runs out, the oldest points are evicted if they are to be.
     pub room: &'start mut Room,
     /// Reads a key of the file again, if it can.
     pub key_at: &'start mut dyn FnMut(KeyPlace) -> Option<String>,
 }
 
-/// Does to a store what the payload of a frame says, which ends at this offset of its file, in order, and
-/// returns how many puts there are. `places` knows the series that were declared before it in its file.
+/// Applies the records of a frame's payload, in order, and returns how many puts there are. The payload ends
+/// at the offset `end` of its file. `places` knows the series that were declared before it in that file.
 ///
 /// # Errors
 ///

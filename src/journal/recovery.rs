@@ -46,8 +46,9 @@ pub struct Recovered {
 /// copies of these are kept, and a checkpoint takes the place of all files but those that readers need, from
 /// frame `needed` on. `on_event` is told now and then how far it has come.
 ///
-/// Where there is no `room` and the oldest points are to make some, they do while it reads. What they were is
-/// recorded nowhere: if it ends now, the next start does the same, and if not, a checkpoint without them is due.
+/// When `room` runs out, the oldest points are evicted if they are to be. These evictions are not recorded: a
+/// checkpoint without the points is due after the start. If the process ends before it, the next start evicts
+/// again.
 ///
 /// Where the power failed, frames that were not synced may be missing at the end: they and those after
 /// them were not promised to survive, and are left out.
@@ -221,7 +222,7 @@ fn kept_name(name: &str) -> String {
 #[derive(Default)]
 pub struct Loading<'start> {
     store: Store,
-    /// There, the oldest points make room if they are to.
+    /// Room for the store. When it runs out, the oldest points are evicted if they are to be.
     room: Room,
     /// Number of the next frame of the journal.
     next: u64,
@@ -307,6 +308,8 @@ impl Loading<'_> {
         self.end = (name.into(), reader.offset());
         self.bytes = reader.offset();
         self.store = image.into_store();
+        // Without the series whose end is damaged.
+        self.points = self.store.point_count() as u64 + self.store.evicted_points();
         if let Some(what) = damage {
             self.damaged(name, what);
         }

@@ -230,7 +230,8 @@ pub fn listen_on(listen: &Listen, config: &Config) -> Result<Vec<Listener>, Erro
     // The standard library finds the zone of an IPv6 address by its name only without the brackets.
     let in_brackets = || {
         let (host, port) = address.strip_prefix('[')?.split_once("]:")?;
-        (host, port.parse().ok()?).to_socket_addrs().ok()
+        let is_address = host.contains(':');
+        is_address.then(|| (host, port.parse().ok()?).to_socket_addrs().ok())?
     };
     let resolved = in_brackets().map_or_else(|| address.to_socket_addrs(), Ok);
     let addresses: Vec<_> = resolved.map_err(resolve_error)?.collect();

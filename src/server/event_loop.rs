@@ -231,8 +231,8 @@ impl EventLoop {
         first.is_some_and(|number| self.commit.outcome(number) != Outcome::Pending)
     }
 
-    /// Whether puts may be executed: not while the disk does not answer, so that they need not wait for it
-    /// twice.
+    /// Whether puts may be executed. While the disk does not answer they may not: it may never, and then they
+    /// are not stored.
     fn admission(&self) -> Admission {
         match self.commit.admission() {
             Admission::Open if self.silence.is_long() => Admission::Full,

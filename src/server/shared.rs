@@ -60,8 +60,8 @@ impl Shared {
     }
 
     /// Whether all connections together keep so much that no replies are held back. Without a limit on
-    /// memory, this is so from half as much again on as where they get the least shares. With one, it is
-    /// so where they get the least shares, but only while less than an eighth of the limit is left.
+    /// memory, this begins at one and a half times the bytes at which they get the least shares. With a
+    /// limit, it begins at those bytes, but only while less than an eighth of the limit is left.
     pub fn keeps_too_many_replies(&self, config: &Config) -> bool {
         match config.memory_limit_bytes {
             None => self.kept_bytes / 3 * 2 >= config.kept_limit_bytes,

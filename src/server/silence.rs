@@ -21,12 +21,12 @@ impl Silence {
         if self.waiting.map(|(oldest, _)| oldest) != oldest {
             self.waiting = oldest.map(|oldest| (oldest, now));
             if mem::take(&mut self.is_long) {
-                warn!("the disk of --data answers again");
+                warn!("the disk of --data has answered");
             }
         }
         if self.due().is_some_and(|due| due <= now) {
             self.is_long = true;
-            warn!("the disk of --data does not answer: puts wait for it");
+            warn!("the disk of --data does not answer: puts wait");
         }
     }
 
@@ -35,7 +35,7 @@ impl Silence {
         self.is_long
     }
 
-    /// When it is to be told again what is pending.
+    /// When [`note`](Self::note) is to be called, even if nothing happens before.
     pub fn due(&self) -> Option<Instant> {
         let (_, since) = self.waiting.filter(|_| !self.is_long)?;
         since.checked_add(Config::DISK_PATIENCE)

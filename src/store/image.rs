@@ -45,7 +45,8 @@ const ENCODED_POINT_BYTES: usize = 8;
 /// To see that nothing of a series is to be kept takes about as long as to encode so many points.
 const LEFT_OUT_POINTS: usize = 4;
 
-/// So many blocks of a series are stored before it has ended, so that its oldest points can make room.
+/// After so many blocks, what was read of a series is stored, so that its oldest points can make room before
+/// all of it is read.
 const EARLY_BLOCKS: usize = 32;
 
 /// Where the next piece of an image begins.
@@ -222,7 +223,7 @@ impl ImageReader {
         if self.blocks.len() == EARLY_BLOCKS
             && let Some(begun) = self.begun.clone()
         {
-            // The newest points are some of this block, until it is stored.
+            // A series needs newest points. Until this block is stored, they are the first ones of it.
             block.next_run(None, i64::MAX, &mut self.run);
             self.store_parts(begun);
         }

@@ -42,8 +42,7 @@ const PLACES_PER_EVICTED: usize = 2 * SERIES_PER_EVICTED;
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Removal {
-    /// Unless the floor is past this, there is no series to remove, and no part of one but for points that
-    /// came late.
+    /// While the floor is not past this, nothing is to be removed, except perhaps points that came late.
     due: i64,
     /// Of what is below the floor.
     expiry: Option<Sweep>,

@@ -95,8 +95,8 @@ impl Timeline {
         timeline
     }
 
-    /// Replaces the newest points, which are not sealed, by blocks of newer ones than those before them, up to
-    /// the timestamp `sealed_to`, and by newer points. Leaves `blocks` empty. Keeps the totals.
+    /// Replaces the points that are not sealed by `blocks`, which are newer than all sealed points and end at
+    /// `sealed_to`, and by the points of `newest` after them. Leaves `blocks` empty. Keeps the totals.
     pub fn replace_newest(
         &mut self,
         blocks: &mut Vec<Block>,
