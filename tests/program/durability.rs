@@ -1537,6 +1537,26 @@ fn clients_that_take_all_descriptors_do_not_keep_it_from_storing() {
 }
 
 #[test]
+fn another_folder_in_its_place_is_left_alone_and_it_goes_on_when_its_own_is_back() {
+    let folder = Folder::new("moved");
+    let moved = folder.path().with_extension("aside");
+    let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(2_000, "always"));
+    let mut client = daemon.connect();
+    client.exchange(b"put first 1 1\n", OK);
+    fs::rename(folder.path(), &moved).expect("is moved");
+    fs::create_dir(folder.path()).expect("is created");
+    fs::write(folder.path().join("journal-0000000000000001"), "another's").expect("is written");
+    let mut at = 0;
+    assert_same(&put_while(&mut client, &mut at, OK), NOT_STORED);
+    let names = fs::read_dir(folder.path()).expect("it is there");
+    assert_eq!(names.count(), 1);
+    fs::remove_dir_all(folder.path()).expect("is removed");
+    fs::rename(&moved, folder.path()).expect("is moved back");
+    assert_same(&put_while(&mut client, &mut at, NOT_STORED), OK);
+    client.exchange(b"get first\n", b"ok\nfirst 1.0 1\n\n");
+}
+
+#[test]
 fn a_folder_that_vanishes_does_not_end_it() {
     let folder = Folder::new("vanished");
     let (daemon, _) = Daemon::start_hearing(&mut folder.server_with_limit(2_000, "always"));
