@@ -122,16 +122,38 @@ pub fn recover_telling<F: FileSystem>(
         let hint = "--salvage goes on with what can be read, and keeps a copy of the file";
         io::Error::new(error.kind(), format!("{error}; {hint}"))
     })?;
-    // A loss of power may have left it as another name of a file that is needed.
-    remove_partial(folder)?;
-    recovered.failure = end_all(unended, folder)?;
-    remove_partial(folder)?;
     // Who reads the journal would look for frames there that are in the file before.
     empty.retain(|name| FileKind::Journal.number(name) != Some(recovered.next));
-    for name in &empty {
+    recovered.failure = clean_up(folder, unended, &empty)?;
+    Ok(recovered)
+}
+
+/// Ends the files that were not ended, and removes empty ones. Returns why there is no room for that, if there
+/// is none.
+fn clean_up<F: FileSystem>(
+    folder: &mut F,
+    unended: Vec<Unended>,
+    empty: &[String],
+) -> io::Result<Option<io::Error>> {
+    // A loss of power may have left it as another name of a file that is needed.
+    remove_partial(folder)?;
+    let failure = end_all(unended, folder)?;
+    remove_partial(folder)?;
+    for name in empty {
         folder.remove(name)?;
     }
-    Ok(recovered)
+    Ok(failure)
+}
+
+fn say_left_out(name: &str, error: &FrameError) {
+    match error {
+        FrameError::Blank { .. } => debug!("{name}: {error}"),
+        _ => {
+            warn!(
+                "{name}: {error}: left out, as not all of it was written when the process or the power ended"
+            )
+        }
+    }
 }
 
 /// Removes a file that was not complete, if there is one.
@@ -331,12 +353,7 @@ impl Loading<'_> {
                 Ok(None) => break offset,
                 Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, [_, ..]))) => {
-                    if frame != self.next {
-                        let missing = format!("frames before number {frame} are missing");
-                        let (file, offset) = self.left_out.take().unwrap_or((name.clone(), offset));
-                        self.damaged(&file, format!("at byte {offset}: {missing}"));
-                    }
-                    self.next = frame + 1;
+                    self.check_next(frame, &name, offset);
                     let mut target = Target {
                         store: &mut self.store,
                         room: &mut self.room,
@@ -364,14 +381,7 @@ impl Loading<'_> {
                 Err(FrameError::Blank { .. }) if has_ended => break offset,
                 // Most likely the process was killed, or the power failed, and a part of the end was not written.
                 Err(error) if is_unsynced(&error) => {
-                    match error {
-                        FrameError::Blank { .. } => debug!("{name}: {error}"),
-                        _ => {
-                            warn!(
-                                "{name}: {error}: left out, as not all of it was written when the process or the power ended"
-                            )
-                        }
-                    }
+                    say_left_out(&name, &error);
                     has_rest = matches!(error, FrameError::Damaged { .. });
                     self.left_out = Some((name.clone(), offset));
                     break offset;
@@ -400,6 +410,18 @@ impl Loading<'_> {
         self.bytes += end;
         self.end = (name, end);
         Ok(())
+    }
+
+    /// Notes the number of the next frame, and that those before it are missing if they are. It begins at this
+    /// offset of the file.
+    fn check_next(&mut self, frame: u64, name: &str, offset: u64) {
+        if frame != self.next {
+            let missing = format!("frames before number {frame} are missing");
+            let left_out = self.left_out.take();
+            let (file, offset) = left_out.unwrap_or((name.to_owned(), offset));
+            self.damaged(&file, format!("at byte {offset}: {missing}"));
+        }
+        self.next = frame + 1;
     }
 
     /// Checks that all frames were read whose puts may be in the checkpoint.
