@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::file_system::{FileSystem, Folder};
-use super::files;
 use super::frame::{self, FileKind};
 use super::recovery::Loading;
 use crate::config::Config;
@@ -78,25 +77,25 @@ impl Pieces {
 }
 
 /// Writes a checkpoint, and returns when it is on the medium under this name, in place of what had it.
-pub fn write<F: FileSystem>(
-    folder: &mut F,
+pub fn write(
+    folder: &mut dyn FileSystem,
     name: &str,
     number: u64,
     store: &Store,
 ) -> io::Result<()> {
     let partial = format!("{name}.tmp");
-    let mut file = files::create(folder, &partial, FileKind::Checkpoint, number)?;
+    let mut file = folder.create_with_head(&partial, FileKind::Checkpoint, number)?;
     let mut pieces = Pieces::new(Config::CHECKPOINT_PIECE_BYTES);
     for frame_number in 0.. {
         let piece = pieces.next(store);
         let is_last = piece.is_last;
         let bytes = piece.finish(frame_number, number - 1);
-        files::write_all(folder, &mut file, &bytes)?;
+        file.write_all(&bytes)?;
         if is_last {
             break;
         }
     }
-    folder.sync(&mut file)?;
+    file.sync()?;
     folder.rename(&partial, name)?;
     folder.sync_folder()
 }

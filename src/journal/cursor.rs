@@ -4,11 +4,10 @@
 //! is read. Where frames are missing, since they were refused, damaged or removed, it is logged, and the
 //! next one is read.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem;
 
 use super::file_system::FileSystem;
-use super::files;
 use super::frame::{FILE_HEAD_BYTES, FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
 use super::marks::Marks;
 use super::position::Position;
@@ -24,18 +23,18 @@ pub struct ReadPut {
 }
 
 /// A place in the files of a journal.
-pub struct Cursor<F: FileSystem> {
+pub struct Cursor {
     /// The position of the next put.
     next: Position,
     /// The file that is read, or was read last.
-    file: Option<FrameReader<F>>,
+    file: Option<FrameReader>,
     /// Nothing more is read from it but keys.
     is_ended: bool,
     /// Its number; 0 before there is one.
     file_number: u64,
     series: DeclaredSeries,
     /// A key that was read again.
-    key: Vec<u8>,
+    key: String,
     /// Of the frame that is read in part: where its next record is in its payload, and what that is coded
     /// against.
     record: Option<(usize, Before)>,
@@ -99,10 +98,10 @@ impl KeyPlace {
     }
 }
 
-impl<F: FileSystem> Cursor<F> {
+impl Cursor {
     /// Begins before the put at this position, and holds up to `keys_held_bytes` of the keys of a file. With
     /// `None`, puts are counted as left out, and none is handed out.
-    pub fn new(next: Position, keys_held_bytes: Option<usize>) -> Cursor<F> {
+    pub fn new(next: Position, keys_held_bytes: Option<usize>) -> Cursor {
         let next = Position {
             under_way: 0,
             ..next
@@ -118,7 +117,7 @@ impl<F: FileSystem> Cursor<F> {
                 held_most_bytes: keys_held_bytes,
                 ..DeclaredSeries::default()
             },
-            key: Vec::new(),
+            key: String::new(),
             record: None,
             is_in_gap: false,
             has_warned: false,
@@ -162,7 +161,7 @@ impl<F: FileSystem> Cursor<F> {
         self.file.as_ref().map_or(0, FrameReader::offset)
     }
 
-    /// The key of a series of that file, in the `folder` where it was read.
+    /// The key of a series of that file.
     ///
     /// # Errors
     ///
@@ -171,17 +170,16 @@ impl<F: FileSystem> Cursor<F> {
     /// # Panics
     ///
     /// If no put to the series was handed out.
-    pub fn key(&mut self, folder: &mut F, series: u64) -> io::Result<&str> {
+    pub fn key(&mut self, series: u64) -> io::Result<&str> {
         let key = KeyPlace(series);
         if key.is_held() {
             let start = key.offset() as usize;
             return Ok(&self.series.held[start..start + key.bytes()]);
         }
-        self.key.resize(key.bytes(), 0);
-        if let Some(file) = &mut self.file {
-            file.read_again(folder, key.offset(), &mut self.key)?;
+        if let Some(reader) = &mut self.file {
+            self.key = reader.file.read_text(key.offset(), key.bytes())?;
         }
-        str::from_utf8(&self.key).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+        Ok(&self.key)
     }
 
     /// Hands puts to `take`, in order, none of a frame after number `newest`, until it has taken, or left
@@ -193,7 +191,7 @@ impl<F: FileSystem> Cursor<F> {
     /// Those of the file system: the next call goes on where this one ended, with other numbers of series.
     pub fn read(
         &mut self,
-        folder: &mut F,
+        folder: &mut dyn FileSystem,
         newest: u64,
         most: usize,
         take: &mut impl FnMut(ReadPut) -> bool,
@@ -214,13 +212,13 @@ impl<F: FileSystem> Cursor<F> {
     }
 
     /// Goes to the next frame, which may be past `newest`. False if the file has none.
-    fn begin_frame(&mut self, folder: &mut F, newest: u64) -> io::Result<bool> {
+    fn begin_frame(&mut self, folder: &mut dyn FileSystem, newest: u64) -> io::Result<bool> {
         while self.next.frame <= newest {
             if self.is_ended && !self.open(folder, newest)? {
                 self.skip_to(newest + 1);
                 return Ok(false);
             }
-            let Some(number) = self.read_frame(folder)? else {
+            let Some(number) = self.read_frame()? else {
                 self.end_file(folder, newest)?;
                 return Ok(false);
             };
@@ -233,12 +231,12 @@ impl<F: FileSystem> Cursor<F> {
     }
 
     /// Reads the next frame of the file that is not damaged. Returns its number; `None` at the end of the file.
-    fn read_frame(&mut self, folder: &mut F) -> io::Result<Option<u64>> {
+    fn read_frame(&mut self) -> io::Result<Option<u64>> {
         let Some(file) = &mut self.file else {
             return Ok(None);
         };
         loop {
-            match file.next(folder) {
+            match file.next() {
                 Ok(Some((number, [_, ..]))) => return Ok(Some(number)),
                 Ok(_) | Err(FrameError::Torn { .. } | FrameError::Blank { .. }) => return Ok(None),
                 // Which frames are missing is known with the next one.
@@ -257,8 +255,8 @@ impl<F: FileSystem> Cursor<F> {
     }
 
     /// Opens the file with the next frame, or else the one after it. False if that has no frames yet.
-    fn open(&mut self, folder: &mut F, newest: u64) -> io::Result<bool> {
-        let from_next = files::holding(folder, self.next.frame)?;
+    fn open(&mut self, folder: &mut dyn FileSystem, newest: u64) -> io::Result<bool> {
+        let from_next = folder.holding(self.next.frame)?;
         let Some(&number) = from_next.first().filter(|&&number| number <= newest) else {
             return Ok(false);
         };
@@ -273,8 +271,8 @@ impl<F: FileSystem> Cursor<F> {
     }
 
     /// Goes to the next file, if it has frames.
-    fn end_file(&mut self, folder: &mut F, newest: u64) -> io::Result<()> {
-        let numbers = files::numbers(folder, FileKind::Journal)?;
+    fn end_file(&mut self, folder: &mut dyn FileSystem, newest: u64) -> io::Result<()> {
+        let numbers = folder.numbers(FileKind::Journal)?;
         self.is_ended = true;
         let next = numbers
             .into_iter()

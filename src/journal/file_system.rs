@@ -29,11 +29,12 @@ fn identity(found: &Metadata) -> Identity {
 
 /// The files of one folder, by their names in it.
 ///
-/// Any call may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be [tried again](retried). What
-/// is written, created, renamed or removed may be lost when the power fails, until it is synced.
-pub trait FileSystem: Send + 'static {
-    /// An open file.
-    type File: Send;
+/// Any call to it or to a [`DiskFile`] may fail with [`Interrupted`](ErrorKind::Interrupted), and may then be
+/// [tried again](retried). What is written, created, renamed or removed may be lost when the power fails, until
+/// it is synced.
+pub trait FileSystem: Send {
+    /// Another handle to the same folder, which is not to be used once this one is dropped.
+    fn share(&self) -> Box<dyn FileSystem>;
 
     /// The names of all files, in no order. Those that are not UTF-8 are left out.
     fn list(&mut self) -> io::Result<Vec<String>>;
@@ -42,28 +43,13 @@ pub trait FileSystem: Send + 'static {
     fn size(&mut self, name: &str) -> io::Result<u64>;
 
     /// Creates a file for writing from its beginning on, or empties the one of this name.
-    fn create(&mut self, name: &str) -> io::Result<Self::File>;
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// Opens a file for reading.
-    fn open(&mut self, name: &str) -> io::Result<Self::File>;
-
-    /// Reads some of the bytes from this offset on into `room`, and returns how many: 0 at the end of the
-    /// file.
-    fn read(&mut self, file: &mut Self::File, offset: u64, room: &mut [u8]) -> io::Result<usize>;
-
-    /// Writes some of `bytes` after those that were written before, and returns how many.
-    fn write(&mut self, file: &mut Self::File, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Returns when all that is written to the file is on the medium, whatever becomes of its
-    /// name. If it fails, what was written before may be lost even if the next sync succeeds.
-    fn sync(&mut self, file: &mut Self::File) -> io::Result<()>;
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// Gives a file another name, and removes the file that had that before.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
-
-    /// Sets the length of a file that is open for writing: takes bytes off its end, or adds zeros. Where the
-    /// next bytes are written stays the same.
-    fn set_length(&mut self, file: &mut Self::File, bytes: u64) -> io::Result<()>;
 
     /// Takes all but the first `bytes` off a file.
     fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()>;
@@ -73,6 +59,60 @@ pub trait FileSystem: Send + 'static {
 
     /// Returns when all files that were created, renamed and removed are so on the medium.
     fn sync_folder(&mut self) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait DiskFile: Send {
+    /// Reads some of the bytes from this offset on into `room`, and returns how many: 0 at the end of the
+    /// file.
+    fn read(&mut self, offset: u64, room: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes some of `bytes` after those that were written before, and returns how many.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Returns when all that is written to the file is on the medium, whatever becomes of its
+    /// name. If it fails, what was written before may be lost even if the next sync succeeds.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Sets the length of a file that is open for writing: takes bytes off its end, or adds zeros. Where the
+    /// next bytes are written stays the same.
+    fn set_length(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+impl dyn DiskFile + '_ {
+    /// Writes all bytes, in as many calls as it takes.
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match retried(|| self.write(bytes))? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `room` with the bytes from this offset on, in as many calls as it takes. Returns how many there
+    /// were: fewer only at the end of the file.
+    pub fn read_all(&mut self, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+        let mut length = 0;
+        while length < room.len() {
+            match retried(|| self.read(offset + length as u64, &mut room[length..]))? {
+                0 => break,
+                count => length += count,
+            }
+        }
+        Ok(length)
+    }
+
+    /// So many bytes from this offset on, which are text.
+    pub fn read_text(&mut self, offset: u64, bytes: usize) -> io::Result<String> {
+        let mut text = vec![0; bytes];
+        match self.read_all(offset, &mut text)? {
+            length if length < bytes => Err(ErrorKind::UnexpectedEof.into()),
+            _ => String::from_utf8(text)
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
+        }
+    }
 }
 
 /// Repeats `call` while it is interrupted.
@@ -155,14 +195,6 @@ impl Folder {
         }
     }
 
-    /// Another handle to the same folder. The lock stays with this one, which must not be dropped before.
-    pub fn share(&self) -> Folder {
-        Folder {
-            locked: self.locked,
-            ..Folder::unlocked(&self.path)
-        }
-    }
-
     /// The path of a file in the folder. Fails if the file `lock` is not the one that was locked: another folder
     /// may be at this path, or another process may use this one, and its files must be left alone.
     fn at(&self, name: &str) -> io::Result<PathBuf> {
@@ -197,7 +229,13 @@ impl Folder {
 }
 
 impl FileSystem for Folder {
-    type File = File;
+    fn share(&self) -> Box<dyn FileSystem> {
+        Box::new(Folder {
+            // The lock stays with this one.
+            locked: self.locked,
+            ..Folder::unlocked(&self.path)
+        })
+    }
 
     fn list(&mut self) -> io::Result<Vec<String>> {
         self.give_up_descriptor();
@@ -213,44 +251,24 @@ impl FileSystem for Folder {
         Ok(fs::metadata(self.at(name)?)?.len())
     }
 
-    fn create(&mut self, name: &str) -> io::Result<File> {
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         self.give_up_descriptor();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        options.mode(FILE_MODE).open(self.at(name)?)
+        Ok(Box::new(options.mode(FILE_MODE).open(self.at(name)?)?))
     }
 
-    fn open(&mut self, name: &str) -> io::Result<File> {
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let path = self.at(name)?;
         // Opening a pipe would wait for its writer.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
         }
-        File::open(path)
-    }
-
-    fn read(&mut self, file: &mut File, offset: u64, room: &mut [u8]) -> io::Result<usize> {
-        file.read_at(room, offset)
-    }
-
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
-        file.write(bytes)
-    }
-
-    fn sync(&mut self, file: &mut File) -> io::Result<()> {
-        file.sync_data()?;
-        if count_names(file)? == 0 {
-            return Err(io::Error::new(ErrorKind::NotFound, "the file was removed"));
-        }
-        Ok(())
+        Ok(Box::new(File::open(path)?))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.at(from)?, self.path.join(to))
-    }
-
-    fn set_length(&mut self, file: &mut File, bytes: u64) -> io::Result<()> {
-        file.set_len(bytes)
     }
 
     fn shorten(&mut self, name: &str, bytes: u64) -> io::Result<()> {
@@ -270,6 +288,28 @@ impl FileSystem for Folder {
         File::open(self.at("")?)?.sync_all()?;
         self.spare_descriptors();
         Ok(())
+    }
+}
+
+impl DiskFile for File {
+    fn read(&mut self, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+        self.read_at(room, offset)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()?;
+        if count_names(self)? == 0 {
+            return Err(io::Error::new(ErrorKind::NotFound, "the file was removed"));
+        }
+        Ok(())
+    }
+
+    fn set_length(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
     }
 }
 
@@ -300,7 +340,7 @@ mod tests {
         let mut file = folder.open(name)?;
         let (mut content, mut room) = (Vec::new(), [0; 3]);
         loop {
-            match folder.read(&mut file, content.len() as u64, &mut room)? {
+            match file.read(content.len() as u64, &mut room)? {
                 0 => return Ok(content),
                 length => content.extend(&room[..length]),
             }
@@ -313,8 +353,8 @@ mod tests {
         let path = temporary.path().join("new");
         let mut folder = Folder::open(&path)?;
         let mut file = folder.create("a")?;
-        assert_eq!(folder.write(&mut file, b"abcdef")?, 6);
-        folder.sync(&mut file)?;
+        assert_eq!(file.write(b"abcdef")?, 6);
+        file.sync()?;
         folder.sync_folder()?;
         assert_eq!(content(&mut folder, "a")?, b"abcdef");
         folder.create("b")?;
@@ -322,7 +362,7 @@ mod tests {
         assert_eq!(content(&mut folder, "b")?, b"abcdef");
         let (mut file, mut room) = (folder.open("b")?, [0; 4]);
         for (offset, expected) in [(3, &b"def"[..]), (1, b"bcde"), (6, b"")] {
-            let length = folder.read(&mut file, offset, &mut room)?;
+            let length = file.read(offset, &mut room)?;
             assert_eq!(&room[..length], expected);
         }
         let mut names = folder.list()?;
@@ -336,14 +376,14 @@ mod tests {
         folder.shorten("b", 4)?;
         assert_eq!(content(&mut folder, "b")?, b"abcd");
         let mut file = folder.create("b")?;
-        folder.write(&mut file, b"ab")?;
-        folder.set_length(&mut file, 5)?;
-        folder.write(&mut file, b"cd")?;
+        file.write(b"ab")?;
+        file.set_length(5)?;
+        file.write(b"cd")?;
         assert_eq!(content(&mut folder, "b")?, b"abcd\0");
         // Another file of this name is left alone.
         folder.rename("b", "old")?;
         folder.create("b")?;
-        folder.set_length(&mut file, 3)?;
+        file.set_length(3)?;
         assert_eq!(content(&mut folder, "old")?, b"abc");
         assert_eq!(content(&mut folder, "b")?, b"");
         folder.remove("old")?;
@@ -383,7 +423,7 @@ mod tests {
         folder.create("new")?;
         fs::rename(&path, &moved)?;
         Folder::open(&path)?.create("old")?;
-        for mut folder in [folder.share(), folder] {
+        for mut folder in [folder.share(), Box::new(folder)] {
             let errors = [
                 folder.list().err(),
                 folder.size("old").err(),

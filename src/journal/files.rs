@@ -10,7 +10,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::file_system::{FileSystem, retried};
+use super::file_system::{DiskFile, FileSystem};
 use super::frame::{self, FileKind};
 
 /// The highest number of a file. So many frames are never written.
@@ -41,52 +41,6 @@ impl FileKind {
     }
 }
 
-/// Creates a file and writes its head.
-pub fn create<F: FileSystem>(
-    folder: &mut F,
-    name: &str,
-    kind: FileKind,
-    number: u64,
-) -> io::Result<F::File> {
-    let mut file = folder.create(name)?;
-    write_all(folder, &mut file, &frame::file_head(kind, number))?;
-    Ok(file)
-}
-
-/// Writes all bytes, in as many calls as it takes.
-pub fn write_all<F: FileSystem>(
-    folder: &mut F,
-    file: &mut F::File,
-    mut bytes: &[u8],
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match retried(|| folder.write(file, bytes))? {
-            0 => return Err(ErrorKind::WriteZero.into()),
-            count => bytes = &bytes[count..],
-        }
-    }
-    Ok(())
-}
-
-/// Fills `room` with the bytes of a file from this offset on, in as many calls as it takes. Returns how many
-/// there were: fewer only at the end of the file.
-pub fn read_all<F: FileSystem>(
-    folder: &mut F,
-    file: &mut F::File,
-    offset: u64,
-    room: &mut [u8],
-) -> io::Result<usize> {
-    let mut length = 0;
-    while length < room.len() {
-        let (offset, room) = (offset + length as u64, &mut room[length..]);
-        match retried(|| folder.read(file, offset, room))? {
-            0 => break,
-            count => length += count,
-        }
-    }
-    Ok(length)
-}
-
 /// Whether an error is for lack of room, without which points can still be read.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(
@@ -95,53 +49,63 @@ pub fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// The numbers of all files of a kind, ascending.
-pub fn numbers<F: FileSystem>(folder: &mut F, kind: FileKind) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for number in folder.list()?.iter().filter_map(|name| kind.number(name)) {
-        // There are few: inserting takes less code than sorting.
-        let place = numbers.partition_point(|&other| other < number);
-        numbers.insert(place, number);
+impl dyn FileSystem + '_ {
+    /// Creates a file and writes its head.
+    pub fn create_with_head(
+        &mut self,
+        name: &str,
+        kind: FileKind,
+        number: u64,
+    ) -> io::Result<Box<dyn DiskFile>> {
+        let mut file = self.create(name)?;
+        file.write_all(&frame::file_head(kind, number))?;
+        Ok(file)
     }
-    Ok(numbers)
-}
 
-/// The number of the journal's file with this frame, if it can be in any, and those of the files after it,
-/// ascending.
-pub fn holding<F: FileSystem>(folder: &mut F, frame: u64) -> io::Result<Vec<u64>> {
-    let mut numbers = numbers(folder, FileKind::Journal)?;
-    let later = numbers.partition_point(|&first| first <= frame);
-    numbers.drain(..later.saturating_sub(1));
-    Ok(numbers)
-}
-
-/// The names of all files that a complete checkpoint of this number makes unnecessary, but for those of
-/// the journal that readers need, which is from frame `needed` on.
-pub fn before<F: FileSystem>(
-    folder: &mut F,
-    number: u64,
-    needed: Option<u64>,
-) -> io::Result<Vec<String>> {
-    let mut names = folder.list()?;
-    let journals = names
-        .iter()
-        .filter_map(|name| FileKind::Journal.number(name));
-    // The file with this frame is the last one that does not begin after it.
-    let with_needed = needed.map(|needed| journals.filter(|&first| first <= needed).max());
-    let kept = with_needed.map_or(number, |first| first.unwrap_or(0).min(number));
-    let is_old =
-        |name: &str, kind: FileKind, first| kind.number(name).is_some_and(|old| old < first);
-    names.retain(|name| {
-        is_old(name, FileKind::Journal, kept) || is_old(name, FileKind::Checkpoint, number)
-    });
-    Ok(names)
-}
-
-/// Takes so many bytes off the end of a file, and says whether it is removed, since it had no more.
-pub fn remove_part<F: FileSystem>(folder: &mut F, name: &str, bytes: u64) -> io::Result<bool> {
-    let left_bytes = folder.size(name)?.saturating_sub(bytes);
-    if left_bytes > 0 && folder.shorten(name, left_bytes).is_ok() {
-        return Ok(false);
+    /// The numbers of all files of a kind, ascending.
+    pub fn numbers(&mut self, kind: FileKind) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for number in self.list()?.iter().filter_map(|name| kind.number(name)) {
+            // There are few: inserting takes less code than sorting.
+            let place = numbers.partition_point(|&other| other < number);
+            numbers.insert(place, number);
+        }
+        Ok(numbers)
     }
-    folder.remove(name).map(|()| true)
+
+    /// The number of the journal's file with this frame, if it can be in any, and those of the files after it,
+    /// ascending.
+    pub fn holding(&mut self, frame: u64) -> io::Result<Vec<u64>> {
+        let mut numbers = self.numbers(FileKind::Journal)?;
+        let later = numbers.partition_point(|&first| first <= frame);
+        numbers.drain(..later.saturating_sub(1));
+        Ok(numbers)
+    }
+
+    /// The names of all files that a complete checkpoint of this number makes unnecessary, but for those of
+    /// the journal that readers need, which is from frame `needed` on.
+    pub fn before(&mut self, number: u64, needed: Option<u64>) -> io::Result<Vec<String>> {
+        let mut names = self.list()?;
+        let journals = names
+            .iter()
+            .filter_map(|name| FileKind::Journal.number(name));
+        // The file with this frame is the last one that does not begin after it.
+        let with_needed = needed.map(|needed| journals.filter(|&first| first <= needed).max());
+        let kept = with_needed.map_or(number, |first| first.unwrap_or(0).min(number));
+        let is_old =
+            |name: &str, kind: FileKind, first| kind.number(name).is_some_and(|old| old < first);
+        names.retain(|name| {
+            is_old(name, FileKind::Journal, kept) || is_old(name, FileKind::Checkpoint, number)
+        });
+        Ok(names)
+    }
+
+    /// Takes so many bytes off the end of a file, and says whether it is removed, since it had no more.
+    pub fn remove_part(&mut self, name: &str, bytes: u64) -> io::Result<bool> {
+        let left_bytes = self.size(name)?.saturating_sub(bytes);
+        if left_bytes > 0 && self.shorten(name, left_bytes).is_ok() {
+            return Ok(false);
+        }
+        self.remove(name).map(|()| true)
+    }
 }

@@ -5,7 +5,6 @@ use std::io;
 pub use super::cursor::ReadPut;
 use super::cursor::{Cursor, KeyPlace};
 use super::file_system::FileSystem;
-use super::files;
 use super::frame::FileKind;
 use super::marks::Mark;
 use super::position::{Position, PositionFile};
@@ -16,17 +15,17 @@ use crate::config::Config;
 const COUNTED_AT_ONCE: usize = 1 << 14;
 
 /// Reads the puts of a journal in their order, from a position on, and stores how far they are done.
-pub struct Follower<F: FileSystem> {
-    folder: F,
+pub struct Follower {
+    folder: Box<dyn FileSystem>,
     spool: Spool,
     /// Its number among the readers of the spool.
     number: usize,
-    cursor: Cursor<F>,
+    cursor: Cursor,
     /// Where in its file the puts begin that were handed out last.
     batch_offset: u64,
     /// Up to here, all is done.
     done: Mark,
-    stored: PositionFile<F>,
+    stored: PositionFile,
     /// Number of the file in which that was stored last.
     stored_in: u64,
     /// Puts that are not done, less those that the spool counts. `None` before they are counted.
@@ -35,15 +34,15 @@ pub struct Follower<F: FileSystem> {
     within_limit: u64,
 }
 
-impl<F: FileSystem> Follower<F> {
+impl Follower {
     /// Follows a journal as reader `number` of a spool, from the position on that `stored` holds.
     pub fn new(
-        folder: F,
+        folder: Box<dyn FileSystem>,
         spool: Spool,
         number: usize,
-        stored: PositionFile<F>,
+        stored: PositionFile,
         position: Position,
-    ) -> Follower<F> {
+    ) -> Follower {
         spool.begin_reader();
         Follower {
             folder,
@@ -77,7 +76,7 @@ impl<F: FileSystem> Follower<F> {
         take: &mut impl FnMut(ReadPut) -> bool,
     ) -> io::Result<()> {
         let (file, offset) = (self.cursor.file_number(), self.cursor.offset());
-        let result = self.cursor.read(&mut self.folder, newest, most, take);
+        let result = self.cursor.read(&mut *self.folder, newest, most, take);
         let is_same = self.cursor.file_number() == file;
         self.batch_offset = if is_same { offset } else { 0 };
         self.done = Mark::at(self.done.position);
@@ -131,7 +130,7 @@ impl<F: FileSystem> Follower<F> {
     ///
     /// If the last [`read`](Self::read) handed out no put to it, or [`keep_within`](Self::keep_within) has dropped it.
     pub fn key(&mut self, series: u64) -> io::Result<&str> {
-        self.cursor.key(&mut self.folder, series)
+        self.cursor.key(series)
     }
 
     /// Notes that the next `puts` of the [unfinished](Self::unfinished) ones are done. Returns how many puts
@@ -157,7 +156,7 @@ impl<F: FileSystem> Follower<F> {
     pub fn store_position(&mut self, under_way: usize) -> io::Result<()> {
         let position = &mut self.done.position;
         position.under_way = under_way as u32;
-        let (file, folder) = (self.cursor.file_number(), &mut self.folder);
+        let (file, folder) = (self.cursor.file_number(), &mut *self.folder);
         let stored = if file == self.stored_in {
             self.stored.store(folder, *position)
         } else {
@@ -192,7 +191,7 @@ impl<F: FileSystem> Follower<F> {
     }
 
     fn unsent_bytes(&mut self) -> io::Result<u64> {
-        let journals = files::holding(&mut self.folder, self.done.position.frame)?;
+        let journals = self.folder.holding(self.done.position.frame)?;
         let bytes = self.bytes_of(&journals)?;
         let done_bytes = match self.unfinished() {
             _ if journals.first() != Some(&self.cursor.file_number()) => 0,
@@ -217,7 +216,7 @@ impl<F: FileSystem> Follower<F> {
         if self.within_limit == checkpoint {
             return Ok(None);
         }
-        let mut journals = files::holding(&mut self.folder, self.done.position.frame)?;
+        let mut journals = self.folder.holding(self.done.position.frame)?;
         journals.retain(|&number| number < checkpoint);
         let later = journals.get(1..).unwrap_or_default();
         if self.bytes_of(later)? <= limit_bytes {
@@ -247,7 +246,7 @@ impl<F: FileSystem> Follower<F> {
     fn count(&mut self, newest: u64) -> io::Result<u64> {
         let (mut puts, mut cursor) = (0, Cursor::new(self.done.position, None));
         while cursor.next().frame <= newest && !self.spool.is_stopped() {
-            cursor.read(&mut self.folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
+            cursor.read(&mut *self.folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
             puts += cursor.marks.puts as u64 + cursor.marks.left_out;
         }
         Ok(puts)
@@ -266,7 +265,7 @@ impl<F: FileSystem> Follower<F> {
     }
 }
 
-impl<F: FileSystem> Drop for Follower<F> {
+impl Drop for Follower {
     fn drop(&mut self) {
         self.spool.end_reader();
     }

@@ -25,11 +25,10 @@
 //! medium for good.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::{Range, RangeInclusive};
 
-use super::file_system::{FileSystem, retried};
-use super::files;
+use super::file_system::{DiskFile, FileSystem, retried};
 use crate::config::Config;
 
 /// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
@@ -172,8 +171,8 @@ impl From<io::Error> for FrameError {
 /// Reads the frames of one file in order.
 ///
 /// It holds two frames and a little more at most, and never more than the file does.
-pub struct FrameReader<F: FileSystem> {
-    file: F::File,
+pub struct FrameReader {
+    pub file: Box<dyn DiskFile>,
     kind: FileKind,
     number: u64,
     /// Number of the next frame; `None` until the head of the file is read.
@@ -213,18 +212,18 @@ impl Head {
     }
 }
 
-impl<F: FileSystem> FrameReader<F> {
+impl FrameReader {
     /// Opens a file of this kind and number.
     ///
     /// # Errors
     ///
     /// Those of the file system: nothing is read yet.
     pub fn open(
-        folder: &mut F,
+        folder: &mut dyn FileSystem,
         name: &str,
         kind: FileKind,
         number: u64,
-    ) -> io::Result<FrameReader<F>> {
+    ) -> io::Result<FrameReader> {
         Ok(FrameReader {
             file: retried(|| folder.open(name))?,
             kind,
@@ -247,42 +246,29 @@ impl<F: FileSystem> FrameReader<F> {
         &self.bytes[self.payload.clone()]
     }
 
-    /// Fills `room` with the bytes of the file from this offset on, which frames before the next one had.
-    ///
-    /// # Errors
-    ///
-    /// Those of the file system, or that the file ends before.
-    pub fn read_again(&mut self, folder: &mut F, offset: u64, room: &mut [u8]) -> io::Result<()> {
-        match files::read_all(folder, &mut self.file, offset, room)? {
-            length if length < room.len() => Err(ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The number and the payload of the next frame, or `None` at the end of the file. `folder` is the one
-    /// that the file was opened in.
+    /// The number and the payload of the next frame, or `None` at the end of the file.
     ///
     /// # Errors
     ///
     /// See [`FrameError`]. After [`Damaged`](FrameError::Damaged), the next call goes on with the
     /// frame past the damage. After [`Torn`](FrameError::Torn) and [`Blank`](FrameError::Blank), the file is
     /// at its end.
-    pub fn next(&mut self, folder: &mut F) -> Result<Option<(u64, &[u8])>, FrameError> {
+    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, FrameError> {
         self.payload = 0..0;
         let next = match self.next {
             Some(next) => next,
-            None => self.read_file_head(folder)?,
+            None => self.read_file_head()?,
         };
-        let mut head = self.whole_frame(folder, 0, next..=next)?;
+        let mut head = self.whole_frame(0, next..=next)?;
         if head.is_none() {
             // Who reads while frames are written may have read ahead what was there before them.
             self.go_to(self.offset());
-            head = self.whole_frame(folder, 0, next..=next)?;
+            head = self.whole_frame(0, next..=next)?;
         }
         let Some(head) = head else {
-            return match self.fill(folder, 1)? {
+            return match self.fill(1)? {
                 0 => Ok(None),
-                _ => Err(self.find_end_of_damage(folder, next)?),
+                _ => Err(self.find_end_of_damage(next)?),
             };
         };
         self.payload = self.unread + FRAME_HEAD_BYTES..self.unread + head.frame_bytes();
@@ -292,12 +278,12 @@ impl<F: FileSystem> FrameReader<F> {
     }
 
     /// Checks the head of the file, and returns the number of the first frame.
-    fn read_file_head(&mut self, folder: &mut F) -> Result<u64, FrameError> {
+    fn read_file_head(&mut self) -> Result<u64, FrameError> {
         let first = match self.kind {
             FileKind::Journal => self.number,
             FileKind::Checkpoint => 0,
         };
-        let length = self.fill(folder, FILE_HEAD_BYTES)?.min(FILE_HEAD_BYTES);
+        let length = self.fill(FILE_HEAD_BYTES)?.min(FILE_HEAD_BYTES);
         let head = &self.bytes[..length];
         let expected = file_head(self.kind, self.number);
         if head == expected {
@@ -320,7 +306,7 @@ impl<F: FileSystem> FrameReader<F> {
         let is_ours = head.iter().all(|&byte| byte == 0)
             || magic.starts_with(&head[..length.min(magic.len())]);
         self.next = Some(first);
-        match self.find_end_of_damage(folder, first)? {
+        match self.find_end_of_damage(first)? {
             FrameError::Torn { .. } if !is_ours => Err(FrameError::WrongKind),
             error => Err(error),
         }
@@ -328,23 +314,23 @@ impl<F: FileSystem> FrameReader<F> {
 
     /// Finds the next whole frame after bytes that are none, among which number `lost` should be,
     /// and goes there.
-    fn find_end_of_damage(&mut self, folder: &mut F, lost: u64) -> Result<FrameError, FrameError> {
+    fn find_end_of_damage(&mut self, lost: u64) -> Result<FrameError, FrameError> {
         let offset = self.offset();
-        if offset >= FILE_HEAD_BYTES as u64 && self.is_blank(folder)? {
+        if offset >= FILE_HEAD_BYTES as u64 && self.is_blank()? {
             return Ok(FrameError::Blank { offset });
         }
         self.go_to(offset);
-        if let Some(head) = self.head(folder, 0)?
+        if let Some(head) = self.head(0)?
             && head.number == lost
             && let following = lost.saturating_add(1)
             && self
-                .whole_frame(folder, head.frame_bytes(), following..=following)?
+                .whole_frame(head.frame_bytes(), following..=following)?
                 .is_some()
         {
             // The length is right, and what looks like a frame in the payload is none.
             self.unread += head.frame_bytes();
         }
-        let Some(found) = self.find_frame(folder, offset, lost)? else {
+        let Some(found) = self.find_frame(offset, lost)? else {
             return Ok(FrameError::Torn { offset });
         };
         let end = self.offset();
@@ -352,7 +338,7 @@ impl<F: FileSystem> FrameReader<F> {
         // The first frames past the damage may have been made before it was synced.
         while newest.synced <= lost {
             self.unread += newest.frame_bytes();
-            match self.find_frame(folder, offset, newest.number)? {
+            match self.find_frame(offset, newest.number)? {
                 Some(found) => newest = found,
                 None => break,
             }
@@ -368,7 +354,7 @@ impl<F: FileSystem> FrameReader<F> {
 
     /// Whether there are only zeros up to the end of the file, and so few that it may have been made longer by
     /// them. Goes on by some of them.
-    fn is_blank(&mut self, folder: &mut F) -> io::Result<bool> {
+    fn is_blank(&mut self) -> io::Result<bool> {
         let most_end = self.offset() + Config::JOURNAL_BLANK_BYTES;
         loop {
             let unread = &self.bytes[self.unread..];
@@ -377,7 +363,7 @@ impl<F: FileSystem> FrameReader<F> {
                 return Ok(false);
             }
             self.unread = self.bytes.len();
-            if self.read_more(folder)? == 0 {
+            if self.read_more()? == 0 {
                 return Ok(true);
             }
         }
@@ -387,15 +373,10 @@ impl<F: FileSystem> FrameReader<F> {
     /// where number `least` is missing at the earliest, there are no more frames than have room.
     ///
     /// Linear in the bytes up to there, unless most of them look like the heads of long frames.
-    fn find_frame(
-        &mut self,
-        folder: &mut F,
-        start: u64,
-        least: u64,
-    ) -> Result<Option<Head>, FrameError> {
-        while self.fill(folder, FRAME_HEAD_BYTES)? >= FRAME_HEAD_BYTES {
+    fn find_frame(&mut self, start: u64, least: u64) -> Result<Option<Head>, FrameError> {
+        while self.fill(FRAME_HEAD_BYTES)? >= FRAME_HEAD_BYTES {
             let room = (self.offset() - start) / FRAME_HEAD_BYTES as u64;
-            let found = self.whole_frame(folder, 0, least..=least.saturating_add(room))?;
+            let found = self.whole_frame(0, least..=least.saturating_add(room))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -409,15 +390,14 @@ impl<F: FileSystem> FrameReader<F> {
     /// it is whole.
     fn whole_frame(
         &mut self,
-        folder: &mut F,
         ahead: usize,
         numbers: RangeInclusive<u64>,
     ) -> Result<Option<Head>, FrameError> {
-        let head = self.head(folder, ahead)?;
+        let head = self.head(ahead)?;
         let Some(head) = head.filter(|head| numbers.contains(&head.number)) else {
             return Ok(None);
         };
-        self.fill(folder, ahead + head.frame_bytes())?;
+        self.fill(ahead + head.frame_bytes())?;
         let frame = &self.bytes[self.unread + ahead..];
         let summed = frame.get(CHECKSUM_BYTES..head.frame_bytes());
         let is_whole = summed.is_some_and(|summed| crc32c::crc32c(summed) == head.checksum);
@@ -426,8 +406,8 @@ impl<F: FileSystem> FrameReader<F> {
 
     /// What is read as a head `ahead` bytes after the next frame begins, unless the payload would be too
     /// long, or the file ends there.
-    fn head(&mut self, folder: &mut F, ahead: usize) -> io::Result<Option<Head>> {
-        self.fill(folder, ahead + FRAME_HEAD_BYTES)?;
+    fn head(&mut self, ahead: usize) -> io::Result<Option<Head>> {
+        self.fill(ahead + FRAME_HEAD_BYTES)?;
         let bytes = self.bytes[self.unread..].get(ahead..);
         let head = bytes.and_then(|bytes| bytes.first_chunk()).map(Head::read);
         Ok(head.filter(|head| head.payload_bytes <= FRAME_MAX_BYTES))
@@ -435,23 +415,23 @@ impl<F: FileSystem> FrameReader<F> {
 
     /// Reads until so many bytes are unread, or all, and returns how many are.
     #[inline]
-    fn fill(&mut self, folder: &mut F, bytes: usize) -> io::Result<usize> {
+    fn fill(&mut self, bytes: usize) -> io::Result<usize> {
         while self.bytes.len() - self.unread < bytes {
-            if self.read_more(folder)? == 0 {
+            if self.read_more()? == 0 {
                 break;
             }
         }
         Ok(self.bytes.len() - self.unread)
     }
 
-    fn read_more(&mut self, folder: &mut F) -> io::Result<usize> {
+    fn read_more(&mut self) -> io::Result<usize> {
         self.bytes.drain(..self.unread);
         self.offset += self.unread as u64;
         self.unread = 0;
         let before = self.bytes.len();
         let end = self.offset + before as u64;
         self.bytes.resize(before + READ_BYTES, 0);
-        let read = retried(|| folder.read(&mut self.file, end, &mut self.bytes[before..]));
+        let read = retried(|| self.file.read(end, &mut self.bytes[before..]));
         self.bytes
             .truncate(before + read.as_ref().map_or(0, |&read| read));
         read
@@ -516,7 +496,7 @@ mod tests {
             FrameReader::open(disk, "file", FileKind::Journal, NUMBER).expect("no fault");
         let mut all = Vec::new();
         loop {
-            all.push(match reader.next(disk) {
+            all.push(match reader.next() {
                 Ok(None) => return all,
                 Ok(Some((number, payload))) => Read::Frame(number, payload.to_vec()),
                 Err(FrameError::Torn { offset }) => Read::Torn(offset),
@@ -688,25 +668,22 @@ mod tests {
         let (bytes, starts) = journal(&payloads);
         let mut disk = Simulated::new();
         let mut file = disk.create("file").expect("no fault");
-        disk.write(&mut file, &bytes[..starts[1]])
-            .expect("no fault");
-        disk.set_length(&mut file, 1_000).expect("no fault");
+        file.write(&bytes[..starts[1]]).expect("no fault");
+        file.set_length(1_000).expect("no fault");
         let reader = FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER);
         let mut reader = reader.expect("no fault");
         for (part, expected) in payloads.iter().enumerate() {
             // Half of a frame, and all of it.
             let (start, end) = (starts[part + 1], starts[part + 2]);
             let half = start + (end - start) / 2;
-            disk.write(&mut file, &bytes[start..half])
-                .expect("no fault");
-            reader.fill(&mut disk, 500).expect("no fault");
-            disk.write(&mut file, &bytes[half..end]).expect("no fault");
-            let read = reader.next(&mut disk).expect("a frame");
+            file.write(&bytes[start..half]).expect("no fault");
+            reader.fill(500).expect("no fault");
+            file.write(&bytes[half..end]).expect("no fault");
+            let read = reader.next().expect("a frame");
             assert_eq!(read, Some((NUMBER + part as u64, &expected[..])));
         }
-        disk.set_length(&mut file, bytes.len() as u64)
-            .expect("no fault");
-        assert!(reader.next(&mut disk).expect("the end").is_none());
+        file.set_length(bytes.len() as u64).expect("no fault");
+        assert!(reader.next().expect("the end").is_none());
     }
 
     #[test]
@@ -807,11 +784,8 @@ mod tests {
             disk.set_content("file", &file);
             let reader = FrameReader::open(&mut disk, "file", FileKind::Journal, NUMBER);
             let mut reader = reader.expect("no fault");
-            assert!(reader.next(&mut disk).is_ok());
-            assert!(matches!(
-                reader.next(&mut disk),
-                Err(FrameError::Torn { .. })
-            ));
+            assert!(reader.next().is_ok());
+            assert!(matches!(reader.next(), Err(FrameError::Torn { .. })));
             assert!(reader.bytes.capacity() < 1 << 20);
         }
     }

@@ -111,9 +111,9 @@ pub struct Journal {
 
 /// A folder that was read at the start, and that puts are to be written to.
 pub struct Opened {
-    writer: Writer<Folder>,
+    writer: Writer,
     journal: Journal,
-    followers: Vec<Follower<Folder>>,
+    followers: Vec<Follower>,
 }
 
 /// Takes a folder into use, and reads all points from it. `on_event` is told how far it has come.
@@ -135,7 +135,6 @@ pub fn open(
         source,
     };
     let mut folder = Folder::open(path).map_err(error)?;
-    let shares = readers.iter().map(|_| folder.share()).collect();
     let mut readers = Readers::load(&mut folder, readers).map_err(error)?;
     let needed = readers.needed();
     let room = Room::new(config.memory_limit_bytes, config.when_full);
@@ -143,9 +142,9 @@ pub fn open(
     let mut found = found.map_err(error)?;
     readers.begin(&mut folder, found.next).map_err(error)?;
     let limit_bytes = config.journal_limit_bytes as u64;
-    let writer = Writer::new(folder, config.sync, limit_bytes, &mut found);
+    let writer = Writer::new(Box::new(folder), config.sync, limit_bytes, &mut found);
     let mut writer = writer.map_err(error)?;
-    let (spool, followers) = readers.follow(&mut writer, shares).unzip();
+    let (spool, followers) = readers.follow(&mut writer).unzip();
     let mut journal = Journal::new(writer.channel(), config.unjournaled_limit_bytes as u64);
     (journal.spool, journal.most_series) = (spool, config.remembered_series());
     let opened = Opened {
@@ -174,7 +173,7 @@ impl Opened {
         mut self,
         wake: impl Fn() + Send + Sync + 'static,
         published: &Arc<Published>,
-    ) -> io::Result<(Journal, Vec<Follower<Folder>>)> {
+    ) -> io::Result<(Journal, Vec<Follower>)> {
         self.writer.publish_to(published);
         self.journal.channel.set_wake(wake);
         let writer = self.writer;

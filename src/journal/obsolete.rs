@@ -4,7 +4,6 @@ use std::io;
 use std::time::Instant;
 
 use super::file_system::FileSystem;
-use super::files;
 use super::frame::FileKind;
 use super::spool::Spool;
 use crate::config::Config;
@@ -42,7 +41,7 @@ impl Obsolete {
     }
 
     /// Finds the files.
-    pub fn find<F: FileSystem>(&mut self, folder: &mut F, spool: Option<&Spool>, now: Instant) {
+    pub fn find(&mut self, folder: &mut dyn FileSystem, spool: Option<&Spool>, now: Instant) {
         self.remove_at = Some(now);
         self.bytes = 0;
         match self.list(folder, spool) {
@@ -57,24 +56,24 @@ impl Obsolete {
         }
     }
 
-    fn list<F: FileSystem>(
+    fn list(
         &mut self,
-        folder: &mut F,
+        folder: &mut dyn FileSystem,
         spool: Option<&Spool>,
     ) -> io::Result<Vec<String>> {
         let needed = spool.and_then(Spool::needed);
         self.release_at = None;
         if needed.is_some() {
-            let journals = files::numbers(folder, FileKind::Journal)?;
+            let journals = folder.numbers(FileKind::Journal)?;
             let following = journals.into_iter().find(|&first| Some(first) > needed);
             // The file before that is not needed then, if it is older than the checkpoint.
             self.release_at = following.filter(|&first| first <= self.checkpoint);
         }
-        files::before(folder, self.checkpoint, needed)
+        folder.before(self.checkpoint, needed)
     }
 
     /// Removes a part of them if it is time, after a look for those that readers have released.
-    pub fn work<F: FileSystem>(&mut self, folder: &mut F, spool: Option<&Spool>, now: Instant) {
+    pub fn work(&mut self, folder: &mut dyn FileSystem, spool: Option<&Spool>, now: Instant) {
         if self.release_at.is_some() && spool.and_then(Spool::needed) >= self.release_at {
             self.find(folder, spool, now);
         }
@@ -85,7 +84,7 @@ impl Obsolete {
         let Some(name) = self.names.pop() else {
             return;
         };
-        match files::remove_part(folder, &name, Config::REMOVED_AT_ONCE_BYTES) {
+        match folder.remove_part(&name, Config::REMOVED_AT_ONCE_BYTES) {
             Ok(true) => {}
             Ok(false) => self.names.push(name),
             Err(error) => debug!("cannot remove {name}, the next checkpoint will: {error}"),

@@ -17,8 +17,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::file_system::{FileSystem, retried};
-use super::files;
+use super::file_system::{DiskFile, FileSystem, retried};
 use super::frame::{u32_at, u64_at};
 use crate::error::explained;
 
@@ -73,13 +72,13 @@ impl Position {
 /// # Errors
 ///
 /// If there is a file that cannot be read. The message names it.
-pub fn load<F: FileSystem>(folder: &mut F, name: &str) -> io::Result<Option<Position>> {
+pub fn load(folder: &mut dyn FileSystem, name: &str) -> io::Result<Option<Position>> {
     let mut file = match retried(|| folder.open(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.map_err(explained(name))?,
     };
     let mut bytes = vec![0; FULL_BYTES + RECORD_BYTES];
-    let length = files::read_all(folder, &mut file, 0, &mut bytes).map_err(explained(name))?;
+    let length = file.read_all(0, &mut bytes).map_err(explained(name))?;
     let position = last_whole(&bytes[..length]);
     if position.is_none() {
         warn!("{name} is damaged: all that the journal still has is sent from there");
@@ -106,10 +105,10 @@ fn last_whole(bytes: &[u8]) -> Option<Position> {
 }
 
 /// Stores positions under a name.
-pub struct PositionFile<F: FileSystem> {
+pub struct PositionFile {
     pub name: String,
     /// What records are appended to; `None` until it is written for the first time, and after a failure.
-    file: Option<F::File>,
+    file: Option<Box<dyn DiskFile>>,
     /// The checksum of its last record.
     checksum: u32,
     bytes: usize,
@@ -117,9 +116,9 @@ pub struct PositionFile<F: FileSystem> {
     last: Option<Position>,
 }
 
-impl<F: FileSystem> PositionFile<F> {
+impl PositionFile {
     /// Of this name, beside which there is a file `NAME.tmp` at times.
-    pub fn new(name: &str) -> PositionFile<F> {
+    pub fn new(name: &str) -> PositionFile {
         PositionFile {
             name: name.to_owned(),
             file: None,
@@ -135,7 +134,7 @@ impl<F: FileSystem> PositionFile<F> {
     /// # Errors
     ///
     /// Those of the file system: this position or the one before is stored then.
-    pub fn store(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
+    pub fn store(&mut self, folder: &mut dyn FileSystem, position: Position) -> io::Result<()> {
         if self.last == Some(position) {
             return Ok(());
         }
@@ -147,13 +146,17 @@ impl<F: FileSystem> PositionFile<F> {
         let record = position.record(self.checksum);
         self.checksum = u32_at(&record, CHECKSUM);
         self.bytes += RECORD_BYTES;
-        files::write_all(folder, &mut file, &record)?;
+        file.write_all(&record)?;
         (self.file, self.last) = (Some(file), Some(position));
         Ok(())
     }
 
     /// The same, and it survives a loss of power too.
-    pub fn store_synced(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
+    pub fn store_synced(
+        &mut self,
+        folder: &mut dyn FileSystem,
+        position: Position,
+    ) -> io::Result<()> {
         self.rewrite(folder, position)?;
         folder.sync_folder()
     }
@@ -161,7 +164,7 @@ impl<F: FileSystem> PositionFile<F> {
     /// Stores a position in a new file, which takes the place of the one before. That is not sure to outlive
     /// a loss of power: it would take a sync of the folder, and if that failed, the journal thread would not
     /// know that what it did before may be lost.
-    pub fn rewrite(&mut self, folder: &mut F, position: Position) -> io::Result<()> {
+    pub fn rewrite(&mut self, folder: &mut dyn FileSystem, position: Position) -> io::Result<()> {
         (self.file, self.last) = (None, None);
         let partial = format!("{}.tmp", self.name);
         let record = position.record(crc32c::crc32c(MAGIC));
@@ -169,8 +172,8 @@ impl<F: FileSystem> PositionFile<F> {
         let bytes = [MAGIC, &record[..]].concat();
         self.bytes = bytes.len();
         let mut file = folder.create(&partial)?;
-        files::write_all(folder, &mut file, &bytes)?;
-        folder.sync(&mut file)?;
+        file.write_all(&bytes)?;
+        file.sync()?;
         folder.rename(&partial, &self.name)?;
         (self.file, self.last) = (Some(file), Some(position));
         Ok(())

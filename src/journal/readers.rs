@@ -12,24 +12,24 @@ use super::spool::Spool;
 use super::writer::Writer;
 
 /// Readers that are not started yet.
-pub struct Readers<F: FileSystem> {
-    readers: Vec<(PositionFile<F>, Option<Position>)>,
+pub struct Readers {
+    readers: Vec<(PositionFile, Option<Position>)>,
 }
 
-impl<F: FileSystem> Readers<F> {
+impl Readers {
     /// Loads the positions that are stored under these names, each of which begins with
     /// [`PREFIX`](position::PREFIX).
     ///
     /// # Errors
     ///
     /// If one of these files cannot be read.
-    pub fn load(folder: &mut F, names: &[String]) -> io::Result<Readers<F>> {
+    pub fn load(folder: &mut dyn FileSystem, names: &[String]) -> io::Result<Readers> {
         let mut readers = Vec::new();
         for name in names {
             let mut position = position::load(folder, name)?;
             if position.is_none() && folder.size(name).is_ok() {
                 // The file is damaged: some may be sent again, but nothing is left out.
-                let journals = files::numbers(folder, FileKind::Journal)?;
+                let journals = folder.numbers(FileKind::Journal)?;
                 position = journals.first().map(|&oldest| Position::before(oldest));
             }
             readers.push((PositionFile::new(name), position));
@@ -49,7 +49,7 @@ impl<F: FileSystem> Readers<F> {
     /// # Errors
     ///
     /// If such a position cannot be stored, unless that is for lack of room.
-    pub fn begin(&mut self, folder: &mut F, next: u64) -> io::Result<()> {
+    pub fn begin(&mut self, folder: &mut dyn FileSystem, next: u64) -> io::Result<()> {
         let begin = Position::before(next);
         let is_past = |position: Position| (position.frame, position.puts) > (next, 0);
         for (stored, position) in &mut self.readers {
@@ -72,21 +72,16 @@ impl<F: FileSystem> Readers<F> {
         Ok(())
     }
 
-    /// Makes a follower of each reader, with one of `folders` each, and has the writer serve them. `None`
-    /// without readers.
-    pub fn follow(
-        self,
-        writer: &mut Writer<F>,
-        folders: Vec<F>,
-    ) -> Option<(Spool, Vec<Follower<F>>)> {
+    /// Makes a follower of each reader, and has the writer serve them. `None` without readers.
+    pub fn follow(self, writer: &mut Writer) -> Option<(Spool, Vec<Follower>)> {
         self.needed()?;
         let positions = self.readers.iter();
         let positions = positions.map(|(_, position)| position.unwrap_or_default().frame);
         let spool = writer.serve(positions.collect(), Instant::now());
         let mut followers = Vec::new();
-        let readers = self.readers.into_iter().zip(folders).enumerate();
-        for (number, ((stored, position), folder)) in readers {
-            let (position, spool) = (position.unwrap_or_default(), spool.clone());
+        for (number, (stored, position)) in self.readers.into_iter().enumerate() {
+            let (folder, spool) = (writer.folder.share(), spool.clone());
+            let position = position.unwrap_or_default();
             followers.push(Follower::new(folder, spool, number, stored, position));
         }
         Some((spool, followers))
@@ -95,9 +90,9 @@ impl<F: FileSystem> Readers<F> {
 
 /// Stores a position so that it survives a loss of power. Where there is no room, puts are refused
 /// until there is.
-fn store<F: FileSystem>(
-    folder: &mut F,
-    stored: &mut PositionFile<F>,
+fn store(
+    folder: &mut dyn FileSystem,
+    stored: &mut PositionFile,
     position: Position,
 ) -> io::Result<()> {
     match stored.store_synced(folder, position) {

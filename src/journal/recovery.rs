@@ -6,7 +6,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::checkpoint;
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, retried};
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
 use super::record::{self, Places, Target};
@@ -56,15 +56,15 @@ pub struct Recovered {
 /// # Errors
 ///
 /// With the name of the file, if one cannot be read or is damaged. Then nothing is changed.
-pub fn recover_telling<F: FileSystem>(
-    folder: &mut F,
+pub fn recover_telling(
+    folder: &mut dyn FileSystem,
     salvages: bool,
     needed: Option<u64>,
     room: Room,
     on_event: &mut dyn FnMut(Event),
 ) -> io::Result<Recovered> {
-    let checkpoint = files::numbers(folder, FileKind::Checkpoint)?.pop();
-    let mut journals = files::numbers(folder, FileKind::Journal)?;
+    let checkpoint = folder.numbers(FileKind::Checkpoint)?.pop();
+    let mut journals = folder.numbers(FileKind::Journal)?;
     journals.retain(|&number| checkpoint.is_none_or(|checkpoint| number >= checkpoint));
     let mut loading = Loading {
         next: 1,
@@ -130,8 +130,8 @@ pub fn recover_telling<F: FileSystem>(
 
 /// Ends the files that were not ended, and removes empty ones. Returns why there is no room for that, if there
 /// is none.
-fn clean_up<F: FileSystem>(
-    folder: &mut F,
+fn clean_up(
+    folder: &mut dyn FileSystem,
     unended: Vec<Unended>,
     empty: &[String],
 ) -> io::Result<Option<io::Error>> {
@@ -157,7 +157,7 @@ fn say_left_out(name: &str, error: &FrameError) {
 }
 
 /// Removes a file that was not complete, if there is one.
-fn remove_partial<F: FileSystem>(folder: &mut F) -> io::Result<()> {
+fn remove_partial(folder: &mut dyn FileSystem) -> io::Result<()> {
     match folder.list()?.iter().any(|name| name == PARTIAL) {
         true => folder.remove(PARTIAL).map_err(explained(PARTIAL)),
         false => Ok(()),
@@ -166,7 +166,7 @@ fn remove_partial<F: FileSystem>(folder: &mut F) -> io::Result<()> {
 
 /// The same, and nobody is told.
 #[cfg(test)]
-pub fn recover<F: FileSystem>(folder: &mut F, salvages: bool) -> io::Result<Recovered> {
+pub fn recover(folder: &mut dyn FileSystem, salvages: bool) -> io::Result<Recovered> {
     recover_telling(folder, salvages, None, Room::default(), &mut |_| {})
 }
 
@@ -184,7 +184,7 @@ struct Unended {
 impl Unended {
     /// Writes the file once more, up to its last whole frame, and ends it. What was written of it before
     /// may be in memory only, even if it was synced: the sync may have failed.
-    fn end<F: FileSystem>(self, folder: &mut F) -> io::Result<()> {
+    fn end(self, folder: &mut dyn FileSystem) -> io::Result<()> {
         if self.has_rest {
             copy(folder, &self.name, &kept_name(&self.name), u64::MAX, &[])?;
         }
@@ -200,7 +200,7 @@ impl Unended {
 
 /// Ends files of the journal. If the disk is full, returns that error: then puts are refused until there
 /// is a checkpoint, and that takes the place of all files.
-fn end_all<F: FileSystem>(unended: Vec<Unended>, folder: &mut F) -> io::Result<Option<io::Error>> {
+fn end_all(unended: Vec<Unended>, folder: &mut dyn FileSystem) -> io::Result<Option<io::Error>> {
     let mut failure = None;
     for file in unended {
         match file.end(folder) {
@@ -212,8 +212,8 @@ fn end_all<F: FileSystem>(unended: Vec<Unended>, folder: &mut F) -> io::Result<O
 }
 
 /// Copies so many bytes of a file, or all, and more after them, to another file, and syncs that.
-fn copy<F: FileSystem>(
-    folder: &mut F,
+fn copy(
+    folder: &mut dyn FileSystem,
     from: &str,
     to: &str,
     bytes: u64,
@@ -224,15 +224,15 @@ fn copy<F: FileSystem>(
     let mut offset = 0;
     while offset < bytes {
         let most = (bytes - offset).min(COPY_BYTES as u64) as usize;
-        let count = files::read_all(folder, &mut from, offset, &mut room[..most])?;
+        let count = from.read_all(offset, &mut room[..most])?;
         if count == 0 {
             break;
         }
-        files::write_all(folder, &mut to, &room[..count])?;
+        to.write_all(&room[..count])?;
         offset += count as u64;
     }
-    files::write_all(folder, &mut to, more)?;
-    folder.sync(&mut to)
+    to.write_all(more)?;
+    to.sync()
 }
 
 /// The name of a file that is kept and not read any more.
@@ -291,9 +291,9 @@ struct Damage {
 
 impl Loading<'_> {
     /// Reads a checkpoint; where it is damaged, the series before that.
-    pub fn read_checkpoint<F: FileSystem>(
+    pub fn read_checkpoint(
         &mut self,
-        folder: &mut F,
+        folder: &mut dyn FileSystem,
         name: &str,
         number: u64,
     ) -> io::Result<()> {
@@ -302,7 +302,7 @@ impl Loading<'_> {
         let mut image = ImageReader::default();
         let damage = loop {
             let offset = reader.offset();
-            let what = match reader.next(folder) {
+            let what = match reader.next() {
                 Ok(None) if self.newest.is_some() => break None,
                 Ok(None) => format!("at byte {offset}: it is incomplete"),
                 Ok(Some(_)) if self.newest.is_some() => {
@@ -339,17 +339,17 @@ impl Loading<'_> {
     }
 
     /// Replays a file of the journal, without what is damaged.
-    fn read_journal<F: FileSystem>(&mut self, folder: &mut F, number: u64) -> io::Result<()> {
+    fn read_journal(&mut self, folder: &mut dyn FileSystem, number: u64) -> io::Result<()> {
         let name = FileKind::Journal.name(number);
         let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
         let mut reader = reader.map_err(explained(&name))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         let mut places = Places::default();
-        let keys = FrameReader::open(folder, &name, FileKind::Journal, number);
-        let (mut keys, mut key_failure) = (keys.map_err(explained(&name))?, None);
+        let keys = retried(|| folder.open(&name)).map_err(explained(&name));
+        let (mut keys, mut key_failure) = (keys?, None);
         let end = loop {
             let offset = reader.offset();
-            match reader.next(folder) {
+            match reader.next() {
                 Ok(None) => break offset,
                 Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, [_, ..]))) => {
@@ -358,10 +358,8 @@ impl Loading<'_> {
                         store: &mut self.store,
                         room: &mut self.room,
                         key_at: &mut |place| {
-                            let mut key = vec![0; place.bytes()];
-                            let read = keys.read_again(folder, place.offset(), &mut key);
-                            read.map_err(|error| key_failure = Some(error)).ok()?;
-                            String::from_utf8(key).ok()
+                            let key = keys.read_text(place.offset(), place.bytes());
+                            key.map_err(|error| key_failure = Some(error)).ok()
                         },
                     };
                     let end = reader.offset();
@@ -445,9 +443,9 @@ impl Loading<'_> {
     }
 
     /// Writes what was read as a checkpoint, and gives other names to the files that are damaged.
-    fn salvage<F: FileSystem>(
+    fn salvage(
         &mut self,
-        folder: &mut F,
+        folder: &mut dyn FileSystem,
         number: u64,
         needed: Option<u64>,
     ) -> io::Result<()> {
@@ -464,7 +462,7 @@ impl Loading<'_> {
             let points = self.points;
             warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
-        for name in files::before(folder, number, needed)? {
+        for name in folder.before(number, needed)? {
             folder.remove(&name)?;
         }
         Ok(())

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::file_system::FileSystem;
+use super::file_system::{DiskFile, FileSystem};
 
 /// What a medium writes as a whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -52,8 +52,8 @@ pub struct Simulated {
 }
 
 /// An open file.
-#[derive(Debug)]
-pub struct SimulatedFile {
+struct SimulatedFile {
+    disk: Simulated,
     file: usize,
     position: usize,
     is_writable: bool,
@@ -183,6 +183,15 @@ impl Simulated {
         self.shared.0.lock().expect(NO_PANIC)
     }
 
+    fn open_file(&self, file: usize, is_writable: bool) -> Box<dyn DiskFile> {
+        Box::new(SimulatedFile {
+            disk: self.clone(),
+            file,
+            position: 0,
+            is_writable,
+        })
+    }
+
     /// Counts a call, and says how it goes. `needs_space` is whether it may find none.
     fn begin(&self, needs_space: bool) -> io::Result<(MutexGuard<'_, Disk>, Course)> {
         let mut disk = self.disk();
@@ -219,7 +228,9 @@ impl Simulated {
 }
 
 impl FileSystem for Simulated {
-    type File = SimulatedFile;
+    fn share(&self) -> Box<dyn FileSystem> {
+        Box::new(self.clone())
+    }
 
     fn list(&mut self) -> io::Result<Vec<String>> {
         let (disk, course) = self.begin(false)?;
@@ -233,7 +244,7 @@ impl FileSystem for Simulated {
         course.end(disk.files[disk.find(name)?].written.len() as u64)
     }
 
-    fn create(&mut self, name: &str) -> io::Result<SimulatedFile> {
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let (mut disk, course) = self.begin(true)?;
         course.check()?;
         let file = match disk.names.get(name) {
@@ -245,53 +256,13 @@ impl FileSystem for Simulated {
             }
         };
         disk.files[file].set_length(0);
-        course.end(SimulatedFile {
-            file,
-            position: 0,
-            is_writable: true,
-        })
+        course.end(self.open_file(file, true))
     }
 
-    fn open(&mut self, name: &str) -> io::Result<SimulatedFile> {
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let (disk, course) = self.begin(false)?;
         course.check()?;
-        course.end(SimulatedFile {
-            file: disk.find(name)?,
-            position: 0,
-            is_writable: false,
-        })
-    }
-
-    fn read(
-        &mut self,
-        file: &mut SimulatedFile,
-        offset: u64,
-        room: &mut [u8],
-    ) -> io::Result<usize> {
-        let (disk, course) = self.begin(false)?;
-        course.check()?;
-        let written = &disk.files[file.file].written;
-        let unread = written.get(offset as usize..).unwrap_or_default();
-        let length = course.part_of(unread.len().min(room.len()));
-        room[..length].copy_from_slice(&unread[..length]);
-        course.end(length)
-    }
-
-    fn write(&mut self, file: &mut SimulatedFile, bytes: &[u8]) -> io::Result<usize> {
-        let (mut disk, course) = self.begin_held()?;
-        if !file.is_writable {
-            return Err(ErrorKind::PermissionDenied.into());
-        }
-        let length = course.part_of(bytes.len());
-        disk.files[file.file].write(file.position, &bytes[..length]);
-        file.position += length;
-        course.end(length)
-    }
-
-    fn sync(&mut self, file: &mut SimulatedFile) -> io::Result<()> {
-        let (mut disk, course) = self.begin_held()?;
-        disk.files[file.file].sync(course);
-        course.end(())
+        course.end(self.open_file(disk.find(name)?, false))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -300,13 +271,6 @@ impl FileSystem for Simulated {
         let file = disk.find(from)?;
         disk.name(to, Some(file));
         disk.name(from, None);
-        course.end(())
-    }
-
-    fn set_length(&mut self, file: &mut SimulatedFile, bytes: u64) -> io::Result<()> {
-        let (mut disk, course) = self.begin(true)?;
-        course.check()?;
-        disk.files[file.file].set_length(bytes as usize);
         course.end(())
     }
 
@@ -337,6 +301,42 @@ impl FileSystem for Simulated {
                 }
             }
         }
+        course.end(())
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn read(&mut self, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+        let (disk, course) = self.disk.begin(false)?;
+        course.check()?;
+        let written = &disk.files[self.file].written;
+        let unread = written.get(offset as usize..).unwrap_or_default();
+        let length = course.part_of(unread.len().min(room.len()));
+        room[..length].copy_from_slice(&unread[..length]);
+        course.end(length)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (mut disk, course) = self.disk.begin_held()?;
+        if !self.is_writable {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        let length = course.part_of(bytes.len());
+        disk.files[self.file].write(self.position, &bytes[..length]);
+        self.position += length;
+        course.end(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let (mut disk, course) = self.disk.begin_held()?;
+        disk.files[self.file].sync(course);
+        course.end(())
+    }
+
+    fn set_length(&mut self, bytes: u64) -> io::Result<()> {
+        let (mut disk, course) = self.disk.begin(true)?;
+        course.check()?;
+        disk.files[self.file].set_length(bytes as usize);
         course.end(())
     }
 }
@@ -548,10 +548,10 @@ mod tests {
     use std::thread;
 
     /// Writes a file, a byte repeated, and leaves it open.
-    fn write(disk: &mut Simulated, name: &str, byte: u8, bytes: usize) -> SimulatedFile {
+    fn write(disk: &mut Simulated, name: &str, byte: u8, bytes: usize) -> Box<dyn DiskFile> {
         let mut file = disk.create(name).expect("no fault");
         let bytes = vec![byte; bytes];
-        assert_eq!(disk.write(&mut file, &bytes).ok(), Some(bytes.len()));
+        assert_eq!(file.write(&bytes).ok(), Some(bytes.len()));
         file
     }
 
@@ -565,7 +565,7 @@ mod tests {
     fn what_is_synced_survives() -> io::Result<()> {
         let mut disk = Simulated::new();
         let mut file = write(&mut disk, "a", 1, 700);
-        disk.sync(&mut file)?;
+        file.sync()?;
         assert!(
             survivors(&disk, "a").contains(&None),
             "its name is not synced"
@@ -573,7 +573,7 @@ mod tests {
         disk.sync_folder()?;
         let expected = Some(vec![1; 700]);
         assert_eq!(survivors(&disk, "a"), BTreeSet::from([expected.clone()]));
-        disk.write(&mut file, &[2; 2_000])?;
+        file.write(&[2; 2_000])?;
         let survivors = survivors(&disk, "a");
         let longer =
             |bytes: &Option<Vec<u8>>| bytes.as_ref().is_some_and(|bytes| bytes[..700] == [1; 700]);
@@ -615,7 +615,7 @@ mod tests {
     fn an_emptied_file_is_the_old_one_or_the_new_one_or_between() -> io::Result<()> {
         let mut disk = Simulated::new();
         let mut file = write(&mut disk, "a", 1, 600);
-        disk.sync(&mut file)?;
+        file.sync()?;
         disk.sync_folder()?;
         let mut file = write(&mut disk, "a", 2, 600);
         let unsynced = survivors(&disk, "a");
@@ -623,7 +623,7 @@ mod tests {
         for content in [vec![1; 600], vec![2; 600], vec![], mixed] {
             assert!(unsynced.contains(&Some(content)));
         }
-        disk.sync(&mut file)?;
+        file.sync()?;
         assert_eq!(survivors(&disk, "a"), BTreeSet::from([Some(vec![2; 600])]));
         Ok(())
     }
@@ -669,9 +669,9 @@ mod tests {
             disk.sync_folder()?;
             assert!(survivors(&disk, "a").contains(&None));
             disk.fail_at(disk.calls() + 1, Fault::NoSpace);
-            assert!(disk.sync(&mut file).is_err());
-            disk.write(&mut file, &[2; 512])?;
-            disk.sync(&mut file)?;
+            assert!(file.sync().is_err());
+            file.write(&[2; 512])?;
+            file.sync()?;
         }
         assert_eq!(disk.content("a").map(|bytes| bytes.len()), Some(2_048));
         disk.rename("a", "b")?;
@@ -700,9 +700,9 @@ mod tests {
             (Fault::Short, Ok(2)),
         ] {
             disk.fail_from(disk.calls() + 2, fault);
-            assert_eq!(disk.write(&mut file, b"12345")?, 5);
+            assert_eq!(file.write(b"12345")?, 5);
             for _ in 0..2 {
-                let result = disk.write(&mut file, b"1234");
+                let result = file.write(b"1234");
                 assert_eq!(result.map_err(|error| error.kind()), written);
                 let list = disk.list().map_err(|error| error.kind());
                 let expected = match fault {
@@ -732,8 +732,7 @@ mod tests {
         let mut disk = Simulated::new();
         let mut file = disk.create("a")?;
         disk.hold();
-        let mut held = disk.clone();
-        let thread = thread::spawn(move || held.write(&mut file, b"1"));
+        let thread = thread::spawn(move || file.write(b"1"));
         disk.wait_until_held();
         assert_eq!(disk.list()?, ["a"]);
         assert_eq!(disk.content("a").as_deref(), Some(&b""[..]));

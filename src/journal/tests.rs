@@ -58,7 +58,7 @@ const TURNS: u64 = 40;
 /// A store with a journal, in which the test takes the turns of the loop and of the journal thread.
 struct Life {
     journal: Journal,
-    writer: Writer<Simulated>,
+    writer: Writer,
     store: Store,
     floor: i64,
     record: PutRecord,
@@ -72,7 +72,7 @@ struct Life {
     /// How many of these are on the medium.
     synced: usize,
     /// Those who read the journal.
-    readers: Option<(Spool, Vec<Follower<Simulated>>)>,
+    readers: Option<(Spool, Vec<Follower>)>,
 }
 
 impl Life {
@@ -129,14 +129,13 @@ impl Life {
         executed: Vec<Change>,
         now: Instant,
     ) -> io::Result<Life> {
-        let shares = readers.iter().map(|_| disk.clone()).collect();
         let mut readers = Readers::load(&mut disk, readers)?;
         let needed = readers.needed();
         let mut found = recovery::recover_telling(&mut disk, salvages, needed, room, &mut |_| {})?;
         readers.begin(&mut disk, found.next)?;
-        let mut writer = Writer::new(disk.clone(), policy, limit_bytes, &mut found)?;
+        let mut writer = Writer::new(disk.share(), policy, limit_bytes, &mut found)?;
         writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
-        let readers = readers.follow(&mut writer, shares);
+        let readers = readers.follow(&mut writer);
         let mut journal = Journal::new(writer.channel(), u64::MAX);
         journal.piece_bytes = PIECE_BYTES;
         // Some series are remembered by readers, and some are not.
@@ -853,7 +852,7 @@ fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
                 let again = recovery::recover(&mut copy.clone(), false).expect("what was salvaged");
                 let case = format!("{name}, {is_alone}, {call}");
                 assert_eq!(points(&found.store), points(&again.store), "{case}");
-                for name in files::before(&mut copy.clone(), again.next, None).expect("files") {
+                for name in copy.share().before(again.next, None).expect("files") {
                     copy.clone().remove(&name).expect("a file");
                 }
                 let left = copy.clone().list().expect("files");

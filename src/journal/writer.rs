@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::channel::{Channel, Checkpoint, Message, Step};
 use super::checkpoint::Piece;
-use super::file_system::FileSystem;
+use super::file_system::{DiskFile, FileSystem};
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind};
 use super::obsolete::Obsolete;
@@ -29,16 +29,16 @@ use crate::config::{Config, SyncPolicy};
 use crate::counters::{Published, Tally};
 
 /// Writes the files of one folder.
-pub struct Writer<F: FileSystem> {
-    folder: F,
+pub struct Writer {
+    pub folder: Box<dyn FileSystem>,
     channel: Channel,
     policy: SyncPolicy,
     /// What frames are appended to, or why the disk fails: then puts are refused.
-    journal: io::Result<JournalFile<F::File>>,
+    journal: io::Result<JournalFile>,
     /// How much longer than what is written its file is made; 0 if it is not.
     pub ahead_bytes: u64,
     /// The checkpoint that is being written.
-    partial: Option<Partial<F::File>>,
+    partial: Option<Partial>,
     /// What is asked for, and not written yet.
     frames: Frames,
     /// Bytes of the journal at which a checkpoint is due, unless the last one was larger.
@@ -65,8 +65,8 @@ pub struct Writer<F: FileSystem> {
 }
 
 /// The journal file that frames are appended to.
-struct JournalFile<File> {
-    file: File,
+struct JournalFile {
+    file: Box<dyn DiskFile>,
     /// Its number, that of its first frame.
     number: u64,
     /// How many bytes are written to it, …
@@ -82,8 +82,8 @@ struct JournalFile<File> {
 }
 
 /// A checkpoint that is not complete.
-struct Partial<File> {
-    file: File,
+struct Partial {
+    file: Box<dyn DiskFile>,
     /// Number of the frame that the replay begins with.
     number: u64,
     pieces: u64,
@@ -91,20 +91,20 @@ struct Partial<File> {
     /// Bytes of the journal that will not be needed any more.
     journal_bytes: u64,
     /// If the disk fails: what to append to when the checkpoint is complete.
-    journal: Option<JournalFile<File>>,
+    journal: Option<JournalFile>,
 }
 
-impl<F: FileSystem> Writer<F> {
+impl Writer {
     /// A writer to a new journal file, which goes on from what a start has found.
     pub fn new(
-        mut folder: F,
+        mut folder: Box<dyn FileSystem>,
         policy: SyncPolicy,
         limit_bytes: u64,
         found: &mut Recovered,
-    ) -> io::Result<Writer<F>> {
+    ) -> io::Result<Writer> {
         let journal = match found.failure.take() {
             Some(error) => Err(error),
-            None => match JournalFile::create(&mut folder, found.next) {
+            None => match JournalFile::create(&mut *folder, found.next) {
                 Err(error) if !files::is_full(&error) => return Err(error),
                 result => result,
             },
@@ -161,7 +161,7 @@ impl<F: FileSystem> Writer<F> {
         let settled = self.channel.progress(false).settled;
         spool.add_written(settled, 0, self.end());
         self.spool = Some(spool.clone());
-        self.obsolete.find(&mut self.folder, Some(&spool), now);
+        self.obsolete.find(&mut *self.folder, Some(&spool), now);
         spool
     }
 
@@ -289,7 +289,7 @@ impl<F: FileSystem> Writer<F> {
             self.sync_journal(now);
         }
         self.obsolete
-            .work(&mut self.folder, self.spool.as_ref(), now);
+            .work(&mut *self.folder, self.spool.as_ref(), now);
         self.report(now);
     }
 
@@ -332,9 +332,9 @@ impl<F: FileSystem> Writer<F> {
         let end = journal.bytes + added;
         // More than that takes longer to write than the length does.
         if journal.length < end && added <= self.ahead_bytes {
-            journal.set_length(&mut self.folder, end + self.ahead_bytes);
+            journal.set_length(end + self.ahead_bytes);
         }
-        if let Err(error) = files::write_all(&mut self.folder, &mut journal.file, bytes) {
+        if let Err(error) = journal.file.write_all(bytes) {
             self.fail(error, now);
             return false;
         }
@@ -356,7 +356,7 @@ impl<F: FileSystem> Writer<F> {
             return true;
         }
         let began = Instant::now();
-        if let Err(error) = self.folder.sync(&mut journal.file) {
+        if let Err(error) = journal.file.sync() {
             self.fail(error, now);
             return false;
         }
@@ -399,7 +399,7 @@ impl<F: FileSystem> Writer<F> {
         let mut journal = None;
         // A file that is still empty has this number already.
         if !current.is_ok_and(|current| current.number == number) {
-            let created = JournalFile::create(&mut self.folder, number);
+            let created = JournalFile::create(&mut *self.folder, number);
             let created = created.map_err(|error| self.remove_created(number, error, now))?;
             if self.journal.is_err() {
                 journal = Some(created);
@@ -410,7 +410,9 @@ impl<F: FileSystem> Writer<F> {
                 return Err(io::Error::other("the journal is not synced"));
             }
         }
-        let file = files::create(&mut self.folder, PARTIAL, FileKind::Checkpoint, number)?;
+        let file = self
+            .folder
+            .create_with_head(PARTIAL, FileKind::Checkpoint, number)?;
         self.partial = Some(Partial {
             file,
             number,
@@ -441,10 +443,10 @@ impl<F: FileSystem> Writer<F> {
         let newest = journal.map_or(partial.number - 1, |journal| journal.written);
         let bytes = piece.finish(partial.pieces, newest);
         partial.pieces += 1;
-        files::write_all(&mut self.folder, &mut partial.file, &bytes)?;
+        partial.file.write_all(&bytes)?;
         partial.bytes += bytes.len() as u64;
         // Little by little, since frames wait for it.
-        self.folder.sync(&mut partial.file)
+        partial.file.sync()
     }
 
     /// Gives a complete checkpoint its name, and removes what it makes unnecessary.
@@ -477,7 +479,7 @@ impl<F: FileSystem> Writer<F> {
         }
         self.obsolete.set_checkpoint(partial.number);
         self.obsolete
-            .find(&mut self.folder, self.spool.as_ref(), now);
+            .find(&mut *self.folder, self.spool.as_ref(), now);
         Ok(())
     }
 
@@ -552,21 +554,18 @@ impl<F: FileSystem> Writer<F> {
         if let Ok(journal) = &mut self.journal
             && journal.length > journal.bytes
         {
-            journal.set_length(&mut self.folder, journal.bytes);
+            journal.set_length(journal.bytes);
         }
         has_ended
     }
 }
 
-impl<File> JournalFile<File> {
+impl JournalFile {
     /// Creates a journal file, and returns when it is sure to be found after the power fails.
-    fn create<F: FileSystem<File = File>>(
-        folder: &mut F,
-        number: u64,
-    ) -> io::Result<JournalFile<File>> {
+    fn create(folder: &mut dyn FileSystem, number: u64) -> io::Result<JournalFile> {
         // Under its own name, it has its head.
-        let mut file = files::create(folder, PARTIAL, FileKind::Journal, number)?;
-        folder.sync(&mut file)?;
+        let mut file = folder.create_with_head(PARTIAL, FileKind::Journal, number)?;
+        file.sync()?;
         folder.rename(PARTIAL, &FileKind::Journal.name(number))?;
         folder.sync_folder()?;
         Ok(JournalFile {
@@ -582,9 +581,9 @@ impl<File> JournalFile<File> {
 
     /// Sets the length of the file. A start leaves out the zeros that this adds. If it fails, the file only
     /// grows as frames are written.
-    fn set_length<F: FileSystem<File = File>>(&mut self, folder: &mut F, bytes: u64) {
+    fn set_length(&mut self, bytes: u64) {
         self.length = bytes;
-        if let Err(error) = folder.set_length(&mut self.file, bytes) {
+        if let Err(error) = self.file.set_length(bytes) {
             let name = FileKind::Journal.name(self.number);
             debug!("{name} cannot be made {bytes} bytes long: {error}");
         }
@@ -643,7 +642,7 @@ mod tests {
     fn many_frames_are_written_one_mebibyte_after_the_other() -> io::Result<()> {
         let mut disk = Simulated::new();
         let mut found = recovery::recover(&mut disk, false)?;
-        let mut writer = Writer::new(disk.clone(), SyncPolicy::Never, 1 << 30, &mut found)?;
+        let mut writer = Writer::new(disk.share(), SyncPolicy::Never, 1 << 30, &mut found)?;
         let half = WRITTEN_AT_ONCE_BYTES / 2;
         for (bytes, frames, writes) in [
             (half, 1, 1),
@@ -685,7 +684,7 @@ mod tests {
         ] {
             let mut disk = Simulated::new();
             let mut found = recovery::recover(&mut disk, false)?;
-            let mut writer = Writer::new(disk, policy, 1_000, &mut found)?;
+            let mut writer = Writer::new(disk.share(), policy, 1_000, &mut found)?;
             let began = Instant::now();
             let journal = writer.journal.as_mut().expect("a disk without faults");
             journal.unsynced_since = Some(began);

@@ -39,7 +39,6 @@ use self::sender::{Next, Sender};
 use self::url::Url;
 use crate::config::Config;
 use crate::error::Error;
-use crate::journal::file_system::FileSystem;
 use crate::journal::follower::Follower;
 use crate::journal::position;
 use crate::journal::spool::Spool;
@@ -114,11 +113,7 @@ impl Receivers {
     /// # Errors
     ///
     /// If the system starts no thread.
-    pub fn start<F: FileSystem>(
-        self,
-        followers: Vec<Follower<F>>,
-        config: &Config,
-    ) -> io::Result<()> {
+    pub fn start(self, followers: Vec<Follower>, config: &Config) -> io::Result<()> {
         let receivers = self.receivers.into_iter().zip(followers);
         for (number, ((url, receiver), follower)) in receivers.enumerate() {
             let spool = follower.spool().clone();
@@ -155,7 +150,7 @@ fn invalid(message: impl Into<String>) -> io::Error {
 }
 
 /// Takes steps until the spool is stopped.
-fn run<F: FileSystem, T: Transport>(sender: &mut Sender<F, T>, spool: &Spool) {
+fn run<T: Transport>(sender: &mut Sender<T>, spool: &Spool) {
     let mut goes_on = true;
     while goes_on {
         goes_on = match sender.step(Instant::now()) {

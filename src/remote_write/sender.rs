@@ -20,13 +20,12 @@ use super::receiver::Receiver;
 use super::retry::Backoff;
 use crate::config::{Config, RemoteWrite, TimestampUnit};
 use crate::counters::Tally;
-use crate::journal::file_system::FileSystem;
 use crate::journal::follower::Follower;
 use crate::server::rarely::Rarely;
 
 /// Sends what is put to one receiver.
-pub struct Sender<F: FileSystem, T: Transport> {
-    follower: Follower<F>,
+pub struct Sender<T: Transport> {
+    follower: Follower,
     transport: T,
     receiver: Arc<Receiver>,
     labels: Labels,
@@ -68,16 +67,16 @@ pub enum Next {
     Written(u64),
 }
 
-impl<F: FileSystem, T: Transport> Sender<F, T> {
+impl<T: Transport> Sender<T> {
     /// A sender of what `follower` reads. `seed` makes its pauses different from those of others.
     pub fn new(
-        mut follower: Follower<F>,
+        mut follower: Follower,
         transport: T,
         receiver: Arc<Receiver>,
         labels: Labels,
         config: &Config,
         seed: u64,
-    ) -> Sender<F, T> {
+    ) -> Sender<T> {
         let mut tally = Tally::default();
         tally.publish_to(&receiver.counts);
         let (mut batch, mut body) = (Batch::default(), Vec::new());
@@ -310,7 +309,7 @@ impl<F: FileSystem, T: Transport> Sender<F, T> {
     }
 }
 
-impl<F: FileSystem> Keys for Follower<F> {
+impl Keys for Follower {
     fn key_bytes(&self, series: u64) -> usize {
         self.key_bytes(series)
     }

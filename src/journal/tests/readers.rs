@@ -86,7 +86,7 @@ impl Server {
         self.life.readers.as_ref().expect("a reader").0.clone()
     }
 
-    fn follower(&mut self) -> &mut Follower<Simulated> {
+    fn follower(&mut self) -> &mut Follower {
         &mut self.life.readers.as_mut().expect("a reader").1[0]
     }
 

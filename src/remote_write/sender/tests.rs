@@ -7,8 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::counters::Counts;
-use crate::journal::file_system::FileSystem;
-use crate::journal::files::{self, write_all};
+use crate::journal::file_system::{DiskFile, FileSystem};
 use crate::journal::frame::{self, FileKind};
 use crate::journal::position::{self, Position, PositionFile};
 use crate::journal::record::PutRecord;
@@ -26,7 +25,7 @@ struct Journal {
     store: Store,
     record: PutRecord,
     next: u64,
-    file: <Simulated as FileSystem>::File,
+    file: Box<dyn DiskFile>,
     file_bytes: usize,
 }
 
@@ -66,7 +65,7 @@ impl Journal {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        write_all(&mut self.disk, &mut self.file, bytes).expect("no fault");
+        self.file.write_all(bytes).expect("no fault");
         self.file_bytes += bytes.len();
     }
 
@@ -80,9 +79,11 @@ impl Journal {
     }
 }
 
-fn create(disk: &mut Simulated, number: u64) -> <Simulated as FileSystem>::File {
+fn create(disk: &mut Simulated, number: u64) -> Box<dyn DiskFile> {
     let name = FileKind::Journal.name(number);
-    files::create(disk, &name, FileKind::Journal, number).expect("no fault")
+    disk.share()
+        .create_with_head(&name, FileKind::Journal, number)
+        .expect("no fault")
 }
 
 /// What a receiver does with a request.
@@ -181,7 +182,7 @@ fn sender_with(
     journal: &Journal,
     script: &Script,
     change: impl FnOnce(&mut Config),
-) -> Sender<Simulated, Script> {
+) -> Sender<Script> {
     let mut disk = journal.disk.clone();
     let stored = position::load(&mut disk, POSITION).expect("no fault");
     let mut config = Config::default();
@@ -192,7 +193,7 @@ fn sender_with(
     let receiver = Arc::new(Receiver::new("http://receiver/".into()));
     script.seen().receiver = Some(receiver.clone());
     Sender::new(
-        Follower::new(disk, spool, 0, stored, position),
+        Follower::new(disk.share(), spool, 0, stored, position),
         script.clone(),
         receiver,
         Labels::default(),
@@ -201,12 +202,12 @@ fn sender_with(
     )
 }
 
-fn sender(journal: &Journal, script: &Script) -> Sender<Simulated, Script> {
+fn sender(journal: &Journal, script: &Script) -> Sender<Script> {
     sender_with(journal, script, |_| {})
 }
 
 /// Takes steps until all is done that is written, and returns how long that took by the test's clock.
-fn run(sender: &mut Sender<Simulated, Script>, mut now: Instant) -> Duration {
+fn run(sender: &mut Sender<Script>, mut now: Instant) -> Duration {
     let began = now;
     for _ in 0..1_000_000 {
         match sender.step(now) {
@@ -218,7 +219,7 @@ fn run(sender: &mut Sender<Simulated, Script>, mut now: Instant) -> Duration {
     panic!("it does not end");
 }
 
-fn counts(sender: &Sender<Simulated, Script>) -> Counts {
+fn counts(sender: &Sender<Script>) -> Counts {
     let mut counts = Counts::default();
     sender.receiver.add_to(&mut counts);
     counts
@@ -393,7 +394,7 @@ fn what_was_under_way_is_sent_again_as_the_same_request() {
 }
 
 /// The end of the first process is a kill, or in order.
-fn check_same_request(end: fn(&mut Sender<Simulated, Script>)) {
+fn check_same_request(end: fn(&mut Sender<Script>)) {
     let (mut journal, script) = (Journal::new(), Script::default());
     let start = Instant::now();
     put_all(&mut journal, 0..100);
