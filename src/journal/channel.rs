@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use super::checkpoint::Piece;
 use super::monitor::Monitor;
-use super::record::NewFile;
 use crate::config::Config;
 
 /// Writing a frame up to this size takes less time than waking a thread on another core.
@@ -50,9 +49,9 @@ impl Message {
 
 /// A step of a checkpoint.
 pub enum Step {
-    /// Begin it, and a new journal file for the frames that follow. Not if the disk has failed, or
+    /// Begin it, and a new journal file for the frames that follow, from this number on. Not if the disk has failed, or
     /// works again, and the loop did not know: then it has not recorded what a start would need.
-    Begin { file: NewFile, is_failing: bool },
+    Begin { number: u64, is_failing: bool },
     /// Write this piece; after the last one it is complete.
     Write(Piece),
 }

@@ -8,10 +8,11 @@ use std::io;
 use std::mem;
 
 use super::file_system::FileSystem;
-use super::frame::{FILE_HEAD_BYTES, FRAME_MAX_BYTES, FileKind, FrameError, FrameReader};
+use super::frame::{FileKind, FrameError, FrameReader};
 use super::marks::Marks;
+use super::places::{KeyPlace, Places, UNKNOWN};
 use super::position::Position;
-use super::record::{Before, Places, Reader, Record, UNKNOWN};
+use super::record::{Before, Reader, Record};
 
 /// A put, as it is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,42 +61,6 @@ struct DeclaredSeries {
     held_most_bytes: Option<usize>,
     /// Offset in the file of the end of the payload that is read.
     payload_end: u64,
-}
-
-/// Where a key is: whether it is held or in the file, where it begins there, and how many bytes it has.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyPlace(pub u64);
-
-impl KeyPlace {
-    /// Bits of the length: a key is shorter than its frame.
-    const LENGTH_BITS: u32 = FRAME_MAX_BYTES.ilog2();
-
-    /// The first offset that has no room: 64 GiB.
-    const OFFSET_END: u64 = 1 << (u64::BITS - 1 - Self::LENGTH_BITS);
-
-    /// No key in a file has less: none begins before the end of the file's head.
-    pub const LEAST_IN_FILE: u64 = (FILE_HEAD_BYTES as u64) << (1 + Self::LENGTH_BITS);
-
-    fn new(is_held: bool, offset: u64, bytes: usize) -> KeyPlace {
-        KeyPlace(u64::from(is_held) | (bytes as u64) << 1 | offset << (1 + Self::LENGTH_BITS))
-    }
-
-    /// A key at this offset of the file; `None` if that is past the largest that there is room for.
-    pub fn in_file(offset: u64, bytes: usize) -> Option<KeyPlace> {
-        (offset < Self::OFFSET_END).then(|| Self::new(false, offset, bytes))
-    }
-
-    fn is_held(self) -> bool {
-        self.0 & 1 != 0
-    }
-
-    pub fn bytes(self) -> usize {
-        (self.0 >> 1) as usize & (FRAME_MAX_BYTES - 1)
-    }
-
-    pub fn offset(self) -> u64 {
-        self.0 >> (1 + Self::LENGTH_BITS)
-    }
 }
 
 impl Cursor {
@@ -407,24 +372,5 @@ impl DeclaredSeries {
         }
         self.places.declare(record, series);
         series
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_place_of_a_key_has_room_for_the_longest_and_the_last_one() {
-        assert_eq!(KeyPlace::OFFSET_END, 64 << 30);
-        for is_held in [false, true] {
-            for offset in [0, 1, KeyPlace::OFFSET_END - 1] {
-                for bytes in [0, 1, FRAME_MAX_BYTES - 1] {
-                    let key = KeyPlace::new(is_held, offset, bytes);
-                    let found = (key.is_held(), key.offset(), key.bytes());
-                    assert_eq!(found, (is_held, offset, bytes));
-                }
-            }
-        }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use super::cursor::Cursor;
 pub use super::cursor::ReadPut;
-use super::cursor::{Cursor, KeyPlace};
 use super::file_system::FileSystem;
 use super::frame::FileKind;
 use super::marks::Mark;
+use super::places::KeyPlace;
 use super::position::{Position, PositionFile};
 use super::spool::Spool;
 use crate::config::Config;

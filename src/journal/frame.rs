@@ -246,6 +246,11 @@ impl FrameReader {
         &self.bytes[self.payload.clone()]
     }
 
+    /// That payload, and the file that it is from.
+    pub fn parts(&mut self) -> (&[u8], &mut dyn DiskFile) {
+        (&self.bytes[self.payload.clone()], &mut *self.file)
+    }
+
     /// The number and the payload of the next frame, or `None` at the end of the file.
     ///
     /// # Errors

@@ -45,11 +45,13 @@ mod marks;
 mod monitor;
 mod obsolete;
 mod placement;
+pub mod places;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod position;
 mod readers;
 pub mod record;
 mod recovery;
+pub mod replay;
 #[cfg(test)]
 pub mod simulated;
 #[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
@@ -210,8 +212,9 @@ impl Journal {
 
     /// Begins a checkpoint, and a new file for what is recorded from now on.
     fn begin_checkpoint(&mut self, puts: &mut PutRecord, is_failing: bool) {
-        if let Some(file) = puts.begin_file(self.submitted + 1) {
-            self.send_step(Step::Begin { file, is_failing });
+        if puts.begin_file() {
+            let number = self.submitted + 1;
+            self.send_step(Step::Begin { number, is_failing });
             self.pieces = Some(Pieces::new(self.piece_bytes));
         }
     }

@@ -37,17 +37,13 @@
 //! are.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem;
 
-use super::cursor::KeyPlace;
 use super::frame;
+use super::places::{NO_PLACE, Places};
 use crate::decimal::{DECIMALS_MAX, decimals_of, digits_of, value_of};
 use crate::key::Key;
-use crate::memory::Room;
-use crate::store::{
-    PUTS_AT_ONCE, Placed, Point, Put, Store, read_varint, unzigzag, write_varint, zigzag,
-};
+use crate::store::{Placed, Put, read_varint, unzigzag, write_varint, zigzag};
 
 /// The form of a value that is no decimal.
 const DOUBLE: u8 = DECIMALS_MAX + 1;
@@ -57,9 +53,6 @@ const REMOVED: u8 = DOUBLE + 1;
 
 /// The code of a place that is declared.
 const DECLARED: u8 = 3;
-
-/// The place of series that each record declares.
-const NO_PLACE: u32 = u32::MAX;
 
 /// The bits of a declaration.
 const KEY_BYTES: u32 = (1 << 30) - 1;
@@ -115,20 +108,6 @@ pub struct PutRecord {
     epoch: u64,
 }
 
-/// A file of the journal in which no place is declared yet. Only
-/// [`PutRecord::begin_file`] makes one, so that no file begins with places that only the one before
-/// it declares.
-pub struct NewFile {
-    number: u64,
-}
-
-impl NewFile {
-    /// The number of its first frame.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-}
-
 impl PutRecord {
     /// No puts, for the first file of a journal, whose readers are to remember so many series at most.
     pub fn new(most_series: usize) -> PutRecord {
@@ -140,17 +119,17 @@ impl PutRecord {
         record
     }
 
-    /// Begins the file whose first frame has this number. Removals that were not taken are
-    /// forgotten. `None` if there are puts that were not taken: they are for the file before.
-    pub fn begin_file(&mut self, number: u64) -> Option<NewFile> {
+    /// Begins another file, in which no place is declared yet. Removals that were not taken are forgotten. False
+    /// if there are puts that were not taken: they are for the file before.
+    pub fn begin_file(&mut self) -> bool {
         if self.has_puts() {
-            return None;
+            return false;
         }
         self.full.clear();
         self.declared.fill(0);
         self.epoch += 1;
         self.begin_frame();
-        Some(NewFile { number })
+        true
     }
 
     /// Appends a put, unless the store has not kept it.
@@ -353,277 +332,6 @@ fn field_bytes(code: u8) -> usize {
     (1 << code) & !1
 }
 
-/// A payload holds bytes that are no record, or one of a series that is not declared.
-#[derive(Debug, PartialEq, Eq)]
-pub struct WrongRecord {
-    /// Offset of the first such record in the payload.
-    pub offset: usize,
-    /// How many puts of other records were stored.
-    pub puts: usize,
-}
-
-impl fmt::Display for WrongRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WrongRecord { offset, puts } = self;
-        write!(
-            f,
-            "no record of a known series at byte {offset} of a frame with {puts} other puts"
-        )
-    }
-}
-
-/// Where the series of a file of the journal are: in the store that it is replayed to, or among those that a
-/// follower has found in it.
-#[derive(Debug, Default)]
-pub struct Places {
-    /// By the place in the file, [`PAGE_PLACES`] in each page.
-    pages: Vec<Vec<u64>>,
-    /// That of the next frame, if none is lost before it.
-    epoch: u64,
-    /// For each place in the store, the place in the file, and where the key is. Empty unless points may be
-    /// evicted.
-    homes: Vec<(u32, KeyPlace)>,
-}
-
-/// How many places a page has. A page never grows, so it is never copied.
-const PAGE_PLACES: usize = 1 << 9;
-
-/// Stands for a series that is not declared.
-pub const UNKNOWN: u64 = u64::MAX;
-
-/// The place of a series that was declared, and has lost all points. Those in the store are below it, and
-/// each [`KeyPlace`] is past it.
-const GONE: u64 = NO_PLACE as u64;
-const _: () = assert!(GONE < KeyPlace::LEAST_IN_FILE);
-
-impl Places {
-    /// Goes on with a frame of this epoch. In another one, places may have got other series in frames
-    /// that are lost, and so all are forgotten.
-    fn go_on(&mut self, epoch: u64) {
-        if mem::replace(&mut self.epoch, epoch) != epoch {
-            self.forget();
-        }
-    }
-
-    /// Forgets all series. The memory stays, to be used again.
-    pub fn forget(&mut self) {
-        self.pages.iter_mut().for_each(|page| page.fill(UNKNOWN));
-        self.homes.clear();
-    }
-
-    /// Allocates memory for `places`.
-    pub fn take_room(&mut self, places: usize) {
-        let pages = places.div_ceil(PAGE_PLACES).max(self.pages.len());
-        self.pages.resize(pages, vec![UNKNOWN; PAGE_PLACES]);
-    }
-
-    /// Where the series of this place is; [`UNKNOWN`] if it is not declared.
-    #[inline]
-    pub fn get(&self, place: u32) -> u64 {
-        let page = self.pages.get(place as usize / PAGE_PLACES);
-        let found = page.and_then(|page| page.get(place as usize % PAGE_PLACES));
-        found.copied().unwrap_or(UNKNOWN)
-    }
-
-    /// Notes a declaration.
-    pub fn declare(&mut self, record: &Record, to: u64) {
-        self.epoch = self.epoch.wrapping_add(u64::from(record.is_reused));
-        if record.place == NO_PLACE {
-            return;
-        }
-        let page = record.place as usize / PAGE_PLACES;
-        if self.pages.len() <= page {
-            self.pages.resize(page + 1, Vec::new());
-        }
-        let page = &mut self.pages[page];
-        if page.is_empty() {
-            page.resize(PAGE_PLACES, UNKNOWN);
-        }
-        page[record.place as usize % PAGE_PLACES] = to;
-    }
-
-    /// Notes a series that is at `place` of the store: the place in the file at which it was declared, and where
-    /// its key is.
-    fn note_home(&mut self, place: usize, file_place: u32, key: KeyPlace) {
-        if self.homes.len() <= place {
-            self.homes.resize(place + 1, (NO_PLACE, KeyPlace(GONE)));
-        }
-        self.homes[place] = (file_place, key);
-    }
-
-    /// Where the key is of the series at this place of the store.
-    fn key_of(&self, place: u64) -> KeyPlace {
-        let home = self.homes.get(place as usize);
-        home.map_or(KeyPlace(GONE), |&(_, key)| key)
-    }
-
-    /// Notes that the series at this place of the store may be gone from there: it is to be found by its key.
-    fn find_again(&mut self, place: usize) {
-        if let Some(&(file_place, KeyPlace(key))) = self.homes.get(place)
-            && self.get(file_place) == place as u64
-        {
-            self.pages[file_place as usize / PAGE_PLACES][file_place as usize % PAGE_PLACES] = key;
-        }
-    }
-}
-
-/// What a file of the journal is replayed to.
-pub struct Target<'start> {
-    pub store: &'start mut Store,
-    /// Room for the store. When it runs out, the oldest points are evicted if they are to be.
-    pub room: &'start mut Room,
-    /// Reads a key of the file again, if it can.
-    pub key_at: &'start mut dyn FnMut(KeyPlace) -> Option<String>,
-}
-
-/// Applies the records of a frame's payload, in order, and returns how many puts there are. The payload ends
-/// at the offset `end` of its file. `places` knows the series that were declared before it in that file.
-///
-/// # Errors
-///
-/// If there is anything but records, or a series that is not declared. All other records, up to the
-/// first bytes that are none, are replayed.
-pub fn replay(
-    payload: &[u8],
-    end: u64,
-    places: &mut Places,
-    target: &mut Target,
-) -> Result<usize, WrongRecord> {
-    let Some(mut reader) = Reader::begin(payload, places) else {
-        return Err(WrongRecord { offset: 0, puts: 0 });
-    };
-    let mut replay = Replay {
-        places,
-        target,
-        held: Default::default(),
-        held_count: 0,
-    };
-    let (mut puts, mut wrong) = (0, None);
-    while !reader.rest.is_empty() {
-        let offset = payload.len() - reader.rest.len();
-        let Some(record) = reader.next() else {
-            wrong.get_or_insert(offset);
-            break;
-        };
-        if !replay.apply(&record, end - reader.rest.len() as u64) {
-            wrong.get_or_insert(offset);
-        } else if record.value.is_some() {
-            puts += 1;
-        }
-    }
-    replay.put_held();
-    wrong.map_or(Ok(puts), |offset| Err(WrongRecord { offset, puts }))
-}
-
-/// The same where there is room for all points.
-#[cfg(test)]
-pub fn read(payload: &[u8], places: &mut Places, store: &mut Store) -> Result<usize, WrongRecord> {
-    let mut target = Target {
-        store,
-        room: &mut Room::default(),
-        key_at: &mut |_| unreachable!("nothing is evicted"),
-    };
-    replay(payload, 1 << 30, places, &mut target)
-}
-
-/// Does to a store what records say.
-struct Replay<'frame, 'start> {
-    places: &'frame mut Places,
-    target: &'frame mut Target<'start>,
-    /// `held[..held_count]` are to be put at once.
-    held: [(usize, Point); PUTS_AT_ONCE],
-    held_count: usize,
-}
-
-impl Replay<'_, '_> {
-    /// Applies a record that ends at this offset of the file, unless its series is not known.
-    #[inline]
-    fn apply(&mut self, record: &Record, end: u64) -> bool {
-        let place = self.places.get(record.place);
-        match (record.key, record.value) {
-            (None, _) if place == UNKNOWN => return false,
-            (None, _) if place > GONE => return self.apply_by_key(record, KeyPlace(place)),
-            (None, Some(value)) => {
-                // What is put to a series that is gone is left out.
-                let timestamp = record.timestamp;
-                self.held[self.held_count] = (place as usize, Point { timestamp, value });
-                self.held_count += 1;
-                if self.held_count == PUTS_AT_ONCE {
-                    self.put_held();
-                }
-            }
-            (None, None) => self.change_series(record, place, self.places.key_of(place)),
-            (Some(key), _) => {
-                let key = KeyPlace::in_file(end - key.len() as u64, key.len());
-                self.change_series(record, place, key.unwrap_or(KeyPlace(GONE)));
-            }
-        }
-        true
-    }
-
-    /// Applies a record of a series that has lost points in the store, if its key can be read again.
-    #[cold]
-    fn apply_by_key(&mut self, record: &Record, key_place: KeyPlace) -> bool {
-        let key = (self.target.key_at)(key_place);
-        let key = key.as_deref();
-        if key.is_some() {
-            self.change_series(&Record { key, ..*record }, GONE, key_place);
-        }
-        key.is_some()
-    }
-
-    fn put_held(&mut self) {
-        let held = &self.held[..mem::take(&mut self.held_count)];
-        self.target.store.put_all_at_places(held);
-        self.make_room();
-    }
-
-    #[inline]
-    fn make_room(&mut self) {
-        let places = &mut *self.places;
-        let evicted = &mut |place| places.find_again(place);
-        self.target.room.make_at_start(self.target.store, evicted);
-    }
-
-    /// Applies a record that declares a series, or removes some of its points.
-    #[cold]
-    fn change_series(&mut self, record: &Record, mut place: u64, key_place: KeyPlace) {
-        self.put_held();
-        let Target { store, room, .. } = &mut *self.target;
-        if let Some(key) = record.key {
-            let known = store.place_of(key);
-            place = known.map_or(GONE, |place| place as u64);
-        }
-        let (is_new, timestamp) = (record.is_new, record.timestamp);
-        let up_to = if is_new { i64::MAX } else { timestamp };
-        if (is_new || record.value.is_none()) && store.remove_to(place as usize, up_to) {
-            place = GONE;
-        }
-        if let (Some(key), Some(value)) = (record.key, record.value) {
-            let key = key.into();
-            let put = Put {
-                key,
-                timestamp,
-                value: value.into(),
-            };
-            let placed = store.put_all_noting_places(&[put]);
-            if let Placed::At(at) | Placed::New(at) = placed[0] {
-                place = at.into();
-            }
-        }
-        match room.evicts() {
-            // More may be put to it.
-            true if place == GONE => place = key_place.0,
-            true => self
-                .places
-                .note_home(place as usize, record.place, key_place),
-            false => {}
-        }
-        self.places.declare(record, place);
-        self.make_room();
-    }
-}
-
 /// Takes records off the front of a payload. Made of the same two fields once more, it goes on.
 pub struct Reader<'payload> {
     pub rest: &'payload [u8],
@@ -634,7 +342,9 @@ pub struct Record<'payload> {
     pub place: u32,
     /// If the series is declared.
     pub key: Option<&'payload str>,
-    is_new: bool,
+    /// If there is a series of this key, it goes.
+    pub is_new: bool,
+    /// Another series was declared there before.
     pub is_reused: bool,
     pub timestamp: i64,
     /// What is put; `None` if points up to the timestamp are gone.
@@ -716,8 +426,13 @@ fn take_number(rest: &mut &[u8], bytes: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::file_system::FileSystem;
     use crate::journal::frame::FRAME_HEAD_BYTES;
+    use crate::journal::replay::{Replay, read};
+    use crate::journal::simulated::Simulated;
+    use crate::memory::Room;
     use crate::server::Recorder;
+    use crate::store::{PUTS_AT_ONCE, Point, Store};
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -785,7 +500,7 @@ mod tests {
                 payloads.extend(take_all(&mut recorder.puts));
             }
             files.push(payloads);
-            assert!(recorder.puts.begin_file(1).is_some());
+            assert!(recorder.puts.begin_file());
         }
         files
     }
@@ -831,7 +546,7 @@ mod tests {
             for bytes in payloads {
                 match read(&bytes, &mut places, &mut store) {
                     Ok(puts) => prop_assert!(puts < bytes.len()),
-                    Err(error) => prop_assert!(error.offset <= bytes.len() && error.puts <= bytes.len()),
+                    Err((offset, puts)) => prop_assert!(offset <= bytes.len() && puts <= bytes.len()),
                 }
             }
         }
@@ -895,9 +610,8 @@ mod tests {
                 assert_eq!(read(&payload, &mut places, &mut store), Ok(1));
             }
             let payload = [&first[..], &wrong].concat();
-            let expected = WrongRecord { offset: 5, puts };
             let result = read(&payload, &mut places, &mut store);
-            assert_eq!(result, Err(expected), "{name}");
+            assert_eq!(result, Err((5, puts)), "{name}");
             for (key, expected) in [("a", -4.0), ("b", if puts == 2 { -4.0 } else { 0.0 })] {
                 let values = store.range(key, ..).map(|point| point.value);
                 assert!(values.eq([expected]), "{name}");
@@ -916,7 +630,7 @@ mod tests {
         );
         assert_eq!(result, Ok(1));
         let nothing = read(&[], &mut Places::default(), &mut Store::new());
-        assert_eq!(nothing, Err(WrongRecord { offset: 0, puts: 0 }));
+        assert_eq!(nothing, Err((0, 0)));
     }
 
     fn put<'key>(key: &'key str, timestamp: i64, value: f64) -> Put<'key> {
@@ -946,7 +660,7 @@ mod tests {
             &[0x18, 1, 0, 17, 0],
             &[0x38, 1, 0, 0, 0, 1, 0, 0, 0xc0, 1, 49, b'c'],
         ];
-        assert!(record.has_puts() && record.begin_file(7).is_none());
+        assert!(record.has_puts() && !record.begin_file());
         assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected.concat());
         assert!(record.is_empty() && !record.has_puts());
         // Another series at a place that was declared is another epoch, and so is another file.
@@ -954,8 +668,7 @@ mod tests {
         assert_eq!(record.take()[FRAME_HEAD_BYTES..], [1, 0x08, 17, 0]);
         record.remove(1, "c", 0);
         assert!(!record.is_empty() && !record.has_puts());
-        assert_eq!(record.begin_file(7).map(|file| file.number()), Some(7));
-        assert!(record.is_empty());
+        assert!(record.begin_file() && record.is_empty());
         record.remove(1, "c", 0);
         let expected = declared(2, 17, 1, 0, b"c");
         assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected);
@@ -988,20 +701,16 @@ mod tests {
             record.remove(0, "k", 10);
             record.push(Placed::At(0), &put("k", 20, 0.5));
             let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
-            let (mut store, mut places) = (Store::new(), Places::default());
-            let file = [&[0; 24][..], &payload].concat();
-            let mut target = Target {
-                store: &mut store,
-                room: &mut Room::evicting(1 << 20, || Some(1)),
-                key_at: &mut |key| {
-                    let key = &file[key.offset() as usize..][..key.bytes()];
-                    Some(str::from_utf8(key).expect("a key").to_owned())
-                },
-            };
-            let puts = replay(&payload, file.len() as u64, &mut places, &mut target);
-            assert_eq!(puts, Ok(1 + usize::from(!is_declared)));
+            let mut disk = Simulated::new();
+            disk.set_content("file", &[&[0; 24][..], &payload].concat());
+            let mut file = disk.open("file").expect("no fault");
+            let mut replay = Replay::default();
+            replay.room = Room::evicting(1 << 20, || Some(1));
+            let replayed = replay.frame(&payload, 24 + payload.len() as u64, &mut *file);
+            let puts = 1 + usize::from(!is_declared);
+            assert_eq!(replayed.expect("no fault"), (puts, None));
             let expected = [("k".to_owned(), vec![(20, 0.5f64.to_bits())])];
-            assert_eq!(content(&store), expected);
+            assert_eq!(content(&replay.store), expected);
         }
     }
 
@@ -1030,7 +739,7 @@ mod tests {
                 Ok(2)
             );
             let result = read(&third[FRAME_HEAD_BYTES..], &mut places, &mut store);
-            assert_eq!(result.map_err(|wrong| wrong.puts), Err(3 - lost));
+            assert_eq!(result.map_err(|(_, puts)| puts), Err(3 - lost));
             let found = content(&store).into_iter().map(|(key, points)| {
                 points
                     .iter()

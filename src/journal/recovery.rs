@@ -1,15 +1,14 @@
 //! The start: from files back to a store.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::{Duration, Instant};
 
 use super::checkpoint;
-use super::file_system::{FileSystem, retried};
+use super::file_system::FileSystem;
 use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind, FrameError, FrameReader};
-use super::record::{self, Places, Target};
+use super::replay::Replay;
 use crate::error::explained;
 use crate::memory::Room;
 use crate::server::{Event, Progress};
@@ -25,20 +24,27 @@ pub const LONG_FRAME_BYTES: u64 = 5 << 18;
 const COPY_BYTES: usize = 64 << 10;
 
 /// What a start has found.
+#[derive(Default)]
 pub struct Recovered {
     pub store: Store,
     /// Number of the first frame to write.
     pub next: u64,
-    /// Bytes of the journal, all of which a further start would read.
-    pub journal_bytes: u64,
-    /// How many files it has.
-    pub journal_files: usize,
-    /// Number of the checkpoint before it; 0 if there is none.
+    pub extent: Extent,
+    /// Number of the checkpoint; 0 if there is none.
     pub checkpoint: u64,
-    /// Its bytes.
-    pub checkpoint_bytes: u64,
     /// Why puts cannot be stored: the disk is full.
     pub failure: Option<io::Error>,
+}
+
+/// How much there is to be read by a start.
+#[derive(Default, Clone, Copy)]
+pub struct Extent {
+    /// Bytes of the checkpoint.
+    pub checkpoint_bytes: u64,
+    /// Bytes of the journal after it.
+    pub journal_bytes: u64,
+    /// How many files this was in at the last start, if there was no checkpoint since.
+    pub journal_files: usize,
 }
 
 /// Reads the newest checkpoint of a folder and the journal after it. Files of the journal that were not
@@ -63,12 +69,7 @@ pub fn recover_telling(
     room: Room,
     on_event: &mut dyn FnMut(Event),
 ) -> io::Result<Recovered> {
-    let checkpoint = folder.numbers(FileKind::Checkpoint)?.pop();
-    let mut journals = folder.numbers(FileKind::Journal)?;
-    journals.retain(|&number| checkpoint.is_none_or(|checkpoint| number >= checkpoint));
     let mut loading = Loading {
-        next: 1,
-        room,
         telling: Some(Telling {
             on_event,
             began_at: Instant::now(),
@@ -76,84 +77,40 @@ pub fn recover_telling(
         }),
         ..Loading::default()
     };
-    for &number in &journals {
-        let name = FileKind::Journal.name(number);
-        loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
-    }
-    // The longest frame is read into memory that nobody counts.
-    let frame_bytes = loading.total_bytes.min(LONG_FRAME_BYTES);
-    loading.room.keep_free(frame_bytes as usize);
-    if let Some(number) = checkpoint {
-        let name = FileKind::Checkpoint.name(number);
-        loading.total_bytes += folder.size(&name).map_err(explained(&name))?;
-        loading.read_checkpoint(folder, &name, number)?;
-        loading.next = number;
-    }
-    let checkpoint_bytes = loading.bytes;
-    for &number in &journals {
-        loading.read_journal(folder, number)?;
-    }
-    loading.check_newest();
-    let mut recovered = Recovered {
-        next: loading.next,
-        journal_bytes: loading.bytes - checkpoint_bytes,
-        journal_files: journals.len(),
-        checkpoint: checkpoint.unwrap_or(0),
-        checkpoint_bytes,
-        failure: None,
-        store: Store::new(),
-    };
-    if loading.store.evicted_points() > 0 {
+    loading.replay.room = room;
+    let newest_file = loading.read_all(folder)?;
+    if loading.replay.store.evicted_points() > 0 {
         warn!("there was no room for all points: the oldest are evicted, see --memory-limit");
         // A checkpoint is due, so that they do not come back.
-        recovered.journal_files = usize::MAX;
+        loading.found.extent.journal_files = usize::MAX;
     }
     if salvages && loading.damage.is_some() {
-        // Past the numbers of all files, so that this checkpoint takes the place of all of them.
-        let newest = journals.last().copied().max(checkpoint);
-        recovered.next = recovered.next.max(newest.map_or(0, |newest| newest + 1));
-        (recovered.journal_bytes, recovered.journal_files) = (0, 0);
-        recovered.checkpoint = recovered.next;
-        loading.salvage(folder, recovered.next, needed)?;
+        // This checkpoint takes the place of all files.
+        loading.salvage(folder, newest_file + 1, needed)?;
     }
     let unended = mem::take(&mut loading.unended);
-    let mut empty = mem::take(&mut loading.empty);
-    recovered.store = loading.finish().map_err(|error| {
+    let mut found = mem::take(&mut loading.found);
+    found.store = loading.finish().map_err(|error| {
         let hint = "--salvage goes on with what can be read, and keeps a copy of the file";
         io::Error::new(error.kind(), format!("{error}; {hint}"))
     })?;
-    // Who reads the journal would look for frames there that are in the file before.
-    empty.retain(|name| FileKind::Journal.number(name) != Some(recovered.next));
-    recovered.failure = clean_up(folder, unended, &empty)?;
-    Ok(recovered)
-}
-
-/// Ends the files that were not ended, and removes empty ones. Returns why there is no room for that, if there
-/// is none.
-fn clean_up(
-    folder: &mut dyn FileSystem,
-    unended: Vec<Unended>,
-    empty: &[String],
-) -> io::Result<Option<io::Error>> {
     // A loss of power may have left it as another name of a file that is needed.
     remove_partial(folder)?;
-    let failure = end_all(unended, folder)?;
-    remove_partial(folder)?;
-    for name in empty {
-        folder.remove(name)?;
-    }
-    Ok(failure)
-}
-
-fn say_left_out(name: &str, error: &FrameError) {
-    match error {
-        FrameError::Blank { .. } => debug!("{name}: {error}"),
-        _ => {
-            warn!(
-                "{name}: {error}: left out, as not all of it was written when the process or the power ended"
-            )
+    for file in unended {
+        match file.end(folder, found.next) {
+            // Puts are refused until there is a checkpoint, and that takes the place of all files.
+            Err(error) if files::is_full(&error) => found.failure = Some(error),
+            result => result?,
         }
     }
+    remove_partial(folder)?;
+    Ok(found)
+}
+
+/// The same, and nobody is told.
+#[cfg(test)]
+pub fn recover(folder: &mut dyn FileSystem, salvages: bool) -> io::Result<Recovered> {
+    recover_telling(folder, salvages, None, Room::default(), &mut |_| {})
 }
 
 /// Removes a file that was not complete, if there is one.
@@ -164,16 +121,10 @@ fn remove_partial(folder: &mut dyn FileSystem) -> io::Result<()> {
     }
 }
 
-/// The same, and nobody is told.
-#[cfg(test)]
-pub fn recover(folder: &mut dyn FileSystem, salvages: bool) -> io::Result<Recovered> {
-    recover_telling(folder, salvages, None, Room::default(), &mut |_| {})
-}
-
-/// A file of the journal that was not ended, since the process was.
+/// A file of the journal that is empty or was not ended, since the process was.
 struct Unended {
-    name: String,
-    /// Bytes up to the last frame that is whole.
+    number: u64,
+    /// Bytes up to the last frame that is whole; 0 if there is none.
     bytes: u64,
     /// Number of the frame after it.
     next: u64,
@@ -183,32 +134,30 @@ struct Unended {
 
 impl Unended {
     /// Writes the file once more, up to its last whole frame, and ends it. What was written of it before
-    /// may be in memory only, even if it was synced: the sync may have failed.
-    fn end(self, folder: &mut dyn FileSystem) -> io::Result<()> {
+    /// may be in memory only, even if it was synced: the sync may have failed. An empty file is removed, if
+    /// it is not the one that frame `next` goes to.
+    fn end(self, folder: &mut dyn FileSystem, next: u64) -> io::Result<()> {
+        let name = FileKind::Journal.name(self.number);
         if self.has_rest {
-            copy(folder, &self.name, &kept_name(&self.name), u64::MAX, &[])?;
+            keep_copy(folder, &name)?;
         }
-        if self.bytes == 0 {
-            // The next file gets its name.
-            return Ok(());
+        if self.bytes > 0 {
+            let end = frame::end(self.next);
+            copy(folder, &name, PARTIAL, self.bytes, &end)?;
+            folder.rename(PARTIAL, &name)?;
+        } else if !self.has_rest && self.number != next {
+            // Who reads the journal would look for frames here that are in the file before.
+            folder.remove(&name)?;
         }
-        let end = frame::end(self.next);
-        copy(folder, &self.name, PARTIAL, self.bytes, &end)?;
-        folder.rename(PARTIAL, &self.name)
+        Ok(())
     }
 }
 
-/// Ends files of the journal. If the disk is full, returns that error: then puts are refused until there
-/// is a checkpoint, and that takes the place of all files.
-fn end_all(unended: Vec<Unended>, folder: &mut dyn FileSystem) -> io::Result<Option<io::Error>> {
-    let mut failure = None;
-    for file in unended {
-        match file.end(folder) {
-            Err(error) if files::is_full(&error) => failure = Some(error),
-            result => result?,
-        }
-    }
-    Ok(failure)
+/// Copies a file to one that is kept and not read any more, and returns its name.
+fn keep_copy(folder: &mut dyn FileSystem, name: &str) -> io::Result<String> {
+    let kept = format!("damaged-{name}");
+    copy(folder, name, &kept, u64::MAX, &[])?;
+    Ok(kept)
 }
 
 /// Copies so many bytes of a file, or all, and more after them, to another file, and syncs that.
@@ -235,39 +184,27 @@ fn copy(
     to.sync()
 }
 
-/// The name of a file that is kept and not read any more.
-fn kept_name(name: &str) -> String {
-    format!("damaged-{name}")
-}
-
 /// What is read so far.
 #[derive(Default)]
 pub struct Loading<'start> {
-    store: Store,
-    /// Room for the store. When it runs out, the oldest points are evicted if they are to be.
-    room: Room,
-    /// Number of the next frame of the journal.
-    next: u64,
+    found: Recovered,
+    replay: Replay,
     /// Number of the newest frame whose puts may be in the checkpoint, once that is read to its end.
     newest: Option<u64>,
     /// How many points and puts were read.
     points: u64,
-    /// Bytes of the files that are read, …
-    bytes: u64,
-    /// … and of those that are to be.
+    /// Bytes of all files that are to be read.
     total_bytes: u64,
     /// The file, and the place in it, from which on frames were left out.
     left_out: Option<(String, u64)>,
     /// The file that was read last, and where that ended.
     end: (String, u64),
-    /// The first damage.
-    damage: Option<Damage>,
+    /// The first damage: file, place and what is wrong, and how many points and puts were read before it.
+    damage: Option<(String, u64)>,
     /// The files that are damaged.
     damaged: Vec<String>,
-    /// Files of the journal that were not ended.
+    /// Files of the journal that are empty or were not ended.
     unended: Vec<Unended>,
-    /// Files of the journal without frames.
-    empty: Vec<String>,
     /// Who is told how far it has come.
     telling: Option<Telling<'start>>,
 }
@@ -280,16 +217,36 @@ struct Telling<'start> {
     told_at: Instant,
 }
 
-/// A place from which on a file cannot be read.
-struct Damage {
-    file: String,
-    /// Where, and what is wrong.
-    what: String,
-    /// Points and puts that were read before it.
-    points_before: u64,
-}
-
 impl Loading<'_> {
+    /// Reads the newest checkpoint, if there is one, and the journal after it. Returns the highest number of a
+    /// file.
+    fn read_all(&mut self, folder: &mut dyn FileSystem) -> io::Result<u64> {
+        let checkpoint = folder.numbers(FileKind::Checkpoint)?.pop().unwrap_or(0);
+        let mut journals = folder.numbers(FileKind::Journal)?;
+        journals.retain(|&number| number >= checkpoint);
+        for name in journals
+            .iter()
+            .map(|&number| FileKind::Journal.name(number))
+        {
+            self.total_bytes += folder.size(&name).map_err(explained(&name))?;
+        }
+        // The longest frame is read into memory that nobody counts.
+        let frame_bytes = self.total_bytes.min(LONG_FRAME_BYTES);
+        self.replay.room.keep_free(frame_bytes as usize);
+        if checkpoint > 0 {
+            let name = FileKind::Checkpoint.name(checkpoint);
+            self.total_bytes += folder.size(&name).map_err(explained(&name))?;
+            self.read_checkpoint(folder, &name, checkpoint)?;
+        }
+        (self.found.checkpoint, self.found.next) = (checkpoint, checkpoint.max(1));
+        self.found.extent.journal_files = journals.len();
+        for &number in &journals {
+            self.read_journal(folder, number)?;
+        }
+        self.check_newest();
+        Ok(journals.last().copied().unwrap_or(checkpoint))
+    }
+
     /// Reads a checkpoint; where it is damaged, the series before that.
     pub fn read_checkpoint(
         &mut self,
@@ -304,10 +261,8 @@ impl Loading<'_> {
             let offset = reader.offset();
             let what = match reader.next() {
                 Ok(None) if self.newest.is_some() => break None,
-                Ok(None) => format!("at byte {offset}: it is incomplete"),
-                Ok(Some(_)) if self.newest.is_some() => {
-                    format!("at byte {offset}: it goes on after its end")
-                }
+                Ok(None) => "it is incomplete",
+                Ok(Some(_)) if self.newest.is_some() => "it goes on after its end",
                 Ok(Some((_, end)))
                     if image.is_complete() && checkpoint::newest_frame(end).is_some() =>
                 {
@@ -317,21 +272,23 @@ impl Loading<'_> {
                 Ok(Some((_, piece))) => match image.take_in(piece) {
                     Ok(()) => {
                         self.points = image.points();
-                        self.room.make_at_start(&mut image.store, &mut |_| ());
+                        let room = &mut self.replay.room;
+                        room.make_at_start(&mut image.store, &mut |_| ());
                         self.tell_progress(offset);
                         continue;
                     }
-                    Err(corrupt) => format!("at byte {offset}: {corrupt}"),
+                    Err(corrupt) => corrupt,
                 },
-                Err(error) => damage_of(name, error)?,
+                Err(error) => break Some(damage_of(name, error)?),
             };
-            break Some(what);
+            break Some(format!("at byte {offset}: {what}"));
         };
         self.end = (name.into(), reader.offset());
-        self.bytes = reader.offset();
-        self.store = image.into_store();
+        self.found.extent.checkpoint_bytes = reader.offset();
+        let store = image.into_store();
         // Without the series whose end is damaged.
-        self.points = self.store.point_count() as u64 + self.store.evicted_points();
+        self.points = store.point_count() as u64 + store.evicted_points();
+        self.replay.store = store;
         if let Some(what) = damage {
             self.damaged(name, what);
         }
@@ -344,9 +301,7 @@ impl Loading<'_> {
         let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
         let mut reader = reader.map_err(explained(&name))?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
-        let mut places = Places::default();
-        let keys = retried(|| folder.open(&name)).map_err(explained(&name));
-        let (mut keys, mut key_failure) = (keys?, None);
+        self.replay.begin_file();
         let end = loop {
             let offset = reader.offset();
             match reader.next() {
@@ -354,26 +309,18 @@ impl Loading<'_> {
                 Ok(Some((_, []))) => has_ended = true,
                 Ok(Some((frame, [_, ..]))) => {
                     self.check_next(frame, &name, offset);
-                    let mut target = Target {
-                        store: &mut self.store,
-                        room: &mut self.room,
-                        key_at: &mut |place| {
-                            let key = keys.read_text(place.offset(), place.bytes());
-                            key.map_err(|error| key_failure = Some(error)).ok()
-                        },
-                    };
-                    let end = reader.offset();
-                    match record::replay(reader.payload(), end, &mut places, &mut target) {
-                        Ok(puts) => self.points += puts as u64,
-                        Err(wrong) => {
-                            self.damaged(&name, format!("at byte {offset}: {wrong}"));
-                            self.points += wrong.puts as u64;
-                        }
+                    bytes = reader.offset();
+                    let (payload, file) = reader.parts();
+                    let replayed = self.replay.frame(payload, bytes, file);
+                    let (puts, wrong) = replayed.map_err(explained(&name))?;
+                    if let Some(place) = wrong {
+                        let what = format!(
+                            "at byte {offset}: no record of a known series at byte {place} of a frame \
+                             with {puts} other puts"
+                        );
+                        self.damaged(&name, what);
                     }
-                    if let Some(error) = key_failure {
-                        return Err(explained(&name)(error));
-                    }
-                    bytes = end;
+                    self.points += puts as u64;
                     self.tell_progress(bytes);
                 }
                 Err(FrameError::Blank { .. }) if has_ended => break offset,
@@ -394,18 +341,15 @@ impl Loading<'_> {
                 }
             }
         };
-        if bytes == 0 && !has_rest {
-            self.empty.push(name.clone());
-        }
-        if !has_ended && (bytes > 0 || has_rest) {
+        if !has_ended || bytes == 0 {
             self.unended.push(Unended {
-                name: name.clone(),
+                number,
                 bytes,
-                next: self.next,
+                next: self.found.next,
                 has_rest,
             });
         }
-        self.bytes += end;
+        self.found.extent.journal_bytes += end;
         self.end = (name, end);
         Ok(())
     }
@@ -413,19 +357,19 @@ impl Loading<'_> {
     /// Notes the number of the next frame, and that those before it are missing if they are. It begins at this
     /// offset of the file.
     fn check_next(&mut self, frame: u64, name: &str, offset: u64) {
-        if frame != self.next {
+        if frame != self.found.next {
             let missing = format!("frames before number {frame} are missing");
             let left_out = self.left_out.take();
             let (file, offset) = left_out.unwrap_or((name.to_owned(), offset));
             self.damaged(&file, format!("at byte {offset}: {missing}"));
         }
-        self.next = frame + 1;
+        self.found.next = frame + 1;
     }
 
     /// Checks that all frames were read whose puts may be in the checkpoint.
     fn check_newest(&mut self) {
-        if let Some(newest) = self.newest.filter(|&newest| newest >= self.next) {
-            let missing = format!("frames {} to {newest} are missing", self.next);
+        if let Some(newest) = self.newest.filter(|&newest| newest >= self.found.next) {
+            let missing = format!("frames {} to {newest} are missing", self.found.next);
             let (file, offset) = mem::take(&mut self.end);
             self.damaged(&file, format!("at byte {offset}: {missing}"));
         }
@@ -435,30 +379,31 @@ impl Loading<'_> {
         if self.damaged.last().is_none_or(|last| last != file) {
             self.damaged.push(file.into());
         }
-        self.damage.get_or_insert_with(|| Damage {
-            file: file.into(),
-            what,
-            points_before: self.points,
-        });
+        let points = self.points;
+        self.damage
+            .get_or_insert_with(|| (format!("{file}: {what}"), points));
     }
 
-    /// Writes what was read as a checkpoint, and gives other names to the files that are damaged.
+    /// Writes what was read as a checkpoint of this number or a higher one, and gives other names to the files that
+    /// are damaged.
     fn salvage(
         &mut self,
         folder: &mut dyn FileSystem,
-        number: u64,
+        least_number: u64,
         needed: Option<u64>,
     ) -> io::Result<()> {
         for file in mem::take(&mut self.damaged) {
-            let kept = kept_name(&file);
-            copy(folder, &file, &kept, u64::MAX, &[])?;
+            let kept = keep_copy(folder, &file)?;
             warn!("{file} is kept as {kept}");
         }
+        let number = self.found.next.max(least_number);
         let name = FileKind::Checkpoint.name(number);
-        checkpoint::write(folder, &name, number, &self.store)?;
+        checkpoint::write(folder, &name, number, &self.replay.store)?;
+        (self.found.checkpoint, self.found.next) = (number, number);
+        self.found.extent.journal_bytes = 0;
+        self.found.extent.journal_files = 0;
         self.unended.clear();
-        self.empty.clear();
-        if let Some(first) = self.damage.take() {
+        if let Some((first, _)) = self.damage.take() {
             let points = self.points;
             warn!("{first}; {points} points are read, and what cannot be read is left out");
         }
@@ -470,10 +415,10 @@ impl Loading<'_> {
 
     /// The store, unless a file is damaged.
     pub fn finish(self) -> io::Result<Store> {
-        let Some(first) = self.damage else {
-            return Ok(self.store);
+        let Some((first, before)) = self.damage else {
+            return Ok(self.replay.store);
         };
-        let (before, after) = (first.points_before, self.points - first.points_before);
+        let after = self.points - before;
         let message =
             format!("{first}; {before} points before it can be read, and {after} after it");
         Err(io::Error::new(ErrorKind::InvalidData, message))
@@ -488,13 +433,26 @@ impl Loading<'_> {
         if now.duration_since(telling.told_at) >= TELL_INTERVAL {
             telling.told_at = now;
             let seconds = now.duration_since(telling.began_at).as_secs().max(1);
+            let extent = &self.found.extent;
+            let read_bytes = extent.checkpoint_bytes + extent.journal_bytes + read_bytes;
             let progress = Progress {
                 points: self.points,
-                percent: 100 * (self.bytes + read_bytes) / self.total_bytes.max(1),
+                percent: 100 * read_bytes / self.total_bytes.max(1),
                 points_per_second: self.points / seconds,
             };
             info!("{progress}");
             (telling.on_event)(Event::Loading(progress));
+        }
+    }
+}
+
+fn say_left_out(name: &str, error: &FrameError) {
+    match error {
+        FrameError::Blank { .. } => debug!("{name}: {error}"),
+        _ => {
+            warn!(
+                "{name}: {error}: left out, as not all of it was written when the process or the power ended"
+            )
         }
     }
 }
@@ -525,12 +483,5 @@ fn damage_of(name: &str, error: FrameError) -> io::Result<String> {
             Err(io::Error::new(ErrorKind::InvalidData, message))
         }
         _ => Ok(error.to_string()),
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { file, what, .. } = self;
-        write!(f, "{file}: {what}")
     }
 }

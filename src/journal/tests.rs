@@ -1021,7 +1021,7 @@ fn a_file_is_made_longer_ahead_if_each_frame_is_synced_and_cut_where_it_ends() {
         let copy = Simulated::new();
         copy.set_content(&FileKind::Journal.name(1), &content(1).unwrap_or_default());
         let found = recovery::recover(&mut copy.clone(), false).expect("a whole file");
-        assert_eq!(found.journal_bytes, written as u64);
+        assert_eq!(found.extent.journal_bytes, written as u64);
         let end = frame::end(61);
         let is_ended = |bytes: Option<Vec<u8>>| {
             bytes.is_some_and(|bytes| bytes.ends_with(&end) && bytes.len() == written + end.len())

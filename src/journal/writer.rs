@@ -23,7 +23,7 @@ use super::files::{self, PARTIAL};
 use super::frame::{self, FILE_HEAD_BYTES, FileKind};
 use super::obsolete::Obsolete;
 use super::placement::Placement;
-use super::recovery::Recovered;
+use super::recovery::{Extent, Recovered};
 use super::spool::{End, Spool};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::{Published, Tally};
@@ -43,12 +43,8 @@ pub struct Writer {
     frames: Frames,
     /// Bytes of the journal at which a checkpoint is due, unless the last one was larger.
     limit_bytes: u64,
-    /// Bytes of the journal since the last checkpoint.
-    journal_bytes: u64,
-    /// How many files of it a start has found.
-    journal_files: usize,
-    /// Bytes of the last checkpoint.
-    checkpoint_bytes: u64,
+    /// The last checkpoint and the journal since.
+    extent: Extent,
     /// The last checkpoint, and what it makes unnecessary.
     obsolete: Obsolete,
     /// Those who read the files.
@@ -124,9 +120,7 @@ impl Writer {
             partial: None,
             frames: Frames::default(),
             limit_bytes,
-            journal_bytes: found.journal_bytes,
-            journal_files: found.journal_files,
-            checkpoint_bytes: found.checkpoint_bytes,
+            extent: found.extent,
             obsolete: Obsolete::new(found.checkpoint),
             spool: None,
             steps: 0,
@@ -166,8 +160,8 @@ impl Writer {
     }
 
     fn publish(&mut self) {
-        self.tally.counts.journal_bytes = self.journal_bytes;
-        self.tally.counts.journal_checkpoint_bytes = self.checkpoint_bytes;
+        self.tally.counts.journal_bytes = self.extent.journal_bytes;
+        self.tally.counts.journal_checkpoint_bytes = self.extent.checkpoint_bytes;
         self.tally.publish();
     }
 
@@ -250,7 +244,7 @@ impl Writer {
     /// Until when the loop is to wait with the next piece of the checkpoint, if it is.
     fn pause_end(&self, now: Instant) -> Option<Instant> {
         let partial = self.partial.as_ref()?;
-        let is_short = self.journal_bytes - partial.journal_bytes < self.limit_bytes;
+        let is_short = self.extent.journal_bytes - partial.journal_bytes < self.limit_bytes;
         let may_pause = is_short && self.journal.is_ok() && !self.channel.is_urgent();
         may_pause.then(|| now.checked_add(Config::CHECKPOINT_PAUSE))?
     }
@@ -338,7 +332,7 @@ impl Writer {
             self.fail(error, now);
             return false;
         }
-        self.journal_bytes += added;
+        self.extent.journal_bytes += added;
         self.tally.counts.journal_written_bytes += added;
         journal.bytes = end;
         journal.length = journal.length.max(end);
@@ -382,7 +376,7 @@ impl Writer {
             Step::Begin { is_failing, .. } if is_failing != self.journal.is_err() => {
                 Err(io::Error::other("the disk has just failed"))
             }
-            Step::Begin { file, .. } => self.begin_checkpoint(file.number(), now),
+            Step::Begin { number, .. } => self.begin_checkpoint(number, now),
             Step::Write(piece) => {
                 let is_last = piece.is_last;
                 self.write_piece(piece)?;
@@ -418,7 +412,7 @@ impl Writer {
             number,
             pieces: 0,
             bytes: 0,
-            journal_bytes: self.journal_bytes,
+            journal_bytes: self.extent.journal_bytes,
             journal,
         });
         Ok(())
@@ -461,11 +455,11 @@ impl Writer {
         let name = FileKind::Checkpoint.name(partial.number);
         self.folder.rename(PARTIAL, &name)?;
         self.folder.sync_folder()?;
-        self.checkpoint_bytes = partial.bytes;
+        self.extent.checkpoint_bytes = partial.bytes;
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         self.tally.counts.journal_checkpoint_timestamp_seconds =
             since_1970.map_or(0, |time| time.as_secs());
-        self.journal_bytes -= partial.journal_bytes;
+        self.extent.journal_bytes -= partial.journal_bytes;
         if let Some(journal) = partial.journal {
             self.journal = Ok(journal);
             warn!("the disk works again: puts are stored");
@@ -473,7 +467,7 @@ impl Writer {
             warn!("the disk works again: there is a new checkpoint");
         }
         self.has_warned = false;
-        self.journal_files = 0;
+        self.extent.journal_files = 0;
         if let Some(spool) = &self.spool {
             spool.set_checkpoint(partial.number);
         }
@@ -510,11 +504,11 @@ impl Writer {
             Some(_) => 0,
             None => mem::take(&mut self.steps),
         };
-        let limit_bytes = self.limit_bytes.max(self.checkpoint_bytes);
+        let limit_bytes = self.limit_bytes.max(self.extent.checkpoint_bytes);
         let is_failing = self.journal.is_err();
         let is_due = is_failing
-            || self.journal_bytes + self.obsolete.bytes > limit_bytes
-            || self.journal_files > Config::JOURNAL_FILES_MAX;
+            || self.extent.journal_bytes + self.obsolete.bytes > limit_bytes
+            || self.extent.journal_files > Config::JOURNAL_FILES_MAX;
         let checkpoint = match self.partial {
             Some(_) => Checkpoint::Running,
             None if is_due && self.retry_at.is_none() => Checkpoint::Due,
@@ -526,7 +520,7 @@ impl Writer {
             progress.steps += steps;
             progress.is_failing = is_failing;
             progress.checkpoint = checkpoint;
-            progress.journal_bytes = self.journal_bytes;
+            progress.journal_bytes = self.extent.journal_bytes;
             is_news
         });
     }

@@ -669,7 +669,9 @@ mod tests {
     use crate::config::WhenFull;
     use crate::counters::Counts;
     use crate::journal::frame::FRAME_HEAD_BYTES;
-    use crate::journal::record::{self, Places, PutRecord};
+    use crate::journal::places::Places;
+    use crate::journal::record::PutRecord;
+    use crate::journal::replay;
     use crate::memory::Room;
     use crate::protocol::response::{NOT_STORED, OK, WRONG_COMMAND};
     use crate::server::StopHandle;
@@ -742,7 +744,7 @@ mod tests {
                 let Story {
                     replayed, places, ..
                 } = &mut *story;
-                count += record::read(payload, places, replayed).expect("puts");
+                count += replay::read(payload, places, replayed).expect("puts");
             }
             story.submitted.push(count);
             story.submitted.len() as u64 - 1

@@ -72,7 +72,7 @@ impl Journal {
     /// Ends the file, as a checkpoint does, and begins another one. Returns the bytes that it had.
     fn begin_file(&mut self) -> usize {
         self.write(&frame::end(self.next));
-        assert!(self.record.begin_file(self.next).is_some());
+        assert!(self.record.begin_file());
         self.file = create(&mut self.disk, self.next);
         self.spool.set_checkpoint(self.next);
         mem::take(&mut self.file_bytes) + frame::FILE_HEAD_BYTES
