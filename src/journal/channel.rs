@@ -163,8 +163,8 @@ impl Channel {
 
     /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
-        let (state, waits) = (self.lock(), |state: &mut State| state.end.is_none());
-        let mut state = self.shared.state.wait_while(state, wait, waits);
+        let waits = |state: &mut State| state.end.is_none();
+        let mut state = self.shared.state.wait_while(wait, waits);
         let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
@@ -191,13 +191,12 @@ impl Channel {
             thread::yield_now();
         }
         let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
-        let mut state = self.lock();
-        state.buffers.append(buffers);
         let waits = |state: &mut State| {
+            state.buffers.append(buffers);
             state.thread_waits = state.messages.is_empty() && !state.is_closed;
             state.thread_waits
         };
-        let mut state = self.shared.state.wait_while(state, wait, waits);
+        let mut state = self.shared.state.wait_while(wait, waits);
         state.thread_waits = false;
         self.shared.has_messages.store(false, Ordering::Relaxed);
         mem::swap(messages, &mut state.messages);

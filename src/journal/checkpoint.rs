@@ -19,11 +19,16 @@ const END: &[u8] = b"end";
 /// The number of a checkpoint that no journal belongs to: the first frame after it would be 1.
 const ALONE: u64 = 1;
 
+/// About the bytes of a piece. In tests, a checkpoint takes several turns.
+const PIECE_BYTES: usize = match cfg!(test) {
+    true => 100,
+    false => Config::CHECKPOINT_PIECE_BYTES,
+};
+
 /// The pieces of a checkpoint, one after the other.
+#[derive(Default)]
 pub struct Pieces {
     cursor: ImageCursor,
-    /// About the bytes of a piece.
-    piece_bytes: usize,
     /// Only the end is left.
     is_end: bool,
 }
@@ -54,14 +59,6 @@ pub fn newest_frame(payload: &[u8]) -> Option<u64> {
 }
 
 impl Pieces {
-    pub fn new(piece_bytes: usize) -> Pieces {
-        Pieces {
-            cursor: ImageCursor::default(),
-            piece_bytes,
-            is_end: false,
-        }
-    }
-
     /// Forms the next piece. What is put or removed between two pieces may be in one of them or not;
     /// series that are new since the first one are in none.
     pub fn next(&mut self, store: &Store) -> Piece {
@@ -70,7 +67,7 @@ impl Pieces {
         if is_last {
             bytes.extend_from_slice(END);
         } else {
-            self.is_end = !store.append_image(&mut self.cursor, self.piece_bytes, &mut bytes);
+            self.is_end = !store.append_image(&mut self.cursor, PIECE_BYTES, &mut bytes);
         }
         Piece { bytes, is_last }
     }
@@ -85,7 +82,7 @@ pub fn write(
 ) -> io::Result<()> {
     let partial = format!("{name}.tmp");
     let mut file = folder.create_with_head(&partial, FileKind::Checkpoint, number)?;
-    let mut pieces = Pieces::new(Config::CHECKPOINT_PIECE_BYTES);
+    let mut pieces = Pieces::default();
     for frame_number in 0.. {
         let piece = pieces.next(store);
         let is_last = piece.is_last;

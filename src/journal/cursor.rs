@@ -24,15 +24,14 @@ pub struct ReadPut {
 }
 
 /// A place in the files of a journal.
+#[derive(Default)]
 pub struct Cursor {
     /// The position of the next put.
     next: Position,
     /// The file that is read, or was read last.
     file: Option<FrameReader>,
-    /// Nothing more is read from it but keys.
-    is_ended: bool,
-    /// Its number; 0 before there is one.
-    file_number: u64,
+    /// Frames are read from it; otherwise only keys.
+    is_open: bool,
     series: DeclaredSeries,
     /// A key that was read again.
     key: String,
@@ -67,27 +66,10 @@ impl Cursor {
     /// Begins before the put at this position, and holds up to `keys_held_bytes` of the keys of a file. With
     /// `None`, puts are counted as left out, and none is handed out.
     pub fn new(next: Position, keys_held_bytes: Option<usize>) -> Cursor {
-        let next = Position {
-            under_way: 0,
-            ..next
-        };
-        let mut marks = Marks::default();
-        marks.begin(next);
-        Cursor {
-            next,
-            file: None,
-            is_ended: true,
-            file_number: 0,
-            series: DeclaredSeries {
-                held_most_bytes: keys_held_bytes,
-                ..DeclaredSeries::default()
-            },
-            key: String::new(),
-            record: None,
-            is_in_gap: false,
-            has_warned: false,
-            marks,
-        }
+        let mut cursor = Cursor::default();
+        cursor.series.held_most_bytes = keys_held_bytes;
+        cursor.go_to(next);
+        cursor
     }
 
     /// The position of the next put.
@@ -95,15 +77,15 @@ impl Cursor {
         self.next
     }
 
-    /// Goes to another position. Its memory stays, to be used again.
+    /// Goes to another position.
     pub fn go_to(&mut self, next: Position) {
-        let (series, mut marks) = (mem::take(&mut self.series), mem::take(&mut self.marks));
-        marks.begin(next);
-        *self = Cursor {
-            series,
-            marks,
-            ..Cursor::new(next, None)
+        self.next = Position {
+            under_way: 0,
+            ..next
         };
+        self.marks.begin(self.next);
+        (self.file, self.is_open, self.record) = (None, false, None);
+        (self.is_in_gap, self.has_warned) = (false, false);
     }
 
     /// Takes at once the memory that is needed to read up to `most` puts of so many series, and to hold up to
@@ -118,7 +100,7 @@ impl Cursor {
 
     /// Number of the file that is read, or was read last; 0 before.
     pub fn file_number(&self) -> u64 {
-        self.file_number
+        self.file.as_ref().map_or(0, |file| file.number)
     }
 
     /// How many bytes of it are read.
@@ -179,7 +161,7 @@ impl Cursor {
     /// Goes to the next frame, which may be past `newest`. False if the file has none.
     fn begin_frame(&mut self, folder: &mut dyn FileSystem, newest: u64) -> io::Result<bool> {
         while self.next.frame <= newest {
-            if self.is_ended && !self.open(folder, newest)? {
+            if !self.is_open && !self.open(folder, newest)? {
                 self.skip_to(newest + 1);
                 return Ok(false);
             }
@@ -207,11 +189,11 @@ impl Cursor {
                 // Which frames are missing is known with the next one.
                 Err(FrameError::Damaged { .. }) => {}
                 Err(FrameError::Io(error)) => {
-                    self.is_ended = true;
+                    self.is_open = false;
                     return Err(error);
                 }
                 Err(wrong) => {
-                    let name = FileKind::Journal.name(self.file_number);
+                    let name = FileKind::Journal.name(file.number);
                     warn!("{name}: {wrong}: it is not sent");
                     return Ok(None);
                 }
@@ -227,8 +209,7 @@ impl Cursor {
         };
         let name = FileKind::Journal.name(number);
         self.file = Some(FrameReader::open(folder, &name, FileKind::Journal, number)?);
-        self.is_ended = false;
-        self.file_number = number;
+        self.is_open = true;
         self.series.places.forget();
         self.series.held.clear();
         self.has_warned = self.series.held_most_bytes.is_none();
@@ -238,10 +219,10 @@ impl Cursor {
     /// Goes to the next file, if it has frames.
     fn end_file(&mut self, folder: &mut dyn FileSystem, newest: u64) -> io::Result<()> {
         let numbers = folder.numbers(FileKind::Journal)?;
-        self.is_ended = true;
+        self.is_open = false;
         let next = numbers
             .into_iter()
-            .find(|&number| number > self.file_number);
+            .find(|&number| number > self.file_number());
         // Only damage ends the last file before `newest`. Frames to come are found from its beginning on.
         self.skip_to(next.unwrap_or(u64::MAX).min(newest + 1));
         Ok(())
@@ -326,7 +307,7 @@ impl Cursor {
             self.next = Position::before(frame + 1);
         }
         if is_wrong && !mem::replace(&mut self.has_warned, true) {
-            let name = FileKind::Journal.name(self.file_number);
+            let name = FileKind::Journal.name(self.file_number());
             warn!("{name}: puts from frame {frame} on cannot be read, and are not sent");
         }
     }

@@ -85,17 +85,15 @@ impl dyn FileSystem + '_ {
     /// The names of all files that a complete checkpoint of this number makes unnecessary, but for those of
     /// the journal that readers need, which is from frame `needed` on.
     pub fn before(&mut self, number: u64, needed: Option<u64>) -> io::Result<Vec<String>> {
+        let with_needed = match needed {
+            Some(needed) => self.holding(needed)?.first().copied(),
+            None => None,
+        };
+        let kept = with_needed.map_or(number, |first| first.min(number));
         let mut names = self.list()?;
-        let journals = names
-            .iter()
-            .filter_map(|name| FileKind::Journal.number(name));
-        // The file with this frame is the last one that does not begin after it.
-        let with_needed = needed.map(|needed| journals.filter(|&first| first <= needed).max());
-        let kept = with_needed.map_or(number, |first| first.unwrap_or(0).min(number));
-        let is_old =
-            |name: &str, kind: FileKind, first| kind.number(name).is_some_and(|old| old < first);
         names.retain(|name| {
-            is_old(name, FileKind::Journal, kept) || is_old(name, FileKind::Checkpoint, number)
+            let is_old = |kind: FileKind, first| kind.number(name).is_some_and(|old| old < first);
+            is_old(FileKind::Journal, kept) || is_old(FileKind::Checkpoint, number)
         });
         Ok(names)
     }

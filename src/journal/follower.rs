@@ -18,7 +18,8 @@ const COUNTED_AT_ONCE: usize = 1 << 14;
 /// Reads the puts of a journal in their order, from a position on, and stores how far they are done.
 pub struct Follower {
     folder: Box<dyn FileSystem>,
-    spool: Spool,
+    /// What it shares with the journal thread.
+    pub spool: Spool,
     /// Its number among the readers of the spool.
     number: usize,
     cursor: Cursor,
@@ -88,11 +89,6 @@ impl Follower {
     /// `key_bytes` of the keys of each file that it opens from now on.
     pub fn take_room(&mut self, most: usize, series: usize, key_bytes: usize) {
         self.cursor.take_room(most, series, key_bytes);
-    }
-
-    /// What it shares with the journal thread.
-    pub fn spool(&self) -> &Spool {
-        &self.spool
     }
 
     /// Number of the frame with the next put to be handed out.
@@ -213,7 +209,7 @@ impl Follower {
     ///
     /// Those of the file system: nothing is dropped.
     pub fn keep_within(&mut self, limit_bytes: u64) -> io::Result<Option<u64>> {
-        let checkpoint = self.spool.checkpoint();
+        let checkpoint = self.spool.written().checkpoint;
         if self.within_limit == checkpoint {
             return Ok(None);
         }

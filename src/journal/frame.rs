@@ -174,7 +174,8 @@ impl From<io::Error> for FrameError {
 pub struct FrameReader {
     pub file: Box<dyn DiskFile>,
     kind: FileKind,
-    number: u64,
+    /// The number of the file.
+    pub number: u64,
     /// Number of the next frame; `None` until the head of the file is read.
     next: Option<u64>,
     /// A part of the file, of which `bytes[unread..]` are not read yet.

@@ -31,22 +31,20 @@
 //! the file the key of each series is. The next record of a series that has lost points is applied by its
 //! key, which is read again. If the series is gone, a put makes a new one.
 
+#![cfg_attr(not(feature = "remote-write"), allow(dead_code))] // nobody reads a journal then
+
 mod channel;
 mod checkpoint;
-#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // nobody reads a journal then
 mod cursor;
 pub mod file_system;
 pub mod files;
-#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod follower;
 pub mod frame;
-#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 mod marks;
 mod monitor;
 mod obsolete;
 mod placement;
 pub mod places;
-#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod position;
 mod readers;
 pub mod record;
@@ -54,7 +52,6 @@ mod recovery;
 pub mod replay;
 #[cfg(test)]
 pub mod simulated;
-#[cfg_attr(not(feature = "remote-write"), allow(dead_code))] // the same
 pub mod spool;
 #[cfg(test)]
 mod tests;
@@ -101,8 +98,6 @@ pub struct Journal {
     steps: u64,
     /// The pieces of the checkpoint that is being written.
     pieces: Option<Pieces>,
-    /// About the bytes of each.
-    piece_bytes: usize,
     /// The last checkpoint was begun, or is not needed.
     is_finished: bool,
     /// The loop has waited for events since the last frame, so it is not busy with something else.
@@ -198,7 +193,6 @@ impl Journal {
             most_series: usize::MAX,
             steps: 0,
             pieces: None,
-            piece_bytes: Config::CHECKPOINT_PIECE_BYTES,
             is_finished: false,
             has_waited: false,
             spool: None,
@@ -215,7 +209,7 @@ impl Journal {
         if puts.begin_file() {
             let number = self.submitted + 1;
             self.send_step(Step::Begin { number, is_failing });
-            self.pieces = Some(Pieces::new(self.piece_bytes));
+            self.pieces = Some(Pieces::default());
         }
     }
 

@@ -29,13 +29,14 @@ impl<State> Monitor<State> {
     }
 
     /// Waits while this is true of the state, for at most `wait`.
-    pub fn wait_while<'state>(
-        &'state self,
-        state: MutexGuard<'state, State>,
+    pub fn wait_while(
+        &self,
         wait: Duration,
         is_waiting: impl FnMut(&mut State) -> bool,
-    ) -> MutexGuard<'state, State> {
-        let waited = self.changed.wait_timeout_while(state, wait, is_waiting);
+    ) -> MutexGuard<'_, State> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), wait, is_waiting);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -15,7 +15,7 @@ pub struct Obsolete {
     /// Number of the last checkpoint; 0 if there is none.
     pub checkpoint: u64,
     /// Whether this process wrote it: only then is its name sure to be on the medium.
-    is_synced: bool,
+    pub is_synced: bool,
     /// Names of the files that are to be removed.
     names: Vec<String>,
     /// When a part of these is to be removed.
@@ -27,19 +27,6 @@ pub struct Obsolete {
 }
 
 impl Obsolete {
-    /// A start has found a checkpoint of this number.
-    pub fn new(checkpoint: u64) -> Obsolete {
-        Obsolete {
-            checkpoint,
-            ..Obsolete::default()
-        }
-    }
-
-    /// Says that this process has written a checkpoint of this number, and synced the folder.
-    pub fn set_checkpoint(&mut self, number: u64) {
-        (self.checkpoint, self.is_synced) = (number, true);
-    }
-
     /// Finds the files.
     pub fn find(&mut self, folder: &mut dyn FileSystem, spool: Option<&Spool>, now: Instant) {
         self.remove_at = Some(now);

@@ -105,6 +105,7 @@ fn last_whole(bytes: &[u8]) -> Option<Position> {
 }
 
 /// Stores positions under a name.
+#[derive(Default)]
 pub struct PositionFile {
     pub name: String,
     /// What records are appended to; `None` until it is written for the first time, and after a failure.
@@ -121,10 +122,7 @@ impl PositionFile {
     pub fn new(name: &str) -> PositionFile {
         PositionFile {
             name: name.to_owned(),
-            file: None,
-            checksum: 0,
-            bytes: 0,
-            last: None,
+            ..PositionFile::default()
         }
     }
 
@@ -149,16 +147,6 @@ impl PositionFile {
         file.write_all(&record)?;
         (self.file, self.last) = (Some(file), Some(position));
         Ok(())
-    }
-
-    /// The same, and it survives a loss of power too.
-    pub fn store_synced(
-        &mut self,
-        folder: &mut dyn FileSystem,
-        position: Position,
-    ) -> io::Result<()> {
-        self.rewrite(folder, position)?;
-        folder.sync_folder()
     }
 
     /// Stores a position in a new file, which takes the place of the one before. That is not sure to outlive

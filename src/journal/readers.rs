@@ -95,7 +95,8 @@ fn store(
     stored: &mut PositionFile,
     position: Position,
 ) -> io::Result<()> {
-    match stored.store_synced(folder, position) {
+    let result = stored.rewrite(folder, position);
+    match result.and_then(|()| folder.sync_folder()) {
         Err(error) if files::is_full(&error) => {
             warn!("cannot store the position of a receiver: {error}");
             Ok(())

@@ -14,8 +14,6 @@ pub struct Spool {
 
 struct State {
     written: Written,
-    /// Number of the checkpoint that was written last: no start needs the files before it.
-    checkpoint: u64,
     /// For each reader, the number of the first frame that it still needs.
     needed: Vec<u64>,
     /// A reader waits for a frame after this number; `u64::MAX` if none waits.
@@ -36,6 +34,8 @@ pub struct Written {
     pub points: u64,
     /// Where the next frame goes.
     pub end: End,
+    /// Number of the checkpoint that was written last: no start needs the files before it.
+    pub checkpoint: u64,
 }
 
 /// The end of what is written.
@@ -52,8 +52,10 @@ impl Spool {
     /// number. The loop waits on this channel.
     pub fn new(needed: Vec<u64>, checkpoint: u64, channel: Channel) -> Spool {
         let state = State {
-            written: Written::default(),
-            checkpoint,
+            written: Written {
+                checkpoint,
+                ..Written::default()
+            },
             needed,
             awaited: u64::MAX,
             is_stopped: false,
@@ -86,12 +88,7 @@ impl Spool {
 
     /// Says that there is a checkpoint of this number.
     pub fn set_checkpoint(&self, number: u64) {
-        self.state.lock().checkpoint = number;
-    }
-
-    /// Number of the newest checkpoint.
-    pub fn checkpoint(&self) -> u64 {
-        self.state.lock().checkpoint
+        self.state.lock().written.checkpoint = number;
     }
 
     /// How far the journal is written.
@@ -121,10 +118,7 @@ impl Spool {
             }
             waits
         };
-        !self
-            .state
-            .wait_while(self.state.lock(), wait, waits)
-            .is_stopped
+        !self.state.wait_while(wait, waits).is_stopped
     }
 
     /// Has all readers stop.
@@ -164,6 +158,6 @@ impl Spool {
     /// Waits until all readers have ended, for at most `wait`. Says whether they have.
     pub fn wait_for_end(&self, wait: Duration) -> bool {
         let runs = |state: &mut State| state.running > 0;
-        self.state.wait_while(self.state.lock(), wait, runs).running == 0
+        self.state.wait_while(wait, runs).running == 0
     }
 }

@@ -46,9 +46,6 @@ const POLICIES: [SyncPolicy; 3] = [
 /// So small that there is a checkpoint every few turns.
 const JOURNAL_LIMIT_BYTES: u64 = 400;
 
-/// So small that a checkpoint takes several turns.
-const PIECE_BYTES: usize = 100;
-
 /// So little that a file of the journal is made longer several times.
 const AHEAD_BYTES: u64 = 150;
 
@@ -137,7 +134,6 @@ impl Life {
         writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
         let readers = readers.follow(&mut writer);
         let mut journal = Journal::new(writer.channel(), u64::MAX);
-        journal.piece_bytes = PIECE_BYTES;
         // Some series are remembered by readers, and some are not.
         journal.most_series = 2;
         let record = journal.record().expect("a journal records");

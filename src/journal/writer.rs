@@ -121,7 +121,7 @@ impl Writer {
             frames: Frames::default(),
             limit_bytes,
             extent: found.extent,
-            obsolete: Obsolete::new(found.checkpoint),
+            obsolete: Obsolete::default(),
             spool: None,
             steps: 0,
             pause_until: None,
@@ -129,6 +129,7 @@ impl Writer {
             has_warned: false,
             tally: Tally::default(),
         };
+        writer.obsolete.checkpoint = found.checkpoint;
         writer.tally.counts.journal_failures += u64::from(writer.journal.is_err());
         writer.channel.report(|progress| {
             progress.settled = found.next - 1;
@@ -471,7 +472,7 @@ impl Writer {
         if let Some(spool) = &self.spool {
             spool.set_checkpoint(partial.number);
         }
-        self.obsolete.set_checkpoint(partial.number);
+        (self.obsolete.checkpoint, self.obsolete.is_synced) = (partial.number, true);
         self.obsolete
             .find(&mut *self.folder, self.spool.as_ref(), now);
         Ok(())

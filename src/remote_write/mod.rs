@@ -116,7 +116,7 @@ impl Receivers {
     pub fn start(self, followers: Vec<Follower>, config: &Config) -> io::Result<()> {
         let receivers = self.receivers.into_iter().zip(followers);
         for (number, ((url, receiver), follower)) in receivers.enumerate() {
-            let spool = follower.spool().clone();
+            let spool = follower.spool.clone();
             let header_file = self.header_file.clone();
             let client = Client::new(url, header_file, config.remote_write.timeout);
             // In a box, since it is moved a few times.

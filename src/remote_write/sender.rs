@@ -94,7 +94,7 @@ impl<T: Transport> Sender<T> {
         };
         Sender {
             // What is there at the start has waited long enough.
-            send_to: follower.spool().written().newest,
+            send_to: follower.spool.written().newest,
             follower,
             transport,
             receiver,
@@ -178,7 +178,7 @@ impl<T: Transport> Sender<T> {
     fn fill(&mut self, now: Instant) -> io::Result<Option<Next>> {
         let next_frame = self.follower.next_frame();
         if next_frame > self.send_to {
-            let written = self.follower.spool().written().newest;
+            let written = self.follower.spool.written().newest;
             if written < next_frame {
                 self.store_position();
                 self.gather_until = None;
@@ -299,7 +299,7 @@ impl<T: Transport> Sender<T> {
 
     fn publish(&mut self, now: Instant) {
         let (points, bytes) = self.follower.lag();
-        self.ages.note(self.follower.spool().written().newest, now);
+        self.ages.note(self.follower.spool.written().newest, now);
         let age = self.ages.of(self.follower.unsent_frame(), now);
         let counts = &mut self.tally.counts;
         counts.remote_lag_points = points;

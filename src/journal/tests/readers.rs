@@ -547,3 +547,17 @@ fn positions_are_appended_but_in_each_file_of_the_journal_written_once_more() {
     assert_eq!(written, journals.len());
     assert!(written > 1);
 }
+
+#[test]
+fn a_position_past_a_file_that_is_dropped_is_written_once_more() {
+    let mut server = Server::new(SyncPolicy::Always);
+    for _ in 0..20 {
+        server.turn(&server.changes(9, 5));
+    }
+    server.read(1, 0).expect("no fault");
+    server.follower().store_position(0).expect("no fault");
+    let dropped = server.follower().keep_within(0).expect("no fault");
+    assert!(dropped.is_some());
+    let bytes = server.disk.content(NAME).expect("a position");
+    assert_eq!(bytes.len(), 28, "one record");
+}
