@@ -68,7 +68,7 @@ use std::time::{Duration, Instant};
 
 use self::channel::{Channel, Checkpoint, Message, Progress, Step};
 use self::checkpoint::Pieces;
-use self::file_system::Folder;
+use self::file_system::{FileSystem, Folder};
 use self::follower::Follower;
 use self::readers::Readers;
 use self::record::PutRecord;
@@ -91,7 +91,7 @@ pub struct Journal {
     /// Bytes of all frames that were handed over.
     submitted_bytes: u64,
     /// How many of these may wait for the disk: [`Config::unjournaled_limit_bytes`].
-    limit_bytes: u64,
+    limit_bytes: usize,
     /// How many series readers are to remember at most.
     most_series: usize,
     /// Steps of checkpoints that were asked for.
@@ -127,29 +127,13 @@ pub fn open(
     readers: &[String],
     on_event: &mut dyn FnMut(Event),
 ) -> Result<(Store, Opened), Error> {
-    let error = |source| Error::Data {
+    let room = Room::new(config.memory_limit_bytes, config.when_full);
+    let opened = Folder::open(path)
+        .and_then(|folder| Opened::new(Box::new(folder), config, readers, room, on_event));
+    opened.map_err(|source| Error::Data {
         path: path.into(),
         source,
-    };
-    let mut folder = Folder::open(path).map_err(error)?;
-    let mut readers = Readers::load(&mut folder, readers).map_err(error)?;
-    let needed = readers.needed();
-    let room = Room::new(config.memory_limit_bytes, config.when_full);
-    let found = recovery::recover_telling(&mut folder, config.salvage, needed, room, on_event);
-    let mut found = found.map_err(error)?;
-    readers.begin(&mut folder, found.next).map_err(error)?;
-    let limit_bytes = config.journal_limit_bytes as u64;
-    let writer = Writer::new(Box::new(folder), config.sync, limit_bytes, &mut found);
-    let mut writer = writer.map_err(error)?;
-    let (spool, followers) = readers.follow(&mut writer).unzip();
-    let mut journal = Journal::new(writer.channel(), config.unjournaled_limit_bytes as u64);
-    (journal.spool, journal.most_series) = (spool, config.remembered_series());
-    let opened = Opened {
-        writer,
-        journal,
-        followers: followers.unwrap_or_default(),
-    };
-    Ok((mem::take(&mut found.store), opened))
+    })
 }
 
 impl fmt::Debug for Opened {
@@ -159,6 +143,28 @@ impl fmt::Debug for Opened {
 }
 
 impl Opened {
+    fn new(
+        mut folder: Box<dyn FileSystem>,
+        config: &Config,
+        readers: &[String],
+        room: Room,
+        on_event: &mut dyn FnMut(Event),
+    ) -> io::Result<(Store, Opened)> {
+        let mut readers = Readers::load(&mut *folder, readers)?;
+        let needed = readers.needed();
+        let found = recovery::recover_telling(&mut *folder, config.salvage, needed, room, on_event);
+        let mut found = found?;
+        readers.begin(&mut *folder, found.next)?;
+        let mut writer = Writer::new(folder, config, &mut found)?;
+        let (spool, followers) = readers.follow(&mut writer).unzip();
+        let opened = Opened {
+            journal: Journal::new(writer.channel(), config, spool),
+            writer,
+            followers: followers.unwrap_or_default(),
+        };
+        Ok((found.store, opened))
+    }
+
     /// Starts the journal thread. It wakes the loop with `wake` when there is something new, and
     /// publishes there what it counts. Returns the readers too, in the order of their names, each of
     /// which is to have a thread of its own.
@@ -182,20 +188,20 @@ impl Opened {
 }
 
 impl Journal {
-    fn new(channel: Channel, limit_bytes: u64) -> Journal {
+    fn new(channel: Channel, config: &Config, spool: Option<Spool>) -> Journal {
         let progress = channel.progress(false);
         Journal {
             submitted: progress.settled,
             channel,
             progress,
             submitted_bytes: 0,
-            limit_bytes,
-            most_series: usize::MAX,
+            limit_bytes: config.unjournaled_limit_bytes,
+            most_series: config.remembered_series(),
             steps: 0,
             pieces: None,
             is_finished: false,
             has_waited: false,
-            spool: None,
+            spool,
         }
     }
 
@@ -278,7 +284,7 @@ impl Commit for Journal {
     fn admission(&self) -> Admission {
         if self.progress.is_failing {
             Admission::Refused
-        } else if self.pending_bytes() as u64 >= self.limit_bytes {
+        } else if self.pending_bytes() >= self.limit_bytes {
             Admission::Full
         } else {
             Admission::Open

@@ -6,16 +6,13 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::Journal;
 use super::file_system::FileSystem;
 use super::follower::Follower;
 use super::frame::{self, FileKind};
-use super::readers::Readers;
 use super::record::PutRecord;
 use super::simulated::{Fault, Simulated};
-use super::spool::Spool;
 use super::writer::Writer;
-use super::{checkpoint, files, recovery};
+use super::{Journal, Opened, checkpoint, files, recovery};
 use crate::config::{Config, SyncPolicy};
 use crate::counters::Counters;
 use crate::memory::Room;
@@ -44,7 +41,7 @@ const POLICIES: [SyncPolicy; 3] = [
 ];
 
 /// So small that there is a checkpoint every few turns.
-const JOURNAL_LIMIT_BYTES: u64 = 400;
+const JOURNAL_LIMIT_BYTES: usize = 400;
 
 /// So little that a file of the journal is made longer several times.
 const AHEAD_BYTES: u64 = 150;
@@ -69,86 +66,50 @@ struct Life {
     /// How many of these are on the medium.
     synced: usize,
     /// Those who read the journal.
-    readers: Option<(Spool, Vec<Follower>)>,
+    followers: Vec<Follower>,
+}
+
+fn config(sync: SyncPolicy, journal_limit_bytes: usize) -> Config {
+    Config {
+        sync,
+        journal_limit_bytes,
+        unjournaled_limit_bytes: usize::MAX,
+        ..Config::default()
+    }
 }
 
 impl Life {
     /// Starts from what a disk has; `executed` has happened before.
-    fn start(
-        disk: Simulated,
-        policy: SyncPolicy,
-        executed: Vec<Change>,
-        now: Instant,
-    ) -> io::Result<Life> {
-        Life::start_with_limit(JOURNAL_LIMIT_BYTES, disk, policy, executed, now)
+    fn start(disk: &Simulated, policy: SyncPolicy, executed: Vec<Change>) -> io::Result<Life> {
+        let config = config(policy, JOURNAL_LIMIT_BYTES);
+        Life::start_in(disk, &config, &[], Room::default(), executed)
     }
 
-    fn start_with_limit(
-        limit_bytes: u64,
-        disk: Simulated,
-        policy: SyncPolicy,
-        executed: Vec<Change>,
-        now: Instant,
-    ) -> io::Result<Life> {
-        Life::start_with_readers(&[], false, limit_bytes, disk, policy, executed, now)
-    }
-
-    fn start_with_readers(
-        readers: &[String],
-        salvages: bool,
-        limit_bytes: u64,
-        disk: Simulated,
-        policy: SyncPolicy,
-        executed: Vec<Change>,
-        now: Instant,
-    ) -> io::Result<Life> {
-        let room = Room::default();
-        Life::start_in(
-            room,
-            readers,
-            salvages,
-            limit_bytes,
-            disk,
-            policy,
-            executed,
-            now,
-        )
-    }
-
-    #[expect(clippy::too_many_arguments)]
     fn start_in(
-        room: Room,
+        disk: &Simulated,
+        config: &Config,
         readers: &[String],
-        salvages: bool,
-        limit_bytes: u64,
-        mut disk: Simulated,
-        policy: SyncPolicy,
+        room: Room,
         executed: Vec<Change>,
-        now: Instant,
     ) -> io::Result<Life> {
-        let mut readers = Readers::load(&mut disk, readers)?;
-        let needed = readers.needed();
-        let mut found = recovery::recover_telling(&mut disk, salvages, needed, room, &mut |_| {})?;
-        readers.begin(&mut disk, found.next)?;
-        let mut writer = Writer::new(disk.share(), policy, limit_bytes, &mut found)?;
+        let (store, opened) = Opened::new(disk.share(), config, readers, room, &mut |_| {})?;
+        let (mut journal, mut writer) = (opened.journal, opened.writer);
         writer.ahead_bytes = writer.ahead_bytes.min(AHEAD_BYTES);
-        let readers = readers.follow(&mut writer);
-        let mut journal = Journal::new(writer.channel(), u64::MAX);
         // Some series are remembered by readers, and some are not.
         journal.most_series = 2;
         let record = journal.record().expect("a journal records");
         Ok(Life {
             journal,
             writer,
-            store: found.store,
+            store,
             floor: i64::MIN,
             record,
-            now,
+            now: Instant::now(),
             stored: executed.len(),
             synced: executed.len(),
             submitted: BTreeMap::new(),
             executed,
-            readers,
+            followers: opened.followers,
         })
     }
 
@@ -300,7 +261,7 @@ proptest! {
         let mut disk = Simulated::new();
         let (mut executed, mut floor) = (Vec::new(), i64::MIN);
         for (seed, turns) in (0..).zip(lives) {
-            let mut life = Life::start(disk.clone(), SyncPolicy::Always, executed, Instant::now()).expect("no fault");
+            let mut life = Life::start(&disk, SyncPolicy::Always, executed).expect("no fault");
             let all = life.executed.len();
             prop_assert_eq!(prefix(&life.store, &life.executed, all), Some(all));
             life.expire(floor);
@@ -313,7 +274,7 @@ proptest! {
             (executed, floor) = (life.executed, life.floor);
         }
         let all = executed.len();
-        let life = Life::start(disk, SyncPolicy::Always, Vec::new(), Instant::now()).expect("no fault");
+        let life = Life::start(&disk, SyncPolicy::Always, Vec::new()).expect("no fault");
         prop_assert_eq!(prefix(&life.store, &executed, all), Some(all));
     }
 }
@@ -344,9 +305,9 @@ proptest! {
     ) {
         let disk = Simulated::new();
         let (mut executed, mut floor) = (Vec::new(), i64::MIN);
-        let limit = if long_file { u64::MAX } else { JOURNAL_LIMIT_BYTES };
+        let limit = if long_file { usize::MAX } else { JOURNAL_LIMIT_BYTES };
         for turns in lives {
-            let mut life = Life::start_with_limit(limit, disk.clone(), SyncPolicy::Always, executed, Instant::now()).expect("no fault");
+            let mut life = Life::start_in(&disk, &config(SyncPolicy::Always, limit), &[], Room::default(), executed).expect("no fault");
             life.expire(floor);
             for changes in turns {
                 life.turn(&changes);
@@ -388,12 +349,12 @@ fn a_start_that_evicts_keeps_the_newest_points() {
     ] {
         let case = format!("{series} series, checkpoint: {has_checkpoint}");
         let disk = Simulated::new();
-        let life = Life::start_with_limit(
-            u64::MAX,
-            disk.clone(),
-            SyncPolicy::Never,
+        let life = Life::start_in(
+            &disk,
+            &config(SyncPolicy::Never, usize::MAX),
+            &[],
+            Room::default(),
             Vec::new(),
-            Instant::now(),
         );
         let mut life = life.expect("no fault");
         let value = |at: i64| (at as f64).sqrt();
@@ -457,14 +418,11 @@ fn what_a_start_evicts_does_not_come_back() {
     life.recover();
     let room = fickle_room(7);
     let life = Life::start_in(
-        room,
+        &disk,
+        &config(SyncPolicy::Always, usize::MAX),
         &[],
-        false,
-        u64::MAX,
-        disk.clone(),
-        SyncPolicy::Always,
+        room,
         Vec::new(),
-        Instant::now(),
     );
     let mut life = life.expect("no fault");
     assert!(life.store.evicted_points() > 0);
@@ -555,7 +513,7 @@ fn live(disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
 }
 
 fn live_for(turns: u64, disk: &Simulated, policy: SyncPolicy) -> io::Result<Life> {
-    let mut life = Life::start(disk.clone(), policy, Vec::new(), Instant::now())?;
+    let mut life = Life::start(disk, policy, Vec::new())?;
     for turn in 0..turns {
         life.turn(&changes(turn));
     }
@@ -575,7 +533,7 @@ fn calls(policy: SyncPolicy) -> u64 {
 /// The store that a start finds holds a prefix of what was put, and all that was promised.
 fn check(disk: Simulated, life: Option<&Life>, promised: usize, case: &str) {
     let executed = life.map_or(&[][..], |life| &life.executed);
-    match Life::start(disk, SyncPolicy::Always, Vec::new(), Instant::now()) {
+    match Life::start(&disk, SyncPolicy::Always, Vec::new()) {
         Ok(found) => assert!(prefix(&found.store, executed, promised).is_some(), "{case}"),
         Err(error) => panic!("{case}: {error}"),
     }
@@ -606,12 +564,7 @@ fn what_a_start_has_read_is_on_the_medium_with_what_is_put_next() {
         let disk = Simulated::new();
         let before = live(&disk, policy).expect("a disk without faults");
         // The process ends, and the system has not synced yet.
-        let life = Life::start(
-            disk.clone(),
-            SyncPolicy::Always,
-            before.executed,
-            Instant::now(),
-        );
+        let life = Life::start(&disk, SyncPolicy::Always, before.executed);
         let mut life = life.expect("a disk without faults");
         life.put_and_commit("after a restart");
         let promised = life.executed.len();
@@ -629,7 +582,7 @@ fn what_a_start_has_read_is_on_the_medium_with_what_is_put_next() {
 #[test]
 fn what_is_submitted_after_a_failure_is_not_stored() {
     let disk = Simulated::new();
-    let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+    let life = Life::start(&disk, SyncPolicy::Never, Vec::new());
     let mut life = life.expect("a disk without faults");
     let counters = Counters::default();
     life.writer.publish_to(&counters.journal);
@@ -764,7 +717,7 @@ fn puts_are_stored_again_after_each_fault() {
 
 /// A start over the files of a disk.
 fn start(disk: &Simulated) -> Life {
-    let life = Life::start(disk.clone(), SyncPolicy::Always, Vec::new(), Instant::now());
+    let life = Life::start(disk, SyncPolicy::Always, Vec::new());
     life.expect("files that can be read")
 }
 
@@ -866,7 +819,7 @@ fn what_was_salvaged_is_found_by_the_next_start_and_what_was_damaged_is_kept() {
 fn damage_to_what_a_start_has_read_before_is_found() {
     for has_more in [false, true] {
         let disk = Simulated::new();
-        let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+        let life = Life::start(&disk, SyncPolicy::Never, Vec::new());
         let mut life = life.expect("a disk without faults");
         for at in 0..8 {
             life.put_one("k", at);
@@ -970,12 +923,12 @@ fn many_starts_leave_few_files() {
     let disk = Simulated::new();
     let mut executed = Vec::new();
     for at in 0..60 {
-        let life = Life::start_with_limit(
-            u64::MAX,
-            disk.clone(),
-            SyncPolicy::Always,
+        let life = Life::start_in(
+            &disk,
+            &config(SyncPolicy::Always, usize::MAX),
+            &[],
+            Room::default(),
             executed,
-            Instant::now(),
         );
         let mut life = life.expect("a disk without faults");
         life.turn(&[Change::Put("k".into(), at, 0.5)]);
@@ -990,12 +943,12 @@ fn many_starts_leave_few_files() {
 fn a_file_is_made_longer_ahead_if_each_frame_is_synced_and_cut_where_it_ends() {
     for policy in POLICIES {
         let disk = Simulated::new();
-        let life = Life::start_with_limit(
-            JOURNAL_LIMIT_BYTES,
-            disk.clone(),
-            policy,
+        let life = Life::start_in(
+            &disk,
+            &config(policy, JOURNAL_LIMIT_BYTES),
+            &[],
+            Room::default(),
             Vec::new(),
-            Instant::now(),
         );
         let mut life = life.expect("a disk without faults");
         let content = |number| disk.content(&FileKind::Journal.name(number));
@@ -1058,7 +1011,7 @@ fn a_file_that_cannot_be_made_longer_grows_as_it_is_written() {
 #[test]
 fn long_files_are_removed_little_by_little() {
     let disk = Simulated::new();
-    let life = Life::start(disk.clone(), SyncPolicy::Never, Vec::new(), Instant::now());
+    let life = Life::start(&disk, SyncPolicy::Never, Vec::new());
     let mut life = life.expect("a disk without faults");
     let key = "k".repeat(100_000);
     for at in 0..50 {

@@ -94,8 +94,7 @@ impl Writer {
     /// A writer to a new journal file, which goes on from what a start has found.
     pub fn new(
         mut folder: Box<dyn FileSystem>,
-        policy: SyncPolicy,
-        limit_bytes: u64,
+        config: &Config,
         found: &mut Recovered,
     ) -> io::Result<Writer> {
         let journal = match found.failure.take() {
@@ -111,15 +110,15 @@ impl Writer {
         let mut writer = Writer {
             folder,
             channel: Channel::default(),
-            policy,
+            policy: config.sync,
             journal,
-            ahead_bytes: match policy {
+            ahead_bytes: match config.sync {
                 SyncPolicy::Always => Config::JOURNAL_AHEAD_BYTES,
                 SyncPolicy::Never | SyncPolicy::Every(_) => 0,
             },
             partial: None,
             frames: Frames::default(),
-            limit_bytes,
+            limit_bytes: config.journal_limit_bytes as u64,
             extent: found.extent,
             obsolete: Obsolete::default(),
             spool: None,
@@ -637,7 +636,7 @@ mod tests {
     fn many_frames_are_written_one_mebibyte_after_the_other() -> io::Result<()> {
         let mut disk = Simulated::new();
         let mut found = recovery::recover(&mut disk, false)?;
-        let mut writer = Writer::new(disk.share(), SyncPolicy::Never, 1 << 30, &mut found)?;
+        let mut writer = Writer::new(disk.share(), &Config::default(), &mut found)?;
         let half = WRITTEN_AT_ONCE_BYTES / 2;
         for (bytes, frames, writes) in [
             (half, 1, 1),
@@ -679,7 +678,12 @@ mod tests {
         ] {
             let mut disk = Simulated::new();
             let mut found = recovery::recover(&mut disk, false)?;
-            let mut writer = Writer::new(disk.share(), policy, 1_000, &mut found)?;
+            let config = Config {
+                sync: policy,
+                journal_limit_bytes: 1_000,
+                ..Config::default()
+            };
+            let mut writer = Writer::new(disk.share(), &config, &mut found)?;
             let began = Instant::now();
             let journal = writer.journal.as_mut().expect("a disk without faults");
             journal.unsynced_since = Some(began);

@@ -3,6 +3,8 @@
 use super::super::cursor::Cursor;
 use super::super::follower::ReadPut;
 use super::super::position::{self, Position, PositionFile};
+use super::super::readers::Readers;
+use super::super::spool::Spool;
 use super::*;
 
 const NAME: &str = "receiver";
@@ -48,11 +50,10 @@ struct Server {
 }
 
 fn start_life(disk: &Simulated, policy: SyncPolicy, keys_held_bytes: usize) -> io::Result<Life> {
-    let (names, now) = ([NAME.to_owned()], Instant::now());
-    let limit = JOURNAL_LIMIT_BYTES;
-    let mut life =
-        Life::start_with_readers(&names, false, limit, disk.clone(), policy, Vec::new(), now)?;
-    for follower in life.readers.iter_mut().flat_map(|(_, readers)| readers) {
+    let config = config(policy, JOURNAL_LIMIT_BYTES);
+    let names = [NAME.to_owned()];
+    let mut life = Life::start_in(disk, &config, &names, Room::default(), Vec::new())?;
+    for follower in &mut life.followers {
         follower.take_room(0, 0, keys_held_bytes);
     }
     Ok(life)
@@ -83,11 +84,11 @@ impl Server {
     }
 
     fn spool(&self) -> Spool {
-        self.life.readers.as_ref().expect("a reader").0.clone()
+        self.life.journal.spool.clone().expect("a reader")
     }
 
     fn follower(&mut self) -> &mut Follower {
-        &mut self.life.readers.as_mut().expect("a reader").1[0]
+        &mut self.life.followers[0]
     }
 
     /// A turn in which these are executed, if puts are taken.
