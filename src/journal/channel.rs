@@ -17,30 +17,34 @@ const SMALL_FRAME_BYTES: usize = 4 << 10;
 
 /// What the loop asks for.
 pub enum Message {
-    /// Write this frame, whose head is not filled in. `puts` of its records are puts; `core` is where the loop
-    /// ran, if that is known and it was not busy.
-    Frame {
-        number: u64,
-        puts: u32,
-        core: Option<usize>,
-        bytes: Vec<u8>,
-    },
+    /// Write this frame.
+    Frame(Frame),
     /// Do the next step of a checkpoint.
     Checkpoint(Step),
+}
+
+/// A frame whose head is not filled in.
+pub struct Frame {
+    pub number: u64,
+    /// How many of its records are puts.
+    pub puts: u32,
+    /// Where the loop ran, if that is known and it was not busy.
+    pub core: Option<usize>,
+    pub bytes: Vec<u8>,
 }
 
 impl Message {
     /// Whether it is a frame of more puts than clients are replied to at once: they have sent many without
     /// waiting for replies, and the next frame is likely to come soon.
     pub fn is_pipelined(&self) -> bool {
-        matches!(self, Message::Frame { puts, .. } if *puts as usize > Config::TURN_REPLIES)
+        matches!(self, Message::Frame(frame) if frame.puts as usize > Config::TURN_REPLIES)
     }
 
     /// The core that it comes from, if it is a frame that is written in a few microseconds.
     pub fn core_if_small(&self) -> Option<usize> {
         match self {
-            Message::Frame { core, bytes, .. } if bytes.len() <= SMALL_FRAME_BYTES => {
-                core.filter(|_| !self.is_pipelined())
+            Message::Frame(frame) if frame.bytes.len() <= SMALL_FRAME_BYTES => {
+                frame.core.filter(|_| !self.is_pipelined())
             }
             _ => None,
         }

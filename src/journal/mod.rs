@@ -66,7 +66,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::channel::{Channel, Checkpoint, Message, Progress, Step};
+use self::channel::{Channel, Checkpoint, Frame, Message, Progress, Step};
 use self::checkpoint::Pieces;
 use self::file_system::{FileSystem, Folder};
 use self::follower::Follower;
@@ -158,7 +158,7 @@ impl Opened {
         let mut writer = Writer::new(folder, config, &mut found)?;
         let (spool, followers) = readers.follow(&mut writer).unzip();
         let opened = Opened {
-            journal: Journal::new(writer.channel(), config, spool),
+            journal: Journal::new(writer.channel.clone(), config, spool),
             writer,
             followers: followers.unwrap_or_default(),
         };
@@ -177,7 +177,7 @@ impl Opened {
         wake: impl Fn() + Send + Sync + 'static,
         published: &Arc<Published>,
     ) -> io::Result<(Journal, Vec<Follower>)> {
-        self.writer.publish_to(published);
+        self.writer.tally.publish_to(published);
         self.journal.channel.set_wake(wake);
         let writer = self.writer;
         thread::Builder::new()
@@ -241,18 +241,16 @@ impl Commit for Journal {
         // before its checkpoint is complete.
         while !puts.is_empty() && (puts.has_puts() || !is_failing) {
             self.submitted += 1;
-            let (number, count) = (self.submitted, puts.puts_of_next());
-            let bytes = puts.take();
+            let (count, bytes) = (puts.puts_of_next(), puts.take());
             self.submitted_bytes += bytes.len() as u64;
-            let frame = Message::Frame {
-                number,
+            let core = mem::take(&mut self.has_waited).then(placement::current_core);
+            let frame = Frame {
+                number: self.submitted,
                 puts: count,
-                core: mem::take(&mut self.has_waited)
-                    .then(placement::current_core)
-                    .flatten(),
+                core: core.flatten(),
                 bytes,
             };
-            if let Some(buffer) = self.channel.send(frame) {
+            if let Some(buffer) = self.channel.send(Message::Frame(frame)) {
                 puts.reuse(buffer);
             }
         }

@@ -585,7 +585,7 @@ fn what_is_submitted_after_a_failure_is_not_stored() {
     let life = Life::start(&disk, SyncPolicy::Never, Vec::new());
     let mut life = life.expect("a disk without faults");
     let counters = Counters::default();
-    life.writer.publish_to(&counters.journal);
+    life.writer.tally.publish_to(&counters.journal);
     disk.fail_at(disk.calls() + 1, Fault::Error);
     let numbers = [1, 2].map(|timestamp| {
         life.put("k", timestamp, 0.5);

@@ -12,11 +12,9 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::channel::{Channel, Checkpoint, Message, Step};
+use super::channel::{Channel, Checkpoint, Frame, Message, Step};
 use super::checkpoint::Piece;
 use super::file_system::{DiskFile, FileSystem};
 use super::files::{self, PARTIAL};
@@ -26,12 +24,12 @@ use super::placement::Placement;
 use super::recovery::{Extent, Recovered};
 use super::spool::{End, Spool};
 use crate::config::{Config, SyncPolicy};
-use crate::counters::{Published, Tally};
+use crate::counters::Tally;
 
 /// Writes the files of one folder.
 pub struct Writer {
     pub folder: Box<dyn FileSystem>,
-    channel: Channel,
+    pub channel: Channel,
     policy: SyncPolicy,
     /// What frames are appended to, or why the disk fails: then puts are refused.
     journal: io::Result<JournalFile>,
@@ -57,7 +55,8 @@ pub struct Writer {
     retry_at: Option<Instant>,
     /// That checkpoints fail was logged.
     has_warned: bool,
-    tally: Tally,
+    /// What it counts.
+    pub tally: Tally,
 }
 
 /// The journal file that frames are appended to.
@@ -138,20 +137,10 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The loop's end of the channel.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
-    }
-
-    /// Publishes there what it counts, and has counted.
-    pub fn publish_to(&mut self, published: &Arc<Published>) {
-        self.tally.publish_to(published);
-    }
-
     /// Tells readers from now on how far it has come, and keeps the files that they need: each these frames and
     /// those after them.
     pub fn serve(&mut self, needed: Vec<u64>, now: Instant) -> Spool {
-        let spool = Spool::new(needed, self.obsolete.checkpoint, self.channel());
+        let spool = Spool::new(needed, self.obsolete.checkpoint, self.channel.clone());
         let settled = self.channel.progress(false).settled;
         spool.add_written(settled, 0, self.end());
         self.spool = Some(spool.clone());
@@ -253,23 +242,23 @@ impl Writer {
     pub fn work(&mut self, messages: &mut Vec<Message>, now: Instant) {
         for message in messages.drain(..) {
             match message {
-                Message::Frame {
-                    number,
-                    puts,
-                    bytes,
-                    ..
-                } => {
+                Message::Frame(frame) => {
                     let journal = self.journal.as_ref();
                     let synced = journal.map_or(0, |journal| journal.synced + 1);
-                    self.frames.add(number, synced, bytes);
-                    self.frames.puts += u64::from(puts);
+                    self.frames.add(frame, synced);
                     if self.frames.bytes.len() >= WRITTEN_AT_ONCE_BYTES {
                         self.write_frames(now);
                     }
                 }
                 Message::Checkpoint(step) => {
                     self.write_frames(now);
-                    if let Err(error) = self.take_step(step, now) {
+                    let done = match step {
+                        Step::Begin { number, is_failing } => {
+                            self.begin_checkpoint(number, is_failing, now)
+                        }
+                        Step::Write(piece) => self.write_piece(piece, now),
+                    };
+                    if let Err(error) = done {
                         self.abandon_checkpoint(&error, now);
                     }
                     self.steps += 1;
@@ -289,26 +278,27 @@ impl Writer {
 
     /// Writes the frames, syncs them if each is to be synced, and tells what became of them.
     fn write_frames(&mut self, now: Instant) {
-        let Some(numbers) = self.frames.numbers.take() else {
+        if self.frames.bytes.is_empty() {
             return;
-        };
+        }
         let mut bytes = mem::take(&mut self.frames.bytes);
         let puts = mem::take(&mut self.frames.puts);
-        let is_stored = self.append(&bytes, *numbers.end(), now)
+        let (first, last) = (self.frames.first, self.frames.last);
+        let is_stored = self.append(&bytes, last, now)
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.publish();
         if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
-            spool.add_written(*numbers.end(), puts, self.end());
+            spool.add_written(last, puts, self.end());
         }
         self.channel.report(|progress| {
-            progress.settled = *numbers.end();
+            progress.settled = last;
             progress.settled_bytes += bytes.len() as u64;
             progress.is_failing = self.journal.is_err();
             if !is_stored {
                 let before = progress.not_stored.take();
-                let before = before.filter(|before| before.end() + 1 == *numbers.start());
-                let first = before.map_or(*numbers.start(), |before| *before.start());
-                progress.not_stored = Some(first..=*numbers.end());
+                let adjoining = before.filter(|before| before.end() + 1 == first);
+                let first = adjoining.map_or(first, |before| *before.start());
+                progress.not_stored = Some(first..=last);
             }
             true
         });
@@ -371,24 +361,10 @@ impl Writer {
         self.remove_partial(now);
     }
 
-    fn take_step(&mut self, step: Step, now: Instant) -> io::Result<()> {
-        match step {
-            Step::Begin { is_failing, .. } if is_failing != self.journal.is_err() => {
-                Err(io::Error::other("the disk has just failed"))
-            }
-            Step::Begin { number, .. } => self.begin_checkpoint(number, now),
-            Step::Write(piece) => {
-                let is_last = piece.is_last;
-                self.write_piece(piece)?;
-                if is_last {
-                    self.end_checkpoint(now)?;
-                }
-                Ok(())
-            }
+    fn begin_checkpoint(&mut self, number: u64, is_failing: bool, now: Instant) -> io::Result<()> {
+        if is_failing != self.journal.is_err() {
+            return Err(io::Error::other("the disk has just failed"));
         }
-    }
-
-    fn begin_checkpoint(&mut self, number: u64, now: Instant) -> io::Result<()> {
         let current = self.journal.as_ref();
         let mut journal = None;
         // A file that is still empty has this number already.
@@ -428,19 +404,24 @@ impl Writer {
         error
     }
 
-    /// Writes a piece, unless the checkpoint was abandoned.
-    fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
+    /// Writes a piece, unless the checkpoint was abandoned. With the last one, the checkpoint is complete.
+    fn write_piece(&mut self, piece: Piece, now: Instant) -> io::Result<()> {
         let Some(partial) = &mut self.partial else {
             return Ok(());
         };
         let journal = self.journal.as_ref();
         let newest = journal.map_or(partial.number - 1, |journal| journal.written);
+        let is_last = piece.is_last;
         let bytes = piece.finish(partial.pieces, newest);
         partial.pieces += 1;
         partial.file.write_all(&bytes)?;
         partial.bytes += bytes.len() as u64;
         // Little by little, since frames wait for it.
-        partial.file.sync()
+        partial.file.sync()?;
+        match is_last {
+            true => self.end_checkpoint(now),
+            false => Ok(()),
+        }
     }
 
     /// Gives a complete checkpoint its name, and removes what it makes unnecessary.
@@ -598,7 +579,10 @@ const BUFFERS: usize = 4;
 #[derive(Default)]
 struct Frames {
     bytes: Vec<u8>,
-    numbers: Option<RangeInclusive<u64>>,
+    /// Number of the first one, …
+    first: u64,
+    /// … and of the last one.
+    last: u64,
     /// How many puts they hold.
     puts: u64,
     /// Buffers that they were in.
@@ -606,14 +590,16 @@ struct Frames {
 }
 
 impl Frames {
-    fn add(&mut self, number: u64, synced: u64, mut frame: Vec<u8>) {
-        frame::finish(&mut frame, number, synced);
-        let numbers = self.numbers.take();
-        let first = numbers.map_or(number, |numbers| *numbers.start());
-        self.numbers = Some(first..=number);
-        self.bytes.extend_from_slice(&frame);
-        if self.buffers.len() < BUFFERS && frame.capacity() <= BUFFER_BYTES {
-            self.buffers.push(frame);
+    fn add(&mut self, mut frame: Frame, synced: u64) {
+        frame::finish(&mut frame.bytes, frame.number, synced);
+        if self.bytes.is_empty() {
+            self.first = frame.number;
+        }
+        self.last = frame.number;
+        self.puts += u64::from(frame.puts);
+        self.bytes.extend_from_slice(&frame.bytes);
+        if self.buffers.len() < BUFFERS && frame.bytes.capacity() <= BUFFER_BYTES {
+            self.buffers.push(frame.bytes);
         }
     }
 }
@@ -624,12 +610,12 @@ mod tests {
     use crate::journal::{recovery, simulated::Simulated};
 
     fn frame(core: usize, puts: usize, bytes: usize) -> Message {
-        Message::Frame {
+        Message::Frame(Frame {
             number: 1,
             puts: puts as u32,
             core: Some(core),
             bytes: vec![0; bytes],
-        }
+        })
     }
 
     #[test]
@@ -690,7 +676,7 @@ mod tests {
             let now = began + Duration::from_millis(unsynced_millis);
             let core = writer.best_core(&messages, now);
             assert_eq!(core, expected, "{policy:?}, {} messages", messages.len());
-            writer.begin_checkpoint(1, now)?;
+            writer.begin_checkpoint(1, false, now)?;
             assert_eq!(
                 writer.best_core(&messages, now),
                 None,
