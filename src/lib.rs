@@ -72,7 +72,7 @@
 //! | `journal/file_system.rs` | the files of one folder, as a trait, and the real ones | what is in them |
 //! | `journal/frame.rs` | payloads with checksums in a file; what is torn, and what is damaged | what the payloads mean |
 //! | `journal/record.rs` | puts and removals to the payload of a frame, and back | files |
-//! | `journal/replay.rs`, `places.rs` | from records back into a store; where the series of a file are | how frames are written |
+//! | `journal/replay.rs`, `file_places.rs` | from records back into a store; where the series of a file are | how frames are written |
 //! | `journal/cursor.rs`, `marks.rs`, `follower.rs` | puts in their order from the journal's files; where these are; what a reader has done and still needs | receivers |
 //! | `journal/position.rs`, `readers.rs`, `spool.rs` | where a reader is, on disk; how readers start; what they and the journal thread share | what puts mean |
 //! | `remote_write/sender.rs`, `retry.rs`, `ages.rs` | what is sent next, what follows from the answer, how long to wait | sockets, files |

@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ pub enum Step {
 
 /// What the writer tells the loop.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct Report {
     /// Frames up to this number are stored, or never will be.
     pub settled: u64,
     /// Frames that were not stored, of those that the loop may still ask about.
@@ -95,14 +95,9 @@ pub enum Checkpoint {
 /// Either end of a channel between the loop and the journal thread.
 #[derive(Clone, Default)]
 pub struct Channel {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Monitor<State>,
+    state: Arc<Monitor<State>>,
     /// There are messages, as a hint for whoever has not locked the state.
-    has_messages: AtomicBool,
+    has_messages: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -115,7 +110,7 @@ struct State {
     is_urgent: bool,
     /// The loop asks for nothing more.
     is_closed: bool,
-    progress: Progress,
+    report: Report,
     /// How the thread ended.
     end: Option<io::Result<()>>,
     /// The thread waits for messages.
@@ -127,26 +122,22 @@ struct State {
 }
 
 impl Channel {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock()
-    }
-
     /// Changes the state of one end, and wakes the thread at the other if it waits.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.shared.state.wake();
+        change(&mut self.state.lock());
+        self.state.wake();
     }
 
     /// Asks the thread for something. Returns the buffer of a frame that was written, if there is one.
     pub fn send(&self, message: Message) -> Option<Vec<u8>> {
         let (thread_waits, buffer) = {
-            let state = &mut self.lock();
+            let state = &mut self.state.lock();
             state.messages.push(message);
-            self.shared.has_messages.store(true, Ordering::Relaxed);
+            self.has_messages.store(true, Ordering::Relaxed);
             (mem::take(&mut state.thread_waits), state.buffers.pop())
         };
         if thread_waits {
-            self.shared.state.wake();
+            self.state.wake();
         }
         buffer
     }
@@ -158,17 +149,17 @@ impl Channel {
 
     /// Says that the server stops, and waits for what was asked for.
     pub fn hurry(&self) {
-        self.lock().is_urgent = true;
+        self.state.lock().is_urgent = true;
     }
 
     pub fn is_urgent(&self) -> bool {
-        self.lock().is_urgent
+        self.state.lock().is_urgent
     }
 
     /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
         let waits = |state: &mut State| state.end.is_none();
-        let mut state = self.shared.state.wait_while(wait, waits);
+        let mut state = self.state.wait_while(wait, waits);
         let silence = || io::Error::new(ErrorKind::TimedOut, "the disk does not answer");
         state.end.take().unwrap_or_else(|| Err(silence()))
     }
@@ -189,7 +180,7 @@ impl Channel {
         looks_first: bool,
     ) -> bool {
         while looks_first
-            && !self.shared.has_messages.load(Ordering::Relaxed)
+            && !self.has_messages.load(Ordering::Relaxed)
             && now.elapsed() < Config::JOURNAL_SPIN
         {
             thread::yield_now();
@@ -200,9 +191,9 @@ impl Channel {
             state.thread_waits = state.messages.is_empty() && !state.is_closed;
             state.thread_waits
         };
-        let mut state = self.shared.state.wait_while(wait, waits);
+        let mut state = self.state.wait_while(wait, waits);
         state.thread_waits = false;
-        self.shared.has_messages.store(false, Ordering::Relaxed);
+        self.has_messages.store(false, Ordering::Relaxed);
         mem::swap(messages, &mut state.messages);
         !messages.is_empty() || !state.is_closed
     }
@@ -210,7 +201,7 @@ impl Channel {
     /// Takes what the loop asks for.
     #[cfg(test)]
     pub fn take(&self) -> Vec<Message> {
-        mem::take(&mut self.lock().messages)
+        mem::take(&mut self.state.lock().messages)
     }
 
     /// Says how the thread ended.
@@ -220,15 +211,15 @@ impl Channel {
 
     /// Sets what wakes the loop.
     pub fn set_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
-        self.lock().wake = Some(Arc::new(wake));
+        self.state.lock().wake = Some(Arc::new(wake));
     }
 
     /// Tells the loop how far the thread has come, and wakes it if `change` says that this is news.
-    pub fn report(&self, change: impl FnOnce(&mut Progress) -> bool) {
+    pub fn report(&self, change: impl FnOnce(&mut Report) -> bool) {
         let wake = {
-            let state = &mut self.lock();
-            let is_news = change(&mut state.progress);
-            state.progress.news += u64::from(is_news);
+            let state = &mut self.state.lock();
+            let is_news = change(&mut state.report);
+            state.report.news += u64::from(is_news);
             let wakes = is_news && mem::take(&mut state.loop_waits);
             state.wake.clone().filter(|_| wakes)
         };
@@ -238,10 +229,10 @@ impl Channel {
     }
 
     /// What the thread has told. If the loop `will_wait`, the next news wake it.
-    pub fn progress(&self, will_wait: bool) -> Progress {
-        let state = &mut self.lock();
+    pub fn look(&self, will_wait: bool) -> Report {
+        let state = &mut self.state.lock();
         state.loop_waits = will_wait;
-        state.progress.clone()
+        state.report.clone()
     }
 }
 
@@ -256,7 +247,7 @@ mod tests {
         let wakes = Arc::clone(&woken);
         channel.set_wake(move || wakes.store(true, Ordering::Relaxed));
         for (will_wait, is_news) in [(false, false), (false, true), (true, false), (true, true)] {
-            channel.progress(will_wait);
+            channel.look(will_wait);
             channel.report(|_| is_news);
             let expected = will_wait && is_news;
             assert_eq!(woken.swap(false, Ordering::Relaxed), expected);
@@ -264,6 +255,6 @@ mod tests {
         // Once is enough, until it has looked.
         channel.report(|_| true);
         assert!(!woken.load(Ordering::Relaxed));
-        assert_eq!(channel.progress(false).news, 3);
+        assert_eq!(channel.look(false).news, 3);
     }
 }

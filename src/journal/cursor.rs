@@ -7,10 +7,10 @@
 use std::io;
 use std::mem;
 
+use super::file_places::{FilePlaces, KeyPlace, UNKNOWN};
 use super::file_system::FileSystem;
 use super::frame::{FileKind, FrameError, FrameReader};
 use super::marks::Marks;
-use super::places::{KeyPlace, Places, UNKNOWN};
 use super::position::Position;
 use super::record::{Before, Reader, Record};
 
@@ -52,7 +52,7 @@ pub struct Cursor {
 #[derive(Default)]
 struct DeclaredSeries {
     /// For the place of each series that of its key.
-    places: Places,
+    places: FilePlaces,
     /// The keys that are held, one after the other, …
     held: String,
     /// … and how many bytes these may be; the others are read again. Past the first 64 GiB of a file, all

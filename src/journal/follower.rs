@@ -4,10 +4,10 @@ use std::io;
 
 use super::cursor::Cursor;
 pub use super::cursor::ReadPut;
+use super::file_places::KeyPlace;
 use super::file_system::FileSystem;
 use super::frame::FileKind;
 use super::marks::Mark;
-use super::places::KeyPlace;
 use super::position::{Position, PositionFile};
 use super::spool::Spool;
 use crate::config::Config;

@@ -36,6 +36,7 @@
 mod channel;
 mod checkpoint;
 mod cursor;
+pub mod file_places;
 pub mod file_system;
 pub mod files;
 pub mod follower;
@@ -44,7 +45,6 @@ mod marks;
 mod monitor;
 mod obsolete;
 mod placement;
-pub mod places;
 pub mod position;
 mod readers;
 pub mod record;
@@ -66,7 +66,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::channel::{Channel, Checkpoint, Frame, Message, Progress, Step};
+use self::channel::{Channel, Checkpoint, Frame, Message, Report, Step};
 use self::checkpoint::Pieces;
 use self::file_system::{FileSystem, Folder};
 use self::follower::Follower;
@@ -85,7 +85,7 @@ use crate::store::Store;
 pub struct Journal {
     channel: Channel,
     /// What the journal thread had told at the last look.
-    progress: Progress,
+    report: Report,
     /// Number of the newest frame that was handed over.
     submitted: u64,
     /// Bytes of all frames that were handed over.
@@ -189,11 +189,11 @@ impl Opened {
 
 impl Journal {
     fn new(channel: Channel, config: &Config, spool: Option<Spool>) -> Journal {
-        let progress = channel.progress(false);
+        let report = channel.look(false);
         Journal {
-            submitted: progress.settled,
+            submitted: report.settled,
             channel,
-            progress,
+            report,
             submitted_bytes: 0,
             limit_bytes: config.unjournaled_limit_bytes,
             most_series: config.remembered_series(),
@@ -236,7 +236,7 @@ impl Commit for Journal {
     }
 
     fn submit(&mut self, puts: &mut PutRecord) -> u64 {
-        let is_failing = self.progress.is_failing;
+        let is_failing = self.report.is_failing;
         // While the disk fails, evictions wait: the file that the way back has begun takes no frames
         // before its checkpoint is complete.
         while !puts.is_empty() && (puts.has_puts() || !is_failing) {
@@ -259,28 +259,28 @@ impl Commit for Journal {
 
     fn look(&mut self, will_wait: bool) -> bool {
         self.has_waited |= will_wait;
-        let before = mem::replace(&mut self.progress, self.channel.progress(will_wait));
-        self.progress.news != before.news
+        let before = mem::replace(&mut self.report, self.channel.look(will_wait));
+        self.report.news != before.news
     }
 
     fn outcome(&self, number: u64) -> Outcome {
-        match &self.progress.not_stored {
-            _ if number > self.progress.settled => Outcome::Pending,
+        match &self.report.not_stored {
+            _ if number > self.report.settled => Outcome::Pending,
             Some(not_stored) if not_stored.contains(&number) => Outcome::NotStored,
             _ => Outcome::Stored,
         }
     }
 
     fn pending(&self) -> Range<u64> {
-        self.progress.settled + 1..self.submitted + 1
+        self.report.settled + 1..self.submitted + 1
     }
 
     fn pending_bytes(&self) -> usize {
-        (self.submitted_bytes - self.progress.settled_bytes) as usize
+        (self.submitted_bytes - self.report.settled_bytes) as usize
     }
 
     fn admission(&self) -> Admission {
-        if self.progress.is_failing {
+        if self.report.is_failing {
             Admission::Refused
         } else if self.pending_bytes() >= self.limit_bytes {
             Admission::Full
@@ -292,13 +292,13 @@ impl Commit for Journal {
     fn clean_up(&mut self, store: &Store, puts: &mut PutRecord) {
         // The journal is to have what a piece shows to be evicted.
         self.submit(puts);
-        let is_failing = self.progress.is_failing;
+        let is_failing = self.report.is_failing;
         // One step at a time: so there is one piece in memory. The thread wakes the loop for the next.
-        match self.progress.checkpoint {
-            _ if self.progress.steps < self.steps => {}
+        match self.report.checkpoint {
+            _ if self.report.steps < self.steps => {}
             Checkpoint::Running => self.send_piece(store),
             // What is refused now must not be put after the beginning.
-            Checkpoint::Due if self.progress.settled == self.submitted || !is_failing => {
+            Checkpoint::Due if self.report.settled == self.submitted || !is_failing => {
                 self.begin_checkpoint(puts, is_failing)
             }
             Checkpoint::Due | Checkpoint::Idle => self.pieces = None,
@@ -313,13 +313,12 @@ impl Commit for Journal {
         }
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store, puts);
-        } else if self.progress.journal_bytes > Config::SHORT_JOURNAL_BYTES
-            && !self.progress.is_failing
+        } else if self.report.journal_bytes > Config::SHORT_JOURNAL_BYTES && !self.report.is_failing
         {
             self.begin_checkpoint(puts, false);
         }
-        self.progress.settled < self.submitted
-            || self.progress.steps < self.steps
+        self.report.settled < self.submitted
+            || self.report.steps < self.steps
             || self.pieces.is_some()
             || self.spool.as_ref().is_some_and(Spool::is_running)
     }

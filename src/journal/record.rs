@@ -39,8 +39,8 @@
 use std::collections::VecDeque;
 use std::mem;
 
+use super::file_places::{FilePlaces, NO_PLACE};
 use super::frame;
-use super::places::{NO_PLACE, Places};
 use crate::decimal::{DECIMALS_MAX, decimals_of, digits_of, value_of};
 use crate::key::Key;
 use crate::store::{Placed, Put, read_varint, unzigzag, write_varint, zigzag};
@@ -353,7 +353,7 @@ pub struct Record<'payload> {
 
 impl<'payload> Reader<'payload> {
     /// A reader of a whole payload, in whose file `places` are declared; `None` if it holds no epoch.
-    pub fn begin(payload: &'payload [u8], places: &mut Places) -> Option<Reader<'payload>> {
+    pub fn begin(payload: &'payload [u8], places: &mut FilePlaces) -> Option<Reader<'payload>> {
         let mut rest = payload;
         places.go_on(read_varint(&mut rest)?);
         let before = Before::default();
@@ -525,7 +525,7 @@ mod tests {
             replayed.put_all(known);
             let mut count = 0;
             for payloads in record(&mut store, later, places, per_file, per_frame) {
-                let mut places = Places::default();
+                let mut places = FilePlaces::default();
                 for payload in payloads {
                     count += read(&payload, &mut places, &mut replayed).expect("records");
                 }
@@ -539,7 +539,7 @@ mod tests {
             payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 1..4),
             series in 0u8..20,
         ) {
-            let (mut store, mut places) = (Store::new(), Places::default());
+            let (mut store, mut places) = (Store::new(), FilePlaces::default());
             for place in 0..series {
                 read(&declared(0, 0, place, IS_NEW, &[place]), &mut places, &mut store).expect("a put");
             }
@@ -568,7 +568,7 @@ mod tests {
         let rounds = (0..4).flat_map(|timestamp| (0..64).map(move |place| (place, timestamp)));
         let puts: Vec<Put> = rounds.map(put).collect();
         for payloads in record(&mut store, &puts, usize::MAX, puts.len(), puts.len()) {
-            let mut places = Places::default();
+            let mut places = FilePlaces::default();
             for payload in payloads {
                 read(&payload, &mut places, &mut replayed).expect("records");
             }
@@ -604,7 +604,7 @@ mod tests {
             ),
             ("a value cut off", vec![0x12, 0, 0, 1, 1], 1),
         ] {
-            let (mut store, mut places) = (Store::new(), Places::default());
+            let (mut store, mut places) = (Store::new(), FilePlaces::default());
             for (place, key) in [(0, b"a"), (1, b"b")] {
                 let payload = declared(0, 0, place, 0, key);
                 assert_eq!(read(&payload, &mut places, &mut store), Ok(1));
@@ -625,11 +625,11 @@ mod tests {
         ];
         let result = read(
             &last_epoch.concat(),
-            &mut Places::default(),
+            &mut FilePlaces::default(),
             &mut Store::new(),
         );
         assert_eq!(result, Ok(1));
-        let nothing = read(&[], &mut Places::default(), &mut Store::new());
+        let nothing = read(&[], &mut FilePlaces::default(), &mut Store::new());
         assert_eq!(nothing, Err((0, 0)));
     }
 
@@ -682,7 +682,7 @@ mod tests {
         record.push(Placed::New(1), &put("l", 1, 0.5));
         record.push(Placed::At(0), &put("k", 20, 0.5));
         record.remove(0, "k", 20);
-        let (mut store, mut places) = (Store::new(), Places::default());
+        let (mut store, mut places) = (Store::new(), FilePlaces::default());
         store.put("k", 5, 0.5);
         let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
         assert_eq!(read(&payload, &mut places, &mut store), Ok(2));
@@ -733,7 +733,7 @@ mod tests {
                 record.push(Placed::At(place), &put("", 3, 0.0));
             }
             let third = record.take();
-            let (mut store, mut places) = (Store::new(), Places::default());
+            let (mut store, mut places) = (Store::new(), FilePlaces::default());
             assert_eq!(
                 read(&first[FRAME_HEAD_BYTES..], &mut places, &mut store),
                 Ok(2)
@@ -756,7 +756,7 @@ mod tests {
             .collect();
         let (mut store, mut replayed) = (Store::new(), Store::new());
         let mut recorder = Recorder::new(PutRecord::new(usize::MAX));
-        let mut places = Places::default();
+        let mut places = FilePlaces::default();
         for turn in 0..3 {
             for (series, key) in keys.iter().enumerate() {
                 let value = (series as i64 * 7_919 % 61 + turn) as f64 / 100.0;
@@ -789,7 +789,7 @@ mod tests {
                 record.push(place, &put("", timestamp, value));
             }
             let payload = &record.take()[FRAME_HEAD_BYTES..];
-            let result = read(payload, &mut Places::default(), &mut Store::new());
+            let result = read(payload, &mut FilePlaces::default(), &mut Store::new());
             assert_eq!(result, Ok(302));
         }
     }
@@ -826,7 +826,7 @@ mod tests {
             .collect();
         let (mut store, mut replayed) = (Store::new(), Store::new());
         let payloads = record(&mut store, &puts, 2, 5, 5).concat();
-        let mut places = Places::default();
+        let mut places = FilePlaces::default();
         let counts = payloads
             .iter()
             .map(|payload| read(payload, &mut places, &mut replayed));

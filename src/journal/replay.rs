@@ -2,10 +2,10 @@
 
 use std::io;
 
+use super::file_places::{FilePlaces, KeyPlace, NO_PLACE, UNKNOWN};
 use super::file_system::DiskFile;
 #[cfg(test)]
 use super::file_system::FileSystem;
-use super::places::{KeyPlace, NO_PLACE, Places, UNKNOWN};
 use super::record::{Reader, Record};
 use crate::memory::Room;
 use crate::store::{PUTS_AT_ONCE, Placed, Point, Put, Store};
@@ -22,7 +22,7 @@ pub struct Replay {
     /// Room for it. When it runs out, the oldest points are evicted if they are to be.
     pub room: Room,
     /// Where the series of the file are in the store, or their keys in the file.
-    places: Places,
+    places: FilePlaces,
     /// For each place in the store, the place in the file, and where the key is. Empty unless points may be
     /// evicted.
     homes: Vec<(u32, KeyPlace)>,
@@ -177,7 +177,7 @@ impl Replay {
 #[cfg(test)]
 pub fn read(
     payload: &[u8],
-    places: &mut Places,
+    places: &mut FilePlaces,
     store: &mut Store,
 ) -> Result<usize, (usize, usize)> {
     let mut replay = Replay {

@@ -129,8 +129,8 @@ impl Writer {
         };
         writer.obsolete.checkpoint = found.checkpoint;
         writer.tally.counts.journal_failures += u64::from(writer.journal.is_err());
-        writer.channel.report(|progress| {
-            progress.settled = found.next - 1;
+        writer.channel.report(|report| {
+            report.settled = found.next - 1;
             false
         });
         writer.report(Instant::now());
@@ -141,7 +141,7 @@ impl Writer {
     /// those after them.
     pub fn serve(&mut self, needed: Vec<u64>, now: Instant) -> Spool {
         let spool = Spool::new(needed, self.obsolete.checkpoint, self.channel.clone());
-        let settled = self.channel.progress(false).settled;
+        let settled = self.channel.look(false).settled;
         spool.add_written(settled, 0, self.end());
         self.spool = Some(spool.clone());
         self.obsolete.find(&mut *self.folder, Some(&spool), now);
@@ -290,15 +290,15 @@ impl Writer {
         if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
             spool.add_written(last, puts, self.end());
         }
-        self.channel.report(|progress| {
-            progress.settled = last;
-            progress.settled_bytes += bytes.len() as u64;
-            progress.is_failing = self.journal.is_err();
+        self.channel.report(|report| {
+            report.settled = last;
+            report.settled_bytes += bytes.len() as u64;
+            report.is_failing = self.journal.is_err();
             if !is_stored {
-                let before = progress.not_stored.take();
+                let before = report.not_stored.take();
                 let adjoining = before.filter(|before| before.end() + 1 == first);
                 let first = adjoining.map_or(first, |before| *before.start());
-                progress.not_stored = Some(first..=last);
+                report.not_stored = Some(first..=last);
             }
             true
         });
@@ -495,13 +495,13 @@ impl Writer {
             None if is_due && self.retry_at.is_none() => Checkpoint::Due,
             None => Checkpoint::Idle,
         };
-        self.channel.report(|progress| {
+        self.channel.report(|report| {
             let is_news =
-                steps > 0 || progress.is_failing != is_failing || progress.checkpoint != checkpoint;
-            progress.steps += steps;
-            progress.is_failing = is_failing;
-            progress.checkpoint = checkpoint;
-            progress.journal_bytes = self.extent.journal_bytes;
+                steps > 0 || report.is_failing != is_failing || report.checkpoint != checkpoint;
+            report.steps += steps;
+            report.is_failing = is_failing;
+            report.checkpoint = checkpoint;
+            report.journal_bytes = self.extent.journal_bytes;
             is_news
         });
     }

@@ -668,8 +668,8 @@ mod tests {
     use super::*;
     use crate::config::WhenFull;
     use crate::counters::Counts;
+    use crate::journal::file_places::FilePlaces;
     use crate::journal::frame::FRAME_HEAD_BYTES;
-    use crate::journal::places::Places;
     use crate::journal::record::PutRecord;
     use crate::journal::replay;
     use crate::memory::Room;
@@ -691,7 +691,7 @@ mod tests {
         /// How many puts each submission had.
         submitted: Vec<usize>,
         replayed: Store,
-        places: Places,
+        places: FilePlaces,
         admission: Admission,
         /// What is still to be done before the end.
         unfinished: bool,
@@ -706,7 +706,7 @@ mod tests {
                 outcomes: Vec::new(),
                 submitted: Vec::new(),
                 replayed: Store::new(),
-                places: Places::default(),
+                places: FilePlaces::default(),
                 admission: Admission::Open,
                 unfinished: false,
                 is_finishing: false,

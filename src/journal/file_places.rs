@@ -17,14 +17,14 @@ const PAGE_PLACES: usize = 1 << 9;
 /// Where the series of a file of the journal are: in the store that it is replayed to, or among those that a
 /// follower has found in it.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct FilePlaces {
     /// By the place in the file, [`PAGE_PLACES`] in each page.
     pages: Vec<Vec<u64>>,
     /// That of the next frame, if none is lost before it.
     epoch: u64,
 }
 
-impl Places {
+impl FilePlaces {
     /// Goes on with a frame of this epoch. In another one, places may have got other series in frames
     /// that are lost, and so all are forgotten.
     pub fn go_on(&mut self, epoch: u64) {
