@@ -299,9 +299,9 @@ impl Room {
         store: &mut Store,
         mut recorder: Option<&mut Recorder>,
     ) -> bool {
-        let mut record = |place: usize, key: &str, up_to: i64| match &mut recorder {
-            Some(recorder) => recorder.puts.remove(place, key, up_to),
-            None => 0,
+        let mut record = |place: usize, key: &str, up_to: i64| {
+            let recorder = recorder.as_mut();
+            recorder.map_or(0, |recorder| recorder.puts.remove(place, key, up_to))
         };
         self.make_telling(wanted_bytes, store, &mut record)
     }

@@ -30,6 +30,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::file_system::{DiskFile, FileSystem, retried};
 use crate::config::Config;
+use crate::error::explained;
 
 /// The most bytes of a payload: a key of [the longest line](crate::Config::BUFFER_MAX_BYTES) has room.
 pub const FRAME_MAX_BYTES: usize = 128 << 20;
@@ -218,7 +219,7 @@ impl FrameReader {
     ///
     /// # Errors
     ///
-    /// Those of the file system: nothing is read yet.
+    /// Those of the file system, with the name: nothing is read yet.
     pub fn open(
         folder: &mut dyn FileSystem,
         name: &str,
@@ -226,7 +227,7 @@ impl FrameReader {
         number: u64,
     ) -> io::Result<FrameReader> {
         Ok(FrameReader {
-            file: retried(|| folder.open(name))?,
+            file: retried(|| folder.open(name)).map_err(explained(name))?,
             kind,
             number,
             next: None,

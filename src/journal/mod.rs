@@ -22,9 +22,9 @@
 //!   whatever the piece has. All others are as they were.
 //! - A series that was created since the beginning may be in a piece already. The record of its first
 //!   put says that it is new: so the replay removes it first, and it comes last, as it did then.
-//! - A series that has gone since the beginning may be in no piece. Puts before that bring some of it
-//!   back in the replay, and the record of its eviction removes it again. If it has expired, there is
-//!   no record: what comes back is too old to be read.
+//! - A series that has gone since the beginning may be in no piece. What was put to it since comes back in the
+//!   replay, until the record of its eviction removes it again. If it has expired, there is no such record: what
+//!   comes back is too old to be read.
 //!
 //! A start whose memory is full evicts points while it replays, and series with them. A record names a
 //! series by its place, and another series may be there after an eviction. So the start remembers where in
@@ -102,8 +102,8 @@ pub struct Journal {
     is_finished: bool,
     /// The loop has waited for events since the last frame, so it is not busy with something else.
     has_waited: bool,
-    /// What its readers share, if it has any.
-    spool: Option<Spool>,
+    /// What its readers share.
+    spool: Spool,
 }
 
 /// A folder that was read at the start, and that puts are to be written to.
@@ -151,16 +151,15 @@ impl Opened {
         on_event: &mut dyn FnMut(Event),
     ) -> io::Result<(Store, Opened)> {
         let mut readers = Readers::load(&mut *folder, readers)?;
-        let needed = readers.needed();
+        let needed = readers.needed().min();
         let found = recovery::recover_telling(&mut *folder, config.salvage, needed, room, on_event);
         let mut found = found?;
         readers.begin(&mut *folder, found.next)?;
-        let mut writer = Writer::new(folder, config, &mut found)?;
-        let (spool, followers) = readers.follow(&mut writer).unzip();
+        let writer = Writer::new(folder, config, readers.needed().collect(), &mut found)?;
         let opened = Opened {
-            journal: Journal::new(writer.channel.clone(), config, spool),
+            journal: Journal::new(&writer, config),
+            followers: readers.follow(&writer),
             writer,
-            followers: followers.unwrap_or_default(),
         };
         Ok((found.store, opened))
     }
@@ -188,11 +187,11 @@ impl Opened {
 }
 
 impl Journal {
-    fn new(channel: Channel, config: &Config, spool: Option<Spool>) -> Journal {
-        let report = channel.look(false);
+    fn new(writer: &Writer, config: &Config) -> Journal {
+        let report = writer.channel.look(false);
         Journal {
             submitted: report.settled,
-            channel,
+            channel: writer.channel.clone(),
             report,
             submitted_bytes: 0,
             limit_bytes: config.unjournaled_limit_bytes,
@@ -201,7 +200,7 @@ impl Journal {
             pieces: None,
             is_finished: false,
             has_waited: false,
-            spool,
+            spool: writer.spool.clone(),
         }
     }
 
@@ -308,9 +307,7 @@ impl Commit for Journal {
     fn finish(&mut self, store: &Store, puts: &mut PutRecord) -> bool {
         self.submit(puts);
         self.channel.hurry();
-        if let Some(spool) = &self.spool {
-            spool.stop();
-        }
+        self.spool.stop();
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store, puts);
         } else if self.report.journal_bytes > Config::SHORT_JOURNAL_BYTES && !self.report.is_failing
@@ -320,18 +317,19 @@ impl Commit for Journal {
         self.report.settled < self.submitted
             || self.report.steps < self.steps
             || self.pieces.is_some()
-            || self.spool.as_ref().is_some_and(Spool::is_running)
+            || self.spool.is_running()
     }
 
     fn close(self: Box<Self>, wait: Duration) -> Result<(), Error> {
         let began = Instant::now();
         self.channel.close();
         let end = self.channel.wait_for_end(wait);
-        if let Some(spool) = &self.spool {
-            spool.stop();
-            if !spool.wait_for_end(wait.saturating_sub(began.elapsed())) {
-                warn!("a receiver has not answered in time, and gets the same points once more");
-            }
+        self.spool.stop();
+        if !self
+            .spool
+            .wait_for_end(wait.saturating_sub(began.elapsed()))
+        {
+            warn!("a receiver has not answered in time, and gets the same points once more");
         }
         end.map_err(Error::system("write the journal"))
     }
@@ -340,8 +338,6 @@ impl Commit for Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.channel.close();
-        if let Some(spool) = &self.spool {
-            spool.stop();
-        }
+        self.spool.stop();
     }
 }

@@ -28,7 +28,7 @@ pub struct Obsolete {
 
 impl Obsolete {
     /// Finds the files.
-    pub fn find(&mut self, folder: &mut dyn FileSystem, spool: Option<&Spool>, now: Instant) {
+    pub fn find(&mut self, folder: &mut dyn FileSystem, spool: &Spool, now: Instant) {
         self.remove_at = Some(now);
         self.bytes = 0;
         match self.list(folder, spool) {
@@ -43,12 +43,8 @@ impl Obsolete {
         }
     }
 
-    fn list(
-        &mut self,
-        folder: &mut dyn FileSystem,
-        spool: Option<&Spool>,
-    ) -> io::Result<Vec<String>> {
-        let needed = spool.and_then(Spool::needed);
+    fn list(&mut self, folder: &mut dyn FileSystem, spool: &Spool) -> io::Result<Vec<String>> {
+        let needed = spool.needed();
         self.release_at = None;
         if needed.is_some() {
             let journals = folder.numbers(FileKind::Journal)?;
@@ -60,8 +56,8 @@ impl Obsolete {
     }
 
     /// Removes a part of them if it is time, after a look for those that readers have released.
-    pub fn work(&mut self, folder: &mut dyn FileSystem, spool: Option<&Spool>, now: Instant) {
-        if self.release_at.is_some() && spool.and_then(Spool::needed) >= self.release_at {
+    pub fn work(&mut self, folder: &mut dyn FileSystem, spool: &Spool, now: Instant) {
+        if self.release_at.is_some() && spool.needed() >= self.release_at {
             self.find(folder, spool, now);
         }
         if self.remove_at.is_none_or(|remove_at| remove_at > now) {

@@ -1,14 +1,12 @@
 //! The start of those who read the journal.
 
 use std::io;
-use std::time::Instant;
 
 use super::file_system::FileSystem;
 use super::files;
 use super::follower::Follower;
 use super::frame::FileKind;
 use super::position::{self, Position, PositionFile};
-use super::spool::Spool;
 use super::writer::Writer;
 
 /// Readers that are not started yet.
@@ -37,10 +35,10 @@ impl Readers {
         Ok(Readers { readers })
     }
 
-    /// Number of the first frame that one of them needs.
-    pub fn needed(&self) -> Option<u64> {
+    /// For each that has a position, the number of the first frame that it needs.
+    pub fn needed(&self) -> impl Iterator<Item = u64> {
         let positions = self.readers.iter().filter_map(|&(_, position)| position);
-        positions.map(|position| position.frame).min()
+        positions.map(|position| position.frame)
     }
 
     /// Readers without a stored position begin with frame `next`, the next to be written. So do those whose
@@ -72,19 +70,13 @@ impl Readers {
         Ok(())
     }
 
-    /// Makes a follower of each reader, and has the writer serve them. `None` without readers.
-    pub fn follow(self, writer: &mut Writer) -> Option<(Spool, Vec<Follower>)> {
-        self.needed()?;
-        let positions = self.readers.iter();
-        let positions = positions.map(|(_, position)| position.unwrap_or_default().frame);
-        let spool = writer.serve(positions.collect(), Instant::now());
-        let mut followers = Vec::new();
-        for (number, (stored, position)) in self.readers.into_iter().enumerate() {
-            let (folder, spool) = (writer.folder.share(), spool.clone());
-            let position = position.unwrap_or_default();
-            followers.push(Follower::new(folder, spool, number, stored, position));
-        }
-        Some((spool, followers))
+    /// Makes followers of them, whose files `writer` writes.
+    pub fn follow(self, writer: &Writer) -> Vec<Follower> {
+        let follow = |(number, (stored, position)): (_, (_, Option<Position>))| {
+            let (folder, spool) = (writer.folder.share(), writer.spool.clone());
+            Follower::new(folder, spool, number, stored, position.unwrap_or_default())
+        };
+        self.readers.into_iter().enumerate().map(follow).collect()
     }
 }
 

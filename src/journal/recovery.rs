@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::checkpoint;
 use super::file_system::FileSystem;
@@ -13,9 +13,6 @@ use crate::error::explained;
 use crate::memory::Room;
 use crate::server::{Event, Progress};
 use crate::store::{ImageReader, Store};
-
-/// How often the progress of a long start is told.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Room for a frame of the journal that is full, and what is read with it.
 pub const LONG_FRAME_BYTES: u64 = 5 << 18;
@@ -73,7 +70,7 @@ pub fn recover_telling(
         telling: Some(Telling {
             on_event,
             began_at: Instant::now(),
-            told_at: Instant::now(),
+            told_at_seconds: 0,
         }),
         ..Loading::default()
     };
@@ -213,8 +210,8 @@ pub struct Loading<'start> {
 struct Telling<'start> {
     on_event: &'start mut dyn FnMut(Event),
     began_at: Instant,
-    /// When it was last told.
-    told_at: Instant,
+    /// After how many seconds it was last told.
+    told_at_seconds: u64,
 }
 
 impl Loading<'_> {
@@ -254,8 +251,7 @@ impl Loading<'_> {
         name: &str,
         number: u64,
     ) -> io::Result<()> {
-        let reader = FrameReader::open(folder, name, FileKind::Checkpoint, number);
-        let mut reader = reader.map_err(explained(name))?;
+        let mut reader = FrameReader::open(folder, name, FileKind::Checkpoint, number)?;
         let mut image = ImageReader::default();
         let damage = loop {
             let offset = reader.offset();
@@ -298,8 +294,7 @@ impl Loading<'_> {
     /// Replays a file of the journal, without what is damaged.
     fn read_journal(&mut self, folder: &mut dyn FileSystem, number: u64) -> io::Result<()> {
         let name = FileKind::Journal.name(number);
-        let reader = FrameReader::open(folder, &name, FileKind::Journal, number);
-        let mut reader = reader.map_err(explained(&name))?;
+        let mut reader = FrameReader::open(folder, &name, FileKind::Journal, number)?;
         let (mut has_ended, mut has_rest, mut bytes) = (false, false, 0);
         self.replay.begin_file();
         let end = loop {
@@ -424,15 +419,14 @@ impl Loading<'_> {
         Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 
-    /// Logs and tells now and then how far the start has come.
+    /// Logs and tells about once a second how far the start has come.
     fn tell_progress(&mut self, read_bytes: u64) {
         let Some(telling) = &mut self.telling else {
             return;
         };
-        let now = Instant::now();
-        if now.duration_since(telling.told_at) >= TELL_INTERVAL {
-            telling.told_at = now;
-            let seconds = now.duration_since(telling.began_at).as_secs().max(1);
+        let seconds = telling.began_at.elapsed().as_secs();
+        if seconds > telling.told_at_seconds {
+            telling.told_at_seconds = seconds;
             let extent = &self.found.extent;
             let read_bytes = extent.checkpoint_bytes + extent.journal_bytes + read_bytes;
             let progress = Progress {

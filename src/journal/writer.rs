@@ -45,8 +45,8 @@ pub struct Writer {
     extent: Extent,
     /// The last checkpoint, and what it makes unnecessary.
     obsolete: Obsolete,
-    /// Those who read the files.
-    spool: Option<Spool>,
+    /// What it shares with those who read the files.
+    pub spool: Spool,
     /// Steps of checkpoints that are done, and not told yet: the next one is to come later.
     steps: u64,
     /// When they are told.
@@ -90,10 +90,12 @@ struct Partial {
 }
 
 impl Writer {
-    /// A writer to a new journal file, which goes on from what a start has found.
+    /// A writer to a new journal file, which goes on from what a start has found. It tells readers how far it has
+    /// come, and keeps the files that they need: each these frames and those after them.
     pub fn new(
         mut folder: Box<dyn FileSystem>,
         config: &Config,
+        needed: Vec<u64>,
         found: &mut Recovered,
     ) -> io::Result<Writer> {
         let journal = match found.failure.take() {
@@ -106,9 +108,11 @@ impl Writer {
         if let Err(error) = &journal {
             error!("puts are refused until the disk of --data has room: {error}");
         }
+        let channel = Channel::default();
         let mut writer = Writer {
             folder,
-            channel: Channel::default(),
+            spool: Spool::new(needed, found.checkpoint, channel.clone()),
+            channel,
             policy: config.sync,
             journal,
             ahead_bytes: match config.sync {
@@ -120,7 +124,6 @@ impl Writer {
             limit_bytes: config.journal_limit_bytes as u64,
             extent: found.extent,
             obsolete: Obsolete::default(),
-            spool: None,
             steps: 0,
             pause_until: None,
             retry_at: None,
@@ -133,19 +136,15 @@ impl Writer {
             report.settled = found.next - 1;
             false
         });
-        writer.report(Instant::now());
+        let now = Instant::now();
+        if writer.spool.needed().is_some() {
+            writer.spool.add_written(found.next - 1, 0, writer.end());
+            writer
+                .obsolete
+                .find(&mut *writer.folder, &writer.spool, now);
+        }
+        writer.report(now);
         Ok(writer)
-    }
-
-    /// Tells readers from now on how far it has come, and keeps the files that they need: each these frames and
-    /// those after them.
-    pub fn serve(&mut self, needed: Vec<u64>, now: Instant) -> Spool {
-        let spool = Spool::new(needed, self.obsolete.checkpoint, self.channel.clone());
-        let settled = self.channel.look(false).settled;
-        spool.add_written(settled, 0, self.end());
-        self.spool = Some(spool.clone());
-        self.obsolete.find(&mut *self.folder, Some(&spool), now);
-        spool
     }
 
     fn publish(&mut self) {
@@ -271,8 +270,7 @@ impl Writer {
         if self.sync_at().is_some_and(|sync_at| sync_at <= now) {
             self.sync_journal(now);
         }
-        self.obsolete
-            .work(&mut *self.folder, self.spool.as_ref(), now);
+        self.obsolete.work(&mut *self.folder, &self.spool, now);
         self.report(now);
     }
 
@@ -287,8 +285,8 @@ impl Writer {
         let is_stored = self.append(&bytes, last, now)
             && (self.policy != SyncPolicy::Always || self.sync_journal(now));
         self.publish();
-        if let Some(spool) = self.spool.as_ref().filter(|_| is_stored) {
-            spool.add_written(last, puts, self.end());
+        if is_stored {
+            self.spool.add_written(last, puts, self.end());
         }
         self.channel.report(|report| {
             report.settled = last;
@@ -449,12 +447,9 @@ impl Writer {
         }
         self.has_warned = false;
         self.extent.journal_files = 0;
-        if let Some(spool) = &self.spool {
-            spool.set_checkpoint(partial.number);
-        }
+        self.spool.set_checkpoint(partial.number);
         (self.obsolete.checkpoint, self.obsolete.is_synced) = (partial.number, true);
-        self.obsolete
-            .find(&mut *self.folder, self.spool.as_ref(), now);
+        self.obsolete.find(&mut *self.folder, &self.spool, now);
         Ok(())
     }
 
@@ -622,7 +617,7 @@ mod tests {
     fn many_frames_are_written_one_mebibyte_after_the_other() -> io::Result<()> {
         let mut disk = Simulated::new();
         let mut found = recovery::recover(&mut disk, false)?;
-        let mut writer = Writer::new(disk.share(), &Config::default(), &mut found)?;
+        let mut writer = Writer::new(disk.share(), &Config::default(), vec![], &mut found)?;
         let half = WRITTEN_AT_ONCE_BYTES / 2;
         for (bytes, frames, writes) in [
             (half, 1, 1),
@@ -669,7 +664,7 @@ mod tests {
                 journal_limit_bytes: 1_000,
                 ..Config::default()
             };
-            let mut writer = Writer::new(disk.share(), &config, &mut found)?;
+            let mut writer = Writer::new(disk.share(), &config, vec![], &mut found)?;
             let began = Instant::now();
             let journal = writer.journal.as_mut().expect("a disk without faults");
             journal.unsynced_since = Some(began);

@@ -84,7 +84,7 @@ impl Server {
     }
 
     fn spool(&self) -> Spool {
-        self.life.journal.spool.clone().expect("a reader")
+        self.life.journal.spool.clone()
     }
 
     fn follower(&mut self) -> &mut Follower {
