@@ -27,7 +27,7 @@ pub struct ReadPut {
 #[derive(Default)]
 pub struct Cursor {
     /// The position of the next put.
-    next: Position,
+    pub next: Position,
     /// The file that is read, or was read last.
     file: Option<FrameReader>,
     /// Frames are read from it; otherwise only keys.
@@ -70,11 +70,6 @@ impl Cursor {
         cursor.series.held_most_bytes = keys_held_bytes;
         cursor.go_to(next);
         cursor
-    }
-
-    /// The position of the next put.
-    pub fn next(&self) -> Position {
-        self.next
     }
 
     /// Goes to another position.

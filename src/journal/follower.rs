@@ -93,7 +93,7 @@ impl Follower {
 
     /// Number of the frame with the next put to be handed out.
     pub fn next_frame(&self) -> u64 {
-        self.cursor.next().frame
+        self.cursor.next.frame
     }
 
     /// Number of the frame with the first put that is not done.
@@ -242,7 +242,7 @@ impl Follower {
     /// Counts the puts of frames up to `newest` that can be read and are not done, until the readers are to stop.
     fn count(&mut self, newest: u64) -> io::Result<u64> {
         let (mut puts, mut cursor) = (0, Cursor::new(self.done.position, None));
-        while cursor.next().frame <= newest && !self.spool.is_stopped() {
+        while cursor.next.frame <= newest && !self.spool.is_stopped() {
             cursor.read(&mut *self.folder, newest, COUNTED_AT_ONCE, &mut |_| true)?;
             puts += cursor.marks.puts as u64 + cursor.marks.left_out;
         }

@@ -8,13 +8,10 @@ use super::frame::FileKind;
 use super::spool::Spool;
 use crate::config::Config;
 
-/// The last checkpoint, and the files that it makes unnecessary: those before it that no reader needs. They are
-/// removed little by little, since a file system may take long, and frames wait for it.
+/// The files that the last checkpoint makes unnecessary: those before it that no reader needs. They are removed little by little, since a file system may take long, and frames wait for it.
 #[derive(Default)]
 pub struct Obsolete {
-    /// Number of the last checkpoint; 0 if there is none.
-    pub checkpoint: u64,
-    /// Whether this process wrote it: only then is its name sure to be on the medium.
+    /// Whether this process wrote the last checkpoint: only then is its name sure to be on the medium.
     pub is_synced: bool,
     /// Names of the files that are to be removed.
     names: Vec<String>,
@@ -44,15 +41,15 @@ impl Obsolete {
     }
 
     fn list(&mut self, folder: &mut dyn FileSystem, spool: &Spool) -> io::Result<Vec<String>> {
-        let needed = spool.needed();
+        let (needed, checkpoint) = (spool.needed(), spool.written().checkpoint);
         self.release_at = None;
         if needed.is_some() {
             let journals = folder.numbers(FileKind::Journal)?;
             let following = journals.into_iter().find(|&first| Some(first) > needed);
             // The file before that is not needed then, if it is older than the checkpoint.
-            self.release_at = following.filter(|&first| first <= self.checkpoint);
+            self.release_at = following.filter(|&first| first <= checkpoint);
         }
-        folder.before(self.checkpoint, needed)
+        folder.before(checkpoint, needed)
     }
 
     /// Removes a part of them if it is time, after a look for those that readers have released.

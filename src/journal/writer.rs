@@ -43,7 +43,7 @@ pub struct Writer {
     limit_bytes: u64,
     /// The last checkpoint and the journal since.
     extent: Extent,
-    /// The last checkpoint, and what it makes unnecessary.
+    /// What the last checkpoint makes unnecessary.
     obsolete: Obsolete,
     /// What it shares with those who read the files.
     pub spool: Spool,
@@ -130,7 +130,6 @@ impl Writer {
             has_warned: false,
             tally: Tally::default(),
         };
-        writer.obsolete.checkpoint = found.checkpoint;
         writer.tally.counts.journal_failures += u64::from(writer.journal.is_err());
         writer.channel.report(|report| {
             report.settled = found.next - 1;
@@ -448,7 +447,7 @@ impl Writer {
         self.has_warned = false;
         self.extent.journal_files = 0;
         self.spool.set_checkpoint(partial.number);
-        (self.obsolete.checkpoint, self.obsolete.is_synced) = (partial.number, true);
+        self.obsolete.is_synced = true;
         self.obsolete.find(&mut *self.folder, &self.spool, now);
         Ok(())
     }
