@@ -49,15 +49,15 @@ use crate::store::{Placed, Put, read_varint, unzigzag, write_varint, zigzag};
 const DOUBLE: u8 = DECIMALS_MAX + 1;
 
 /// The form of a record that removes points.
-const REMOVED: u8 = DOUBLE + 1;
+pub const REMOVED: u8 = DOUBLE + 1;
 
 /// The code of a place that is declared.
 const DECLARED: u8 = 3;
 
 /// The bits of a declaration.
 const KEY_BYTES: u32 = (1 << 30) - 1;
-const IS_REUSED: u32 = 1 << 30;
-const IS_NEW: u32 = 1 << 31;
+pub const IS_REUSED: u32 = 1 << 30;
+pub const IS_NEW: u32 = 1 << 31;
 
 /// The most bytes of a record without its key.
 const RECORD_MAX_BYTES: usize = 1 + 8 + 8 + 1 + 8;
@@ -424,13 +424,10 @@ fn take_number(rest: &mut &[u8], bytes: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
-    use crate::journal::file_system::FileSystem;
     use crate::journal::frame::FRAME_HEAD_BYTES;
-    use crate::journal::replay::{Replay, read};
-    use crate::journal::simulated::Simulated;
-    use crate::memory::Room;
+    use crate::journal::replay::read;
     use crate::server::Recorder;
     use crate::store::{PUTS_AT_ONCE, Point, Store};
     use proptest::prelude::*;
@@ -461,7 +458,7 @@ mod tests {
     }
 
     /// Points of all series to the bit, in order.
-    fn content(store: &Store) -> Vec<(String, Vec<(i64, u64)>)> {
+    pub fn content(store: &Store) -> Vec<(String, Vec<(i64, u64)>)> {
         let points = |key: &str| {
             let bits = |point: Point| (point.timestamp, point.value.to_bits());
             store.range(key, ..).map(bits).collect()
@@ -578,62 +575,12 @@ mod tests {
     }
 
     /// A payload of one record at time 0 of the value 0, or of no value, that declares a series.
-    fn declared(epoch: u8, form: u8, place: u8, bits: u32, key: &[u8]) -> Vec<u8> {
+    pub fn declared(epoch: u8, form: u8, place: u8, bits: u32, key: &[u8]) -> Vec<u8> {
         let bits = (bits | key.len() as u32).to_le_bytes();
         [&[epoch, 0x38, place, 0, 0, 0][..], &bits, &[form, 0], key].concat()
     }
 
-    #[test]
-    fn records_that_cannot_be_are_refused_and_the_others_are_replayed() {
-        let first = [0, 0x10, 0, 0, 7];
-        let new_series = |key| declared(0, 0, 2, IS_NEW, key)[1..].to_vec();
-        let unknown_place = vec![0x10, 2, 0, 0, 0x10, 1, 0, 0];
-        for (name, wrong, puts) in [
-            ("an unknown place", unknown_place, 2),
-            (
-                "a removal at an unknown place",
-                vec![0x18, 2, 0, REMOVED, 0, 0x18, 1, 0, 0, 0],
-                2,
-            ),
-            ("a key that is not UTF-8", new_series(b"\xff"), 1),
-            ("a key cut off", new_series(b"cd")[..12].to_vec(), 1),
-            (
-                "an unknown form",
-                vec![0x08 | 0x10, 0, 0, REMOVED + 1, 0],
-                1,
-            ),
-            ("a value cut off", vec![0x12, 0, 0, 1, 1], 1),
-        ] {
-            let (mut store, mut places) = (Store::new(), FilePlaces::default());
-            for (place, key) in [(0, b"a"), (1, b"b")] {
-                let payload = declared(0, 0, place, 0, key);
-                assert_eq!(read(&payload, &mut places, &mut store), Ok(1));
-            }
-            let payload = [&first[..], &wrong].concat();
-            let result = read(&payload, &mut places, &mut store);
-            assert_eq!(result, Err((5, puts)), "{name}");
-            for (key, expected) in [("a", -4.0), ("b", if puts == 2 { -4.0 } else { 0.0 })] {
-                let values = store.range(key, ..).map(|point| point.value);
-                assert!(values.eq([expected]), "{name}");
-            }
-            assert!(store.keys().eq(["a", "b"]), "{name}");
-        }
-        let last_epoch = [
-            &[0xff; 9][..],
-            &[1],
-            &declared(0, 0, 0, IS_NEW | IS_REUSED, b"a")[1..],
-        ];
-        let result = read(
-            &last_epoch.concat(),
-            &mut FilePlaces::default(),
-            &mut Store::new(),
-        );
-        assert_eq!(result, Ok(1));
-        let nothing = read(&[], &mut FilePlaces::default(), &mut Store::new());
-        assert_eq!(nothing, Err((0, 0)));
-    }
-
-    fn put<'key>(key: &'key str, timestamp: i64, value: f64) -> Put<'key> {
+    pub fn put<'key>(key: &'key str, timestamp: i64, value: f64) -> Put<'key> {
         let key = Key::from(key);
         Put {
             key,
@@ -672,81 +619,6 @@ mod tests {
         record.remove(1, "c", 0);
         let expected = declared(2, 17, 1, 0, b"c");
         assert_eq!(record.take()[FRAME_HEAD_BYTES..], expected);
-    }
-
-    /// What the checkpoint has of a series may all be evicted earlier than it was at the time.
-    #[test]
-    fn what_is_put_to_a_series_that_is_gone_goes_nowhere() {
-        let mut record = PutRecord::new(usize::MAX);
-        record.remove(0, "k", 10);
-        record.push(Placed::New(1), &put("l", 1, 0.5));
-        record.push(Placed::At(0), &put("k", 20, 0.5));
-        record.remove(0, "k", 20);
-        let (mut store, mut places) = (Store::new(), FilePlaces::default());
-        store.put("k", 5, 0.5);
-        let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
-        assert_eq!(read(&payload, &mut places, &mut store), Ok(2));
-        let expected = [("l".to_owned(), vec![(1, 0.5f64.to_bits())])];
-        assert_eq!(content(&store), expected);
-    }
-
-    /// Where points are evicted at the start, what was left of a series by a removal may have gone before it.
-    #[test]
-    fn what_is_put_to_a_series_that_was_evicted_makes_it_a_new_one() {
-        for is_declared in [false, true] {
-            let mut record = PutRecord::new(usize::MAX);
-            if !is_declared {
-                record.push(Placed::At(0), &put("k", 5, 0.5));
-            }
-            record.remove(0, "k", 10);
-            record.push(Placed::At(0), &put("k", 20, 0.5));
-            let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
-            let mut disk = Simulated::new();
-            disk.set_content("file", &[&[0; 24][..], &payload].concat());
-            let mut file = disk.open("file").expect("no fault");
-            let mut replay = Replay::default();
-            replay.room = Room::evicting(1 << 20, || Some(1));
-            let replayed = replay.frame(&payload, 24 + payload.len() as u64, &mut *file);
-            let puts = 1 + usize::from(!is_declared);
-            assert_eq!(replayed.expect("no fault"), (puts, None));
-            let expected = [("k".to_owned(), vec![(20, 0.5f64.to_bits())])];
-            assert_eq!(content(&replay.store), expected);
-        }
-    }
-
-    /// Puts in three frames, of which the second one is lost.
-    #[test]
-    fn a_lost_frame_costs_the_series_that_it_declares() {
-        for (place, placed, lost, left) in [
-            // Another series comes to the place of the first: nobody knows which place that is.
-            (0, Placed::New(0), 3, ["a 1", "b 1"]),
-            (2, Placed::New(2), 1, ["a 1 3", "b 1 3"]),
-            (2, Placed::At(2), 1, ["a 1 3", "b 1 3"]),
-        ] {
-            let mut record = PutRecord::new(usize::MAX);
-            record.push(Placed::New(0), &put("a", 1, 0.0));
-            record.push(Placed::New(1), &put("b", 1, 0.0));
-            let first = record.take();
-            record.push(placed, &put("c", 2, 0.0));
-            record.take();
-            for place in [0, 1, place] {
-                record.push(Placed::At(place), &put("", 3, 0.0));
-            }
-            let third = record.take();
-            let (mut store, mut places) = (Store::new(), FilePlaces::default());
-            assert_eq!(
-                read(&first[FRAME_HEAD_BYTES..], &mut places, &mut store),
-                Ok(2)
-            );
-            let result = read(&third[FRAME_HEAD_BYTES..], &mut places, &mut store);
-            assert_eq!(result.map_err(|(_, puts)| puts), Err(3 - lost));
-            let found = content(&store).into_iter().map(|(key, points)| {
-                points
-                    .iter()
-                    .fold(key, |text, (at, _)| format!("{text} {at}"))
-            });
-            assert!(found.eq(left), "{placed:?}");
-        }
     }
 
     #[test]

@@ -193,3 +193,139 @@ pub fn read(
     (*store, *places) = (replay.store, replay.places);
     wrong.map_or(Ok(puts), |offset| Err((offset, puts)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::frame::FRAME_HEAD_BYTES;
+    use crate::journal::record::tests::{content, declared, put};
+    use crate::journal::record::{IS_NEW, IS_REUSED, PutRecord, REMOVED};
+    use crate::journal::simulated::Simulated;
+
+    #[test]
+    fn records_that_cannot_be_are_refused_and_the_others_are_replayed() {
+        let first = [0, 0x10, 0, 0, 7];
+        let new_series = |key| declared(0, 0, 2, IS_NEW, key)[1..].to_vec();
+        let unknown_place = vec![0x10, 2, 0, 0, 0x10, 1, 0, 0];
+        for (name, wrong, puts) in [
+            ("an unknown place", unknown_place, 2),
+            (
+                "a removal at an unknown place",
+                vec![0x18, 2, 0, REMOVED, 0, 0x18, 1, 0, 0, 0],
+                2,
+            ),
+            ("a key that is not UTF-8", new_series(b"\xff"), 1),
+            ("a key cut off", new_series(b"cd")[..12].to_vec(), 1),
+            (
+                "an unknown form",
+                vec![0x08 | 0x10, 0, 0, REMOVED + 1, 0],
+                1,
+            ),
+            ("a value cut off", vec![0x12, 0, 0, 1, 1], 1),
+        ] {
+            let (mut store, mut places) = (Store::new(), FilePlaces::default());
+            for (place, key) in [(0, b"a"), (1, b"b")] {
+                let payload = declared(0, 0, place, 0, key);
+                assert_eq!(read(&payload, &mut places, &mut store), Ok(1));
+            }
+            let payload = [&first[..], &wrong].concat();
+            let result = read(&payload, &mut places, &mut store);
+            assert_eq!(result, Err((5, puts)), "{name}");
+            for (key, expected) in [("a", -4.0), ("b", if puts == 2 { -4.0 } else { 0.0 })] {
+                let values = store.range(key, ..).map(|point| point.value);
+                assert!(values.eq([expected]), "{name}");
+            }
+            assert!(store.keys().eq(["a", "b"]), "{name}");
+        }
+        let last_epoch = [
+            &[0xff; 9][..],
+            &[1],
+            &declared(0, 0, 0, IS_NEW | IS_REUSED, b"a")[1..],
+        ];
+        let result = read(
+            &last_epoch.concat(),
+            &mut FilePlaces::default(),
+            &mut Store::new(),
+        );
+        assert_eq!(result, Ok(1));
+        let nothing = read(&[], &mut FilePlaces::default(), &mut Store::new());
+        assert_eq!(nothing, Err((0, 0)));
+    }
+
+    /// What the checkpoint has of a series may all be evicted earlier than it was at the time.
+    #[test]
+    fn what_is_put_to_a_series_that_is_gone_goes_nowhere() {
+        let mut record = PutRecord::new(usize::MAX);
+        record.remove(0, "k", 10);
+        record.push(Placed::New(1), &put("l", 1, 0.5));
+        record.push(Placed::At(0), &put("k", 20, 0.5));
+        record.remove(0, "k", 20);
+        let (mut store, mut places) = (Store::new(), FilePlaces::default());
+        store.put("k", 5, 0.5);
+        let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
+        assert_eq!(read(&payload, &mut places, &mut store), Ok(2));
+        let expected = [("l".to_owned(), vec![(1, 0.5f64.to_bits())])];
+        assert_eq!(content(&store), expected);
+    }
+
+    /// Where points are evicted at the start, what was left of a series by a removal may have gone before it.
+    #[test]
+    fn what_is_put_to_a_series_that_was_evicted_makes_it_a_new_one() {
+        for is_declared in [false, true] {
+            let mut record = PutRecord::new(usize::MAX);
+            if !is_declared {
+                record.push(Placed::At(0), &put("k", 5, 0.5));
+            }
+            record.remove(0, "k", 10);
+            record.push(Placed::At(0), &put("k", 20, 0.5));
+            let payload = record.take()[FRAME_HEAD_BYTES..].to_vec();
+            let mut disk = Simulated::new();
+            disk.set_content("file", &[&[0; 24][..], &payload].concat());
+            let mut file = disk.open("file").expect("no fault");
+            let mut replay = Replay {
+                room: Room::evicting(1 << 20, || Some(1)),
+                ..Replay::default()
+            };
+            let replayed = replay.frame(&payload, 24 + payload.len() as u64, &mut *file);
+            let puts = 1 + usize::from(!is_declared);
+            assert_eq!(replayed.expect("no fault"), (puts, None));
+            let expected = [("k".to_owned(), vec![(20, 0.5f64.to_bits())])];
+            assert_eq!(content(&replay.store), expected);
+        }
+    }
+
+    /// Puts in three frames, of which the second one is lost.
+    #[test]
+    fn a_lost_frame_costs_the_series_that_it_declares() {
+        for (place, placed, lost, left) in [
+            // Another series comes to the place of the first: nobody knows which place that is.
+            (0, Placed::New(0), 3, ["a 1", "b 1"]),
+            (2, Placed::New(2), 1, ["a 1 3", "b 1 3"]),
+            (2, Placed::At(2), 1, ["a 1 3", "b 1 3"]),
+        ] {
+            let mut record = PutRecord::new(usize::MAX);
+            record.push(Placed::New(0), &put("a", 1, 0.0));
+            record.push(Placed::New(1), &put("b", 1, 0.0));
+            let first = record.take();
+            record.push(placed, &put("c", 2, 0.0));
+            record.take();
+            for place in [0, 1, place] {
+                record.push(Placed::At(place), &put("", 3, 0.0));
+            }
+            let third = record.take();
+            let (mut store, mut places) = (Store::new(), FilePlaces::default());
+            assert_eq!(
+                read(&first[FRAME_HEAD_BYTES..], &mut places, &mut store),
+                Ok(2)
+            );
+            let result = read(&third[FRAME_HEAD_BYTES..], &mut places, &mut store);
+            assert_eq!(result.map_err(|(_, puts)| puts), Err(3 - lost));
+            let found = content(&store).into_iter().map(|(key, points)| {
+                points
+                    .iter()
+                    .fold(key, |text, (at, _)| format!("{text} {at}"))
+            });
+            assert!(found.eq(left), "{placed:?}");
+        }
+    }
+}
