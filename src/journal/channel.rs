@@ -106,8 +106,6 @@ struct State {
     messages: Vec<Message>,
     /// Of frames that are written.
     buffers: Vec<Vec<u8>>,
-    /// The server stops, and waits for what was asked for.
-    is_urgent: bool,
     /// The loop asks for nothing more.
     is_closed: bool,
     report: Report,
@@ -147,15 +145,6 @@ impl Channel {
         self.change(|state| state.is_closed = true);
     }
 
-    /// Says that the server stops, and waits for what was asked for.
-    pub fn hurry(&self) {
-        self.state.lock().is_urgent = true;
-    }
-
-    pub fn is_urgent(&self) -> bool {
-        self.state.lock().is_urgent
-    }
-
     /// Says how the thread has ended. Waits for at most `wait`.
     pub fn wait_for_end(&self, wait: Duration) -> io::Result<()> {
         let waits = |state: &mut State| state.end.is_none();
@@ -174,10 +163,10 @@ impl Channel {
     pub fn receive(
         &self,
         messages: &mut Vec<Message>,
-        buffers: &mut Vec<Vec<u8>>,
         due: Option<Instant>,
         now: Instant,
         looks_first: bool,
+        buffers: &mut Vec<Vec<u8>>,
     ) -> bool {
         while looks_first
             && !self.has_messages.load(Ordering::Relaxed)

@@ -306,7 +306,6 @@ impl Commit for Journal {
 
     fn finish(&mut self, store: &Store, puts: &mut PutRecord) -> bool {
         self.submit(puts);
-        self.channel.hurry();
         self.spool.stop();
         if mem::replace(&mut self.is_finished, true) || self.pieces.is_some() {
             self.clean_up(store, puts);

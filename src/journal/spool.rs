@@ -18,6 +18,7 @@ struct State {
     needed: Vec<u64>,
     /// A reader waits for a frame after this number; `u64::MAX` if none waits.
     awaited: u64,
+    /// The server stops.
     is_stopped: bool,
     /// How many readers there are.
     running: usize,

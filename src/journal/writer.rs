@@ -154,22 +154,20 @@ impl Writer {
 
     /// Does what the loop asks for, until it closes the channel. Then all is synced, if it can be.
     pub fn run(mut self) {
-        let (mut messages, mut buffers) = (Vec::new(), Vec::new());
-        let (mut idle_since, mut looks_first) = (Instant::now(), false);
+        let (mut messages, mut idle_since, mut looks_first) = (Vec::new(), Instant::now(), false);
         let mut placement = Placement::default();
         let channel = self.channel.clone();
         while channel.receive(
             &mut messages,
-            &mut buffers,
             self.due(),
             idle_since,
             looks_first,
+            &mut self.frames.buffers,
         ) {
             let now = Instant::now();
             looks_first = self.expects_more(&messages, now - idle_since);
             placement.follow(self.best_core(&messages, now));
             self.work(&mut messages, now);
-            mem::swap(&mut buffers, &mut self.frames.buffers);
             idle_since = Instant::now();
         }
         channel.end(self.close(idle_since));
@@ -232,7 +230,8 @@ impl Writer {
     fn pause_end(&self, now: Instant) -> Option<Instant> {
         let partial = self.partial.as_ref()?;
         let is_short = self.extent.journal_bytes - partial.journal_bytes < self.limit_bytes;
-        let may_pause = is_short && self.journal.is_ok() && !self.channel.is_urgent();
+        // A server that stops waits for the checkpoint.
+        let may_pause = is_short && self.journal.is_ok() && !self.spool.is_stopped();
         may_pause.then(|| now.checked_add(Config::CHECKPOINT_PAUSE))?
     }
 
