@@ -1,11 +1,11 @@
 //! Where series are: a table whose items do not move, and whose free places are used again.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 /// Items of a segment. With items of 90 bytes it is small enough to fit where the points of other series
 /// were freed, and large enough that a walk over all items goes through memory mostly in order.
 const SEGMENT_ITEMS: usize = 64;
-
-/// Segments that are looked at together for one with a free place: a bit for each in a word.
-const WORD_SEGMENTS: usize = u64::BITS as usize;
 
 /// Items at places that stay theirs until they are removed, in segments of one size, so that
 /// no insertion waits for all items to be copied.
@@ -14,10 +14,8 @@ const WORD_SEGMENTS: usize = u64::BITS as usize;
 /// is freed with its last item.
 pub struct Places<T> {
     segments: Vec<Segment<T>>,
-    /// A bit for each segment, set if the segment has no free place. The bits past the last segment are not set.
-    full: Vec<u64>,
-    /// How many of the first words of `full` are known to have all bits set.
-    full_words: usize,
+    /// The numbers of those that have a free place, the lowest one first.
+    with_room: BinaryHeap<Reverse<u32>>,
     len: usize,
     /// Segments that have memory.
     allocated: usize,
@@ -33,41 +31,32 @@ struct Segment<T> {
 impl<T> Places<T> {
     /// The place that the next item goes to.
     pub fn vacant_place(&self) -> usize {
-        let number = self.with_room();
-        let present = self.segments.get(number).map_or(0, |one| one.present);
-        number * SEGMENT_ITEMS + present.trailing_ones() as usize
-    }
-
-    /// The number of the first segment that has a free place, or else of the one to be added next.
-    ///
-    /// Looks at a word for each 64 segments, from the first one on that is not known to be full: at most
-    /// 250 words for a million items.
-    fn with_room(&self) -> usize {
-        let words = self.full[self.full_words..].iter();
-        let number = self.full_words + words.take_while(|&&word| word == u64::MAX).count();
-        let word = self.full.get(number).copied().unwrap_or(0);
-        number * WORD_SEGMENTS + word.trailing_ones() as usize
+        let Some(&Reverse(number)) = self.with_room.peek() else {
+            return self.end();
+        };
+        let present = self.segments[number as usize].present;
+        number as usize * SEGMENT_ITEMS + present.trailing_ones() as usize
     }
 
     /// Adds an item at the [vacant place](Self::vacant_place). Moves at most the list of segments.
     pub fn insert(&mut self, item: T) {
-        let number = self.with_room();
-        self.full_words = number / WORD_SEGMENTS;
+        let place = self.vacant_place();
+        let (number, at) = (place / SEGMENT_ITEMS, place % SEGMENT_ITEMS);
         if number == self.segments.len() {
             let (items, present) = (None, 0);
             self.segments.push(Segment { items, present });
-            self.full.resize(self.full_words + 1, 0);
+            self.with_room.push(Reverse(number as u32));
         }
         let segment = &mut self.segments[number];
         self.allocated += usize::from(segment.items.is_none());
-        let at = segment.present.trailing_ones();
         let items = segment
             .items
             .get_or_insert_with(|| Box::new([const { None }; _]));
-        items[at as usize] = Some(item);
+        items[at] = Some(item);
         segment.present |= 1 << at;
-        let is_full = segment.present == u64::MAX;
-        self.full[self.full_words] |= u64::from(is_full) << (number % WORD_SEGMENTS);
+        if segment.present == u64::MAX {
+            self.with_room.pop();
+        }
         self.len += 1;
     }
 
@@ -76,15 +65,15 @@ impl<T> Places<T> {
         let (number, at) = (place / SEGMENT_ITEMS, place % SEGMENT_ITEMS);
         let segment = self.segments.get_mut(number)?;
         let item = segment.items.as_mut()?[at].take()?;
+        if segment.present == u64::MAX {
+            self.with_room.push(Reverse(number as u32));
+        }
         segment.present &= !(1 << at);
         if segment.present == 0 {
             segment.items = None;
             self.allocated -= 1;
         }
         self.len -= 1;
-        let word = number / WORD_SEGMENTS;
-        self.full[word] &= !(1 << (number % WORD_SEGMENTS));
-        self.full_words = self.full_words.min(word);
         Some(item)
     }
 
@@ -116,7 +105,7 @@ impl<T> Places<T> {
     pub fn allocated_bytes(&self) -> usize {
         self.allocated * size_of::<[Option<T>; SEGMENT_ITEMS]>()
             + self.segments.capacity() * size_of::<Segment<T>>()
-            + self.full.capacity() * size_of::<u64>()
+            + self.with_room.capacity() * size_of::<u32>()
     }
 }
 
@@ -124,8 +113,7 @@ impl<T> Default for Places<T> {
     fn default() -> Self {
         Places {
             segments: Vec::new(),
-            full: Vec::new(),
-            full_words: 0,
+            with_room: BinaryHeap::new(),
             len: 0,
             allocated: 0,
         }
@@ -149,14 +137,14 @@ mod tests {
     use super::*;
     use crate::store::series::Series;
 
-    /// Some words of segments and a bit.
-    const ITEMS: usize = 3 * WORD_SEGMENTS * SEGMENT_ITEMS + 5;
+    /// Many segments and a bit.
+    const ITEMS: usize = 192 * SEGMENT_ITEMS + 5;
 
     fn counted_bytes<T>(places: &Places<T>) -> usize {
         let allocated = places.segments.iter().filter(|one| one.items.is_some());
         allocated.count() * SEGMENT_ITEMS * size_of::<Option<T>>()
             + places.segments.capacity() * size_of::<Segment<T>>()
-            + places.full.capacity() * size_of::<u64>()
+            + places.with_room.capacity() * size_of::<u32>()
     }
 
     #[test]
