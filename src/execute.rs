@@ -28,8 +28,8 @@ pub enum Answer {
     /// The line is executed. Its whole reply is appended, or will be when the puts that are held
     /// back are stored. Or it [is postponed](Executor::is_postponed).
     Executed,
-    /// The reply is longer than the turn allows. Its first piece is appended; this is the rest.
-    Begun(Reply),
+    /// The reply is longer than the turn allows. Its first piece is appended; this is [the rest](append_piece).
+    Begun(Snapshot),
     /// The line is an HTTP request line, and is answered as a wrong command. Nothing after it may
     /// be executed: a web page may have sent it to a local port.
     Foreign,
@@ -133,16 +133,15 @@ impl<'lines, 'turn, 'lent> Executor<'lines, 'turn, 'lent> {
             Some(key) => turn.store.snapshot(key),
             None => (turn.store.series_count() > 0).then(|| turn.store.snapshot_all()),
         };
-        let Some(snapshot) = snapshot else {
+        let Some(mut snapshot) = snapshot else {
             turn.replies.extend_from_slice(response::OK);
             return Answer::Executed;
         };
         turn.replies.extend_from_slice(response::POINTS_BEGIN);
-        let mut reply = Reply { snapshot };
-        match reply.append_piece(turn) {
+        match append_piece(&mut snapshot, turn) {
             Ok(ControlFlow::Continue(())) => Answer::Executed,
             // The next piece meets the same error, and ends the reply.
-            Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(reply),
+            Ok(ControlFlow::Break(())) | Err(_) => Answer::Begun(snapshot),
         }
     }
 }
@@ -172,44 +171,35 @@ fn answer_puts(turn: &mut Turn, settled: Settled) {
     }
 }
 
-/// The rest of a reply to a get.
-#[derive(Debug)]
-pub struct Reply {
-    snapshot: Snapshot,
-}
-
-impl Reply {
-    /// Appends points until the reply is complete, or, which is a break, as many bytes are
-    /// appended as the turn allows, rounded up to a whole point, or its time is up.
-    ///
-    /// # Errors
-    ///
-    /// If the snapshot can no longer be read: the reply will never be complete.
-    pub fn append_piece(&mut self, turn: &mut Turn) -> Result<ControlFlow<()>, SnapshotError> {
-        let full_at = turn.replies.len() + turn.allowance.reply_bytes;
-        let (mut run, mut runs) = (Run::new(), 0u32);
-        while let Some(key) = self.snapshot.next_run(turn.store, &mut run)? {
-            if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full_at) {
-                self.snapshot.take_back(timestamp);
+/// Appends the points of a reply to a get that the snapshot has still to read, until the reply is complete,
+/// or, which is a break, as many bytes are appended as the turn allows, rounded up to a whole point, or its
+/// time is up.
+///
+/// # Errors
+///
+/// If the snapshot can no longer be read: the reply will never be complete.
+pub fn append_piece(
+    snapshot: &mut Snapshot,
+    turn: &mut Turn,
+) -> Result<ControlFlow<()>, SnapshotError> {
+    let full_at = turn.replies.len() + turn.allowance.reply_bytes;
+    let (mut run, mut runs) = (Run::new(), 0u32);
+    while let Some(key) = snapshot.next_run(turn.store, &mut run)? {
+        if let ControlFlow::Break(timestamp) = append_run(turn.replies, key, &run, full_at) {
+            snapshot.take_back(timestamp);
+            return Ok(ControlFlow::Break(()));
+        }
+        // A million series of one point take far longer than their bytes say.
+        runs += 1;
+        if runs.is_multiple_of(RUNS_PER_LOOK) {
+            turn.allowance.look_at_clock();
+            if turn.allowance.time_is_up() {
                 return Ok(ControlFlow::Break(()));
             }
-            // A million series of one point take far longer than their bytes say.
-            runs += 1;
-            if runs.is_multiple_of(RUNS_PER_LOOK) {
-                turn.allowance.look_at_clock();
-                if turn.allowance.time_is_up() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
         }
-        turn.replies.extend_from_slice(response::POINTS_END);
-        Ok(ControlFlow::Continue(()))
     }
-
-    /// Whether the snapshot can no longer be read, because too much was kept for it.
-    pub fn is_cut_off(&self) -> bool {
-        self.snapshot.is_cut_off()
-    }
+    turn.replies.extend_from_slice(response::POINTS_END);
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Appends the points of a run until `out` has `full_at` bytes; a break holds the timestamp of the

@@ -4,17 +4,18 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use super::Session;
-use crate::execute::{Answer, Executor, Reply};
+use crate::execute::{Answer, Executor, append_piece};
 use crate::protocol::response;
 use crate::server::LineBuffer;
+use crate::store::Snapshot;
 use crate::turn::Turn;
 
 /// What a client's session of the line protocol keeps between its turns.
 #[derive(Default)]
 pub struct LineSession {
     burst: Burst,
-    /// The rest of a reply that is formed piece by piece.
-    reply: Option<Box<Reply>>,
+    /// What is still to read for a reply that is formed piece by piece.
+    reply: Option<Box<Snapshot>>,
     /// No further line is executed: a client spoke another protocol, or its reply was cut off.
     is_over: bool,
 }
@@ -70,7 +71,7 @@ impl LineSession {
         let Some(mut reply) = self.reply.take() else {
             return ControlFlow::Continue(());
         };
-        match reply.append_piece(turn) {
+        match append_piece(&mut reply, turn) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
                 self.reply = Some(reply);
@@ -101,8 +102,8 @@ impl LineSession {
             });
             match answer {
                 Answer::Blank | Answer::Executed => {}
-                Answer::Begun(reply) => {
-                    self.reply = Some(Box::new(reply));
+                Answer::Begun(rest) => {
+                    self.reply = Some(Box::new(rest));
                     return;
                 }
                 Answer::Foreign => self.is_over = true,
