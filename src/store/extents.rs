@@ -39,12 +39,6 @@ impl Extent {
         }
     }
 
-    /// The part between two timestamps, which are within it.
-    pub fn part(&self, from: i64, to: i64) -> Extent {
-        let points = self.points.clone();
-        Extent { from, to, points }
-    }
-
     /// Bytes that are allocated, though others may share them.
     pub fn allocated_bytes(&self) -> usize {
         match &self.points {
@@ -97,7 +91,8 @@ impl Extents {
                 Ok(covers) => covers.to,
                 Err((place, gap_to)) => {
                     let to = gap_to.min(last);
-                    bytes += self.insert(place, extent.part(from, to));
+                    let points = extent.points.clone();
+                    bytes += self.insert(place, Extent { from, to, points });
                     to
                 }
             };

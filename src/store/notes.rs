@@ -19,6 +19,7 @@
 //! that could have read them. The next series at its place begins a chain of its own. Its notes are
 //! of younger snapshots than those of the former series, and so never taken for one of those.
 
+use std::iter;
 use std::mem;
 use std::ops::Range;
 
@@ -99,13 +100,8 @@ impl Notes {
         readers: &mut Readers,
     ) -> usize {
         let newest = self.newest((place, series));
-        let youngest = readers.youngest();
-        let covers = |note: Note| note.epoch >= youngest;
-        if newest.is_some_and(|note| covers(note) && timestamp > note.last) {
-            return 0;
-        }
         let bytes = self.bytes;
-        if !newest.is_some_and(covers) {
+        if newest.is_none_or(|note| note.epoch < readers.youngest()) {
             let position = order.position(place, series.position);
             let Some(epoch) = readers.youngest_of(place, position) else {
                 return 0;
@@ -113,6 +109,8 @@ impl Notes {
             if newest.is_none_or(|note| note.epoch < epoch) {
                 self.add(series, place, epoch, readers);
             }
+        } else if newest.is_some_and(|note| timestamp > note.last) {
+            return 0;
         }
         let points_encoded = self.keep_stored(series, timestamp, readers);
         if self.bytes > bytes {
@@ -126,6 +124,12 @@ impl Notes {
     fn newest(&self, (place, series): At<'_>) -> Option<Note> {
         let note = self.notes.get(series.note as usize)?;
         (note.place as usize == place).then_some(*note)
+    }
+
+    /// The notes of a series that are not older than an epoch, from the newest to the oldest.
+    fn since(&self, series: At<'_>, epoch: u64) -> impl Iterator<Item = Note> {
+        let notes = iter::successors(self.newest(series), |note| self.older(note));
+        notes.take_while(move |note| note.epoch >= epoch)
     }
 
     /// The next older note.
@@ -241,13 +245,8 @@ impl Notes {
     /// that is not older than the epoch.
     #[cfg(any(test, feature = "http"))]
     pub fn last_timestamp(&self, series: At<'_>, epoch: u64) -> i64 {
-        let mut last = series.1.timeline.last_timestamp();
-        let mut next = self.newest(series);
-        while let Some(note) = next.filter(|note| note.epoch >= epoch) {
-            last = note.last;
-            next = self.older(&note);
-        }
-        last
+        let oldest = self.since(series, epoch).last();
+        oldest.map_or(series.1.timeline.last_timestamp(), |note| note.last)
     }
 
     /// Where the points are that a series had in an epoch, from a timestamp on: in an extent or, if
@@ -256,14 +255,12 @@ impl Notes {
     fn stored_at(&self, series: At<'_>, epoch: u64, from: i64) -> (Option<&Extent>, i64) {
         let mut last = series.1.timeline.last_timestamp();
         let (mut changed, mut to) = (None, i64::MAX);
-        let mut next = self.newest(series);
-        while let Some(note) = next.filter(|note| note.epoch >= epoch) {
+        for note in self.since(series, epoch) {
             last = note.last;
             match self.kept_at(&note, from) {
                 Ok(extent) => (changed, to) = (Some(extent), extent.to),
                 Err(gap_to) => to = to.min(gap_to),
             }
-            next = self.older(&note);
         }
         (changed, to.min(last))
     }
@@ -348,12 +345,9 @@ impl Notes {
     pub fn check(&self, series: &super::series::SeriesList, any_removed: bool) -> usize {
         let mut count = 0;
         for (place, series) in series.iter() {
-            let mut next = self.newest((place, series));
-            while let Some(note) = next {
-                next = self.older(&note);
-                assert!(next.is_none_or(|older| older.last <= note.last));
-                count += 1;
-            }
+            let notes: Vec<Note> = self.since((place, series), 0).collect();
+            assert!(notes.is_sorted_by(|newer, older| older.last <= newer.last));
+            count += notes.len();
         }
         assert!(count == self.notes.len() || any_removed && count < self.notes.len());
         let kept = self.notes.iter().filter_map(|(_, note)| note.kept);
