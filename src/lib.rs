@@ -81,7 +81,7 @@
 //! | `remote_write/url.rs`, `headers.rs`, `receiver.rs` | where a receiver is, what an operator adds to requests, what can be seen of it | sockets |
 //! | `store/mod.rs`, `index.rs`, `places.rs`, `order.rs`, `series.rs` | the hash table from key to series, the series, and their order | the protocol, sockets, the clock |
 //! | `store/removal.rs` | what is hidden and freed: below a floor, or the oldest | the clock, how much memory there is |
-//! | `store/timeline.rs`, `head.rs`, `history.rs`, `block.rs`, `late.rs` | the points of one series: all, newest, older, sealed, late | keys |
+//! | `store/timeline.rs`, `head.rs`, `history.rs`, `block.rs` | the points of one series: all, newest, older, sealed | keys |
 //! | `store/chunk.rs`, `packing.rs`, `run.rs` | the codec: up to 160 points in few bytes, and back | series |
 //! | `store/snapshot.rs` | the points stored at one moment, and which snapshots are open | what changed |
 //! | `store/image.rs` | all points as bytes, in pieces, and back | files |

@@ -12,8 +12,10 @@
 //! ```
 //!
 //! Before the first point there is the value 0 at time 0, and the step to the first point counts
-//! as 0, and so does each step of a head in any order. A point of a series in step takes a byte or
-//! two until it is sealed.
+//! as 0. A point of a series in step takes a byte or two until it is sealed.
+//!
+//! The step to a late point is that from the newest point before it, and the next step is compared with the
+//! one before the late point. So the points stand in the order in which they came.
 
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
@@ -33,16 +35,22 @@ const HEAD_BYTES: usize = 64;
 /// there were fewer, that would be a defect of ours, and the others would be lost for good.
 const COMPLETE: &str = "a head holds as many points as it counts";
 
-/// Up to [`RUN_POINTS`] points by ascending timestamp, whose values are of one kind, with
-/// exceptions.
+/// A head of fewer points in order has no late ones: to keep these takes more memory than all of its own.
+const SHORT_POINTS: u8 = 16;
+
+/// The points are sorted when there is one late point for so many in order.
+const POINTS_PER_LATE: u8 = 2;
+
+/// Up to [`RUN_POINTS`] points in the order in which they came, whose values are of one kind, with
+/// exceptions. A point replaces those at its timestamp that came before it.
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: Vec<u8>,
     /// Timestamp of the newest point, also after it was sealed.
     last_timestamp: i64,
-    /// Step from the point before to the newest one; 0 if it is the first one here.
+    /// Step to the newest point from the one that was the newest before it; 0 if it is the first one here.
     last_step: i64,
-    /// Value of the newest point that is no exception, of this head's kind; 0 if there is none.
+    /// Value of the last point that is no exception, of this head's kind; 0 if there is none.
     last_value: i64,
     length: u8,
     /// How many points make it full, at most [`RUN_POINTS`].
@@ -50,21 +58,14 @@ pub struct Head {
     kind: Kind,
     /// How many values are exceptions.
     exceptions: u8,
-    /// Whether steps are likely to be like the one before. Else they count as differing from 0.
-    is_ordered: bool,
+    /// How many points came when there was a newer one, or one at their timestamp.
+    late: u8,
 }
 
 impl Head {
-    /// A head of no points, which is full at `limit` points: 1 to [`RUN_POINTS`].
-    pub fn ordered(limit: usize) -> Head {
-        Head {
-            is_ordered: true,
-            ..Head::unordered(Kind::INTEGERS, limit)
-        }
-    }
-
-    /// The same of points in any order, which are likely to be of this kind.
-    pub fn unordered(kind: Kind, limit: usize) -> Head {
+    /// A head of no points, which are likely to be of this kind. It is full at `limit` points: 1 to
+    /// [`RUN_POINTS`].
+    pub fn new(kind: Kind, limit: usize) -> Head {
         Head {
             bytes: Vec::new(),
             last_timestamp: 0,
@@ -74,7 +75,7 @@ impl Head {
             limit: limit as u8,
             kind,
             exceptions: 0,
-            is_ordered: false,
+            late: 0,
         }
     }
 
@@ -82,7 +83,7 @@ impl Head {
         self.last_timestamp
     }
 
-    /// Timestamp of the first point here, which is not the oldest in a head in any order.
+    /// Timestamp of the first point here, which is the oldest one unless older ones came late.
     pub fn first_timestamp(&self) -> i64 {
         let mut bytes = &self.bytes[..];
         let first = match self.kind {
@@ -114,18 +115,16 @@ impl Head {
         self.length + 1 >= self.limit
     }
 
+    /// Whether it has room for a late point, and not too many of these.
+    pub fn takes_late(&self) -> bool {
+        let in_order = self.length - self.late;
+        let most = in_order.saturating_sub(SHORT_POINTS) / POINTS_PER_LATE;
+        !self.is_full() && self.late + 1 < most
+    }
+
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()
-    }
-
-    /// Makes room for a point, with less to spare than a [`Vec`] takes: there are many heads of late
-    /// points.
-    pub fn reserve_exact(&mut self) {
-        if self.bytes.capacity() - self.bytes.len() < POINT_BYTES_MAX {
-            self.bytes
-                .reserve_exact(2 * POINT_BYTES_MAX + self.bytes.len() / 16);
-        }
     }
 
     /// Removes all points, since they are sealed. From now on it is full at [`RUN_POINTS`].
@@ -142,7 +141,7 @@ impl Head {
         self.length = 0;
         self.last_value = 0;
         self.kind = kind;
-        self.exceptions = 0;
+        (self.exceptions, self.late) = (0, 0);
     }
 
     /// Appends a point that is newer than all before it to a head that is not full.
@@ -153,17 +152,41 @@ impl Head {
         debug_assert!(!self.is_full());
         match self.kind.of_value(value) {
             Some(value) => self.append(timestamp, value),
-            None => self.push_of_other_kind(Point {
+            None => self.push_any(Point {
                 timestamp,
                 value: value.to_double(),
             }),
         }
     }
 
-    /// The same, not inlined.
+    /// Appends any point to a head that is not full.
     #[inline(never)]
-    pub fn push_apart(&mut self, timestamp: i64, value: Value) {
-        self.push(timestamp, value);
+    pub fn push_any(&mut self, point: Point) {
+        let value = point.value.into();
+        if self.length == 0 && self.kind.of_value(value).is_none() {
+            self.kind = Kind::of_first(point.value);
+        }
+        let exception = || exception_of(point.value, self.exceptions.into(), self.len() + 1);
+        match self.kind.of_value(value).or_else(exception) {
+            Some(value) => self.append_any(point.timestamp, value),
+            None => {
+                // All are rewritten in a kind that keeps this one too.
+                let mut run = Run::new();
+                self.decode(&mut run);
+                run.push_point(point);
+                self.refill(&run);
+            }
+        }
+    }
+
+    /// The same of a late point. Makes room for it with less to spare than a [`Vec`] does: there are many heads
+    /// of late points.
+    pub fn push_late(&mut self, point: Point) {
+        if self.bytes.capacity() - self.bytes.len() < POINT_BYTES_MAX {
+            self.bytes
+                .reserve_exact(2 * POINT_BYTES_MAX + self.bytes.len() / 16);
+        }
+        self.push_any(point);
     }
 
     #[inline(always)]
@@ -180,12 +203,23 @@ impl Head {
         self.last_value = value;
     }
 
-    /// Appends a value that is an exception among digits.
-    fn append_exception(&mut self, timestamp: i64, value: i64) {
-        let change = self.step_to(timestamp);
-        self.write_difference(EXCEPTION, change);
-        self.bytes.extend_from_slice(&value.to_le_bytes());
-        self.exceptions += 1;
+    /// The same of any value and at any time.
+    #[inline(never)]
+    fn append_any(&mut self, timestamp: i64, value: i64) {
+        let newest = (self.last_timestamp, self.last_step);
+        let is_late = self.length > 0 && timestamp <= self.last_timestamp;
+        if self.kind.is_exception(value) {
+            let change = self.step_to(timestamp);
+            self.write_difference(EXCEPTION, change);
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+            self.exceptions += 1;
+        } else {
+            self.append(timestamp, value);
+        }
+        if is_late {
+            (self.last_timestamp, self.last_step) = newest;
+            self.late += 1;
+        }
     }
 
     /// Counts one more point, and returns how the step to it differs from the one before.
@@ -198,8 +232,7 @@ impl Head {
                 (step, step.wrapping_sub(self.last_step))
             }
         };
-        self.last_timestamp = timestamp;
-        self.last_step = if self.is_ordered { step } else { 0 };
+        (self.last_timestamp, self.last_step) = (timestamp, step);
         self.length += 1;
         change
     }
@@ -212,52 +245,34 @@ impl Head {
         }
     }
 
-    /// Appends a point as an exception, or rewrites all points in a kind that keeps this one too.
-    #[cold]
-    fn push_of_other_kind(&mut self, point: Point) {
-        if self.length == 0 {
-            self.kind = Kind::of_first(point.value);
-            if let Some(value) = self.kind.of_value(point.value.into()) {
-                return self.append(point.timestamp, value);
-            }
-        }
-        let exceptions = usize::from(self.exceptions);
-        if let Some(value) = exception_of(point.value, exceptions, self.len() + 1) {
-            return self.append_exception(point.timestamp, value);
-        }
-        let mut run = Run::new();
-        self.decode(&mut run);
-        run.push_point(point);
-        self.refill(&run);
-    }
-
-    /// Replaces all points by those of `run`, the last of which is as new as the last one here or
+    /// Replaces all points by those of `run`, the newest of which is as new as the newest one here or
     /// newer.
     pub fn refill(&mut self, run: &Run) {
         self.clear(run.kind());
-        let has_exceptions = run.has_exceptions();
         for (&timestamp, &value) in run.timestamps().iter().zip(run.values()) {
-            if has_exceptions && run.kind().is_exception(value) {
-                self.append_exception(timestamp, value);
-            } else {
-                self.append(timestamp, value);
-            }
+            self.append_any(timestamp, value);
         }
     }
 
-    /// The points.
-    pub fn decode(&self, run: &mut Run) {
+    /// Decodes the points by ascending timestamp, each timestamp once.
+    pub fn read(&self, run: &mut Run) {
+        self.decode(run);
+        if self.late > 0 {
+            run.sort();
+        }
+    }
+
+    /// Decodes the points in the order in which they came.
+    fn decode(&self, run: &mut Run) {
         let (timestamps, values) = run.reset(self.len(), self.kind, self.exceptions > 0);
         let mut bytes = &self.bytes[..];
         let points = timestamps.iter_mut().zip(values);
         match self.kind {
             Kind::Digits { .. } => {
                 let mut digits = 0;
-                fill(points, self.is_ordered, || {
-                    read_digits(&mut bytes, &mut digits)
-                });
+                fill(points, || read_digits(&mut bytes, &mut digits));
             }
-            Kind::Bits => fill(points, self.is_ordered, || read_bits(&mut bytes)),
+            Kind::Bits => fill(points, || read_bits(&mut bytes)),
         }
     }
 }
@@ -266,18 +281,18 @@ impl Head {
 #[inline(always)]
 fn fill<'run>(
     points: impl Iterator<Item = (&'run mut i64, &'run mut i64)>,
-    is_ordered: bool,
     mut read: impl FnMut() -> Option<(i64, i64)>,
 ) {
-    let (mut before, mut step) = (0i64, 0i64);
+    let (mut newest, mut step) = (0i64, 0i64);
     for (place, (timestamp, value)) in points.enumerate() {
         let (change, next) = read().expect(COMPLETE);
-        before = before.wrapping_add(step).wrapping_add(change);
-        // The step to the first point counts as 0.
-        if place > 0 && is_ordered {
-            step = step.wrapping_add(change);
+        let next_step = step.wrapping_add(change);
+        (*timestamp, *value) = (newest.wrapping_add(next_step), next);
+        if place == 0 {
+            newest = *timestamp;
+        } else if *timestamp > newest {
+            (newest, step) = (*timestamp, next_step);
         }
-        (*timestamp, *value) = (before, next);
     }
 }
 

@@ -1,9 +1,11 @@
-//! The points of one series that are not in its head: sealed blocks, and late points.
+//! The points of one series that are not in its head: sealed blocks, and late points that fall into them.
+
+use std::sync::Arc;
 
 use super::Point;
-use super::block::Block;
-use super::late::Late;
-use super::run::{Kind, Run};
+use super::block::{Block, SHARED_BYTES};
+use super::head::Head;
+use super::run::{Kind, RUN_POINTS, Run};
 
 /// A block is rewritten when there is one late point for so many of its own.
 const BLOCK_POINTS_PER_LATE: usize = 9;
@@ -15,8 +17,6 @@ pub struct History {
     pub sealed: Vec<Sealed>,
     /// Timestamp of the newest point that was sealed. Later ones fall into the head.
     pub sealed_to: i64,
-    /// Late points that fall into the head.
-    pub late: Late,
 }
 
 /// A block, and late points that fall into it or, of the first one, before it. Cheap to clone: both
@@ -25,8 +25,9 @@ pub struct History {
 pub struct Sealed {
     /// Of the oldest point, so that a search need not look into the blocks.
     pub first_timestamp: i64,
-    pub block: Block,
-    pub late: Late,
+    block: Block,
+    /// In as few bytes as in the head, until there are enough of them to be worth rewriting the block.
+    pub late: Option<Arc<Head>>,
 }
 
 impl History {
@@ -50,17 +51,33 @@ impl History {
     /// rewritten.
     pub fn put_sealed(&mut self, place: usize, point: Point, kind: Kind) -> usize {
         let sealed = &mut self.sealed[place];
+        sealed.first_timestamp = sealed.first_timestamp.min(point.timestamp);
+        // The first one says how many there may be, and of what kind they are likely to be.
         let limit = sealed.block.point_count() / BLOCK_POINTS_PER_LATE;
-        let Some(late) = sealed.late_at(point.timestamp).put(point, kind, limit) else {
+        let begin = || Arc::new(Head::new(kind, limit.clamp(1, RUN_POINTS)));
+        // Copied only if a snapshot shares them.
+        let late = Arc::make_mut(sealed.late.get_or_insert_with(begin));
+        late.push_late(point);
+        if !late.is_full() {
             return 0;
-        };
-        let Some((blocks, rewritten)) = sealed.block.merged(&late.in_order()) else {
+        }
+        let merged = sealed.merged();
+        sealed.late = None;
+        let Some((blocks, rewritten)) = merged else {
             return 0;
         };
         self.sealed.reserve_exact(blocks.len() - 1);
         let blocks = blocks.into_iter().map(Sealed::new);
         self.sealed.splice(place..=place, blocks);
         rewritten
+    }
+
+    /// Where a late point at this timestamp goes; `None` if it falls into the head.
+    pub fn late_at(&mut self, timestamp: i64) -> Option<&mut Option<Arc<Head>>> {
+        let place = self.block_at(timestamp)?;
+        let sealed = &mut self.sealed[place];
+        sealed.first_timestamp = sealed.first_timestamp.min(timestamp);
+        Some(&mut sealed.late)
     }
 
     /// The place of the block that a timestamp falls into; `None` if it falls into the head.
@@ -88,10 +105,6 @@ impl History {
             .iter()
             .take_while(|sealed| sealed.first_timestamp <= until);
         within.any(|sealed| sealed.next_run(after, until, run))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.late.is_empty()
     }
 
     /// How many blocks begin at a timestamp or before it.
@@ -124,31 +137,42 @@ impl History {
 
     /// Bytes that are allocated beside the blocks.
     pub fn own_bytes(&self) -> usize {
-        size_of::<History>()
-            + self.sealed.capacity() * size_of::<Sealed>()
-            + self.late.allocated_bytes()
+        size_of::<History>() + self.sealed.capacity() * size_of::<Sealed>()
     }
 }
 
 impl Sealed {
     pub fn allocated_bytes(&self) -> usize {
-        self.block.allocated_bytes() + self.late.allocated_bytes()
+        let late = self.late.as_ref().map_or(0, |late| {
+            SHARED_BYTES + size_of::<Head>() + late.allocated_bytes()
+        });
+        self.block.allocated_bytes() + late
+    }
+
+    /// Late points count until they are merged, also those that replace others.
+    pub fn point_count(&self) -> usize {
+        self.block.point_count() + self.late.as_ref().map_or(0, |late| late.len())
     }
 
     pub fn new(block: Block) -> Sealed {
         Sealed {
             first_timestamp: block.first_timestamp(),
             block,
-            late: Late::default(),
+            late: None,
         }
+    }
+
+    /// All points, if late ones are to be merged in, and how many were encoded for that. `None` if these change
+    /// nothing.
+    fn merged(&self) -> Option<(Vec<Block>, usize)> {
+        let mut late = Run::new();
+        self.late.as_ref()?.read(&mut late);
+        self.block.merged(&late)
     }
 
     /// All points, the late ones merged in, and how many points were encoded for that.
     pub fn whole(&self) -> (Vec<Block>, usize) {
-        let merged = match self.late.is_empty() {
-            true => None,
-            false => self.block.merged(&self.late.in_order()),
-        };
+        let merged = self.merged();
         merged.unwrap_or_else(|| (vec![self.block.clone()], 0))
     }
 
@@ -166,17 +190,20 @@ impl Sealed {
         (blocks, points_encoded)
     }
 
-    /// Where a late point at this timestamp goes.
-    pub fn late_at(&mut self, timestamp: i64) -> &mut Late {
-        self.first_timestamp = self.first_timestamp.min(timestamp);
-        &mut self.late
-    }
-
+    /// Decodes the next points after `after` and up to `until`, and says whether there are any. Late ones for
+    /// which the run has no room come with the next.
     pub fn next_run(&self, after: Option<i64>, until: i64, run: &mut Run) -> bool {
         if !self.block.next_run(after, until, run) {
             run.reset(0, Kind::Bits, false);
         }
-        self.late.merge_into(after, until, run);
+        if let Some(points) = &self.late {
+            let mut late = Run::new();
+            points.read(&mut late);
+            late.keep(after, run.timestamps().last().copied().unwrap_or(until));
+            if !late.is_empty() {
+                *run = run.merged(&late).swap_remove(0);
+            }
+        }
         !run.is_empty()
     }
 }

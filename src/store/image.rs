@@ -126,9 +126,7 @@ impl ImageCursor {
             self.written_to = Some(to);
             return points_encoded;
         }
-        if let Some(block) = series.timeline.newest(after, run) {
-            append_entry(out, BLOCK, block.as_bytes());
-        }
+        series.timeline.newest(after, i64::MAX, run);
         chunk.clear();
         chunk::encode(chunk, run, NEWEST_BASE);
         append_entry(out, NEWEST, chunk);

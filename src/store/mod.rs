@@ -5,8 +5,7 @@
 //! meanwhile. Nothing here knows the protocol, a socket or the clock.
 //!
 //! ```text
-//! put ─ index ─ series ─ timeline ─┬─ head ── run ── chunk ── block
-//!                                  └─ late points ─────────────┘
+//! put ─ index ─ series ─ timeline ─ head ── run ── chunk ── block
 //! snapshot ─ notes ─┬─ timeline ─┬─ head ── run
 //!                   └─ extent ───┴─ block ─ chunk ─┘
 //! ```
@@ -26,7 +25,6 @@ mod head;
 mod history;
 mod image;
 mod index;
-mod late;
 mod notes;
 mod order;
 mod packing;

@@ -1,12 +1,11 @@
 //! The points of one series: the newest in an open head, the older ones in sealed blocks. Points
-//! that come late wait beside the head or the block that they fall into, until there are enough of
+//! that come late wait in the head or beside the block that they fall into, until there are enough of
 //! them to be worth rewriting it.
 //!
 //! A point that repeats one that is stored, as a client sends that does not know whether its puts
-//! arrived, waits like any other. When its turn comes and nothing differs, nothing is rewritten:
+//! arrived, waits like any other. When its turn comes and nothing differs, no block is rewritten:
 //! so it costs its share of decoding once, and not a search for each put.
 
-use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,16 +14,8 @@ use super::block::Block;
 use super::extents::{Extent, Points};
 use super::head::Head;
 use super::history::{History, Sealed};
-use super::late::Late;
 use super::run::{Kind, RUN_POINTS, Run};
 use crate::value::Value;
-
-/// The head is rewritten when there is one late point for so many of its own.
-const HEAD_POINTS_PER_LATE: usize = 2;
-
-/// A head of so many points is rewritten for each late one: to keep these takes more memory than
-/// all of its own.
-const SHORT_HEAD_POINTS: usize = 16;
 
 /// Half of a head with fewer points is not worth removing: it goes with the series.
 const HALVED_HEAD_POINTS: usize = 8;
@@ -71,8 +62,8 @@ pub struct Timeline {
 impl Timeline {
     /// A timeline of one point, of the series at this place.
     pub fn new(point: Point, place: usize) -> Timeline {
-        let mut head = Head::ordered(first_head_points(place));
-        head.push_apart(point.timestamp, point.value.into());
+        let mut head = Head::new(Kind::INTEGERS, first_head_points(place));
+        head.push_any(point);
         let history = None;
         Timeline { head, history }
     }
@@ -89,7 +80,7 @@ impl Timeline {
             true => first_head_points(place),
             false => RUN_POINTS,
         };
-        let (head, history) = (Head::ordered(head_points), None);
+        let (head, history) = (Head::new(Kind::INTEGERS, head_points), None);
         let mut timeline = Timeline { head, history };
         timeline.go_on(blocks, sealed_to, newest);
         timeline
@@ -134,11 +125,8 @@ impl Timeline {
             return self.head.newest_byte();
         }
         let history = self.history.as_ref()?;
-        let late = match history.block_at(timestamp) {
-            Some(place) => &history.sealed[place].late,
-            None => &history.late,
-        };
-        late.points.as_ref()?.newest_byte()
+        let sealed = &history.sealed[history.block_at(timestamp)?];
+        sealed.late.as_ref()?.newest_byte()
     }
 
     /// Stores a point if it is simply the next one of the head, and says whether it is. Keeps the totals.
@@ -157,65 +145,59 @@ impl Timeline {
         true
     }
 
-    /// Rewrites the head with the late points that fall into it, if there are any.
-    fn merge_late(&mut self) {
-        if let Some(history) = &mut self.history
-            && !history.late.is_empty()
-        {
-            let late = mem::take(&mut history.late);
-            self.rewrite_head(&late);
-        }
-    }
-
-    /// Moves the points of the head, which has no late ones, into the last block or a new one.
-    fn seal(&mut self) {
+    /// Moves the points of the full head into the last block or a new one: all of them, or all but the newest.
+    fn seal(&mut self, is_whole: bool) {
         let mut run = Run::new();
-        self.head.decode(&mut run);
+        self.head.read(&mut run);
+        let newest = match is_whole {
+            true => None,
+            false => run.points().last(),
+        };
+        if let Some(newest) = newest {
+            run.keep(None, newest.timestamp - 1);
+        }
         if run.kind() == Kind::Bits {
             // The first values may have been no decimals, and most of the others are.
             run = Run::of_points(&run.points().collect::<Vec<Point>>());
         }
         self.head.begin_next();
         self.history.get_or_insert_default().append(&run);
-    }
-
-    #[cold]
-    fn put_late(&mut self, point: Point) -> usize {
-        let kind = self.head.kind();
-        let history = self.history.get_or_insert_default();
-        if let Some(place) = history.block_at(point.timestamp) {
-            return history.put_sealed(place, point, kind);
-        }
-        let limit = self.head.len().saturating_sub(SHORT_HEAD_POINTS) / HEAD_POINTS_PER_LATE;
-        match history.late.put(point, kind, limit) {
-            Some(late) => self.rewrite_head(&late),
-            None => 0,
+        if let Some(newest) = newest {
+            self.head.push_any(newest);
         }
     }
 
-    /// Rewrites the head with the late points that fall into it, if these change anything, and
-    /// returns how many points that is.
-    fn rewrite_head(&mut self, late: &Late) -> usize {
-        self.history.take_if(|history| history.sealed.is_empty());
-        let late = late.in_order();
-        let mut run = Run::new();
-        self.head.decode(&mut run);
-        if run.holds(&late, 0..late.len()) {
-            return 0;
+    /// Stores a point for which the head has to be sealed or sorted, or a block rewritten. Returns how many
+    /// points were rewritten.
+    fn put_rewriting(&mut self, point: Point) -> usize {
+        if let Some(history) = &mut self.history
+            && let Some(place) = history.block_at(point.timestamp)
+        {
+            return history.put_sealed(place, point, self.head.kind());
         }
-        for (place, run) in run.merged(&late).iter().enumerate() {
-            if place > 0 {
-                self.seal();
-            }
-            self.head.refill(run);
+        let is_late = point.timestamp <= self.last_timestamp();
+        if !self.head.is_full() {
+            let mut run = Run::new();
+            self.head.read(&mut run);
+            let is_repeated = run.holds(&Run::of_points(&[point]), 0..1);
+            self.head.push_any(point);
+            self.head.read(&mut run);
+            self.head.refill(&run);
+            return if is_repeated { 0 } else { run.len() };
         }
-        run.len() + late.len()
+        self.seal(!is_late);
+        if is_late {
+            // It falls into the block, or replaces the newest point.
+            return self.put_rewriting(point);
+        }
+        self.head.push_any(point);
+        0
     }
 
     /// About the last timestamp of the points that are the first to be removed: the first block; where
     /// there is none, half of the head, or all of a short one.
     pub fn oldest_end(&self) -> i64 {
-        if let Some(history) = self.sealed_history() {
+        if let Some(history) = &self.history {
             return history.end_of(0);
         }
         let last = self.last_timestamp();
@@ -228,7 +210,7 @@ impl Timeline {
     /// As [`oldest_end`](Self::oldest_end), but of the oldest 32nd of the blocks, if there are 32: to remove them
     /// one by one from the front of a long list would be slow.
     pub fn oldest_share_end(&self) -> i64 {
-        match self.sealed_history() {
+        match &self.history {
             Some(history) if history.sealed.len() >= OLDEST_SHARE => {
                 history.end_of(history.sealed.len() / OLDEST_SHARE)
             }
@@ -243,14 +225,14 @@ impl Timeline {
         if self.oldest_end() > limit {
             return None;
         }
-        if let Some(history) = self.sealed_history() {
+        if let Some(history) = &self.history {
             let begun = history.begun_to(limit);
             let is_whole = history.end_of(begun - 1) <= limit;
             let blocks = (begun - usize::from(!is_whole)).min(most_blocks);
             return Some((history.end_of(blocks - 1), blocks));
         }
         let mut run = Run::new();
-        self.head.decode(&mut run);
+        self.head.read(&mut run);
         let half = run.timestamps().get(run.len().checked_sub(2)? / 2)?;
         Some((*half, 0))
     }
@@ -264,16 +246,13 @@ impl Timeline {
         let begun = history.map_or(0, |history| history.begun_to(up_to));
         let after = self.sealed().len() - begun;
         let before = self.totals_of(0..begun);
-        if after == 0 {
-            self.merge_late();
-        }
         if let Some(history) = &mut self.history {
             history.remove_to(up_to);
         }
-        self.history.take_if(|history| history.is_empty());
-        if self.sealed().is_empty() {
+        self.history.take_if(|history| history.sealed.is_empty());
+        if self.history.is_none() {
             let mut run = Run::new();
-            self.head.decode(&mut run);
+            self.head.read(&mut run);
             run.keep(Some(up_to), i64::MAX);
             if run.len() < self.head.len() {
                 self.head.refill(&run);
@@ -320,20 +299,10 @@ impl Timeline {
         Some((blocks, to, points_encoded))
     }
 
-    /// Decodes the points past `after` that are not sealed, with late ones: the newest, and a block
-    /// of those before them if there are too many for a run.
-    pub fn newest(&self, after: Option<i64>, run: &mut Run) -> Option<Block> {
-        self.head.decode(run);
-        run.keep(after, i64::MAX);
-        let late = &self.history.as_ref()?.late;
-        if late.is_empty() {
-            return None;
-        }
-        let mut late = late.in_order();
-        late.keep(after, i64::MAX);
-        let mut runs = run.merged(&late);
-        *run = runs.pop()?;
-        runs.pop().map(|before| Block::of_run(&before))
+    /// Decodes the points past `after` and up to `until` that are not sealed.
+    pub fn newest(&self, after: Option<i64>, until: i64, run: &mut Run) {
+        self.head.read(run);
+        run.keep(after, until);
     }
 
     /// Decodes the next points after `after` and up to `until`, and says whether there are any.
@@ -342,11 +311,7 @@ impl Timeline {
         if history.is_some_and(|history| history.next_run(after, until, run)) {
             return true;
         }
-        self.head.decode(run);
-        run.keep(after, until);
-        if let Some(history) = history {
-            history.late.merge_into(after, until, run);
-        }
+        self.newest(after, until, run);
         !run.is_empty()
     }
 
@@ -363,11 +328,10 @@ impl Timeline {
         };
         if let Some(history) = &self.history {
             totals.bytes += history.own_bytes();
-            totals.points += history.late.len();
         }
         for sealed in &self.sealed()[blocks] {
             totals.bytes += sealed.allocated_bytes();
-            totals.points += sealed.block.point_count() + sealed.late.len();
+            totals.points += sealed.point_count();
         }
         totals
     }
@@ -378,8 +342,7 @@ impl Timeline {
     pub fn put_late_or_seal(&mut self, point: Point, totals: &mut Totals) -> usize {
         if let Some(points) = self.open_late(point.timestamp) {
             let before = points.allocated_bytes();
-            points.reserve_exact();
-            points.push_apart(point.timestamp, point.value.into());
+            points.push_late(point);
             totals.bytes = totals.bytes + points.allocated_bytes() - before;
             totals.points += 1;
             return 0;
@@ -390,38 +353,20 @@ impl Timeline {
         let first = history.map_or(0, |history| history.place_of(point.timestamp));
         let after = self.sealed().len().saturating_sub(first + 1);
         let before = self.totals_of(first..self.sealed().len() - after);
-        let points_rewritten = if point.timestamp > self.last_timestamp() {
-            // The head is full.
-            self.merge_late();
-            if self.head.is_full() {
-                self.seal();
-            }
-            self.head.push_apart(point.timestamp, point.value.into());
-            0
-        } else {
-            self.put_late(point)
-        };
+        let points_rewritten = self.put_rewriting(point);
         totals.replace(before, self.totals_of(first..self.sealed().len() - after));
         points_rewritten
     }
 
-    /// Late points that one at this timestamp goes to, if nothing else has to be done for it.
+    /// Where a late point at this timestamp goes, if nothing else has to be done for it.
     fn open_late(&mut self, timestamp: i64) -> Option<&mut Head> {
-        let history = self.history.as_mut()?;
-        let late = match history.block_at(timestamp) {
-            Some(place) => history.sealed[place].late_at(timestamp),
-            None if timestamp <= self.head.last_timestamp() => &mut history.late,
-            None => return None,
-        };
-        // The last one that it takes is the first to be rewritten.
-        let points = Arc::get_mut(late.points.as_mut()?);
-        points.filter(|points| !points.is_full_with_next())
-    }
-
-    /// The history, if there are blocks.
-    fn sealed_history(&self) -> Option<&History> {
-        let history = self.history.as_deref();
-        history.filter(|history| !history.sealed.is_empty())
+        let is_late = timestamp <= self.last_timestamp();
+        let history = self.history.as_mut();
+        match history.and_then(|history| history.late_at(timestamp)) {
+            // The last one that it takes is the first to be rewritten.
+            Some(late) => Arc::get_mut(late.as_mut()?).filter(|late| !late.is_full_with_next()),
+            None => (is_late && self.head.takes_late()).then_some(&mut self.head),
+        }
     }
 
     fn sealed(&self) -> &[Sealed] {
@@ -448,18 +393,12 @@ impl Timeline {
             return (Extent { from, to, points }, 0);
         }
         let mut run = Run::new();
-        self.head.decode(&mut run);
-        let late = history.map_or(Late::default(), |history| history.late.clone());
+        self.head.read(&mut run);
         let points = match run.points().next() {
-            Some(point) if run.len() == 1 && late.is_empty() => Points::One(point),
-            _ => Points::Sealed(Sealed {
-                late,
-                ..Sealed::new(Block::of_run(&run))
-            }),
+            Some(point) if run.len() == 1 => Points::One(point),
+            _ => Points::Sealed(Sealed::new(Block::of_run(&run))),
         };
-        let from = self
-            .sealed_history()
-            .map_or(i64::MIN, |history| history.sealed_to + 1);
+        let from = history.map_or(i64::MIN, |history| history.sealed_to + 1);
         let to = i64::MAX;
         (Extent { from, to, points }, run.len())
     }
@@ -624,7 +563,7 @@ mod tests {
                 remove_counted(timeline, up_to);
                 naive.retain(|&timestamp, _| timestamp > up_to);
                 prop_assert!(timeline.oldest_end() > up_to);
-                prop_assert!(timeline.history.as_ref().is_none_or(|history| !history.is_empty()));
+                prop_assert!(timeline.history.as_ref().is_none_or(|history| !history.sealed.is_empty()));
                 let expected: Vec<_> = naive.iter().map(|(&at, &bits)| (at, bits)).collect();
                 prop_assert!(read(timeline, usize::MAX) == expected);
             }
