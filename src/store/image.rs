@@ -81,8 +81,8 @@ impl Store {
             let Some(series) = next.and_then(|(_, place)| self.series.get(place)) else {
                 return false;
             };
-            let removed_to = self.removed_to();
-            points_encoded += cursor.append_part(series, removed_to, &mut run, &mut chunk, out);
+            points_encoded +=
+                cursor.append_part(series, self.removed_to, &mut run, &mut chunk, out);
             if out.len() - start + ENCODED_POINT_BYTES * points_encoded >= bytes {
                 return cursor.position < end;
             }
@@ -494,7 +494,7 @@ mod tests {
             }
             Change::Floors(one, other) => {
                 // What is removed may come back if it is not freed when the floor is lowered.
-                let removed_below = one.min(other).max(store.removed_below);
+                let removed_below = one.min(other).max(store.floors().1);
                 store.set_floors(one.max(other).max(removed_below), removed_below);
             }
             Change::Evict(most) => {
@@ -540,7 +540,7 @@ mod tests {
         ) {
             let mut store = Store::new();
             before.into_iter().for_each(|change| make(&mut store, change, &mut Vec::new()));
-            let floor = store.removed_below;
+            let floor = store.floors().1;
             let (mut sizes, mut meanwhile) = (sizes.iter().cycle(), meanwhile.into_iter());
             let mut records = Vec::new();
             let size = || *sizes.next().expect("it does not end");
@@ -558,7 +558,8 @@ mod tests {
             prop_assert!(loaded.keys().all(|key| loaded.range(key, ..).count() > 0));
             prop_assert!(points(&loaded).iter().all(|&(_, timestamp, _)| timestamp >= floor));
             records.into_iter().for_each(|record| replay(&mut loaded, record));
-            loaded.set_floors(store.hidden_below, store.removed_below);
+            let (hidden_below, removed_below) = store.floors();
+            loaded.set_floors(hidden_below, removed_below);
             prop_assert!(points(&loaded) == points(&store));
             loaded.check(false);
         }

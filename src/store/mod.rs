@@ -95,13 +95,14 @@ const CACHED_SERIES: usize = 2_048;
 const NOWHERE: usize = usize::MAX;
 
 /// What became of a put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Placed {
     /// It is stored in the series at this place, which existed.
     At(u32),
     /// It is the first of a series that is new, at this place.
     New(u32),
     /// It is below the floor, and not stored.
+    #[default]
     NotKept,
 }
 
@@ -120,6 +121,7 @@ pub(crate) enum Placed {
 /// assert_eq!(late, [23.7, 99.0]);
 /// assert_eq!((store.series_count(), store.point_count()), (1, 3));
 /// ```
+#[derive(Default)]
 pub struct Store {
     /// Place in `series` by key.
     index: Index,
@@ -131,10 +133,10 @@ pub struct Store {
     totals: Totals,
     /// Bytes of all keys.
     key_bytes: usize,
-    /// Points below this timestamp are not read.
-    hidden_below: i64,
-    /// Points below this timestamp, which is not past the other, are not kept.
-    removed_below: i64,
+    /// The last timestamp below the floor of what is read.
+    hidden_to: Option<i64>,
+    /// The last timestamp below the floor of what is kept, which is not past the other.
+    removed_to: Option<i64>,
     /// What is to be removed.
     removal: Removal,
     /// What became of the last puts.
@@ -171,27 +173,6 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("series_count", &self.series_count())
             .finish_non_exhaustive()
-    }
-}
-
-impl Default for Store {
-    fn default() -> Store {
-        Store {
-            index: Index::default(),
-            series: SeriesList::default(),
-            order: Order::default(),
-            totals: Totals::default(),
-            key_bytes: 0,
-            hidden_below: i64::MIN,
-            removed_below: i64::MIN,
-            removal: Removal::default(),
-            placed: [Placed::NotKept; PUTS_AT_ONCE],
-            next_place: 0,
-            is_in_turn: false,
-            points_rewritten: 0,
-            notes: Notes::default(),
-            readers: Arc::default(),
-        }
     }
 }
 
@@ -240,7 +221,10 @@ impl Store {
             for ((place, put), next) in places.iter_mut().zip(puts).zip(self.next_place..) {
                 *place = match is_in_turn {
                     true => next,
-                    false => self.guess(self.index.hash(put.key)),
+                    false => {
+                        let guess = self.index.guess(self.index.hash(put.key));
+                        guess.unwrap_or(NOWHERE)
+                    }
                 };
             }
             let timestamps = puts.iter().map(|put| put.timestamp);
@@ -271,7 +255,7 @@ impl Store {
     pub(crate) fn put_all_at_places(&mut self, puts: &[(usize, Point)]) {
         self.warm(puts.iter().map(|&(place, point)| (place, point.timestamp)));
         for &(place, point) in puts {
-            self.put_found(place, point.timestamp, point.value.into());
+            self.put_found(place, None, point.timestamp, point.value.into());
         }
     }
 
@@ -294,10 +278,10 @@ impl Store {
         }
     }
 
-    /// Puts into the series at this place, if there is one, also if all of it is below the floor.
+    /// As [`put_at`](Self::put_at), not inlined.
     #[inline(never)]
-    fn put_found(&mut self, place: usize, timestamp: i64, value: Value) -> bool {
-        self.put_at(place, None, timestamp, value)
+    fn put_found(&mut self, place: usize, key: Option<Key>, timestamp: i64, value: Value) -> bool {
+        self.put_at(place, key, timestamp, value)
     }
 
     /// Puts into the series at this place, if there is one, the point is not below the floor, and the series
@@ -309,9 +293,9 @@ impl Store {
         if Arc::strong_count(&self.readers) > 1 {
             self.note(place, key, timestamp);
         }
-        let floor = self.removed_below;
+        let removed_to = self.removed_to;
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| series.takes(key, floor)) else {
+        let Some(series) = series.filter(|series| series.takes(key, removed_to)) else {
             return false;
         };
         series.timeline.push(timestamp, value, &mut self.totals)
@@ -324,7 +308,7 @@ impl Store {
         let value = value.to_double();
         let point = Point { timestamp, value };
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|_| point.timestamp >= self.removed_below) else {
+        let Some(series) = series.filter(|_| Some(timestamp) > self.removed_to) else {
             return false;
         };
         let points_rewritten = series.timeline.put_late_or_seal(point, &mut self.totals);
@@ -337,7 +321,7 @@ impl Store {
     fn note(&mut self, place: usize, key: Option<Key>, timestamp: i64) {
         let readers = &mut lock(&self.readers);
         let series = self.series.get_mut(place);
-        if let Some(series) = series.filter(|series| series.takes(key, self.removed_below)) {
+        if let Some(series) = series.filter(|series| series.takes(key, self.removed_to)) {
             let points_encoded =
                 self.notes
                     .before_put(series, place, timestamp, &self.order, readers);
@@ -349,15 +333,11 @@ impl Store {
     /// all below the floor.
     #[cold]
     fn put_unguessed(&mut self, hash: KeyHash, put: &Put) -> Placed {
-        if put.timestamp < self.removed_below {
+        if Some(put.timestamp) <= self.removed_to {
             return Placed::NotKept;
         }
         if let Some(place) = self.find(hash, put.key) {
-            let series = self.series.get(place);
-            let is_kept =
-                series.is_some_and(|series| series.timeline.last_timestamp() >= self.removed_below);
-            if is_kept {
-                self.put_found(place, put.timestamp, put.value);
+            if self.put_found(place, Some(put.key), put.timestamp, put.value) {
                 return Placed::At(place as u32);
             }
             self.expire_at(place);
@@ -394,11 +374,6 @@ impl Store {
         Some(series.timeline)
     }
 
-    #[inline]
-    fn guess(&self, hash: KeyHash) -> usize {
-        self.index.guess(hash).unwrap_or(NOWHERE)
-    }
-
     fn find(&self, hash: KeyHash, key: Key) -> Option<usize> {
         self.index.find(hash, |place| {
             let series = self.series.get(place);
@@ -426,7 +401,7 @@ impl Store {
             let (position, place) = self.order.next(from)?;
             from = position + 1;
             let series = self.series.get(place)?;
-            let is_seen = series.timeline.last_timestamp() >= self.hidden_below;
+            let is_seen = Some(series.timeline.last_timestamp()) > self.hidden_to;
             Some((position, is_seen.then_some(&*series.key)))
         })
     }
@@ -472,7 +447,7 @@ impl Store {
             Bound::Excluded(&before) => Some(before),
             Bound::Unbounded => None,
         };
-        let mut after = before.max(self.hidden_to());
+        let mut after = before.max(self.hidden_to);
         let runs = iter::from_fn(move || {
             let mut run = Run::new();
             let is_found = self.notes.next_run(series?, NOW, after, i64::MAX, &mut run);
@@ -498,8 +473,7 @@ impl Store {
     /// Whether any points that a series had in an epoch are not [hidden](Self::set_floors).
     #[cfg(any(test, feature = "http"))]
     fn is_seen(&self, series: notes::At<'_>, epoch: u64) -> bool {
-        self.hidden_below == i64::MIN
-            || self.notes.last_timestamp(series, epoch) >= self.hidden_below
+        self.hidden_to.is_none() || Some(self.notes.last_timestamp(series, epoch)) > self.hidden_to
     }
 
     /// How many series there are: how many different keys were put and are not removed. Constant
@@ -562,6 +536,12 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
+    /// The floors: below the first nothing is read, and below the second nothing is kept.
+    fn floors(&self) -> (i64, i64) {
+        let past = |to: Option<i64>| to.map_or(i64::MIN, |to| to + 1);
+        (past(self.hidden_to), past(self.removed_to))
+    }
+
     /// Asserts that all is counted right, and each series is where it is looked for. If no series
     /// was removed while there were snapshots, their notes are all in use.
     fn check(&self, any_removed: bool) {

@@ -40,16 +40,14 @@ const EVICTED_PLACES: usize = 1_024;
 const PLACES_PER_EVICTED: usize = 2 * SERIES_PER_EVICTED;
 
 /// What is to be removed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Removal {
     /// While the floor is not past this, nothing is to be removed, except perhaps points that came late.
-    due: i64,
+    due: Option<i64>,
     /// Of what is below the floor.
     expiry: Option<Sweep>,
-    /// Of the oldest.
+    /// Of the oldest. When it has ended, it says where the next is to begin.
     eviction: Option<Sweep>,
-    /// Where the next eviction is to begin, if the one before found enough.
-    evict_from: Option<usize>,
     /// Of series that are removed, and had too many blocks to free at once.
     condemned: Vec<Timeline>,
     /// What series are sampled by.
@@ -59,7 +57,7 @@ pub struct Removal {
 }
 
 /// A walk over places.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 struct Sweep {
     /// The last timestamp to remove.
     up_to: i64,
@@ -69,36 +67,13 @@ struct Sweep {
     warm_to: usize,
     /// How often something was removed.
     removals: usize,
-    /// Of the series that were looked at, when the earliest part ends that was left.
-    due: i64,
-}
-
-impl Default for Removal {
-    fn default() -> Removal {
-        Removal {
-            due: i64::MAX,
-            expiry: None,
-            eviction: None,
-            evict_from: None,
-            condemned: Vec::new(),
-            random: 0,
-            expired_points: 0,
-            evicted_points: 0,
-        }
-    }
 }
 
 impl Removal {
     /// Notes when the oldest part of a series ends.
     pub fn note_due(&mut self, oldest_end: i64) {
-        self.due = self.due.min(oldest_end);
-    }
-
-    /// Ends an expiry that is under way, whose floor is too high now. The next one looks at all series.
-    fn forget_expiry(&mut self) {
-        if self.expiry.take().is_some() {
-            self.due = i64::MIN;
-        }
+        let due = self.due.get_or_insert(oldest_end);
+        *due = oldest_end.min(*due);
     }
 
     /// By a linear congruence of Knuth's, which never repeats itself in practice.
@@ -115,18 +90,6 @@ impl Removal {
     #[cfg(test)]
     pub fn condemned(&self) -> impl Iterator<Item = &Timeline> {
         self.condemned.iter()
-    }
-}
-
-impl Sweep {
-    fn new(up_to: i64, places: Range<usize>) -> Sweep {
-        Sweep {
-            up_to,
-            places,
-            warm_to: 0,
-            removals: 0,
-            due: i64::MAX,
-        }
     }
 }
 
@@ -163,21 +126,13 @@ impl Store {
     /// assert_eq!(store.series_count(), 0);
     /// ```
     pub fn set_floors(&mut self, hidden_below: i64, removed_below: i64) {
-        let removed_below = removed_below.min(hidden_below);
-        if removed_below < self.removed_below {
-            self.removal.forget_expiry();
+        let hidden_to = hidden_below.checked_sub(1);
+        let removed_to = removed_below.checked_sub(1).min(hidden_to);
+        if removed_to < self.removed_to && self.removal.expiry.take().is_some() {
+            // Its floor is too high now. The next one looks at all series.
+            self.removal.due = Some(i64::MIN);
         }
-        (self.hidden_below, self.removed_below) = (hidden_below, removed_below);
-    }
-
-    /// The last timestamp that is hidden.
-    pub(super) fn hidden_to(&self) -> Option<i64> {
-        self.hidden_below.checked_sub(1)
-    }
-
-    /// The last timestamp that is gone.
-    pub(super) fn removed_to(&self) -> Option<i64> {
-        self.removed_below.checked_sub(1)
+        (self.hidden_to, self.removed_to) = (hidden_to, removed_to);
     }
 
     /// Frees a part of what is below [the floor](Self::set_floors), and says whether to call it again
@@ -192,14 +147,9 @@ impl Store {
     pub fn expire(&mut self, most: usize) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
-        let started = self.removal.expiry.take().or_else(|| self.begin_expiry());
-        if let Some(mut sweep) = started {
-            if self.sweep(&mut sweep, most - freed, true, &mut |_, _, _| ()) {
-                self.removal.expiry = Some(sweep);
-            } else {
-                self.removal.note_due(sweep.due);
-            }
-        }
+        let sweep = self.removal.expiry.take().or_else(|| self.begin_expiry());
+        let sweep = sweep.map(|sweep| self.sweep(sweep, most - freed, true, &mut |_, _, _| ()));
+        self.removal.expiry = sweep.filter(|sweep| !sweep.places.is_empty());
         if self.totals.points < points {
             join_freed_memory();
         }
@@ -209,9 +159,14 @@ impl Store {
 
     /// Begins to look at all series, if any may have something to remove.
     fn begin_expiry(&mut self) -> Option<Sweep> {
-        let up_to = self.removed_to().filter(|&to| to >= self.removal.due)?;
-        self.removal.due = i64::MAX;
-        Some(Sweep::new(up_to, 0..self.series.end()))
+        let due = self.removal.due?;
+        let up_to = self.removed_to.filter(|&to| to >= due)?;
+        self.removal.due = None;
+        Some(Sweep {
+            up_to,
+            places: 0..self.series.end(),
+            ..Sweep::default()
+        })
     }
 
     /// Removes the series at a place, all of which is below the floor. If it has too many blocks to
@@ -287,15 +242,11 @@ impl Store {
     pub fn evict(&mut self, most: usize, removed: &mut dyn FnMut(usize, &str, i64)) -> bool {
         let freed = self.free_condemned(most);
         let points = self.totals.points;
-        let started = self.removal.eviction.take();
-        if let Some(mut sweep) = started.or_else(|| self.begin_eviction()) {
-            if self.sweep(&mut sweep, most - freed, false, removed) {
-                self.removal.eviction = Some(sweep);
-            } else {
-                let found_enough = sweep.removals >= EVICTED_PLACES / PLACES_PER_EVICTED;
-                self.removal.evict_from = found_enough.then_some(sweep.places.end);
-            }
-        }
+        let sweep = match self.removal.eviction.take() {
+            Some(sweep) if !sweep.places.is_empty() => Some(sweep),
+            ended => self.begin_eviction(ended),
+        };
+        self.removal.eviction = sweep.map(|sweep| self.sweep(sweep, most - freed, false, removed));
         self.removal.evicted_points += (points - self.totals.points) as u64;
         self.series.len() > 0 || !self.removal.condemned.is_empty()
     }
@@ -303,7 +254,7 @@ impl Store {
     /// Chooses which points are the oldest: for one in so many series of a sample, its oldest part
     /// is among them. Unless many were found just before the next places, looks at those around the
     /// oldest of the sample. So, of two sweeps, one frees something.
-    fn begin_eviction(&mut self) -> Option<Sweep> {
+    fn begin_eviction(&mut self, before: Option<Sweep>) -> Option<Sweep> {
         let mut ends = BinaryHeap::with_capacity(SAMPLED_SERIES);
         for _ in 0..SAMPLED_SERIES.min(self.series.len()) {
             let place = self.order.sample(self.removal.next_random())?;
@@ -313,10 +264,18 @@ impl Store {
         let ends = ends.into_sorted_vec();
         let (up_to, _) = *ends.get(ends.len().checked_sub(1)? / SERIES_PER_EVICTED)?;
         let end = self.series.end();
-        let next = self.removal.evict_from.filter(|&place| place < end);
+        let found_enough = |sweep: &Sweep| {
+            let is_enough = sweep.removals >= EVICTED_PLACES / PLACES_PER_EVICTED;
+            is_enough && sweep.places.end < end
+        };
+        let next = before.filter(found_enough).map(|sweep| sweep.places.end);
         // From where on places are looked at together: so none is left out again and again.
         let first = next.unwrap_or(ends[0].1 / EVICTED_PLACES * EVICTED_PLACES);
-        Some(Sweep::new(up_to, first..end.min(first + EVICTED_PLACES)))
+        Some(Sweep {
+            up_to,
+            places: first..end.min(first + EVICTED_PLACES),
+            ..Sweep::default()
+        })
     }
 
     /// How many points were [evicted](Self::evict).
@@ -324,14 +283,14 @@ impl Store {
         self.removal.evicted_points
     }
 
-    /// Goes on with a sweep by so many steps, and says whether there is more of it.
+    /// Goes on with a sweep by so many steps.
     fn sweep(
         &mut self,
-        sweep: &mut Sweep,
+        mut sweep: Sweep,
         most: usize,
         is_exact: bool,
         removed: &mut Removed,
-    ) -> bool {
+    ) -> Sweep {
         let mut steps = 0;
         while steps < most && !sweep.places.is_empty() {
             let (place, up_to) = (sweep.places.start, sweep.up_to);
@@ -345,13 +304,13 @@ impl Store {
                     steps += taken;
                 }
                 Err(due) => {
-                    sweep.due = sweep.due.min(due);
+                    self.removal.note_due(due);
                     sweep.places.start += 1;
                     steps += 1;
                 }
             }
         }
-        !sweep.places.is_empty()
+        sweep
     }
 
     /// Loads what the removal of series from the index needs into the processor's cache, several at
@@ -359,7 +318,7 @@ impl Store {
     fn warm_removal(&self, places: Range<usize>, up_to: i64) {
         for series in places.filter_map(|place| self.series.get(place)) {
             if series.timeline.last_timestamp() <= up_to {
-                black_box(self.guess(self.index.hash((&*series.key).into())));
+                black_box(self.index.guess(self.index.hash((&*series.key).into())));
             }
         }
     }
@@ -516,7 +475,7 @@ mod tests {
 
         assert_eq!(first_timestamp(&store, "long"), Some(100_000));
         assert_eq!(first_timestamp(&store, "new"), Some(100_000));
-        let next = store.removal.due + 1;
+        let next = store.removal.due.expect("there are series") + 1;
         assert!((100_001..=101_121).contains(&next), "{next}");
         let (before, removal) = (store.point_count(), format!("{:?}", store.removal));
         store.set_floors(next - 1, next - 1);

@@ -30,11 +30,12 @@ impl Series {
         self.key.as_bytes() == key.as_bytes()
     }
 
-    /// Whether it takes puts under this key: if that is its own, and not all of its points are below the floor.
-    /// Without a key it takes any.
+    /// Whether it takes puts under this key: if that is its own, and not all of its points are removed, those up
+    /// to this timestamp. Without a key it takes any.
     #[inline(always)]
-    pub fn takes(&self, key: Option<Key>, floor: i64) -> bool {
-        key.is_none_or(|key| self.has(key) && self.timeline.last_timestamp() >= floor)
+    pub fn takes(&self, key: Option<Key>, removed_to: Option<i64>) -> bool {
+        let is_kept = || removed_to.is_none_or(|to| self.timeline.last_timestamp() > to);
+        key.is_none_or(|key| self.has(key) && is_kept())
     }
 
     /// Loads what a put at this timestamp needs into the processor's cache.

@@ -111,7 +111,7 @@ impl Snapshot {
     /// Decodes the next points up to `until` of the first series that is still to read, and says whether
     /// there are any.
     fn read(&mut self, store: &Store, series: At<'_>, until: i64, run: &mut Run) -> bool {
-        let after = self.read_to.max(store.hidden_to());
+        let after = self.read_to.max(store.hidden_to);
         let is_found = store.notes.next_run(series, self.epoch, after, until, run);
         if is_found {
             self.read_to = run.timestamps().last().copied();
@@ -581,7 +581,7 @@ mod tests {
             for key in KEYS {
                 let is_found = found.iter().any(|(_, found)| *found == key);
                 let mut held = self.held.iter().filter(|held| held.0 == key);
-                let is_seen = |held: &&(String, i64, u64)| held.1 >= store.hidden_below;
+                let is_seen = |held: &&(String, i64, u64)| Some(held.1) > store.hidden_to;
                 let may_be_found = held.clone().any(|held| is_seen(&held));
                 assert!(
                     may_be_found || !is_found,
@@ -595,7 +595,8 @@ mod tests {
     type Points = Vec<(String, i64, u64)>;
 
     fn assert_none_hidden(store: &Store, points: &[(String, i64, u64)]) {
-        let is_hidden = |(_, timestamp, _): &&(String, i64, u64)| *timestamp < store.hidden_below;
+        let is_hidden =
+            |(_, timestamp, _): &&(String, i64, u64)| Some(*timestamp) <= store.hidden_to;
         assert_eq!(points.iter().find(is_hidden), None);
     }
 
@@ -819,7 +820,7 @@ mod tests {
 
         fn open(&mut self, snapshot: Snapshot, held: Points) {
             self.open
-                .push(Open::new(snapshot, held, self.store.hidden_below));
+                .push(Open::new(snapshot, held, self.store.floors().0));
         }
 
         /// Takes a step that removes something.
@@ -827,7 +828,7 @@ mod tests {
             let mut removed = Vec::new();
             match step {
                 Step::Floors { one, other } => {
-                    let removed_below = one.min(other).max(self.store.removed_below);
+                    let removed_below = one.min(other).max(self.store.floors().1);
                     let hidden_below = one.max(removed_below);
                     self.store.set_floors(hidden_below, removed_below);
                     self.naive.set_floors(hidden_below, removed_below);
