@@ -245,16 +245,16 @@ impl ImageReader {
     /// Stores the blocks of a series, and after them `run`.
     fn store_parts(&mut self, (hash, key): (KeyHash, Box<str>)) {
         let (store, sealed_to) = (&mut self.store, self.last.unwrap_or_default());
-        let place = store.find(hash, (&*key).into());
-        if let Some(series) = place.and_then(|place| store.series.get_mut(place)) {
-            let (blocks, totals) = (&mut self.blocks, &mut store.totals);
-            series
-                .timeline
-                .replace_newest(blocks, sealed_to, &self.run, totals);
-        } else {
+        let place = store.find(hash, (&*key).into()).unwrap_or_else(|| {
             let place = store.series.vacant_place();
-            let timeline = Timeline::of_parts(&mut self.blocks, sealed_to, &self.run, place);
-            store.add(hash, key, timeline);
+            let newest = self.run.points().next().unwrap_or_default();
+            store.add(hash, key, Timeline::new(newest, place));
+            place
+        });
+        if let Some(Series { timeline, .. }) = store.series.get_mut(place) {
+            let (blocks, totals) = (&mut self.blocks, &mut store.totals);
+            timeline.replace_newest(blocks, sealed_to, &self.run, totals);
+            store.removal.note_due(timeline.oldest_end());
         }
     }
 

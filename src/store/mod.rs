@@ -293,9 +293,8 @@ impl Store {
         if Arc::strong_count(&self.readers) > 1 {
             self.note(place, key, timestamp);
         }
-        let removed_to = self.removed_to;
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| series.takes(key, removed_to)) else {
+        let Some(series) = series.filter(|series| series.takes(key, self.removed_to)) else {
             return false;
         };
         series.timeline.push(timestamp, value, &mut self.totals)
@@ -340,7 +339,8 @@ impl Store {
             if self.put_found(place, Some(put.key), put.timestamp, put.value) {
                 return Placed::At(place as u32);
             }
-            self.expire_at(place);
+            self.begin_again(place, put.point());
+            return Placed::New(place as u32);
         }
         let place = self.series.vacant_place();
         self.add(hash, put.key.into(), Timeline::new(put.point(), place));
@@ -361,17 +361,6 @@ impl Store {
             note: NO_NOTE,
             position,
         });
-    }
-
-    /// Takes out the series at a place, if there is one. Its timeline is still counted.
-    fn take(&mut self, place: usize) -> Option<Timeline> {
-        let series = self.series.remove(place)?;
-        let hash = self.index.hash((&*series.key).into());
-        self.index.remove(hash, place);
-        let position = self.order.position(place, series.position);
-        self.order.remove(position);
-        self.key_bytes -= series.key.len();
-        Some(series.timeline)
     }
 
     fn find(&self, hash: KeyHash, key: Key) -> Option<usize> {
@@ -552,9 +541,6 @@ impl Store {
             assert_eq!(self.place_of(&series.key), Some(place));
             places.push((self.order.position(place, series.position), place));
         }
-        self.removal
-            .condemned()
-            .for_each(|timeline| totals.add(timeline.totals()));
         assert_eq!((totals, key_bytes), (self.totals, self.key_bytes));
         places.sort_unstable();
         let next = |&(position, _): &(u64, usize)| self.order.next(position + 1);

@@ -12,17 +12,13 @@ use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::ops::Range;
 
-use super::Store;
-use super::timeline::Timeline;
+use super::{Point, Store};
 
 /// A series without blocks takes as long to remove as so many blocks.
 const SERIES_STEPS: usize = 4;
 
 /// Half of a head takes as long to remove as so many blocks.
 const HEAD_STEPS: usize = 16;
-
-/// A series of more blocks is not freed at once.
-const BLOCKS_AT_ONCE: usize = 1_000;
 
 /// So many places are looked at before the first of them is removed from.
 const PLACES_AT_ONCE: usize = 128;
@@ -48,8 +44,6 @@ pub struct Removal {
     expiry: Option<Sweep>,
     /// Of the oldest. When it has ended, it says where the next is to begin.
     eviction: Option<Sweep>,
-    /// Of series that are removed, and had too many blocks to free at once.
-    condemned: Vec<Timeline>,
     /// What series are sampled by.
     random: u64,
     expired_points: u64,
@@ -85,11 +79,6 @@ impl Removal {
             .wrapping_add(1_442_695_040_888_963_407);
         // The high bits are the best ones.
         self.random >> 16
-    }
-
-    #[cfg(test)]
-    pub fn condemned(&self) -> impl Iterator<Item = &Timeline> {
-        self.condemned.iter()
     }
 }
 
@@ -145,16 +134,15 @@ impl Store {
     /// then a call takes constant time. So it can be called every few seconds after the floor was raised,
     /// and then until it says that this was all.
     pub fn expire(&mut self, most: usize) -> bool {
-        let freed = self.free_condemned(most);
         let points = self.totals.points;
         let sweep = self.removal.expiry.take().or_else(|| self.begin_expiry());
-        let sweep = sweep.map(|sweep| self.sweep(sweep, most - freed, true, &mut |_, _, _| ()));
+        let sweep = sweep.map(|sweep| self.sweep(sweep, most, true, &mut |_, _, _| ()));
         self.removal.expiry = sweep.filter(|sweep| !sweep.places.is_empty());
         if self.totals.points < points {
             join_freed_memory();
         }
         self.removal.expired_points += (points - self.totals.points) as u64;
-        self.removal.expiry.is_some() || !self.removal.condemned.is_empty()
+        self.removal.expiry.is_some()
     }
 
     /// Begins to look at all series, if any may have something to remove.
@@ -169,17 +157,19 @@ impl Store {
         })
     }
 
-    /// Removes the series at a place, all of which is below the floor. If it has too many blocks to
-    /// free at once, these are left for the next expiry.
-    pub(super) fn expire_at(&mut self, place: usize) {
-        self.condemn(place);
-        self.free_condemned(BLOCKS_AT_ONCE);
-    }
-
-    /// Removes a series, all of which is below the floor, and leaves its points to be freed.
-    fn condemn(&mut self, place: usize) {
-        let timeline = self.take(place);
-        self.removal.condemned.extend(timeline);
+    /// Begins the series at a place again, all of which is below the floor: it is new, and comes last. Its
+    /// blocks are left for the next expiry, since there may be too many to free at once.
+    pub(super) fn begin_again(&mut self, place: usize, point: Point) {
+        let Some(series) = self.series.get_mut(place) else {
+            return;
+        };
+        let position = self.order.position(place, series.position);
+        self.order.remove(position);
+        series.position = self.order.push(place);
+        let points = self.totals.points + 1;
+        series.timeline.begin_again(point, &mut self.totals);
+        self.removal.expired_points += (points - self.totals.points) as u64;
+        self.removal.note_due(series.timeline.oldest_end());
     }
 
     /// How many points were removed because they were below the floor.
@@ -191,41 +181,26 @@ impl Store {
     /// there was one. Linear in the number of its blocks.
     pub fn remove(&mut self, key: &str) -> bool {
         let place = self.place_of(key);
-        place.map(|place| self.remove_at(place)).is_some()
-    }
-
-    fn remove_at(&mut self, place: usize) {
-        if let Some(timeline) = self.take(place) {
-            self.totals.subtract(timeline.totals());
-        }
+        place.map(|place| self.remove_to(place, i64::MAX)).is_some()
     }
 
     /// Removes the points up to a timestamp from the series at a place; with the last of them, the
     /// series. Says whether there is none at the place then.
     pub(crate) fn remove_to(&mut self, place: usize, up_to: i64) -> bool {
         let series = self.series.get_mut(place);
-        let Some(series) = series.filter(|series| series.timeline.last_timestamp() > up_to) else {
-            self.remove_at(place);
-            return true;
-        };
-        series.timeline.remove_to(up_to, &mut self.totals);
-        false
-    }
-
-    /// Frees points of condemned series, at most so many blocks. Returns how many that were.
-    fn free_condemned(&mut self, most: usize) -> usize {
-        let (points, mut freed) = (self.totals.points, 0);
-        while freed < most
-            && let Some(timeline) = self.removal.condemned.last_mut()
-        {
-            freed += 1 + timeline.drop_blocks(most - freed, &mut self.totals);
-            if timeline.block_count() == 0 {
-                self.totals.subtract(timeline.totals());
-                self.removal.condemned.pop();
-            }
+        if let Some(series) = series.filter(|series| series.timeline.last_timestamp() > up_to) {
+            series.timeline.remove_to(up_to, &mut self.totals);
+            return false;
         }
-        self.removal.expired_points += (points - self.totals.points) as u64;
-        freed.min(most)
+        if let Some(series) = self.series.remove(place) {
+            let hash = self.index.hash((&*series.key).into());
+            self.index.remove(hash, place);
+            let position = self.order.position(place, series.position);
+            self.order.remove(position);
+            self.key_bytes -= series.key.len();
+            self.totals.subtract(series.timeline.totals());
+        }
+        true
     }
 
     /// Frees some of the oldest points of the store, and says whether any points are left: whole
@@ -240,15 +215,14 @@ impl Store {
     /// Looks at `most` series or frees as many blocks, some 100 ns each; to choose a timestamp, at 128
     /// series more.
     pub fn evict(&mut self, most: usize, removed: &mut dyn FnMut(usize, &str, i64)) -> bool {
-        let freed = self.free_condemned(most);
         let points = self.totals.points;
         let sweep = match self.removal.eviction.take() {
             Some(sweep) if !sweep.places.is_empty() => Some(sweep),
             ended => self.begin_eviction(ended),
         };
-        self.removal.eviction = sweep.map(|sweep| self.sweep(sweep, most - freed, false, removed));
+        self.removal.eviction = sweep.map(|sweep| self.sweep(sweep, most, false, removed));
         self.removal.evicted_points += (points - self.totals.points) as u64;
-        self.series.len() > 0 || !self.removal.condemned.is_empty()
+        self.series.len() > 0
     }
 
     /// Chooses which points are the oldest: for one in so many series of a sample, its oldest part
@@ -342,9 +316,6 @@ impl Store {
         let (last, blocks) = (timeline.last_timestamp(), timeline.block_count());
         let (to, steps) = if last <= up_to && blocks <= most_blocks {
             (last, blocks + SERIES_STEPS)
-        } else if last <= up_to && is_exact {
-            self.condemn(place);
-            return Ok(most_blocks);
         } else {
             let part = timeline.oldest_part(up_to, most_blocks);
             let (to, blocks) = part.ok_or_else(|| timeline.oldest_end())?;
@@ -565,7 +536,7 @@ mod tests {
         store.put("k", 4_000_000, 1.0);
         store.check(false);
         let left = store.point_count();
-        assert!((points / 2..points - 900_000).contains(&left), "{left}");
+        assert!((points - 160..=points).contains(&left), "{left}");
         assert!(
             store
                 .range("k", ..)

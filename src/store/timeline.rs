@@ -68,24 +68,6 @@ impl Timeline {
         Timeline { head, history }
     }
 
-    /// A timeline of blocks, by ascending timestamp, up to the timestamp `sealed_to`, and at least
-    /// one newer point; of the series at this place. Leaves `blocks` empty.
-    pub fn of_parts(
-        blocks: &mut Vec<Block>,
-        sealed_to: i64,
-        newest: &Run,
-        place: usize,
-    ) -> Timeline {
-        let head_points = match blocks.is_empty() {
-            true => first_head_points(place),
-            false => RUN_POINTS,
-        };
-        let (head, history) = (Head::new(Kind::INTEGERS, head_points), None);
-        let mut timeline = Timeline { head, history };
-        timeline.go_on(blocks, sealed_to, newest);
-        timeline
-    }
-
     /// Replaces the points that are not sealed by `blocks`, which are newer than all sealed points and end at
     /// `sealed_to`, and by the points of `newest` after them. Leaves `blocks` empty. Keeps the totals.
     pub fn replace_newest(
@@ -97,11 +79,6 @@ impl Timeline {
     ) {
         let count = self.block_count();
         let before = self.totals_of(count..count);
-        self.go_on(blocks, sealed_to, newest);
-        totals.replace(before, self.totals_of(count..self.block_count()));
-    }
-
-    fn go_on(&mut self, blocks: &mut Vec<Block>, sealed_to: i64, newest: &Run) {
         if !blocks.is_empty() {
             let history = self.history.get_or_insert_default();
             if history.sealed.is_empty() {
@@ -109,8 +86,19 @@ impl Timeline {
             }
             history.sealed.extend(blocks.drain(..).map(Sealed::new));
             history.sealed_to = sealed_to;
+            self.head.begin_next();
         }
         self.head.refill(newest);
+        totals.replace(before, self.totals_of(count..self.block_count()));
+    }
+
+    /// Begins again with a newer point than all: of those before it, the sealed ones are left, to be removed.
+    /// Keeps the totals.
+    pub fn begin_again(&mut self, point: Point, totals: &mut Totals) {
+        let before = self.totals_of(0..0);
+        self.head.begin_next();
+        self.head.push_any(point);
+        totals.replace(before, self.totals_of(0..0));
     }
 
     /// Timestamp of the newest point.
@@ -259,22 +247,6 @@ impl Timeline {
             }
         }
         totals.replace(before, self.totals_of(0..self.sealed().len() - after));
-    }
-
-    /// Removes the newest blocks, at most so many, of a timeline that nobody reads any more. Returns how
-    /// many. Keeps the totals.
-    ///
-    /// Constant time for each, since no other is moved. What was allocated last is freed first, so that
-    /// an allocator can give it back to the system bit by bit.
-    pub fn drop_blocks(&mut self, most: usize, totals: &mut Totals) -> usize {
-        let count = self.block_count();
-        let left = count.saturating_sub(most);
-        let before = self.totals_of(left..count);
-        if let Some(history) = &mut self.history {
-            history.sealed.truncate(left);
-        }
-        totals.replace(before, self.totals_of(left..left));
-        count - left
     }
 
     /// How many blocks there are.
