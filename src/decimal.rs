@@ -53,9 +53,9 @@ pub fn digits_of(value: f64, decimals: u8) -> Option<i64> {
     (digits.unsigned_abs() < DIGITS_LIMIT as u64 && is_read_back()).then_some(digits)
 }
 
-/// The fewest decimals, from `least` up, with which `value` has digits.
-pub fn decimals_of(value: f64, least: u8) -> Option<u8> {
-    (least..=DECIMALS_MAX).find(|&decimals| digits_of(value, decimals).is_some())
+/// The fewest decimals with which `value` has digits.
+pub fn decimals_of(value: f64) -> Option<u8> {
+    (0..=DECIMALS_MAX).find(|&decimals| digits_of(value, decimals).is_some())
 }
 
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod tests {
             (f64::MIN_POSITIVE, None),
         ];
         for (value, expected) in table {
-            let found = decimals_of(value, 0)
-                .map(|decimals| (decimals, digits_of(value, decimals).unwrap()));
+            let found =
+                decimals_of(value).map(|decimals| (decimals, digits_of(value, decimals).unwrap()));
             assert_eq!(found, expected, "{value}");
         }
     }

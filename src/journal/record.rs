@@ -264,7 +264,7 @@ impl PutRecord {
     /// The form and the field of a value that has not the decimals tried first.
     #[cold]
     fn in_other_form(&mut self, value: f64) -> (u8, u64) {
-        let decimals = decimals_of(value, 0);
+        let decimals = decimals_of(value);
         let Some(digits) = decimals.and_then(|decimals| digits_of(value, decimals)) else {
             return (DOUBLE, value.to_bits());
         };

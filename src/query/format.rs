@@ -108,7 +108,7 @@ impl Writer {
             }
         }
         let looked_at = series.values.iter().take(VALUES_LOOKED_AT);
-        let decimals = looked_at.filter_map(|&value| decimals_of(value, 0)).max();
+        let decimals = looked_at.filter_map(|&value| decimals_of(value)).max();
         self.decimals = decimals.unwrap_or(0);
         (self.any_series, self.steps_done, self.any_points) = (true, 0, false);
         self.series = Some(series);

@@ -20,6 +20,7 @@
 use super::Point;
 use super::packing::{read_varint, unzigzag, write_varint, zigzag};
 use super::run::{Kind, RUN_POINTS, Run, exception_of};
+use crate::decimal::decimals_of;
 use crate::value::Value;
 
 /// Stands where an exception has no difference of digits, which is less, even zigzag.
@@ -164,7 +165,9 @@ impl Head {
     pub fn push_any(&mut self, point: Point) {
         let value = point.value.into();
         if self.length == 0 && self.kind.of_value(value).is_none() {
-            self.kind = Kind::of_first(point.value);
+            // What no digits keep is an exception.
+            let decimals = decimals_of(point.value).unwrap_or(0);
+            self.kind = Kind::Digits { decimals };
         }
         let exception = || exception_of(point.value, self.exceptions.into(), self.len() + 1);
         match self.kind.of_value(value).or_else(exception) {

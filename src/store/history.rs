@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::Point;
 use super::block::{Block, SHARED_BYTES};
 use super::head::Head;
-use super::run::{Kind, RUN_POINTS, Run};
+use super::run::{Kind, RUN_POINTS, Run, merge};
 
 /// A block is rewritten when there is one late point for so many of its own.
 const BLOCK_POINTS_PER_LATE: usize = 9;
 
-/// Points that are not in the head.
+/// Points that are not in the head, at least one.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// By ascending timestamp: all points of one are older than those of the next.
@@ -31,12 +31,9 @@ pub struct Sealed {
 }
 
 impl History {
-    /// Appends a run of newer points than all here.
+    /// Appends a run of newer points than all here, at least one.
     pub fn append(&mut self, run: &Run) {
-        let &[.., last] = run.timestamps() else {
-            return;
-        };
-        self.sealed_to = last;
+        self.sealed_to = run.timestamps()[run.len() - 1];
         match self.sealed.last_mut() {
             Some(last) if last.block.has_room(run.len()) => last.block = last.block.and_run(run),
             _ => {
@@ -83,8 +80,7 @@ impl History {
     /// The place of the block that a timestamp falls into; `None` if it falls into the head.
     #[inline]
     pub fn block_at(&self, timestamp: i64) -> Option<usize> {
-        let is_sealed = timestamp <= self.sealed_to && !self.sealed.is_empty();
-        is_sealed.then(|| self.place_of(timestamp))
+        (timestamp <= self.sealed_to).then(|| self.place_of(timestamp))
     }
 
     /// Which block a timestamp falls into: the last that begins at it or before it; the first
@@ -133,11 +129,6 @@ impl History {
         if self.sealed.len() <= self.sealed.capacity() / 2 {
             self.sealed.shrink_to_fit();
         }
-    }
-
-    /// Bytes that are allocated beside the blocks.
-    pub fn own_bytes(&self) -> usize {
-        size_of::<History>() + self.sealed.capacity() * size_of::<Sealed>()
     }
 }
 
@@ -201,7 +192,9 @@ impl Sealed {
             points.read(&mut late);
             late.keep(after, run.timestamps().last().copied().unwrap_or(until));
             if !late.is_empty() {
-                *run = run.merged(&late).swap_remove(0);
+                let mut runs = Vec::with_capacity(2);
+                merge(&mut runs, RUN_POINTS, run, &late, 0..late.len());
+                *run = runs.swap_remove(0);
             }
         }
         !run.is_empty()

@@ -76,9 +76,9 @@ impl Store {
         let (start, mut points_encoded) = (out.len(), 0);
         let (mut run, mut chunk) = (Run::new(), Vec::new());
         loop {
-            let next = self.order.next_in(&(cursor.position..end));
+            let next = self.next_series(&(cursor.position..end));
             cursor.go_to(next.map_or(end, |(position, _)| position), out);
-            let Some(series) = next.and_then(|(_, place)| self.series.get(place)) else {
+            let Some((_, (_, series))) = next else {
                 return false;
             };
             points_encoded +=

@@ -37,12 +37,12 @@ mod timeline;
 
 use std::fmt;
 use std::iter;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use self::image::{ImageCursor, ImageReader};
 use self::index::{Index, KeyHash};
-use self::notes::{NO_NOTE, NOW, Notes};
+use self::notes::{At, MOST_BYTES, NO_NOTE, NOW, Notes};
 use self::order::Order;
 pub(crate) use self::packing::{read_varint, unzigzag, write_varint, zigzag};
 use self::removal::Removal;
@@ -351,7 +351,7 @@ impl Store {
     fn add(&mut self, hash: KeyHash, key: Box<str>, timeline: Timeline) {
         let place = self.series.vacant_place();
         self.index.insert(hash, place);
-        self.totals.add(timeline.totals());
+        self.totals.replace(Totals::default(), timeline.totals());
         self.key_bytes += key.len();
         self.removal.note_due(timeline.oldest_end());
         let position = self.order.push(place);
@@ -377,9 +377,15 @@ impl Store {
     }
 
     /// The series under a key, and its place.
-    fn series_of(&self, key: &str) -> Option<notes::At<'_>> {
+    fn series_of(&self, key: &str) -> Option<At<'_>> {
         let place = self.place_of(key)?;
         Some((place, self.series.get(place)?))
+    }
+
+    /// The first series at these positions, and its position.
+    fn next_series(&self, positions: &Range<u64>) -> Option<(u64, At<'_>)> {
+        let (position, place) = self.order.next_in(positions)?;
+        Some((position, (place, self.series.get(place)?)))
     }
 
     /// The series that there are now, from this position on, in the order of their first put, each with
@@ -387,9 +393,8 @@ impl Store {
     /// Positions are never used again, so a walk may pause while there are puts.
     pub(crate) fn keys_from(&self, mut from: u64) -> impl Iterator<Item = (u64, Option<&str>)> {
         iter::from_fn(move || {
-            let (position, place) = self.order.next(from)?;
+            let (position, (_, series)) = self.next_series(&(from..u64::MAX))?;
             from = position + 1;
-            let series = self.series.get(place)?;
             let is_seen = Some(series.timeline.last_timestamp()) > self.hidden_to;
             Some((position, is_seen.then_some(&*series.key)))
         })
@@ -461,7 +466,7 @@ impl Store {
 
     /// Whether any points that a series had in an epoch are not [hidden](Self::set_floors).
     #[cfg(any(test, feature = "http"))]
-    fn is_seen(&self, series: notes::At<'_>, epoch: u64) -> bool {
+    fn is_seen(&self, series: At<'_>, epoch: u64) -> bool {
         self.hidden_to.is_none() || Some(self.notes.last_timestamp(series, epoch)) > self.hidden_to
     }
 
@@ -502,7 +507,7 @@ impl Store {
     /// keep less. What the former kept is freed bit by bit, by puts and by
     /// [`clean_up`](Self::clean_up), and may be another third of the limit meanwhile.
     pub fn set_snapshot_limit_bytes(&mut self, bytes: usize) {
-        lock(&self.readers).set_limit_bytes(bytes);
+        lock(&self.readers).limit_bytes = Some(bytes.min(MOST_BYTES));
     }
 
     /// How many snapshots were cut off. When this has grown, ask those that are open
@@ -536,7 +541,7 @@ impl Store {
     fn check(&self, any_removed: bool) {
         let (mut totals, mut key_bytes, mut places) = (Totals::default(), 0, Vec::new());
         for (place, series) in self.series.iter() {
-            totals.add(series.timeline.totals());
+            totals.replace(Totals::default(), series.timeline.totals());
             key_bytes += series.key.len();
             assert_eq!(self.place_of(&series.key), Some(place));
             places.push((self.order.position(place, series.position), place));

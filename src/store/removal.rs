@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::ops::Range;
 
+use super::timeline::Totals;
 use super::{Point, Store};
 
 /// A series without blocks takes as long to remove as so many blocks.
@@ -198,7 +199,8 @@ impl Store {
             let position = self.order.position(place, series.position);
             self.order.remove(position);
             self.key_bytes -= series.key.len();
-            self.totals.subtract(series.timeline.totals());
+            let totals = series.timeline.totals();
+            self.totals.replace(totals, Totals::default());
         }
         true
     }

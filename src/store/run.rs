@@ -227,13 +227,6 @@ impl Run {
         let near = rest.iter().take(2).position(|&other| other >= timestamp);
         start + near.unwrap_or_else(|| rest.partition_point(|&earlier| earlier < timestamp))
     }
-
-    /// These points and `late` ones, in one run or two.
-    pub(super) fn merged(&self, late: &Run) -> Vec<Run> {
-        let mut runs = Vec::with_capacity(2);
-        merge(&mut runs, RUN_POINTS, self, late, 0..late.len());
-        runs
-    }
 }
 
 /// Appends the points of a run and those of `late` at these places to `runs` of `most` points each,
@@ -279,7 +272,7 @@ impl Kind {
         // How many points need so many decimals.
         let mut needed = [0; NEVER as usize + 1];
         for point in points {
-            let decimals = decimals_of(point.value, 0).unwrap_or(NEVER);
+            let decimals = decimals_of(point.value).unwrap_or(NEVER);
             needed[usize::from(decimals)] += 1;
             if needed[usize::from(NEVER)] > most {
                 return Kind::Bits;
@@ -291,13 +284,6 @@ impl Kind {
         };
         let decimals = (0..=DECIMALS_MAX).find(is_enough);
         decimals.map_or(Kind::Bits, |decimals| Kind::Digits { decimals })
-    }
-
-    /// The kind of digits with the fewest decimals that keeps a value; of a value that none keeps,
-    /// integers, among which it is an exception.
-    pub fn of_first(value: f64) -> Kind {
-        let decimals = decimals_of(value, 0).unwrap_or(0);
-        Kind::Digits { decimals }
     }
 
     /// The double that a value of this kind is.

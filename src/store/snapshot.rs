@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
-use super::notes::{At, MOST_BYTES};
+use super::notes::At;
 use super::run::{Kind, Run};
 
 /// Points as they were when the snapshot was taken, and how far they are read.
@@ -88,9 +88,7 @@ impl Snapshot {
     ) -> Result<Option<&'store str>, SnapshotError> {
         self.check(store)?;
         let mut series_count = 0;
-        while let Some((position, place)) = store.order.next_in(&self.unread)
-            && let Some(series) = store.series.get(place)
-        {
+        while let Some((position, (place, series))) = store.next_series(&self.unread) {
             if position > self.unread.start {
                 // What it had begun to read is removed.
                 (self.unread.start, self.read_to) = (position, None);
@@ -159,23 +157,21 @@ impl Snapshot {
         most: usize,
     ) -> Result<Option<impl Iterator<Item = (u64, &'store str)>>, SnapshotError> {
         self.check(store)?;
-        if store.order.next_in(&self.unread).is_none() {
+        if store.next_series(&self.unread).is_none() {
             return Ok(None);
         }
         self.read_to = None;
         let (epoch, unread) = (self.epoch, &mut self.unread);
         let looked_at = std::iter::from_fn(move || {
-            let (position, place) = store.order.next_in(unread)?;
-            unread.start = position + 1;
-            Some((position, place))
+            let next = store.next_series(unread)?;
+            unread.start = next.0 + 1;
+            Some(next)
         });
-        let found = looked_at.take(most).filter_map(move |(position, place)| {
-            let series = store.series.get(place)?;
-            store
-                .is_seen((place, series), epoch)
-                .then_some((position, &*series.key))
-        });
-        Ok(Some(found))
+        let found = looked_at.take(most);
+        let found = found.filter(move |&(_, series)| store.is_seen(series, epoch));
+        Ok(Some(
+            found.map(|(position, (_, series))| (position, &*series.key)),
+        ))
     }
 
     /// The position of a key, as [`next_keys`](Self::next_keys) gives it, without a walk.
@@ -236,9 +232,9 @@ impl Snapshot {
 
     /// The first series that is still to read, if it is not removed.
     fn chosen<'store>(&self, store: &'store Store) -> Option<At<'store>> {
-        let (position, place) = store.order.next(self.unread.start)?;
-        let is_chosen = position == self.unread.start && self.holds(position, place);
-        is_chosen.then_some((place, store.series.get(place)?))
+        let (position, series) = store.next_series(&self.unread)?;
+        let is_chosen = position == self.unread.start && self.holds(position, series.0);
+        is_chosen.then_some(series)
     }
 
     /// Whether it is a snapshot of the series at this position and place.
@@ -308,8 +304,9 @@ pub struct Readers {
     pub garbage: bool,
     /// Bytes of the notes that open snapshots can read: the sum of those in `by_epoch`.
     bytes: usize,
-    /// What `bytes` may be, if it is set.
-    limit_bytes: Option<usize>,
+    /// What `bytes` may be, if it is set. Where it is more, the next note that is taken cuts the oldest
+    /// snapshots off.
+    pub limit_bytes: Option<usize>,
 }
 
 /// The open snapshots of a store. Their lock is only ever contended if a snapshot is dropped by
@@ -345,12 +342,6 @@ impl Readers {
         self.garbage |= epoch <= self.noted;
         self.bytes -= bytes as usize;
         self.count(epoch, bytes as isize);
-    }
-
-    /// Sets how many bytes the notes that open snapshots can read may take. Where they take more,
-    /// the next note that is taken cuts the oldest snapshots off.
-    pub fn set_limit_bytes(&mut self, bytes: usize) {
-        self.limit_bytes = Some(bytes.min(MOST_BYTES));
     }
 
     /// Closes the oldest snapshots, which cannot be read after that, until those that are left can

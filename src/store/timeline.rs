@@ -33,18 +33,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts what is added.
-    pub fn add(&mut self, added: Totals) {
-        self.replace(Totals::default(), added);
-    }
-
-    /// Counts what is removed.
-    pub fn subtract(&mut self, removed: Totals) {
-        self.replace(removed, Totals::default());
-    }
-
     /// Counts that what was `before` is `after` now.
-    fn replace(&mut self, before: Totals, after: Totals) {
+    pub fn replace(&mut self, before: Totals, after: Totals) {
         self.bytes = self.bytes + after.bytes - before.bytes;
         self.points = self.points + after.points - before.points;
     }
@@ -299,7 +289,8 @@ impl Timeline {
             points: self.head.len(),
         };
         if let Some(history) = &self.history {
-            totals.bytes += history.own_bytes();
+            let list_bytes = history.sealed.capacity() * size_of::<Sealed>();
+            totals.bytes += size_of::<History>() + list_bytes;
         }
         for sealed in &self.sealed()[blocks] {
             totals.bytes += sealed.allocated_bytes();
