@@ -22,9 +22,10 @@ pub enum Command {
 pub struct Settings {
     pub config: Config,
     pub log_level: LevelFilter,
-    /// Names of the environment variables that were read.
-    variables: Vec<String>,
-    /// Names of those that look like an option and are none.
+    /// Names of the options that were given, flags that are off left out, and how they were written: `--data` or
+    /// `METRICD_DATA`.
+    given: Vec<(&'static str, String)>,
+    /// Names of the environment variables that look like an option and are none.
     pub ignored_variables: Vec<String>,
 }
 
@@ -160,22 +161,16 @@ Exit status: 0 stopped, 1 cannot run, 2 wrong usage.
 
 const VERSION: &str = concat!("metricd ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// An option that was given.
-struct Given {
-    option: &'static CommandOption,
-    /// As the operator wrote it: `--data` or `METRICD_DATA`.
-    source: String,
-    value: Option<OsString>,
-}
-
 /// Reads the arguments, without the program's name, and the environment. An error is one line that
 /// says what is wrong and what is taken instead.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Command, lexopt::Error> {
-    let mut given = Vec::new();
+    let mut settings = Settings::default();
     let mut parser = lexopt::Parser::from_args(arguments);
+    // What is wrong with a value is told only if all arguments are options.
+    let mut all_set = Ok(());
     while let Some(argument) = parser.next()? {
         let option = match argument {
             Long("help") => return Ok(Command::Print(HELP)),
@@ -190,26 +185,13 @@ pub fn parse(
             FLAG => Some("true".into()),
             Some(_) => parser.value().ok(),
         };
-        let source = format!("--{}", option.name);
-        given.push(Given {
-            option,
-            source,
-            value,
-        });
+        all_set = all_set.and(settings.set(option, format!("--{}", option.name), value));
     }
-    let mut settings = Settings::default();
-    settings.add_variables(environment, &mut given);
-    for given in &given {
-        given.set(&mut settings)?;
-    }
-    let find = |name| {
-        given
-            .iter()
-            .find(|given| given.option.name == name && !given.is_off())
-    };
+    all_set?;
+    settings.read(environment)?;
     for (option, needed) in NEEDS {
-        if let (Some(given), None) = (find(option), find(needed)) {
-            return Err(format!("{} needs --{needed}", given.source).into());
+        if let (Some(source), None) = (settings.source(option), settings.source(needed)) {
+            return Err(format!("{source} needs --{needed}").into());
         }
     }
     Ok(Command::Serve(Box::new(settings)))
@@ -223,46 +205,65 @@ impl Default for Settings {
         Settings {
             config,
             log_level: LevelFilter::Info,
-            variables: Vec::new(),
+            given: Vec::new(),
             ignored_variables: Vec::new(),
         }
     }
 }
 
 impl Settings {
-    /// Adds to the options of the command line those that only the environment sets. An empty
-    /// variable sets none.
-    fn add_variables(
+    /// Sets the field of an option that was given, written like `source`.
+    fn set(
+        &mut self,
+        option: &CommandOption,
+        source: String,
+        value: Option<OsString>,
+    ) -> Result<(), lexopt::Error> {
+        let value = value.as_deref();
+        if value.and_then(|value| (option.set)(self, value)).is_none() {
+            let what = match value.map(OsStr::to_string_lossy) {
+                None => "has no value".into(),
+                Some(text) => format!("does not take {text:?}"),
+            };
+            let takes = option.takes.unwrap_or("true or false");
+            return Err(format!("{source} {what}: it takes {takes}").into());
+        }
+        let is_off = option.takes == FLAG && value == Some(OsStr::new("false"));
+        if !is_off {
+            self.given.push((option.name, source));
+        }
+        Ok(())
+    }
+
+    /// Sets what the command line has not set, and the environment does. An empty variable sets nothing.
+    fn read(
         &mut self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-        given: &mut Vec<Given>,
-    ) {
-        let on_command_line: Vec<&str> = given.iter().map(|given| given.option.name).collect();
+    ) -> Result<(), lexopt::Error> {
         for (variable, value) in environment {
             let source = variable.to_string_lossy().into_owned();
             let Some(rest) = source.strip_prefix("METRICD_") else {
                 continue;
             };
+            let is_of = |option: &&CommandOption| {
+                option.name.to_ascii_uppercase().replace('-', "_") == rest
+            };
             // Kubernetes sets these for a service that is called metricd.
             let is_of_service = rest.starts_with("PORT") || rest.starts_with("SERVICE_");
-            match OPTIONS
-                .iter()
-                .find(|option| variable_of(option.name) == source)
-            {
+            match OPTIONS.iter().find(is_of) {
                 None if is_of_service => {}
                 None => self.ignored_variables.push(source),
-                Some(option) if value.is_empty() || on_command_line.contains(&option.name) => {}
-                Some(option) => {
-                    self.variables.push(source.clone());
-                    let value = Some(value);
-                    given.push(Given {
-                        option,
-                        source,
-                        value,
-                    });
-                }
+                Some(option) if value.is_empty() || self.source(option.name).is_some() => {}
+                Some(option) => self.set(option, source, Some(value))?,
             }
         }
+        Ok(())
+    }
+
+    /// How an option was written, if it was given.
+    fn source(&self, option: &str) -> Option<&str> {
+        let mut given = self.given.iter();
+        given.find_map(|(name, source)| (*name == option).then_some(source.as_str()))
     }
 
     /// The message of an error, after the option that it is about, if there is one, or after the variable that
@@ -272,7 +273,12 @@ impl Settings {
         let (field, rest) = match error {
             Error::Setting { field, .. } => (*field, message.strip_prefix(field)),
             Error::Listen { listen, .. } | Error::Resolve { listen, .. } => {
-                (option_of(listen.protocol), None)
+                let option = match listen.protocol {
+                    Protocol::Graphite => "graphite",
+                    Protocol::Http => "http",
+                    _ => "listen",
+                };
+                (option, None)
             }
             Error::Data { .. } => ("data", None),
             Error::HeaderFile { .. } => ("remote_write_header_file", None),
@@ -282,47 +288,11 @@ impl Settings {
             .strip_suffix("_bytes")
             .unwrap_or(field)
             .replace('_', "-");
-        let variable = variable_of(&option);
-        let source = match self.variables.contains(&variable) {
-            true => variable,
-            false => format!("--{option}"),
+        let source = match self.source(&option) {
+            Some(source) => source.to_owned(),
+            None => format!("--{option}"),
         };
         source + rest.unwrap_or(&[": ", &message].concat())
-    }
-}
-
-/// The option for addresses at which this is spoken.
-fn option_of(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Graphite => "graphite",
-        Protocol::Http => "http",
-        _ => "listen",
-    }
-}
-
-/// The environment variable of an option.
-fn variable_of(option: &str) -> String {
-    format!("METRICD_{}", option.to_ascii_uppercase().replace('-', "_"))
-}
-
-impl Given {
-    /// Sets the field of the option.
-    fn set(&self, settings: &mut Settings) -> Result<(), lexopt::Error> {
-        let value = self.value.as_deref();
-        let set = value.and_then(|value| (self.option.set)(settings, value));
-        set.ok_or_else(|| {
-            let what = match value.map(OsStr::to_string_lossy) {
-                None => "has no value".into(),
-                Some(text) => format!("does not take {text:?}"),
-            };
-            let takes = self.option.takes.unwrap_or("true or false");
-            format!("{} {what}: it takes {takes}", self.source).into()
-        })
-    }
-
-    /// Whether it is a flag that is set to what it is anyway.
-    fn is_off(&self) -> bool {
-        self.option.takes == FLAG && self.value.as_deref() == Some(OsStr::new("false"))
     }
 }
 
