@@ -554,33 +554,25 @@ impl Config {
         self.memory_limit_bytes.unwrap_or(usize::MAX) / Self::MEMORY_SHARE
     }
 
-    /// The most receivers: each takes a quarter of a megabyte and more.
-    #[cfg(feature = "remote-write")]
-    fn receivers_max(&self) -> usize {
-        let limit_bytes = self.memory_limit_bytes.unwrap_or(usize::MAX);
-        Self::RECEIVERS_MAX.min(limit_bytes / (4 << 20))
-    }
-
     /// Lowers the limits of what is not points so far that all of it together takes a small part of
     /// the limit on memory.
     pub(crate) fn fit_to_memory_limit(&mut self) {
         let part = self.connections_part_bytes();
-        let lower = |limit: &mut usize, most: usize| *limit = most.min(*limit);
-        lower(
-            &mut self.connection_limit,
-            part / Self::CONNECTION_LEAST_BYTES,
-        );
-        lower(&mut self.kept_limit_bytes, part / 2);
-        lower(&mut self.turn_reply_bytes, part / 4);
-        lower(
-            &mut self.write_buffer_bytes,
-            part.max(Self::WRITE_BUFFER_MIN_BYTES),
-        );
-        lower(&mut self.snapshot_limit_bytes, part);
-        lower(&mut self.query_limit_bytes, part);
-        lower(&mut self.unjournaled_limit_bytes, part);
-        // A start replays it over all that a checkpoint had.
-        lower(&mut self.journal_limit_bytes, part.saturating_mul(8));
+        let most_connections = part / Self::CONNECTION_LEAST_BYTES;
+        let most_write_bytes = part.max(Self::WRITE_BUFFER_MIN_BYTES);
+        for (limit, most) in [
+            (&mut self.connection_limit, most_connections),
+            (&mut self.kept_limit_bytes, part / 2),
+            (&mut self.turn_reply_bytes, part / 4),
+            (&mut self.write_buffer_bytes, most_write_bytes),
+            (&mut self.snapshot_limit_bytes, part),
+            (&mut self.query_limit_bytes, part),
+            (&mut self.unjournaled_limit_bytes, part),
+            // A start replays it over all that a checkpoint had.
+            (&mut self.journal_limit_bytes, part.saturating_mul(8)),
+        ] {
+            *limit = most.min(*limit);
+        }
         #[cfg(feature = "remote-write")]
         self.remote_write.fit_to(part);
     }
@@ -598,8 +590,7 @@ impl Config {
         // A line is kept until it is whole, and so is its key.
         let line_most = memory_bytes / Self::LINE_SHARE;
         #[cfg(feature = "remote-write")]
-        self.remote_write
-            .check(self.data.is_some(), self.receivers_max())?;
+        self.check_remote_write()?;
         let (memory, line, read, write) = (
             (Self::MEMORY_LIMIT_MIN_BYTES, any),
             (1, Self::BUFFER_MAX_BYTES.min(line_most)),
@@ -687,31 +678,31 @@ impl RemoteWrite {
         // A point takes 110 bytes while it is sent.
         self.request_points = self.request_points.min(each_bytes / 256).max(1);
     }
+}
 
-    fn check(&self, has_folder: bool, receivers_max: usize) -> Result<(), Error> {
-        if !self.urls.is_empty() && !has_folder {
+#[cfg(feature = "remote-write")]
+impl Config {
+    fn check_remote_write(&self) -> Result<(), Error> {
+        let remote = &self.remote_write;
+        let (points, bytes) = (remote.request_points, remote.request_bytes);
+        if !remote.urls.is_empty() && self.data.is_none() {
             return Err(Error::Setting {
                 field: "remote_write",
                 message: "remote_write: it needs a folder for points: data".into(),
             });
         }
+        // Each takes a quarter of a megabyte and more.
+        let most = self.memory_limit_bytes.unwrap_or(usize::MAX) / (4 << 20);
+        let receivers = (0, Self::RECEIVERS_MAX.min(most));
         let times = [
-            ("remote_write_interval", ms(self.interval), (0, HOUR_MS)),
-            ("remote_write_timeout", ms(self.timeout), (10, HOUR_MS)),
+            ("remote_write_interval", ms(remote.interval), (0, HOUR_MS)),
+            ("remote_write_timeout", ms(remote.timeout), (10, HOUR_MS)),
         ];
         check_ranges(" ms", &times)?;
         let counts = [
-            ("remote_write", self.urls.len(), (0, receivers_max)),
-            (
-                "remote_write_request_points",
-                self.request_points,
-                (1, 1_000_000),
-            ),
-            (
-                "remote_write_request_bytes",
-                self.request_bytes,
-                (1, 64 << 20),
-            ),
+            ("remote_write", remote.urls.len(), receivers),
+            ("remote_write_request_points", points, (1, 1_000_000)),
+            ("remote_write_request_bytes", bytes, (1, 64 << 20)),
         ];
         check_ranges("", &counts)
     }
