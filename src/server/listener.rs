@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use mio::net::{TcpListener, TcpStream, UnixListener};
+use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
@@ -61,16 +61,11 @@ pub struct Listener {
     /// fields are dropped in this order.
     #[expect(dead_code, reason = "dropping it removes the file")]
     file: Option<SocketFile>,
-    socket: Listening,
+    /// Of TCP or Unix: to register is the same call of the system for either.
+    socket: TcpListener,
     address: Address,
     /// [`Config::unsent_limit_bytes`].
     unsent_limit_bytes: usize,
-}
-
-#[derive(Debug)]
-enum Listening {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 impl Listener {
@@ -118,15 +113,12 @@ impl Listener {
         // The queue is as long as the system allows. A client of TCP that finds it full tries again a
         // second later. Fails if the socket is that of a connection.
         socket.listen(i32::MAX)?;
-        let socket = if is_tcp {
+        if is_tcp {
             prepare_connections(&socket, config)?;
-            Listening::Tcp(TcpListener::from_std(socket.into()))
-        } else {
-            Listening::Unix(UnixListener::from_std(OwnedFd::from(socket).into()))
-        };
+        }
         Ok(Listener {
             file,
-            socket,
+            socket: TcpListener::from_std(socket.into()),
             address,
             unsent_limit_bytes: config.unsent_limit_bytes,
         })
@@ -137,22 +129,18 @@ impl Listener {
     }
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match &mut self.socket {
-            Listening::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
-            Listening::Unix(listener) => registry.register(listener, token, Interest::READABLE),
-        }
+        registry.register(&mut self.socket, token, Interest::READABLE)
     }
 
     /// Accepts the next client.
     pub fn accept(&self) -> io::Result<Socket> {
-        match &self.socket {
-            Listening::Tcp(listener) => Ok(listener.accept()?.0),
-            Listening::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                SockRef::from(&stream).set_send_buffer_size(self.unsent_limit_bytes)?;
-                Ok(Socket::from_std(OwnedFd::from(stream).into()))
-            }
+        if self.address.tcp().is_some() {
+            return Ok(self.socket.accept()?.0);
         }
+        let (stream, _) = SockRef::from(&self.socket).accept()?;
+        stream.set_nonblocking(true)?;
+        stream.set_send_buffer_size(self.unsent_limit_bytes)?;
+        Ok(Socket::from_std(stream.into()))
     }
 }
 
@@ -188,19 +176,12 @@ mod tests {
     use std::net::Ipv6Addr;
     use std::thread;
 
-    fn option_holder(listener: &Listener) -> SockRef<'_> {
-        match &listener.socket {
-            Listening::Tcp(socket) => socket.into(),
-            Listening::Unix(socket) => socket.into(),
-        }
-    }
-
     #[test]
     fn ipv6_sockets_leave_ipv4_to_others() {
         // Only a socket for all addresses of IPv6 could take those of IPv4 as well.
         let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         match Listener::tcp(address, &Config::default()) {
-            Ok(listener) => assert!(option_holder(&listener).only_v6().unwrap()),
+            Ok(listener) => assert!(SockRef::from(&listener.socket).only_v6().unwrap()),
             Err(error) => eprintln!("not tested without IPv6: {error}"),
         }
     }
