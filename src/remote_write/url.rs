@@ -37,11 +37,11 @@ impl Url {
                 "a URL has only visible ASCII characters: escape others, such as a blank as %20",
             );
         }
-        let (is_secure, rest) = match (after(text, "http://"), after(text, "https://")) {
-            (Some(rest), _) => (false, rest),
-            (_, Some(rest)) => (true, rest),
-            _ => return Err("a URL begins with http:// or https://"),
-        };
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let is_secure = scheme.eq_ignore_ascii_case("https");
+        if !is_secure && !scheme.eq_ignore_ascii_case("http") {
+            return Err("a URL begins with http:// or https://");
+        }
         if is_secure && cfg!(not(feature = "tls")) {
             return Err("https needs a metricd built with --features tls");
         }
@@ -72,12 +72,6 @@ impl Url {
             target: format!("{slash}{target}"),
         })
     }
-}
-
-/// The text after a scheme, whose letters may be in upper or lower case.
-fn after<'text>(text: &'text str, scheme: &str) -> Option<&'text str> {
-    let (begin, rest) = text.split_at_checked(scheme.len())?;
-    begin.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// Splits `HOST[:PORT]`. The colons of an IPv6 address are in brackets.
