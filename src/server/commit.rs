@@ -14,48 +14,68 @@ use crate::store::{Put, Store};
 /// not. Nothing here waits. An [`outcome`](Self::outcome), the [`admission`](Self::admission), and what
 /// [`clean_up`](Self::clean_up) and [`finish`](Self::finish) do are as of the last
 /// [look](Self::look).
+///
+/// The defaults are for points that live in memory only.
 pub trait Commit {
     /// An empty record for the puts to come, or `None` if they need not be recorded. Asked once,
     /// before all else.
-    fn record(&mut self) -> Option<PutRecord>;
+    fn record(&mut self) -> Option<PutRecord> {
+        None
+    }
 
     /// Takes what was recorded since the last call, and returns its number, which is never less than
     /// the one before. Evictions may be left for a later call.
-    fn submit(&mut self, puts: &mut PutRecord) -> u64;
+    fn submit(&mut self, _puts: &mut PutRecord) -> u64 {
+        0
+    }
 
     /// Looks at what has happened on the other thread, and says whether that is more than at the last
     /// look. If the loop `will_wait` for events, an event for [`COMMITTED`](super::COMMITTED) wakes it
     /// when there is more.
-    fn look(&mut self, will_wait: bool) -> bool;
+    fn look(&mut self, _will_wait: bool) -> bool {
+        false
+    }
 
     /// What became of the submission of this number. Outcomes come in the order of the numbers, and
     /// one that is not pending stays as it is.
-    fn outcome(&self, number: u64) -> Outcome;
+    fn outcome(&self, _number: u64) -> Outcome {
+        Outcome::Stored
+    }
 
     /// The numbers of the submissions that are pending.
-    fn pending(&self) -> Range<u64>;
+    fn pending(&self) -> Range<u64> {
+        0..0
+    }
 
     /// Bytes of what was submitted and is pending.
-    fn pending_bytes(&self) -> usize;
+    fn pending_bytes(&self) -> usize {
+        0
+    }
 
     /// Whether puts may be executed now.
-    fn admission(&self) -> Admission;
+    fn admission(&self) -> Admission {
+        Admission::Open
+    }
 
     /// Does a slice of its own housework. Called in each turn that leaves no puts to be submitted, if they
     /// are recorded. Submits the evictions that were recorded since, if it can.
-    fn clean_up(&mut self, store: &Store, puts: &mut PutRecord);
+    fn clean_up(&mut self, _store: &Store, _puts: &mut PutRecord) {}
 
     /// Says whether anything must still be done before the server may end: false when all that was
     /// put is kept. Called after each turn of a server that stops, once nothing more will be put, if puts
     /// are recorded; begins what is to be done, of which slices are done by [`clean_up`](Self::clean_up).
-    fn finish(&mut self, store: &Store, puts: &mut PutRecord) -> bool;
+    fn finish(&mut self, _store: &Store, _puts: &mut PutRecord) -> bool {
+        false
+    }
 
     /// Ends, whether all is kept or not, and waits for that for at most `wait`.
     ///
     /// # Errors
     ///
     /// If something that was submitted could not be kept, or if that is not known in time.
-    fn close(self: Box<Self>, wait: Duration) -> Result<(), Error>;
+    fn close(self: Box<Self>, _wait: Duration) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// What became of puts that were submitted.
@@ -140,45 +160,7 @@ impl Recorder {
 /// Points live in memory only: a put is committed once it is stored.
 pub struct InMemory;
 
-impl Commit for InMemory {
-    fn record(&mut self) -> Option<PutRecord> {
-        None
-    }
-
-    fn submit(&mut self, _puts: &mut PutRecord) -> u64 {
-        0
-    }
-
-    fn look(&mut self, _will_wait: bool) -> bool {
-        false
-    }
-
-    fn outcome(&self, _number: u64) -> Outcome {
-        Outcome::Stored
-    }
-
-    fn pending(&self) -> Range<u64> {
-        0..0
-    }
-
-    fn pending_bytes(&self) -> usize {
-        0
-    }
-
-    fn admission(&self) -> Admission {
-        Admission::Open
-    }
-
-    fn clean_up(&mut self, _store: &Store, _puts: &mut PutRecord) {}
-
-    fn finish(&mut self, _store: &Store, _puts: &mut PutRecord) -> bool {
-        false
-    }
-
-    fn close(self: Box<Self>, _wait: Duration) -> Result<(), Error> {
-        Ok(())
-    }
-}
+impl Commit for InMemory {}
 
 #[cfg(test)]
 mod tests {
