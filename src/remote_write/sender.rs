@@ -48,7 +48,6 @@ pub struct Sender<T: Transport> {
     /// … and until when that is.
     pause_until: Option<Instant>,
     backoff: Backoff,
-    log_interval: Duration,
     failed_log: Rarely,
     refused_log: Rarely,
     dropped_log: Rarely,
@@ -109,11 +108,10 @@ impl<T: Transport> Sender<T> {
             pause: None,
             pause_until: None,
             backoff: Backoff::new(seed),
-            log_interval: config.full_log_interval,
-            failed_log: Rarely::default(),
-            refused_log: Rarely::default(),
+            failed_log: Rarely::new(config.full_log_interval),
+            refused_log: Rarely::new(config.full_log_interval),
             ages: Ages::default(),
-            dropped_log: Rarely::default(),
+            dropped_log: Rarely::new(config.full_log_interval),
             tally,
         }
     }
@@ -168,7 +166,7 @@ impl<T: Transport> Sender<T> {
     fn count_dropped(&mut self, points: u64, why: &str, now: Instant) {
         let dropped = &mut self.tally.counts.remote_dropped_points;
         *dropped += points;
-        if points > 0 && self.dropped_log.is_due(now, self.log_interval) {
+        if points > 0 && self.dropped_log.is_due(now) {
             let name = &self.receiver.name;
             warn!("{name}: {why}: {dropped} points were left out so far");
         }
@@ -266,7 +264,7 @@ impl<T: Transport> Sender<T> {
     fn fail(&mut self, why: &str, retry_after: Option<Duration>, now: Instant) {
         self.receiver.set_last_error(why);
         self.tally.counts.remote_failures += 1;
-        if self.failed_log.is_due(now, self.log_interval) {
+        if self.failed_log.is_due(now) {
             let name = &self.receiver.name;
             warn!("{name}: {why}; points wait in the journal and are sent again");
         }
@@ -283,7 +281,7 @@ impl<T: Transport> Sender<T> {
         let points = self.under_way as u64;
         self.tally.counts.remote_rejected_points += points;
         self.receiver.set_last_error(&response.to_string());
-        if self.refused_log.is_due(now, self.log_interval) {
+        if self.refused_log.is_due(now) {
             let name = &self.receiver.name;
             warn!("{name} has refused {points} points, which are not sent again: {response}");
         }

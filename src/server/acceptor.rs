@@ -26,8 +26,8 @@ pub struct Acceptor {
     addresses: Vec<Address>,
     state: State,
     full_log: Rarely,
-    /// How often it became full.
-    pauses: u64,
+    /// How often accepting paused because there was no room.
+    pub pauses: u64,
 }
 
 /// Whether clients may be waiting in the system's queues.
@@ -41,16 +41,6 @@ enum State {
     /// it is the system that has no descriptor or memory, another process may free some, so the
     /// server tries again at this time.
     Full { retry_at: Option<Instant> },
-}
-
-/// The result of trying to accept a client.
-pub enum Accepted {
-    /// A client, and what is spoken where it came in.
-    Client(Socket, Protocol),
-    /// The client was gone before it was accepted.
-    Gone,
-    /// No client is waiting, or there is no room for one.
-    None,
 }
 
 impl Acceptor {
@@ -89,7 +79,7 @@ impl Acceptor {
             first: 0,
             addresses,
             state: State::Quiet,
-            full_log: Rarely::default(),
+            full_log: Rarely::new(config.full_log_interval),
             pauses: 0,
         })
     }
@@ -136,44 +126,48 @@ impl Acceptor {
         }
     }
 
-    /// How often accepting paused because there was no room.
-    pub fn pauses(&self) -> u64 {
-        self.pauses
-    }
-
-    /// Accepts the next client, if there is one and room for it beside the `connections` that are served.
-    pub fn accept(&mut self, now: Instant, connections: usize, config: &Config) -> Accepted {
+    /// Accepts the next client, if there is one and room for it beside the `connections` that are served. Returns
+    /// its socket, and what is spoken where it came in.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        connections: usize,
+        config: &Config,
+    ) -> Option<(Socket, Protocol)> {
         if !self.is_waiting() && self.retry_at().is_none_or(|retry_at| retry_at > now) {
-            return Accepted::None;
+            return None;
         }
         if connections >= config.connection_limit {
             let why = &"as many as --connection-limit and --memory-limit allow";
-            return self.be_full(now, None, connections, why, config);
+            self.be_full(now, None, connections, why);
+            return None;
         }
+        let mut state = State::Quiet;
         for turn in 0..self.listeners.len() {
             let at = (self.first + turn) % self.listeners.len();
             let (listener, protocol) = &self.listeners[at];
             match listener.accept() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(socket) => {
-                    let client = Accepted::Client(socket, *protocol);
                     // Next time the other listeners come first.
                     self.first = at + 1;
                     self.state = State::Waiting;
-                    return client;
+                    return Some((socket, *protocol));
                 }
                 Err(error) if is_of_one_client(&error) => {
                     debug!("a client was gone before it was accepted: {error}");
-                    return Accepted::Gone;
+                    // Others may wait after it.
+                    state = State::Waiting;
                 }
                 Err(error) => {
                     let retry_at = now.checked_add(config.accept_retry);
-                    return self.be_full(now, retry_at, connections, &error, config);
+                    self.be_full(now, retry_at, connections, &error);
+                    return None;
                 }
             }
         }
-        self.state = State::Quiet;
-        Accepted::None
+        self.state = state;
+        None
     }
 
     /// Accepts nobody until a connection closes or it is `retry_at`, and logs why.
@@ -183,16 +177,14 @@ impl Acceptor {
         retry_at: Option<Instant>,
         connections: usize,
         why: &dyn Display,
-        config: &Config,
-    ) -> Accepted {
+    ) {
         self.state = State::Full { retry_at };
         self.pauses += 1;
-        if self.full_log.is_due(now, config.full_log_interval) {
+        if self.full_log.is_due(now) {
             warn!(
                 "{why}: serving {connections} connections, further clients wait until one closes"
             );
         }
-        Accepted::None
     }
 }
 
@@ -307,23 +299,18 @@ mod tests {
         acceptor.wake();
         assert!(acceptor.is_waiting());
 
-        acceptor.be_full(start, Some(start + retry), 0, &"no memory", &config);
+        acceptor.be_full(start, Some(start + retry), 0, &"no memory");
         assert_eq!(acceptor.retry_at(), Some(start + retry));
         acceptor.wake();
         assert!(!acceptor.is_waiting());
-        assert!(matches!(
-            acceptor.accept(start + retry - tick, 0, &config),
-            Accepted::None
-        ));
+        let too_early = start + retry - tick;
+        assert!(acceptor.accept(too_early, 0, &config).is_none());
         assert_eq!(acceptor.retry_at(), Some(start + retry));
-        assert!(matches!(
-            acceptor.accept(start + retry, 0, &config),
-            Accepted::None
-        ));
+        assert!(acceptor.accept(start + retry, 0, &config).is_none());
         assert_eq!(acceptor.retry_at(), None, "nobody was waiting");
 
         acceptor.wake();
-        assert!(matches!(acceptor.accept(start, 1, &config), Accepted::None));
+        assert!(acceptor.accept(start, 1, &config).is_none());
         assert!(
             !acceptor.is_waiting() && acceptor.retry_at().is_none(),
             "no room"

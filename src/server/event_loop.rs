@@ -12,7 +12,6 @@ use mio::event::Event;
 use mio::{Events, Interest, Token};
 use slab::Slab;
 
-use super::acceptor::Accepted;
 use super::client::{Client, READ_INTEREST, Standing};
 use super::commit::{Admission, Commit, Outcome, Recorder};
 use super::connection::{Connection, Next};
@@ -72,8 +71,6 @@ pub struct EventLoop {
     stop_requests: usize,
     stopping: Option<Stopping>,
     has_housework: bool,
-    /// How many snapshots were cut off at the last look.
-    snapshots_cut_off: u64,
     cut_off_log: Rarely,
     /// More connections are to be closed, since memory is short.
     is_shedding: bool,
@@ -97,6 +94,7 @@ impl EventLoop {
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
         shared.environment.counters = server.counters.clone();
+        let log_interval = server.config.full_log_interval;
         let upkeep = Upkeep::new(&server.config, &shared, clock());
         EventLoop {
             shared,
@@ -121,10 +119,9 @@ impl EventLoop {
             stopping: None,
             // What was recovered may be too old or too much, though nobody connects.
             has_housework: true,
-            snapshots_cut_off: 0,
-            cut_off_log: Rarely::default(),
+            cut_off_log: Rarely::new(log_interval),
             is_shedding: false,
-            shed_log: Rarely::default(),
+            shed_log: Rarely::new(log_interval),
         }
     }
 
@@ -305,14 +302,12 @@ impl EventLoop {
         for _ in 0..self.config().accepts_per_turn {
             let server = &mut self.server;
             let connections = self.clients.len();
-            match server.acceptor.accept(now, connections, &server.config) {
-                Accepted::None => return,
-                Accepted::Gone => {}
-                Accepted::Client(socket, protocol) => {
-                    if let Err(error) = self.add_client(socket, protocol) {
-                        debug!("cannot serve a client that connected: {error}");
-                    }
-                }
+            let accepted = server.acceptor.accept(now, connections, &server.config);
+            let Some((socket, protocol)) = accepted else {
+                return;
+            };
+            if let Err(error) = self.add_client(socket, protocol) {
+                debug!("cannot serve a client that connected: {error}");
             }
         }
     }
@@ -570,10 +565,11 @@ impl EventLoop {
             self.commit.clean_up(&self.shared.store, &mut recorder.puts);
         }
         let cut_off = self.shared.store.snapshots_cut_off();
-        if mem::replace(&mut self.snapshots_cut_off, cut_off) == cut_off {
+        let counts = &mut self.shared.tally.counts;
+        if mem::replace(&mut counts.connections_cut_off, cut_off) == cut_off {
             return;
         }
-        if self.cut_off_log.is_due(now, config.full_log_interval) {
+        if self.cut_off_log.is_due(now) {
             warn!(
                 "slow readers are cut off: what is kept for them is at --snapshot-limit, or at its part \
                  of --memory-limit"
@@ -589,8 +585,7 @@ impl EventLoop {
         let shared = &mut self.shared;
         let counts = &mut shared.tally.counts;
         counts.connections_open = self.clients.len() as u64;
-        counts.connections_paused = self.server.acceptor.pauses();
-        counts.connections_cut_off = self.snapshots_cut_off;
+        counts.connections_paused = self.server.acceptor.pauses;
         let (store, bytes) = (&shared.store, shared.store.bytes());
         for (count, value) in [
             (&mut counts.connections_bytes, connections_bytes),
@@ -1600,11 +1595,10 @@ mod tests {
             client.send(&[b'x'; 500]);
         }
         let event_loop = &mut house.event_loop;
-        // They may keep their part until the system is asked, then half of it, for there is more than may
-        // be. They are closed down to a quarter.
+        // They may keep half of their part, for there is more than may be. They are closed down to a quarter.
         event_loop.server.config.memory_limit_bytes = Some(Config::MEMORY_SHARE * 2_000);
         event_loop.shared.room = Room::new(Some(1 << 10), WhenFull::Refuse);
-        for left in [16, 14, 12] {
+        for left in [18, 16, 14] {
             house.turn();
             assert_eq!(house.client_count(), left);
             assert_eq!(house.event_loop.shared.kept_bytes, 500);

@@ -1,7 +1,7 @@
 //! What the store needs though nobody asks for it: what is too old goes, and there is room for more.
 
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::commit::Admission;
 use super::rarely::Rarely;
@@ -16,7 +16,6 @@ pub struct Upkeep {
     /// When to look for points that are too old. None while that goes on, or if no point
     /// ever gets too old.
     expire_at: Option<Instant>,
-    has_limit: bool,
     /// It was logged that there is no room for puts, and not yet that there is some again.
     says_full: bool,
     full_log: Rarely,
@@ -35,9 +34,8 @@ impl Upkeep {
         Upkeep {
             retention,
             expire_at: None,
-            has_limit: config.memory_limit_bytes.is_some(),
             says_full: false,
-            full_log: Rarely::default(),
+            full_log: Rarely::new(config.full_log_interval),
         }
     }
 
@@ -55,9 +53,7 @@ impl Upkeep {
                 .store
                 .set_floors(floors.hidden_below, floors.removed_below);
         }
-        if self.has_limit {
-            shared.room.set_other_bytes(other_bytes, &shared.store);
-        }
+        shared.room.set_other_bytes(other_bytes, &shared.store);
     }
 
     /// Does a slice of the work, and says whether there is more at once.
@@ -70,8 +66,7 @@ impl Upkeep {
     ) -> bool {
         let expires = self.retention.is_some() && self.expire(shared, now);
         // What is evicted leaves no room before it is on the disk.
-        let may_evict = self.has_limit && admission == Admission::Open;
-        let evicts = may_evict && self.make_room(shared, config, now);
+        let evicts = admission == Admission::Open && self.make_room(shared, config, now);
         expires || evicts
     }
 
@@ -99,14 +94,14 @@ impl Upkeep {
         }
         let has_room = shared.room.has(&shared.store);
         let evicts = shared.room.may_make(&shared.store);
-        self.say_whether_full(!has_room && !evicts, now, config.full_log_interval);
+        self.say_whether_full(!has_room && !evicts, now);
         evicts && !has_room
     }
 
     /// Logs that there is no room, and later that there is some again: both at most once in an
     /// interval, however often it changes.
-    fn say_whether_full(&mut self, is_full: bool, now: Instant, interval: Duration) {
-        if is_full && !self.says_full && self.full_log.is_due(now, interval) {
+    fn say_whether_full(&mut self, is_full: bool, now: Instant) {
+        if is_full && !self.says_full && self.full_log.is_due(now) {
             self.says_full = true;
             warn!(
                 "puts are refused, there is no room: raise --memory-limit, shorten --retention, or \
@@ -124,7 +119,7 @@ mod tests {
     use crate::config::WhenFull;
     use crate::store::{Snapshot, Store};
     use std::cell::Cell;
-    use std::time::{SystemTime, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     thread_local! {
         /// Seconds since 1970.
@@ -262,7 +257,10 @@ mod tests {
 
     #[test]
     fn it_is_logged_now_and_then_that_there_is_no_room_and_as_often_that_there_is() {
-        let mut kept = kept_for(10);
+        let mut kept = Kept::new(Config {
+            full_log_interval: Duration::from_secs(10),
+            ..Config::default()
+        });
         for (seconds, is_full, says_full) in [
             (0, true, true),
             (1, true, true),
@@ -277,7 +275,7 @@ mod tests {
         ] {
             let now = kept.start + Duration::from_secs(seconds);
             let upkeep = &mut kept.upkeep;
-            upkeep.say_whether_full(is_full, now, Duration::from_secs(10));
+            upkeep.say_whether_full(is_full, now);
             assert_eq!(upkeep.says_full, says_full, "{seconds}");
         }
     }

@@ -94,8 +94,7 @@ impl EventLoop {
             .retain(|key| self.clients[key].standing != Standing::Closed);
         self.shared.tally.counts.connections_shed += self.closed.len() as u64;
         self.remove_closed();
-        let interval = self.config().full_log_interval;
-        if self.shed_log.is_due(now, interval) {
+        if self.shed_log.is_due(now) {
             warn!(
                 "connections that keep much are closed, since memory is short: see --memory-limit"
             );
