@@ -67,7 +67,6 @@ pub struct EventLoop {
     /// events are handled, so that no event is taken for one of a later connection of the same key.
     closed: Vec<usize>,
     timeouts: Timeouts,
-    is_to_report: bool,
     stop_requests: usize,
     stopping: Option<Stopping>,
     has_housework: bool,
@@ -114,7 +113,6 @@ impl EventLoop {
             unanswered: VecDeque::new(),
             postponed: Vec::new(),
             closed: Vec::new(),
-            is_to_report: false,
             stop_requests: 0,
             stopping: None,
             // What was recovered may be too old or too much, though nobody connects.
@@ -176,13 +174,16 @@ impl EventLoop {
         let now = (self.clock)();
         self.timeouts.set_now(now);
         self.say_alive(now);
-        self.handle_events(events);
+        let is_to_report = self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {
             self.begin_stopping(now);
         }
         self.accept(now);
         self.turn(now);
         self.publish_counts(now);
+        if is_to_report {
+            self.report();
+        }
         Ok(())
     }
 
@@ -243,20 +244,20 @@ impl EventLoop {
     }
 
     /// Queues the connections that have events, and counts the requests to stop. Events are hints
-    /// only: a turn tries to read or write, and finds out.
-    fn handle_events(&mut self, events: &Events) {
+    /// only: a turn tries to read or write, and finds out. Returns whether there are requests to report.
+    fn handle_events(&mut self, events: &Events) -> bool {
+        let mut is_to_report = false;
         for event in events {
+            let [stops, reports] = &mut self.server.requests;
             match event.token() {
                 LISTENERS => self.server.acceptor.wake(),
-                STOP => self.stop_requests += stop::take_requests(&mut self.server.stop_requests),
-                REPORT => {
-                    let requests = stop::take_requests(&mut self.server.report_requests);
-                    self.is_to_report |= requests > 0;
-                }
+                STOP => self.stop_requests += stop::take_requests(stops),
+                REPORT => is_to_report |= stop::take_requests(reports) > 0,
                 COMMITTED => {}
                 Token(key) => self.handle_event(key, event),
             }
         }
+        is_to_report
     }
 
     fn handle_event(&mut self, key: usize, event: &Event) {
@@ -604,9 +605,6 @@ impl EventLoop {
         counts.journal_waiting_frames = pending.end - pending.start;
         counts.add_turn((self.clock)().saturating_duration_since(turn_began));
         shared.tally.publish();
-        if mem::take(&mut self.is_to_report) {
-            self.report();
-        }
     }
 
     #[cold]

@@ -81,8 +81,8 @@ pub struct Server {
     poll: Poll,
     acceptor: Acceptor,
     stop_handle: StopHandle,
-    stop_requests: UnixStream,
-    report_requests: UnixStream,
+    /// To stop, and to report.
+    requests: [UnixStream; 2],
     counters: Counters,
     hooks: Hooks,
     store: Store,
@@ -154,12 +154,12 @@ impl Server {
             None => (store, None),
         };
         let poll = Poll::new().map_err(Error::system("create a poll"))?;
-        let [mut stop_requests, mut report_requests] = stop_handle
+        let mut requests = stop_handle
             .receivers()
             .map_err(Error::system("create a stop handle"))?;
-        for (requests, token) in [(&mut stop_requests, STOP), (&mut report_requests, REPORT)] {
+        for (receiver, token) in requests.iter_mut().zip([STOP, REPORT]) {
             poll.registry()
-                .register(requests, token, Interest::READABLE)
+                .register(receiver, token, Interest::READABLE)
                 .map_err(Error::system("watch for requests to stop"))?;
         }
         let handed_in = mem::take(&mut hooks.listeners);
@@ -169,8 +169,7 @@ impl Server {
             poll,
             acceptor,
             stop_handle,
-            stop_requests,
-            report_requests,
+            requests,
             counters: Counters {
                 #[cfg(feature = "remote-write")]
                 receivers: receivers.seen(),

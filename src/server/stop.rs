@@ -21,18 +21,12 @@ use crate::config::Config;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopHandle {
-    stops: Requests,
-    reports: Requests,
+    stops: Arc<Requests>,
+    reports: Arc<Requests>,
 }
 
-/// Requests of one kind.
-#[derive(Clone, Debug)]
-struct Requests {
-    /// Each byte written here is one request.
-    sent: Arc<UnixStream>,
-    /// The other end, from which it is read.
-    received: Arc<UnixStream>,
-}
+/// Requests of one kind. Each byte written to the first socket is one, and is read from the second.
+type Requests = [UnixStream; 2];
 
 impl StopHandle {
     /// A handle for a server that is not bound yet; see
@@ -44,8 +38,8 @@ impl StopHandle {
     /// If the system has fewer than four descriptors left.
     pub fn new() -> io::Result<StopHandle> {
         Ok(StopHandle {
-            stops: Requests::new()?,
-            reports: Requests::new()?,
+            stops: requests()?,
+            reports: requests()?,
         })
     }
 
@@ -56,14 +50,14 @@ impl StopHandle {
     ///
     /// Never blocks. Does nothing if the server has ended.
     pub fn stop(&self) {
-        self.stops.send();
+        send(&self.stops);
     }
 
     /// Asks the server to log what it [has counted](crate::Counts), at level info.
     ///
     /// Never blocks. Does nothing if the server has ended.
     pub fn report(&self) {
-        self.reports.send();
+        send(&self.reports);
     }
 
     /// A descriptor for a signal handler: each byte written to it has the effect of
@@ -73,7 +67,7 @@ impl StopHandle {
     ///
     /// If the system has no descriptor left.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.stops.descriptor()
+        Ok(self.stops[0].try_clone()?.into())
     }
 
     /// The same for [`report`](Self::report).
@@ -82,39 +76,26 @@ impl StopHandle {
     ///
     /// If the system has no descriptor left.
     pub fn report_descriptor(&self) -> io::Result<OwnedFd> {
-        self.reports.descriptor()
+        Ok(self.reports[0].try_clone()?.into())
     }
 
     /// The server's ends: of requests to stop, and to report.
     pub(super) fn receivers(&self) -> io::Result<[mio::net::UnixStream; 2]> {
-        Ok([self.stops.receiver()?, self.reports.receiver()?])
+        let [stops, reports] = [self.stops[1].try_clone()?, self.reports[1].try_clone()?];
+        Ok([stops, reports].map(mio::net::UnixStream::from_std))
     }
 }
 
-impl Requests {
-    fn new() -> io::Result<Requests> {
-        let (sent, received) = UnixStream::pair()?;
-        sent.set_nonblocking(true)?;
-        received.set_nonblocking(true)?;
-        Ok(Requests {
-            sent: Arc::new(sent),
-            received: Arc::new(received),
-        })
-    }
+fn requests() -> io::Result<Arc<Requests>> {
+    let (sent, received) = UnixStream::pair()?;
+    sent.set_nonblocking(true)?;
+    received.set_nonblocking(true)?;
+    Ok(Arc::new([sent, received]))
+}
 
-    fn send(&self) {
-        // Fails if the socket is full of requests: one more would change nothing.
-        let _redundant = (&*self.sent).write(&[1]);
-    }
-
-    fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.sent.try_clone()?.into())
-    }
-
-    fn receiver(&self) -> io::Result<mio::net::UnixStream> {
-        let received = self.received.try_clone()?;
-        Ok(mio::net::UnixStream::from_std(received))
-    }
+fn send(requests: &Requests) {
+    // Fails if the socket is full of requests: one more would change nothing.
+    let _redundant = (&requests[0]).write(&[1]);
 }
 
 /// Takes the requests that have arrived, and returns how many there were.
