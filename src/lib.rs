@@ -22,7 +22,7 @@
 //!
 //! ```text
 //! socket ─ server ─ connection ─ line buffer ─ session ─ request ─ execute ─ store
-//! socket ─ server ─ connection ─ write buffer ─ session ─ response ───┘
+//! socket ─ server ─ connection ─────────────── session ─ response ────┘
 //!                   turn: execute all ─ commit ─ reply to all
 //!                                         └─ journal ─ disk ─ remote write ─ receivers
 //! ```
@@ -47,8 +47,8 @@
 //! | `server/listener.rs`, `server/socket_file.rs` | a socket that listens, of TCP or Unix; the file of a Unix socket | what is spoken |
 //! | `server/not_ready.rs` | answers HTTP while the points are read from disk | the store |
 //! | `server/hooks.rs` | what an embedding program hands in and is told | |
-//! | `server/connection.rs` | one connection as transport, over any `Read + Write` | mio, what the bytes mean |
-//! | `server/line_buffer.rs`, `server/write_buffer.rs` | bytes in until a newline; bytes out until written | requests |
+//! | `server/connection.rs` | one connection as transport, over any `Read + Write`: bytes in, and bytes out until written | mio, what the bytes mean |
+//! | `server/line_buffer.rs` | bytes in until a newline | requests |
 //! | `session/` | for each protocol, what the bytes of one connection mean | sockets, how points are kept |
 //! | `graphite.rs` | pure: a line of Graphite's plaintext protocol to a put | sockets, the inside of the store |
 //! | `http/` | pure: HTTP from bytes and to bytes, for the server and for remote write | sockets, what is asked for |

@@ -73,7 +73,7 @@ impl Client {
     pub fn stillness(&self) -> Stillness {
         if self.interest != READ_INTEREST {
             Stillness::Stalled
-        } else if self.connection.awaited_since().is_some() {
+        } else if self.connection.session.awaited_since().is_some() {
             Stillness::Awaited
         } else if self.connection.is_lingering() {
             Stillness::Lingering
@@ -94,6 +94,6 @@ impl Client {
             return Ok(());
         }
         self.interest = interest;
-        registry.reregister(self.connection.stream(), Token(key), interest)
+        registry.reregister(&mut self.connection.stream, Token(key), interest)
     }
 }

@@ -4,11 +4,9 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
-use std::time::Instant;
 
 use super::line_buffer::Unread;
 use super::shared::Shared;
-use super::write_buffer::{self, WriteBuffer};
 use crate::config::Protocol;
 use crate::session::AnySession;
 use crate::turn::{Allowance, Turn};
@@ -18,17 +16,17 @@ use crate::turn::{Allowance, Turn};
 /// A turn is [`execute`](Connection::execute) and then, once what was put is committed,
 /// [`reply`](Connection::reply); [`next`](Connection::next) says what follows.
 pub struct Connection<S> {
-    stream: S,
+    pub stream: S,
     state: State,
     /// Bytes that are not executed yet: the beginning of a line, and, if the turn was used up, whole
     /// lines.
     unread: Unread,
-    session: AnySession,
+    pub session: AnySession,
     output: Output,
     input: Input,
     /// The end of the input, an error or urgent data has arrived, and a read stops short of it: until
     /// one would block, a short read does not mean that nothing is left.
-    expects_short_reads: bool,
+    pub expects_short_reads: bool,
     /// More may be waiting to be read, and belongs to the same burst.
     more_to_come: bool,
     /// The first line that is left is a put that may not be executed yet.
@@ -84,9 +82,9 @@ enum Output {
     /// None.
     Flowing,
     /// They are held back, to be written together with those to the rest of the same read.
-    Held(WriteBuffer),
-    /// The socket does not take them for now.
-    Blocked(WriteBuffer),
+    Held(Box<[u8]>),
+    /// The socket does not take them for now. Those before `written` it has taken.
+    Blocked { bytes: Box<[u8]>, written: usize },
 }
 
 /// What follows a turn.
@@ -120,16 +118,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    pub fn stream(&mut self) -> &mut S {
-        &mut self.stream
-    }
-
-    /// Says that something has arrived that reads stop short of, so that until one would block, a
-    /// short read does not mean that nothing is left.
-    pub fn expect_short_reads(&mut self) {
-        self.expects_short_reads = true;
-    }
-
     /// Begins to close the connection: after at most one more read, when all that was read is
     /// executed and the replies are written, it ends.
     pub fn begin_closing(&mut self) {
@@ -144,23 +132,12 @@ impl<S: Stream> Connection<S> {
         self.input == Input::OneRead || self.has_work() || !matches!(self.output, Output::Flowing)
     }
 
-    /// Whether the reply that is begun can never be completed: its snapshot is no longer kept.
-    pub fn is_cut_off(&self) -> bool {
-        self.session.is_cut_off()
-    }
-
     /// Whether all replies are written, and the client is to close.
     pub fn is_lingering(&self) -> bool {
         self.state == State::Lingering
     }
 
-    /// Since when the client is to send the rest of a request, or to close, if it has a limited time
-    /// for that.
-    pub fn awaited_since(&self) -> Option<Instant> {
-        self.session.awaited_since()
-    }
-
-    /// Says that this time is over. If that is to be answered, a turn is to follow.
+    /// Says that the time for the rest of a request is over. If that is to be answered, a turn is to follow.
     pub fn expire(&mut self) -> bool {
         self.state == State::Open && self.session.expire()
     }
@@ -168,11 +145,12 @@ impl<S: Stream> Connection<S> {
     /// Tries to write what the socket did not take, and says whether it takes any of it now. If so,
     /// a turn is to follow. A socket may give no event before it takes much.
     pub fn pushes_on(&mut self) -> bool {
-        let Output::Blocked(replies) = &mut self.output else {
+        let Output::Blocked { bytes, written } = &mut self.output else {
             return false;
         };
-        let before = replies.unwritten().len();
-        replies.write_to(&mut self.stream).is_ok() && replies.unwritten().len() < before
+        let taken = write(&mut self.stream, &bytes[*written..]).unwrap_or(0);
+        *written += taken;
+        taken > 0
     }
 
     /// Bytes of input and replies that are kept between turns, with those of replies that are written in
@@ -180,7 +158,7 @@ impl<S: Stream> Connection<S> {
     pub fn kept_bytes(&self) -> usize {
         let output_bytes = match &self.output {
             Output::Flowing => 0,
-            Output::Held(replies) | Output::Blocked(replies) => replies.allocated_bytes(),
+            Output::Held(bytes) | Output::Blocked { bytes, .. } => bytes.len(),
         };
         self.unread.len() + self.session.kept_bytes() + output_bytes
     }
@@ -211,12 +189,17 @@ impl<S: Stream> Connection<S> {
     fn resume_output(&mut self, shared: &mut Shared) -> bool {
         match mem::replace(&mut self.output, Output::Flowing) {
             Output::Flowing => {}
-            Output::Held(replies) => shared.replies.extend_from_slice(replies.unwritten()),
-            Output::Blocked(mut replies) => match replies.write_to(&mut self.stream) {
-                Ok(()) if replies.unwritten().is_empty() => {}
-                Ok(()) => self.output = Output::Blocked(replies),
-                Err(error) => self.fail_write(&error),
-            },
+            Output::Held(replies) => shared.replies.extend_from_slice(&replies),
+            Output::Blocked { bytes, written } => {
+                match write(&mut self.stream, &bytes[written..]) {
+                    Ok(taken) if written + taken < bytes.len() => {
+                        let written = written + taken;
+                        self.output = Output::Blocked { bytes, written };
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.fail_write(&error),
+                }
+            }
         }
         matches!(self.output, Output::Flowing)
     }
@@ -291,11 +274,12 @@ impl<S: Stream> Connection<S> {
         if self.state >= State::Unanswered {
             self.session.abandon_reply();
         } else if self.has_work() && !self.is_postponed && replies.len() < piece_bytes {
-            self.output = Output::Held(WriteBuffer::new(replies));
+            self.output = Output::Held(replies.into());
         } else {
-            match write_buffer::write(&mut self.stream, replies) {
-                Ok(written) if written < replies.len() => {
-                    self.output = Output::Blocked(WriteBuffer::new(&replies[written..]));
+            match write(&mut self.stream, replies) {
+                Ok(taken) if taken < replies.len() => {
+                    let bytes = replies[taken..].into();
+                    self.output = Output::Blocked { bytes, written: 0 };
                 }
                 Ok(_) => {}
                 Err(error) => self.fail_write(&error),
@@ -322,7 +306,7 @@ impl<S: Stream> Connection<S> {
 
     /// What follows the turn that has just ended. Ends the output if everything is written.
     pub fn next(&mut self) -> Next {
-        let is_blocked = matches!(self.output, Output::Blocked(_));
+        let is_blocked = matches!(self.output, Output::Blocked { .. });
         // A session that is over has begun to close the connection.
         let is_over = self.state > State::Open && self.session.is_over();
         if (is_blocked || is_over) && self.session.is_cut_off() {
@@ -386,6 +370,21 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+/// Writes until all is written or the stream would block, and returns how many bytes it took.
+fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,6 +397,7 @@ mod tests {
     use std::cell::Cell;
     use std::collections::VecDeque;
     use std::time::Duration;
+    use std::time::Instant;
 
     /// What one call of `read` or `write` does.
     #[derive(Clone, Debug)]
@@ -754,7 +754,7 @@ mod tests {
     fn the_end_of_the_input_is_found_where_it_is_announced() {
         let mut connection = sending(b"put k 1 1\nget");
         connection.stream.ends = true;
-        connection.expect_short_reads();
+        connection.expects_short_reads = true;
         // One short read, then on without an event.
         let mut desk = desk(64 << 10);
         assert_eq!(connection.turn(&mut desk), Next::Again);
@@ -816,7 +816,7 @@ mod tests {
         connection.stream.writes = [Step::WouldBlock, Step::Bytes(1), Step::WouldBlock].into();
         assert_eq!(connection.turn(&mut desk), Next::AwaitWrite);
         desk.shared.store.put("k", 0, 1.5);
-        assert!(connection.is_cut_off());
+        assert!(connection.session.is_cut_off());
         assert_eq!(connection.turn(&mut desk), Next::Close);
     }
 
@@ -1016,7 +1016,7 @@ mod tests {
             prop_assert_eq!(idle, None);
             connection.stream.ends = ends;
             if ends {
-                connection.expect_short_reads();
+                connection.expects_short_reads = true;
             }
             prop_assert_eq!(drive(&mut connection, &mut desk), ends.then_some(Next::Close));
             prop_assert_eq!(connection.stream.output.escape_ascii().to_string(), expected.escape_ascii().to_string());

@@ -93,8 +93,8 @@ impl EventLoop {
         let mut shared = Shared::new(store, recorder, &server.config);
         shared.tally.publish_to(&server.counters.event_loop);
         shared.environment.counters = server.counters.clone();
-        let log_interval = server.config.full_log_interval;
         let upkeep = Upkeep::new(&server.config, &shared, clock());
+        let log_interval = server.config.full_log_interval;
         EventLoop {
             shared,
             timeouts: Timeouts::new(&server.config, clock()),
@@ -272,7 +272,7 @@ impl EventLoop {
         }
         // A read stops short of urgent data.
         if has_hung_up || event.is_read_closed() || event.is_priority() {
-            client.connection.expect_short_reads();
+            client.connection.expects_short_reads = true;
         }
         match &mut client.standing {
             Standing::Idle => self.make_ready(key),
@@ -539,7 +539,7 @@ impl EventLoop {
         } else if has_event {
             self.make_ready(key);
         } else {
-            let awaited_since = client.connection.awaited_since();
+            let awaited_since = client.connection.session.awaited_since();
             client.still_since = self.timeouts.arm(client.stillness(), awaited_since);
         }
     }
@@ -577,10 +577,10 @@ impl EventLoop {
             );
         }
         // Those that wait for their clients would not notice.
-        self.make_all_ready(|client| client.connection.is_cut_off());
+        self.make_all_ready(|client| client.connection.session.is_cut_off());
     }
 
-    /// Publishes the counts at the end of a turn, and logs them if that was asked for.
+    /// Publishes the counts at the end of a turn.
     fn publish_counts(&mut self, turn_began: Instant) {
         let connections_bytes = self.connections_bytes();
         let shared = &mut self.shared;
@@ -607,6 +607,7 @@ impl EventLoop {
         shared.tally.publish();
     }
 
+    /// Logs what was counted.
     #[cold]
     fn report(&self) {
         for line in self.server.counters.read().to_string().lines() {
@@ -1709,7 +1710,7 @@ mod tests {
         } = &mut house.event_loop;
         // As if the system did not tell.
         let registry = server.poll.registry();
-        let stream = clients[0].connection.stream();
+        let stream = &mut clients[0].connection.stream;
         registry
             .reregister(stream, Token(0), READ_INTEREST)
             .expect("is registered");

@@ -18,7 +18,6 @@ mod stop;
 mod timeouts;
 mod upkeep;
 mod waiting;
-mod write_buffer;
 
 use std::mem;
 use std::time::Instant;
