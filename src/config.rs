@@ -470,10 +470,6 @@ impl Config {
     /// A line is no longer than this part of the limit on memory.
     pub(crate) const LINE_SHARE: usize = 64;
 
-    /// Bytes of the limit on memory for each series that the readers of the journal remember. One takes 8 bytes.
-    #[cfg(feature = "remote-write")]
-    pub(crate) const SERIES_SHARE: usize = 1_024;
-
     /// What a connection takes at least when it is served in the smallest shares.
     pub(crate) const CONNECTION_LEAST_BYTES: usize = 512;
 
@@ -528,10 +524,6 @@ impl Config {
     /// series or more. It reads a key past them from the file each time that it is needed.
     pub(crate) const KEYS_HELD_BYTES: usize = 1 << 20;
 
-    /// The most receivers, each of which has a thread.
-    #[cfg(feature = "remote-write")]
-    pub(crate) const RECEIVERS_MAX: usize = 8;
-
     /// The least that the write buffer may be set to: 64 KiB, which the protocol promises.
     pub const WRITE_BUFFER_MIN_BYTES: usize = 64 << 10;
 
@@ -574,7 +566,7 @@ impl Config {
             *limit = most.min(*limit);
         }
         #[cfg(feature = "remote-write")]
-        self.remote_write.fit_to(part);
+        self.fit_remote_write(part);
     }
 
     /// Says which field is out of its range, and what the range is. `handed_in` is how many sockets
@@ -668,20 +660,40 @@ fn check_ranges(unit: &str, fields: &[(&'static str, usize, (usize, usize))]) ->
     Ok(())
 }
 
-#[cfg(feature = "remote-write")]
-impl RemoteWrite {
-    /// Makes requests so short that all receivers together take about so many bytes for them.
-    fn fit_to(&mut self, bytes: usize) {
-        let each_bytes = bytes / self.urls.len().max(1);
-        // Before and after it is compressed, and keys.
-        self.request_bytes = self.request_bytes.min(each_bytes / 8).max(1);
-        // A point takes 110 bytes while it is sent.
-        self.request_points = self.request_points.min(each_bytes / 256).max(1);
-    }
-}
-
+/// Limits of remote write.
 #[cfg(feature = "remote-write")]
 impl Config {
+    /// The most receivers, each of which has a thread.
+    pub(crate) const RECEIVERS_MAX: usize = 8;
+
+    /// Bytes of the limit on memory for each series that the readers of the journal remember. One takes 8 bytes.
+    pub(crate) const SERIES_SHARE: usize = 1_024;
+
+    /// The longest that the first pause before another attempt may be: most failures are over at once, such
+    /// as a receiver that is started again.
+    pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+    /// The longest that pauses grow to, so that a receiver which comes back is noticed soon. A thousand
+    /// senders that wait for it send 70 requests a second.
+    pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
+
+    /// How often it is looked in a pause whether more is kept for the receiver than may be.
+    pub(crate) const SPOOL_LOOK: Duration = Duration::from_secs(5);
+
+    /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not
+    /// stop a sender for days.
+    pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+    /// Makes requests so short that all receivers together take about so many bytes for them.
+    fn fit_remote_write(&mut self, bytes: usize) {
+        let remote = &mut self.remote_write;
+        let each_bytes = bytes / remote.urls.len().max(1);
+        // Before and after it is compressed, and keys.
+        remote.request_bytes = remote.request_bytes.min(each_bytes / 8).max(1);
+        // A point takes 110 bytes while it is sent.
+        remote.request_points = remote.request_points.min(each_bytes / 256).max(1);
+    }
+
     fn check_remote_write(&self) -> Result<(), Error> {
         let remote = &self.remote_write;
         let (points, bytes) = (remote.request_points, remote.request_bytes);
@@ -708,26 +720,7 @@ impl Config {
     }
 }
 
-/// What senders of remote write keep to.
-#[cfg(feature = "remote-write")]
-impl Config {
-    /// The longest that the first pause before another attempt may be: most failures are over at once, such
-    /// as a receiver that is started again.
-    pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);
-
-    /// The longest that pauses grow to, so that a receiver which comes back is noticed soon. A thousand
-    /// senders that wait for it send 70 requests a second.
-    pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
-
-    /// How often it is looked in a pause whether more is kept for the receiver than may be.
-    pub(crate) const SPOOL_LOOK: Duration = Duration::from_secs(5);
-
-    /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not
-    /// stop a sender for days.
-    pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
-}
-
-/// Limits of HTTP.
+/// Limits of HTTP, and of queries.
 #[cfg(feature = "http")]
 impl Config {
     /// Headers of a request. Browsers send about fifteen.
@@ -741,12 +734,8 @@ impl Config {
 
     /// Series that a search for words lists.
     pub(crate) const SEARCH_RESULTS_MAX: i64 = 10_000;
-}
 
-/// Limits of queries.
-#[cfg(feature = "http")]
-impl Config {
-    /// Bytes of a target.
+    /// Bytes of a target of a query.
     pub(crate) const TARGET_BYTES_MAX: usize = 64 << 10;
 
     /// Arguments and piped calls of a target, all together.
