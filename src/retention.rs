@@ -23,15 +23,6 @@ pub struct Retention {
     jumped_at: Option<Instant>,
 }
 
-/// From which timestamps on points are shown and kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Floors {
-    /// Points before this are not shown.
-    pub hidden_below: i64,
-    /// Points before this are removed. No later than the other.
-    pub removed_below: i64,
-}
-
 impl Retention {
     /// Keeps points until they have this age; their timestamps count this unit.
     pub fn new(age: Duration, unit: TimestampUnit) -> Retention {
@@ -47,22 +38,20 @@ impl Retention {
     /// the clock counts as one that has jumped since that point.
     pub fn compare_with(&mut self, newest: i64, time_of_day: SystemTime, now: Instant) {
         if newest < self.floor(time_of_day) {
-            let nanoseconds = newest.max(0) as u128 * self.unit_nanoseconds();
-            let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-            let since_1970 = Duration::new(seconds as u64, rest as u32);
+            let seconds = newest.max(0) / self.unit.per_second();
+            let since_1970 = Duration::from_secs(seconds as u64);
             self.believed = UNIX_EPOCH.checked_add(since_1970).map(|time| (time, now));
         }
     }
 
-    /// What is too old at this time of day, which is `now` by a clock that never jumps. To be asked
-    /// often: a jump is seen by comparing the two.
-    pub fn floors(&mut self, time_of_day: SystemTime, now: Instant) -> Floors {
+    /// Below which timestamps points are too old to be shown, and below which they are to be removed, which is
+    /// no later, at this time of day, which is `now` by a clock that never jumps. To be asked often: a jump is
+    /// seen by comparing the two.
+    pub fn floors(&mut self, time_of_day: SystemTime, now: Instant) -> (i64, i64) {
         let believed = self.believe(time_of_day, now);
         self.believed = Some((believed, now));
-        Floors {
-            hidden_below: self.floor(time_of_day),
-            removed_below: self.floor(believed.min(time_of_day)),
-        }
+        let removed_below = self.floor(believed.min(time_of_day));
+        (self.floor(time_of_day), removed_below)
     }
 
     /// The time of day that is believed for what is removed.
@@ -98,18 +87,18 @@ impl Retention {
     fn floor(&self, time_of_day: SystemTime) -> i64 {
         let floor = nanoseconds_since_1970(time_of_day) - self.age.as_nanos() as i128;
         // Rounded up: a point of exactly this age is kept.
-        saturate(-(-floor).div_euclid(self.unit_nanoseconds() as i128))
-    }
-
-    fn unit_nanoseconds(&self) -> u128 {
-        1_000_000_000 / self.unit.per_second() as u128
+        saturate(-(-floor).div_euclid(nanoseconds_of(self.unit)))
     }
 }
 
 /// A time of day in whole units since 1970: as far as 64 bits hold it.
 pub fn in_units(time_of_day: SystemTime, unit: TimestampUnit) -> i64 {
     let nanoseconds = nanoseconds_since_1970(time_of_day);
-    saturate(nanoseconds.div_euclid(1_000_000_000 / i128::from(unit.per_second())))
+    saturate(nanoseconds.div_euclid(nanoseconds_of(unit)))
+}
+
+fn nanoseconds_of(unit: TimestampUnit) -> i128 {
+    1_000_000_000 / i128::from(unit.per_second())
 }
 
 fn nanoseconds_since_1970(time_of_day: SystemTime) -> i128 {
@@ -136,9 +125,9 @@ mod tests {
         let mut retention = Retention::new(HOUR, TimestampUnit::Seconds);
         let (start, begin) = (UNIX_EPOCH + 50 * YEAR, Instant::now());
         move |passed, ahead| {
-            let floors = retention.floors(start + passed + ahead, begin + passed);
+            let (hidden, removed) = retention.floors(start + passed + ahead, begin + passed);
             let since = |floor: i64| floor - (50 * YEAR - HOUR).as_secs() as i64;
-            (since(floors.hidden_below), since(floors.removed_below))
+            (since(hidden), since(removed))
         }
     }
 
@@ -200,11 +189,10 @@ mod tests {
             let mut retention = Retention::new(HOUR, TimestampUnit::Seconds);
             retention.compare_with(newest, time, begin);
             let floors = retention.floors(time, begin);
-            assert_eq!(floors.hidden_below, floor);
-            assert_eq!(floors.removed_below, removed_below, "{newest}");
+            assert_eq!(floors, (floor, removed_below), "{newest}");
             let trial = Config::CLOCK_TRIAL;
             let floors = retention.floors(time + trial, begin + trial);
-            assert_eq!(floors.removed_below, floor + seconds(trial));
+            assert_eq!(floors.1, floor + seconds(trial));
         }
     }
 
@@ -222,11 +210,7 @@ mod tests {
         ] {
             let mut retention = Retention::new(Duration::from_secs(age), unit);
             let floors = retention.floors(time, Instant::now());
-            let expected = Floors {
-                hidden_below: floor,
-                removed_below: floor,
-            };
-            assert_eq!(floors, expected, "{unit:?} {age}");
+            assert_eq!(floors, (floor, floor), "{unit:?} {age}");
         }
     }
 }

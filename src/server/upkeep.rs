@@ -48,10 +48,9 @@ impl Upkeep {
     /// counted beside those of the store.
     pub fn begin_turn(&mut self, shared: &mut Shared, other_bytes: usize, now: Instant) {
         if let Some(retention) = &mut self.retention {
-            let floors = retention.floors((shared.environment.wall_clock)(), now);
-            shared
-                .store
-                .set_floors(floors.hidden_below, floors.removed_below);
+            let time_of_day = (shared.environment.wall_clock)();
+            let (hidden_below, removed_below) = retention.floors(time_of_day, now);
+            shared.store.set_floors(hidden_below, removed_below);
         }
         shared.room.set_other_bytes(other_bytes, &shared.store);
     }
