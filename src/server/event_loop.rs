@@ -478,7 +478,7 @@ impl EventLoop {
         all.clear();
         (self.executed, self.shared.replies) = (executed, all);
         if let Some(recorder) = &mut self.shared.recorder {
-            recorder.forget_replies();
+            recorder.replies.clear();
         }
     }
 
@@ -588,17 +588,13 @@ impl EventLoop {
         counts.connections_open = self.clients.len() as u64;
         counts.connections_paused = self.server.acceptor.pauses;
         let (store, bytes) = (&shared.store, shared.store.bytes());
-        for (count, value) in [
-            (&mut counts.connections_bytes, connections_bytes),
-            (&mut counts.store_series, store.series_count()),
-            (&mut counts.store_points, store.point_count()),
-            (&mut counts.store_points_bytes, bytes.points),
-            (&mut counts.store_keys_bytes, bytes.keys),
-            (&mut counts.store_index_bytes, bytes.index),
-            (&mut counts.store_snapshots_bytes, bytes.snapshots),
-        ] {
-            *count = value as u64;
-        }
+        counts.connections_bytes = connections_bytes as u64;
+        counts.store_series = store.series_count() as u64;
+        counts.store_points = store.point_count() as u64;
+        counts.store_points_bytes = bytes.points as u64;
+        counts.store_keys_bytes = bytes.keys as u64;
+        counts.store_index_bytes = bytes.index as u64;
+        counts.store_snapshots_bytes = bytes.snapshots as u64;
         counts.store_evicted_points = store.evicted_points();
         counts.store_expired_points = store.expired_points();
         let pending = self.commit.pending();

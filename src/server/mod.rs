@@ -146,7 +146,7 @@ impl Server {
                     (hooks.on_event)(event);
                     not_ready.answer();
                 })?;
-                bound = not_ready.into_listeners();
+                bound = not_ready.listeners;
                 (store, Some(opened))
             }
             Some(_) => return Err(Error::FilledStore),

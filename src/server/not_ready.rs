@@ -22,7 +22,7 @@ const BODY_BYTES: usize = 11;
 /// The listeners for HTTP, and those who have come.
 pub struct NotReady {
     /// For each of [`Config::listen`], what listens there: nothing yet, unless HTTP is spoken there.
-    listeners: Vec<Vec<Listener>>,
+    pub listeners: Vec<Vec<Listener>>,
     /// In the order in which they came.
     clients: Vec<Client>,
 }
@@ -60,11 +60,6 @@ impl NotReady {
         self.clients.retain_mut(Client::serve);
         let excess = self.clients.len().saturating_sub(Config::NOT_READY_CLIENTS);
         self.clients.drain(..excess);
-    }
-
-    /// What listens at each of [`Config::listen`], to be served from now on.
-    pub fn into_listeners(self) -> Vec<Vec<Listener>> {
-        self.listeners
     }
 }
 
@@ -163,6 +158,6 @@ mod tests {
             not_ready.answer();
             assert!(start.elapsed() < Duration::from_secs(20));
         }
-        assert_eq!(not_ready.into_listeners()[1].len(), 1);
+        assert_eq!(not_ready.listeners[1].len(), 1);
     }
 }
