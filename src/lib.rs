@@ -38,6 +38,7 @@
 //! | `key.rs`, `value.rs`, `decimal.rs`, `calendar.rs` | the name of a series; a value as it is put; decimals and doubles; dates of times | |
 //! | `server/mod.rs`, `server/event_loop.rs` | what is bound; poll, slab, the three steps of a turn, cleaning up, stopping | the grammar, how points are kept |
 //! | `server/client.rs`, `shared.rs` | a connection as the loop has it; what all connections share, and how much they may keep | the grammar |
+//! | `server/event_loop/replies.rs` | how what a turn has put is committed, and when its replies leave | the grammar, how points are kept |
 //! | `server/event_loop/closing.rs` | which connections the loop closes | the grammar, how points are kept |
 //! | `server/ready_queue.rs`, `turn.rs` | who gets a turn, and how much may be done in it | |
 //! | `server/upkeep.rs`, `server/rarely.rs` | when old points go, and when there is room again; what is logged at most now and then | connections |
