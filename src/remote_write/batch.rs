@@ -176,7 +176,8 @@ impl Batch {
         labels: &Labels,
         keys: &dyn Keys,
     ) -> usize {
-        let common_bytes = self.common_bytes(labels);
+        let label_bytes = |(name, value): &(String, String)| name.len() + value.len() + 8;
+        let common_bytes: usize = labels.common.iter().map(label_bytes).sum();
         self.groups.clear();
         self.indices.clear();
         let hash = |series: u64| self.hasher.hash_one(series);
@@ -214,15 +215,6 @@ impl Batch {
             }
         }
         points.len()
-    }
-
-    /// The length of the labels that all series get.
-    fn common_bytes(&mut self, labels: &Labels) -> usize {
-        self.labels.clear();
-        for (name, value) in labels.common() {
-            write_label(&mut self.labels, name, value);
-        }
-        self.labels.len()
     }
 }
 

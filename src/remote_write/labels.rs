@@ -18,7 +18,8 @@ const TAGS_MAX: usize = 64;
 /// Labels that all series get, as names and values.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
-    common: Vec<(String, String)>,
+    /// Names and values.
+    pub common: Vec<(String, String)>,
 }
 
 impl Labels {
@@ -46,11 +47,6 @@ impl Labels {
         Ok(Labels {
             common: common.to_vec(),
         })
-    }
-
-    /// The labels that all series get, as names and values.
-    pub fn common(&self) -> &[(String, String)] {
-        &self.common
     }
 
     /// Calls `take` with the name and value of each label of the series with this key. Names are ascending in
