@@ -15,7 +15,7 @@ const KEY: &str = "key";
 /// The most tags of a key that become labels. VictoriaMetrics and Mimir take fewer by default: 30 labels.
 const TAGS_MAX: usize = 64;
 
-/// Labels that all series get, as names and values.
+/// Labels that all series get.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     /// Names and values.

@@ -23,7 +23,7 @@ pub struct Acceptor {
     /// The listener whose turn it is to be the first.
     first: usize,
     /// Where each listens, in the order in which they were bound.
-    addresses: Vec<Address>,
+    pub addresses: Vec<Address>,
     state: State,
     full_log: Rarely,
     /// How often accepting paused because there was no room.
@@ -70,7 +70,7 @@ impl Acceptor {
         }
         let mut addresses = Vec::new();
         for (listener, _) in &mut listeners {
-            addresses.push(listener.address().clone());
+            addresses.push(listener.address.clone());
             let registered = listener.register(registry, LISTENERS);
             registered.map_err(Error::system("watch a listening socket"))?;
         }
@@ -90,11 +90,7 @@ impl Acceptor {
         self.state = State::Quiet;
     }
 
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
-    }
-
-    /// What is spoken at each of the [`addresses`](Self::addresses), as long as it listens.
+    /// What is spoken at each of the addresses, as long as it listens.
     pub fn protocols(&self) -> impl Iterator<Item = Protocol> {
         self.listeners.iter().map(|&(_, protocol)| protocol)
     }

@@ -122,7 +122,7 @@ impl EventLoop {
     pub fn run(mut self) -> Result<Store, Error> {
         let mut events = Events::with_capacity(self.config().events_per_turn);
         let acceptor = &self.server.acceptor;
-        for (address, protocol) in acceptor.addresses().iter().zip(acceptor.protocols()) {
+        for (address, protocol) in acceptor.addresses.iter().zip(acceptor.protocols()) {
             match protocol {
                 Protocol::Lines => info!("listening on {address}"),
                 #[cfg(any(feature = "graphite", feature = "http"))]
@@ -167,7 +167,7 @@ impl EventLoop {
             polled => polled.map_err(Error::system("wait for events"))?,
         }
         let now = (self.clock)();
-        self.timeouts.set_now(now);
+        self.timeouts.now = now;
         self.say_alive(now);
         let is_to_report = self.handle_events(events);
         if self.stop_requests > 0 && self.stopping.is_none() {

@@ -63,7 +63,7 @@ pub struct Listener {
     file: Option<SocketFile>,
     /// Of TCP or Unix: to register is the same call of the system for either.
     socket: TcpListener,
-    address: Address,
+    pub address: Address,
     /// [`Config::unsent_limit_bytes`].
     unsent_limit_bytes: usize,
 }
@@ -100,7 +100,7 @@ impl Listener {
     ) -> io::Result<Listener> {
         let bound_to = socket.local_addr()?;
         let address = match (&file, bound_to.as_socket()) {
-            (Some(file), _) => Address::Unix(file.path().into()),
+            (Some(file), _) => Address::Unix(file.path.clone()),
             (None, Some(address)) => Address::Tcp(address),
             (None, None) => Address::Unix(bound_to.as_pathname().unwrap_or(Path::new("")).into()),
         };
@@ -122,10 +122,6 @@ impl Listener {
             address,
             unsent_limit_bytes: config.unsent_limit_bytes,
         })
-    }
-
-    pub fn address(&self) -> &Address {
-        &self.address
     }
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -196,7 +192,7 @@ mod tests {
         let handed_in = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let handed_in = Listener::handed_in(handed_in.into(), &config).unwrap();
         for listener in [own, handed_in] {
-            let address = listener.address().tcp().unwrap();
+            let address = listener.address.tcp().unwrap();
             let _client = std::net::TcpStream::connect(address).unwrap();
             let accepted = loop {
                 match listener.accept() {

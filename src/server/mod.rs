@@ -186,7 +186,7 @@ impl Server {
     /// those of [`Config::listen`], in its order. Where the configured port is 0, this is the port that
     /// the system chose.
     pub fn local_addrs(&self) -> &[Address] {
-        self.acceptor.addresses()
+        &self.acceptor.addresses
     }
 
     /// Those of [`local_addrs`](Self::local_addrs) at which this is spoken, in the same order.

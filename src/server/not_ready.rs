@@ -119,7 +119,7 @@ mod tests {
             not_ready.listeners.iter().map(Vec::len).collect::<Vec<_>>(),
             [0, 1]
         );
-        let address = not_ready.listeners[1][0].address().tcp().expect("of TCP");
+        let address = not_ready.listeners[1][0].address.tcp().expect("of TCP");
         let silent: Vec<TcpStream> = (0..Config::NOT_READY_CLIENTS)
             .map(|_| TcpStream::connect(address).expect("connects"))
             .collect();

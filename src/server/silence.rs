@@ -11,7 +11,8 @@ use crate::config::Config;
 pub struct Silence {
     /// Number of the oldest commit that is pending, and since when it is the oldest.
     waiting: Option<(u64, Instant)>,
-    is_long: bool,
+    /// A commit takes very long.
+    pub is_long: bool,
 }
 
 impl Silence {
@@ -28,11 +29,6 @@ impl Silence {
             self.is_long = true;
             warn!("the disk of --data does not answer: puts wait");
         }
-    }
-
-    /// Whether a commit takes very long.
-    pub fn is_long(&self) -> bool {
-        self.is_long
     }
 
     /// When [`note`](Self::note) is to be called, even if nothing happens before.
@@ -68,7 +64,7 @@ mod tests {
             silence.note(pending.clone(), start + after);
             let due = due.map(|since| start + since + patience);
             let expected = (is_long, due);
-            assert_eq!((silence.is_long(), silence.due()), expected, "{pending:?}");
+            assert_eq!((silence.is_long, silence.due()), expected, "{pending:?}");
         }
     }
 }

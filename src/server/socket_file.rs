@@ -19,7 +19,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// socket is closed: until then nobody takes it for the file of a dead server.
 #[derive(Debug)]
 pub struct SocketFile {
-    path: PathBuf,
+    pub path: PathBuf,
     /// Device and inode, which say whether the file is still this one.
     identity: (u64, u64),
 }
@@ -60,10 +60,6 @@ impl SocketFile {
         fs::rename(&aside, path)?;
         file.path = path.into();
         Ok((file, socket))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Timeouts {
     idle: Option<u32>,
     stall: Option<u32>,
     request: u32,
-    now: Instant,
+    /// What time it is, as of the last event.
+    pub now: Instant,
     /// No connection is to be looked at earlier.
     next: Option<u32>,
     /// Keys from here on are still to be looked at.
@@ -50,12 +51,7 @@ impl Timeouts {
         }
     }
 
-    /// Says what time it is.
-    pub fn set_now(&mut self, now: Instant) {
-        self.now = now;
-    }
-
-    fn now(&self) -> u32 {
+    fn seconds(&self) -> u32 {
         let passed = self.now.saturating_duration_since(self.started);
         u32::try_from(passed.as_secs()).unwrap_or(u32::MAX)
     }
@@ -92,7 +88,7 @@ impl Timeouts {
             Stillness::Idle | Stillness::Lingering | Stillness::Awaited => due,
             Stillness::Stalled => {
                 let most = ((due - since) / 16).max(1);
-                let now = self.now().max(since);
+                let now = self.seconds().max(since);
                 due.min(now.saturating_add((now - since).clamp(1, most)))
             }
         };
@@ -117,7 +113,7 @@ impl Timeouts {
     /// The keys below `end` that are to be looked at in this turn. Once all of them were, those that
     /// are still have armed the timeout again.
     pub fn keys_to_look_at(&mut self, end: usize) -> Range<usize> {
-        if self.unseen.is_none() && self.next.is_some_and(|next| next <= self.now()) {
+        if self.unseen.is_none() && self.next.is_some_and(|next| next <= self.seconds()) {
             (self.unseen, self.next) = (Some(0), None);
         }
         let first = self.unseen.unwrap_or(end);
@@ -129,7 +125,7 @@ impl Timeouts {
     /// Whether a connection that is still has been so for too long. If not, it is looked at later.
     pub fn is_over(&mut self, stillness: Stillness, since: u32) -> bool {
         let due = self.due(stillness, since);
-        let is_over = due.is_some_and(|due| due <= self.now());
+        let is_over = due.is_some_and(|due| due <= self.seconds());
         if !is_over {
             self.look_later(stillness, since);
         }
@@ -161,7 +157,7 @@ mod tests {
         };
         for (since_ms, over_ms) in [(0, 10_000), (1, 11_000), (999, 11_000), (1_000, 11_000)] {
             let mut timeouts = Timeouts::new(&config, start);
-            timeouts.set_now(start + Duration::from_millis(since_ms));
+            timeouts.now = start + Duration::from_millis(since_ms);
             let since = timeouts.arm(Stillness::Idle, None);
             assert_eq!(
                 timeouts.wake_at(),
@@ -174,7 +170,7 @@ mod tests {
                 // More seconds than are counted.
                 (over_ms + (1_000 << 32), true),
             ] {
-                timeouts.set_now(start + Duration::from_millis(later_ms));
+                timeouts.now = start + Duration::from_millis(later_ms);
                 assert_eq!(
                     timeouts.is_over(Stillness::Idle, since),
                     is_over,
@@ -216,13 +212,13 @@ mod tests {
             ..Config::default()
         };
         let mut timeouts = Timeouts::new(&config, start);
-        timeouts.set_now(start + Duration::from_secs(100));
+        timeouts.now = start + Duration::from_secs(100);
         let since = timeouts.arm(Stillness::Stalled, None);
         let mut looks = Vec::new();
         loop {
             let look = timeouts.wake_at().expect("a look") - start;
             looks.push(look.as_secs() - 100);
-            timeouts.set_now(start + look);
+            timeouts.now = start + look;
             while timeouts.keys_to_look_at(1).is_empty() {}
             if timeouts.is_over(Stillness::Stalled, since) {
                 return looks;
@@ -238,7 +234,7 @@ mod tests {
             ..Config::default()
         };
         let mut timeouts = Timeouts::new(&config, start);
-        timeouts.set_now(start + Duration::from_secs(1 << 31));
+        timeouts.now = start + Duration::from_secs(1 << 31);
         let since = timeouts.arm(Stillness::Idle, None);
         assert!(!timeouts.is_over(Stillness::Idle, since));
         assert!(timeouts.wake_at() > Some(start + Duration::from_secs(1 << 31)));
@@ -254,7 +250,7 @@ mod tests {
         let mut timeouts = Timeouts::new(&config, start);
         for stillness in [Stillness::Idle, Stillness::Stalled] {
             timeouts.arm(stillness, None);
-            timeouts.set_now(start + Duration::from_secs(1 << 33));
+            timeouts.now = start + Duration::from_secs(1 << 33);
             assert_eq!(
                 (timeouts.wake_at(), timeouts.keys_to_look_at(10)),
                 (None, 10..10)
@@ -280,7 +276,7 @@ mod tests {
             for (key, is_idle, seconds) in steps {
                 for _ in 0..seconds {
                     now += 1;
-                    timeouts.set_now(start + Duration::from_secs(now));
+                    timeouts.now = start + Duration::from_secs(now);
                     while {
                         let keys = timeouts.keys_to_look_at(1_000);
                         still.retain(|key, &mut (stillness, since)| {

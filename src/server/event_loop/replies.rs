@@ -24,7 +24,7 @@ impl EventLoop {
     /// are not stored.
     pub(super) fn admission(&self) -> Admission {
         match self.commit.admission() {
-            Admission::Open if self.silence.is_long() => Admission::Full,
+            Admission::Open if self.silence.is_long => Admission::Full,
             admission => admission,
         }
     }
