@@ -168,22 +168,16 @@ impl Counts {
     /// Counts a sync of the journal.
     pub(crate) fn add_sync(&mut self, took: Duration) {
         self.journal_syncs += 1;
-        raise(&mut self.journal_longest_sync_microseconds, took);
+        let longest = &mut self.journal_longest_sync_microseconds;
+        *longest = (*longest).max(took.as_micros() as u64);
     }
 
     /// Counts a turn of the event loop.
     #[inline]
     pub(crate) fn add_turn(&mut self, took: Duration) {
         self.loop_turns += 1;
-        raise(&mut self.loop_longest_turn_microseconds, took);
-    }
-}
-
-/// Sets the longest time, in microseconds, if this one is longer.
-#[inline]
-fn raise(longest: &mut u64, took: Duration) {
-    if took > Duration::from_micros(*longest) {
-        *longest = took.as_micros() as u64;
+        let longest = &mut self.loop_longest_turn_microseconds;
+        *longest = (*longest).max(took.as_micros() as u64);
     }
 }
 
