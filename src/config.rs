@@ -578,6 +578,7 @@ impl Config {
             SyncPolicy::Always | SyncPolicy::Never => any,
         };
         let memory_bytes = self.memory_limit_bytes.unwrap_or(any);
+        let unjournaled = self.unjournaled_limit_bytes;
         let long = |time: Option<Duration>| time.map_or(any, ms);
         // A line is kept until it is whole, and so is its key.
         let line_most = memory_bytes / Self::LINE_SHARE;
@@ -603,11 +604,7 @@ impl Config {
             ("listen", self.listen.len() + handed_in, (1, 1_024)),
             ("memory_limit_bytes", memory_bytes, memory),
             ("journal_limit_bytes", self.journal_limit_bytes, (1, any)),
-            (
-                "unjournaled_limit_bytes",
-                self.unjournaled_limit_bytes,
-                (1, any),
-            ),
+            ("unjournaled_limit_bytes", unjournaled, (1, any)),
             ("connection_limit", self.connection_limit, (1, any)),
             ("line_limit_bytes", self.line_limit_bytes, line),
             ("read_buffer_bytes", self.read_buffer_bytes, read),

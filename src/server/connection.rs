@@ -83,7 +83,7 @@ enum Output {
     Flowing,
     /// They are held back, to be written together with those to the rest of the same read.
     Held(Box<[u8]>),
-    /// The socket does not take them for now. Those before `written` it has taken.
+    /// The socket takes no more for now: it has taken the first `written` bytes.
     Blocked { bytes: Box<[u8]>, written: usize },
 }
 

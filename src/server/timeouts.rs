@@ -84,14 +84,12 @@ impl Timeouts {
         let Some(due) = self.due(stillness, since) else {
             return;
         };
-        let look = match stillness {
-            Stillness::Idle | Stillness::Lingering | Stillness::Awaited => due,
-            Stillness::Stalled => {
-                let most = ((due - since) / 16).max(1);
-                let now = self.seconds().max(since);
-                due.min(now.saturating_add((now - since).clamp(1, most)))
-            }
-        };
+        let mut look = due;
+        if stillness == Stillness::Stalled {
+            let most = ((due - since) / 16).max(1);
+            let now = self.seconds().max(since);
+            look = due.min(now.saturating_add((now - since).clamp(1, most)));
+        }
         self.next = Some(self.next.map_or(look, |next| next.min(look)));
     }
 
