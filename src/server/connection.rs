@@ -31,8 +31,8 @@ pub struct Connection<S> {
     more_to_come: bool,
     /// The first line that is left is a put that may not be executed yet.
     is_postponed: bool,
-    /// More was written at once than is sure to have reached the client. What it sends after that
-    /// says nothing about it: it may pipeline.
+    /// More was written at once than is sure to have reached the client. This stays so when it sends
+    /// more: it may pipeline.
     may_be_fetching: bool,
 }
 

@@ -328,7 +328,7 @@ impl EventLoop {
     }
 
     fn serve_ready(&mut self, now: Instant) {
-        // Never two turns in a row, so that there is one that ends with all submitted.
+        // Never in two turns in a row: the commit cleans up in a turn that ends with all submitted.
         self.may_leave = !self.leaves_puts;
         self.serve_fresh(now + self.config().turn_time);
         if !self.ready.busy.is_empty() {

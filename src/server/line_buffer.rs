@@ -28,11 +28,11 @@ struct Cut {
     discarding: bool,
 }
 
-/// Bytes that are kept of a line that is too long, which tell whether it is a request of another
-/// protocol: its beginning, …
+/// Bytes that are kept of a line that is too long: enough to tell whether it is a request of another
+/// protocol.
 const TOO_LONG_BYTES: usize = 48;
 
-/// … and, of these, its end.
+/// How many of these are its end. The others are its beginning.
 const TOO_LONG_END_BYTES: usize = 16;
 
 /// What a connection keeps of its input between its turns: nothing when it is idle, which costs

@@ -83,8 +83,8 @@ impl Upkeep {
     /// whether that is to go on.
     fn make_room(&mut self, shared: &mut Shared, config: &Config, now: Instant) -> bool {
         if shared.kept_bytes > config.connections_part_bytes() {
-            // Connections that keep much are closed before points go: those that wait for a commit, in the turn
-            // after it, which comes by itself.
+            // Connections that keep much are closed before points go. One that waits for a commit is closed in the
+            // turn after it, and that turn comes by itself.
             return false;
         }
         if !shared.room.has(&shared.store) {

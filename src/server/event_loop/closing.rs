@@ -66,7 +66,7 @@ impl EventLoop {
         if !self.keeps_too_much() {
             return;
         }
-        // So that it is not to be done again after each that is served.
+        // Well below the limit, or the next connection that is served would pass it again.
         let most_bytes = self.shared.most_kept_bytes(self.config());
         let down_to_bytes = most_bytes - self.config().connections_part_bytes() / 4;
         let mut kept_bytes = self.shared.kept_bytes;
