@@ -567,6 +567,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_value_is_told_after_what_is_no_option() {
+        for (options, said) in [
+            (
+                "--line-limit x",
+                "--line-limit does not take \"x\": it takes bytes",
+            ),
+            ("--line-limit x --help", "metricd: a metrics server"),
+            ("--line-limit x --no", "invalid option '--no'; see"),
+            ("--line-limit x --data", "--line-limit does not take"),
+            ("--data", "--data has no value: it takes a folder"),
+        ] {
+            let error = settings(options, &[]).expect_err(options);
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
     fn variables_of_no_option_are_told_but_those_of_kubernetes() {
         let environment = [
             ("METRICD_LISTN", "a:1"),
