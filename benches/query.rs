@@ -40,11 +40,11 @@ fn main() -> Result<()> {
     )
 }
 
-/// A server, and a client of its main port.
-fn start() -> Result<(Server, Fleet)> {
+/// A server that has these points.
+fn filled(puts: impl Iterator<Item = String>) -> Result<Server> {
     let server = Server::metricd("--http 127.0.0.1:{http}")?;
-    let client = Fleet::one(&server)?;
-    Ok((server, client))
+    server.put(puts)?;
+    Ok(server)
 }
 
 /// How many times the processor time of `other` one takes, and both in milliseconds.
@@ -77,10 +77,9 @@ fn query(target: &str, points: usize) -> String {
 }
 
 /// A thousand series of an hour, and the query that asks for all of them.
-fn hour() -> Result<(Server, Fleet, String)> {
-    let (server, mut client) = start()?;
+fn hour() -> Result<(Server, String)> {
+    let server = filled(puts(20).take(SERIES * POINTS))?;
     let query = query("*.cpu.sys", POINTS);
-    client.put_lines(puts(20).take(SERIES * POINTS))?;
     let series = |series| {
         let values = walk(series, 20, 0).take(POINTS).map(|point| point.value);
         json(
@@ -93,12 +92,13 @@ fn hour() -> Result<(Server, Fleet, String)> {
     let expected: Vec<String> = (0..SERIES).map(series).collect();
     let is_same = server.get(&query)? == format!("[{}]", expected.join(", "));
     ensure!(is_same, "a render is not what was put");
-    Ok((server, client, query))
+    Ok((server, query))
 }
 
 fn render() -> Result<()> {
-    let (server, mut client, query) = hour()?;
-    let get = || client.read("get *\n", SERIES * POINTS + 2).map(drop);
+    let (server, query) = hour()?;
+    let mut client = Fleet::one(&server)?;
+    let get = || client.read("get *\n", SERIES * POINTS + 2);
     let [ratio, get_time, render_time] = compare(&server, get, || server.get(&query).map(drop))?;
     let points = (SERIES * POINTS) as f64 * 1e3;
     row(
@@ -147,9 +147,8 @@ fn long() -> Result<()> {
     const POINTS: usize = 1_000_000;
     /// The next step of the ladder above a thousandth of the time.
     const STEP: i64 = 10_800;
-    let (server, mut client) = start()?;
     let points = || walk(7, 20, 0).take(POINTS);
-    client.put_lines(points().map(|point| put_line("long", &point)))?;
+    let server = filled(points().map(|point| put_line("long", &point)))?;
     let query = query("long", POINTS) + "&maxDataPoints=1000";
     let start = FIRST_TIMESTAMP - FIRST_TIMESTAMP.rem_euclid(STEP) + STEP;
     let mut sums = vec![];
@@ -163,7 +162,8 @@ fn long() -> Result<()> {
     let is_same = server.get(&query)? == format!("[{}]", json("long", start, STEP, means));
     ensure!(is_same, "a render is not the means of what was put");
 
-    let get = || client.read("get long\n", POINTS + 2).map(drop);
+    let mut client = Fleet::one(&server)?;
+    let get = || client.read("get long\n", POINTS + 2);
     let [ratio, render_time, get_time] = compare(&server, || server.get(&query).map(drop), get)?;
     row("get of 1 M points of one series: ms of CPU", get_time, "");
     row(
@@ -179,10 +179,9 @@ fn long() -> Result<()> {
 fn find() -> Result<()> {
     const NODES: usize = 1_000;
     const QUERY: &str = "/metrics/find?query=*";
-    let (server, mut client) = start()?;
     let key = |series| format!("node{:03}.metric{:03}", series % NODES, series / NODES);
     let line = |series| format!("put {} 1 {FIRST_TIMESTAMP}\n", key(series));
-    client.put_lines((0..NODES * 1_000).map(line))?;
+    let server = filled((0..NODES * 1_000).map(line))?;
     let nodes = server.get(QUERY)?.matches("\"text\"").count();
     ensure!(nodes == NODES, "{nodes} nodes are found");
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
@@ -198,7 +197,7 @@ fn find() -> Result<()> {
 }
 
 fn others_puts() -> Result<()> {
-    let (server, _, query) = hour()?;
+    let (server, query) = hour()?;
     beside(&server, CLIENTS, &query)
 }
 
@@ -211,7 +210,7 @@ fn beside(server: &Server, clients: usize, query: &str) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    let alone = waits_under(server, PUTS_TIME, idle)?.percentile(99);
+    let alone = waits_under(server, PUTS_TIME, idle)?;
     let beside = waits_under(server, PUTS_TIME, |stop| {
         thread::scope(|scope| {
             let clients: Vec<_> = (0..clients).map(|_| scope.spawn(|| ask(stop))).collect();
@@ -219,8 +218,9 @@ fn beside(server: &Server, clients: usize, query: &str) -> Result<()> {
             joined.try_for_each(|outcome| outcome.context("a client panicked")?)
         })
     })?;
+    let [alone, beside] = [alone, beside].map(|waits| waits.latencies.millis(0.99));
     row("p99 of a put, alone: ms", alone, "");
     let name = format!("    while {clients} clients ask without pause, more than alone");
-    row(&name, beside.percentile(99) - alone, "≤ 1, aim 0.2");
+    row(&name, beside - alone, "≤ 1, aim 0.2");
     Ok(())
 }

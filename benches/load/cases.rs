@@ -81,18 +81,28 @@ fn answered(lines: &str, reply: &str) -> Script {
     Script::once(lines, &Reply::same(replies), 0)
 }
 
+/// Puts by round.
+pub type Puts = fn(u32) -> Box<dyn Iterator<Item = String>>;
+const IN_ORDER: Puts = |round| puts(0..scaled(1_000_000), round..round + 1, "1.5");
+const REPLACING: Puts = |round| {
+    let value = ["1.5", "2.5"][round as usize % 2];
+    puts(0..scaled(1_000_000), 0..1, value)
+};
+
 /// A point for each of the series at each of the timestamps, series by series.
-pub fn puts(series: Range<u32>, timestamps: Range<u32>, value: &str) -> String {
-    let put = |key, at| format!("put k{key:07x} {value} {at}\n");
-    let puts = |key| timestamps.clone().map(move |at| put(key, at));
-    series.flat_map(puts).collect()
+pub fn puts(
+    series: Range<u32>,
+    timestamps: Range<u32>,
+    value: &'static str,
+) -> Box<dyn Iterator<Item = String>> {
+    let put = move |key, at| format!("put k{key:07x} {value} {at}\n");
+    let puts = move |key| timestamps.clone().map(move |at| put(key, at));
+    Box::new(series.flat_map(puts))
 }
 
-/// One client puts these, all at once: the seconds that it takes.
-pub fn put(server: &Server, puts: &str) -> Result<f64> {
-    let begin = Instant::now();
-    Fleet::connect(server, 1, &answered(puts, OK))?.finish()?;
-    Ok(begin.elapsed().as_secs_f64())
+fn put_to_all(server: &Server, puts: Puts, round: u32) -> Result<()> {
+    server.put(puts(round))?;
+    server.memory_at_rest().map(drop)
 }
 
 /// A server that has a point in each of a million series.
@@ -128,7 +138,7 @@ fn sending() -> Result<()> {
     for load in &loads() {
         let (server, mut fleet) = prepared(load)?;
         let waits = waits_under(&server, seconds(3), |stop| {
-            let left = fleet.run(Until::Told(stop), false)?.at_work[0];
+            let left = fleet.run(Until::Told(stop))?.at_work[0];
             // Who does not read may be.
             let is_whole = left == scaled(load.1) as usize;
             let may_be_cut_off = matches!(load.2.reply, Reply::Unread);
@@ -138,17 +148,6 @@ fn sending() -> Result<()> {
         waits_row(load.0, &waits);
     }
     Ok(())
-}
-
-/// By round, the timestamps and the value of puts to each of a million series.
-type Puts = fn(u32) -> (Range<u32>, &'static str);
-const IN_ORDER: Puts = |round| (round..round + 1, "1.5");
-const REPLACING: Puts = |round| (0..1, ["1.5", "2.5"][round as usize % 2]);
-
-fn put_to_all(server: &Server, by_round: Puts, round: u32) -> Result<()> {
-    let (timestamps, value) = by_round(round);
-    put(server, &puts(0..scaled(1_000_000), timestamps, value))?;
-    server.memory_at_rest().map(drop)
 }
 
 /// Groups of readers that stall, each before puts to all series.
@@ -185,14 +184,12 @@ fn resetting() -> Result<()> {
 }
 
 fn new_keys() -> Result<()> {
-    let (server, keys) = (start()?, scaled(16_000_000));
+    let server = start()?;
     let waits = waits_under(&server, Duration::from_secs(100), |stop| {
-        // As many at once as a client takes memory for with ease.
-        for first in (0..keys).step_by(400_000) {
-            let is_late = stop.load(Ordering::Relaxed);
-            ensure!(!is_late, "the keys are not put in time");
-            put(&server, &puts(first..first + 400_000, 0..1, "1.5"))?;
-        }
+        let puts = puts(0..scaled(16_000_000), 0..1, "1.5");
+        server.put(puts.take_while(|_| !stop.load(Ordering::Relaxed)))?;
+        let is_late = stop.load(Ordering::Relaxed);
+        ensure!(!is_late, "the keys are not put in time");
         Ok(())
     })?;
     waits_row("16 M keys by one client", &waits);
@@ -219,16 +216,18 @@ fn connections(server: &Server) -> Result<(usize, f64)> {
 /// say what the store itself takes.
 fn stalled_memory() -> Result<()> {
     let groups = vec![1; scaled(100) as usize];
-    for (what, puts) in [("in order", IN_ORDER), ("replacing", REPLACING)] {
+    // Puts that replace come round to the same after two.
+    for (what, puts, most) in [
+        ("in order", IN_ORDER, u32::MAX),
+        ("replacing", REPLACING, 1),
+    ] {
         let (server, alone) = (filled()?, filled()?);
         let fleets = stall(&server, &groups, puts)?;
         let (held, opened) = (server.memory()?.resident, fleets.len());
         // What waits for those that were cut off is counted too.
         let (left, unsent) = connections(&server)?;
         drop(fleets);
-        // Puts that replace come round to the same after two.
-        let changes = |round: &u32| *round < 2 || puts(*round) != puts(round - 2);
-        for round in (0..=opened as u32).take_while(changes) {
+        for round in 0..=most.min(opened as u32) {
             put_to_all(&alone, puts, round)?;
         }
         let store = alone.memory()?.resident;
@@ -250,14 +249,14 @@ fn stalled_memory() -> Result<()> {
 /// Clients that read only when all have sent and nothing more can be answered.
 fn replies_memory() -> Result<()> {
     let count = (64 << 10) / WRONG_COMMAND.len();
-    let puts = puts(0..1, 0..3_700, "1.5");
+    let puts: String = puts(0..1, 0..3_700, "1.5").collect();
     let points = format!("ok\n{}\n", puts.replace("put ", ""));
     let short = ("x\n".repeat(count), WRONG_COMMAND.repeat(count));
     for (request, reply) in [short, ("get k0000000\n".into(), points)] {
         let server = start()?;
-        put(&server, &puts)?;
+        server.put(puts.split_inclusive('\n'))?;
         let mut fleet = stalled(&server, scaled(10_000), &unread(&request))?;
-        fleet.take_replies(&Reply::same(reply))?;
+        fleet.expect("", reply)?;
         let what = format!("  10,000 clients sent {} bytes: most MB", request.len());
         row(&what, server.peak_bytes()? / 1e6, "≤ 150");
     }
@@ -269,7 +268,7 @@ fn exit() -> Result<()> {
         for load in &loads()[..5] {
             let (stop, (server, mut fleet)) = (AtomicBool::new(false), prepared(load)?);
             let (took, by_the_clock) = thread::scope(|scope| {
-                let load = scope.spawn(|| fleet.run(Until::Told(&stop), false).map(drop));
+                let load = scope.spawn(|| fleet.run(Until::Told(&stop)).map(drop));
                 thread::sleep(seconds(1));
                 let took = seconds_to_stop(server, signals);
                 stop.store(true, Ordering::Relaxed);
@@ -306,7 +305,11 @@ fn seconds_to_stop(mut server: Server, signals: u32) -> Result<(f64, f64)> {
 fn stalled_kernel() -> Result<()> {
     let (server, series) = (filled()?, scaled(100_000));
     let seconds = |rounds: Range<u32>| {
-        let seconds = rounds.map(|at| put(&server, &puts(0..series, at..at + 1, "1.5")));
+        let seconds = rounds.map(|at| {
+            let begin = Instant::now();
+            server.put(puts(0..series, at..at + 1, "1.5"))?;
+            Ok(begin.elapsed().as_secs_f64())
+        });
         anyhow::Ok(median(seconds.collect::<Result<Vec<_>>>()?))
     };
     let without = seconds(1..6)?;

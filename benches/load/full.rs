@@ -5,22 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 
-use crate::cases::{put, puts, unread};
+use crate::cases::{Puts, puts, unread};
 use crate::support::*;
 use crate::{MANY, row, scaled, seconds, start, waits_row};
 
-/// Puts by round.
-type Puts = fn(u32) -> String;
 const IN_ORDER: Puts = |round| {
     let put = |key, at| format!("put k{key} {}.25 {at}\n", at * 7_919 % (101 + key));
-    let puts = (0..100_000).map(|n| put(n / 100, 100 * round + n % 100));
-    puts.collect()
+    Box::new((0..100_000).map(move |n| put(n / 100, 100 * round + n % 100)))
 };
 const NEW_SERIES: Puts = |n| puts(200_000 * n..200_000 * (n + 1), n..n + 1, "1.5");
 const A_MILLION: Puts = |round| puts(0..1_000_000, round..round + 1, "1.5");
 const LARGE_KEYS: Puts = |round| {
-    let puts = (0..100).map(|number| format!("put {round:x<60000}{number} 1.5 1\n"));
-    puts.collect()
+    let put = move |number| format!("put {round:x<60000}{number} 1.5 1\n");
+    Box::new((0..100).map(put))
 };
 
 /// A server that has had so many rounds of puts, and evicts when it is full.
@@ -32,15 +29,8 @@ fn full(megabytes: u32, puts: Puts, rounds: u32) -> Result<Server> {
 }
 
 /// Nanoseconds that the server runs for each put of these rounds.
-fn nanos_a_put(server: &Server, by_round: Puts, rounds: Range<u32>) -> Result<f64> {
-    let mut count = 0;
-    let nanos = server.nanos_of(|| {
-        rounds.map(by_round).try_for_each(|puts| {
-            count += puts.lines().count();
-            put(server, &puts).map(drop)
-        })
-    })?;
-    Ok(nanos / count as f64)
+fn nanos_a_put(server: &Server, puts: Puts, rounds: Range<u32>) -> Result<f64> {
+    server.put(rounds.flat_map(puts))
 }
 
 /// By how much the most that was resident is above the limit.
@@ -97,7 +87,7 @@ pub fn attacks() -> Result<()> {
             let clients = scaled(4_000.min(60 * megabytes)) as usize;
             let mut fleet = Fleet::connect(&server, clients, &unread(request))?;
             let waits = waits_under(&server, seconds(2), |stop| {
-                fleet.run(Until::Told(stop), false).map(drop)
+                fleet.run(Until::Told(stop)).map(drop)
             })?;
             peak_row(&format!("{what}, then {attack}"), &server, megabytes)?;
             waits_row("  another's put", &waits);
@@ -111,10 +101,7 @@ pub fn expiry() -> Result<()> {
     let server = Server::metricd("--retention 1h --http 127.0.0.1:{http}")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as u32;
     let (series, in_ten_seconds) = (scaled(1_000_000), now - 3_590);
-    put(
-        &server,
-        &puts(0..series, in_ten_seconds..in_ten_seconds + 1, "1.5"),
-    )?;
+    server.put(puts(0..series, in_ten_seconds..in_ten_seconds + 1, "1.5"))?;
     let waits = waits_under(&server, Duration::from_secs(15), idle)?;
     waits_row("another's put", &waits);
     until("all are gone", || {

@@ -58,7 +58,8 @@ fn start() -> Result<Server> {
 
 /// Prints the longest wait.
 fn waits_row(what: &str, waits: &Waits) {
-    let (p99, by_the_clock) = (waits.percentile(99), waits.longest_by_the_clock);
+    let (p99, longest) = (waits.latencies.millis(0.99), waits.latencies.millis(1.0));
+    let by_the_clock = waits.by_the_clock.millis(1.0);
     let remark = format!("≤ 20; p99 {p99:.2}, longest by the clock {by_the_clock:.2}");
-    row(&format!("  {what}: ms"), waits.percentile(100), &remark);
+    row(&format!("  {what}: ms"), longest, &remark);
 }

@@ -35,8 +35,8 @@ const VMAGENT: &str = "vmagent -httpListenAddr=127.0.0.1:{http} \
     -graphiteListenAddr=127.0.0.1:{port} -remoteWrite.tmpDataPath={data} -remoteWrite.url=";
 
 fn main() -> Result<()> {
-    let parts = [
-        ("herd", herd::run as fn() -> _),
+    let parts: [Part; 3] = [
+        ("herd", herd::run),
         ("catch-up", catch_up),
         ("beside", beside),
     ];
@@ -52,7 +52,7 @@ fn points() -> Result<usize> {
 fn filled(options: &str) -> Result<Server> {
     let options = format!("--http 127.0.0.1:{{http}} --data {{data}} {options}");
     let server = Server::metricd(&options)?;
-    Fleet::one(&server)?.put_lines(puts(20).take(points()?))?;
+    server.put(puts(20).take(points()?))?;
     Ok(server)
 }
 
@@ -108,7 +108,7 @@ fn caught_up(name: &str, receiver: &Server, without: f64) -> Result<Vec<String>>
     let url = format!("http://127.0.0.1:{}/api/v1/write", receiver.ports[1]);
     receiver.hold(true)?;
     let server = filled(&format!("--remote-write {url}"))?;
-    let idle = waits_under(&server, IDLE_TIME, idle)?.percentile(99);
+    let idle = waits_under(&server, IDLE_TIME, idle)?;
     let (before, points) = (sender_seconds(&server)?, points()? as f64);
     server.reset_peak()?;
     let sent = || server.metric("metricd_remote_sent_points_total");
@@ -122,8 +122,11 @@ fn caught_up(name: &str, receiver: &Server, without: f64) -> Result<Vec<String>>
     let thread = (sender_seconds(&server)? - before) * 1e6 / points;
     let all = server.cpu()?.running * 1e6 / sent()?;
     let bytes = server.metric("metricd_remote_sent_bytes_total")? / sent()?;
-    let p99 = waits.percentile(99) - idle;
-    Ok(cells(name, &[rate, thread, all, bytes, more, idle, p99]))
+    let [idle, busy] = [idle, waits].map(|waits| waits.latencies.millis(0.99));
+    Ok(cells(
+        name,
+        &[rate, thread, all, bytes, more, idle, busy - idle],
+    ))
 }
 
 /// Others who hand points on: vmagent, and Prometheus in agent mode.

@@ -14,11 +14,14 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::*;
-use crate::wire::{Filled, check};
-use crate::work::{STEP, WALK};
+use crate::wire::check;
+use crate::work::STEP;
 
 /// Redis gets the first points of each series, which suits it: its sets slow down as they grow.
 const REDIS_POINTS_A_SERIES: usize = 1_000;
+
+/// Their journal is long enough for a checkpoint at the end, and too short for one before.
+const FEWEST_POINTS: usize = 10_000_000;
 
 const ROUNDS: usize = 3;
 const STARTS: usize = 5;
@@ -44,14 +47,14 @@ const JOURNAL_BYTES: f64 = (64 << 20) as f64;
 const PROBED_BYTES: f64 = (2 << 20) as f64;
 
 pub fn run() -> Result<()> {
-    let points = variable("METRICD_POINTS", 10_000_000)? / SERIES * SERIES;
-    let rates = restarts(points.min(SERIES * WALK.1))?;
+    let points = variable("METRICD_POINTS", FEWEST_POINTS)? / SERIES * SERIES;
+    let rates = restarts(FEWEST_POINTS)?;
     if is_installed("redis-server") {
         redis(rates)?;
     }
     let more = (0..ROUNDS).map(|_| {
-        let with = Filled::start("--data {data}")?.start_bytes;
-        Ok(with - Filled::start("")?.start_bytes)
+        let start = |options| Server::metricd(options)?.memory_at_rest();
+        Ok(start("--data {data}")?.resident - start("")?.resident)
     });
     let more = median(more.collect::<Result<Vec<_>>>()?) / 1e6;
     row("an empty folder: more MB at start", more, "≤ 0.5");
@@ -91,21 +94,20 @@ fn file_bytes(server: &Server, prefix: &str) -> Result<f64> {
 fn restarts(points: usize) -> Result<[f64; 2]> {
     let (empty, empty_seconds) = fastest(None, METRICD)?;
     drop(empty);
-    let mut filled = Filled::start("--data {data}")?;
-    filled.put(puts(STEP).take(points))?;
-    let bytes = file_bytes(&filled.server, "journal-")? / points as f64;
+    let server = Server::start(METRICD)?;
+    server.put(puts(STEP).take(points))?;
+    let bytes = file_bytes(&server, "journal-")? / points as f64;
     row("journal: bytes a put", bytes, "≤ 10");
-    let folder = filled.server.folder.clone();
-    drop(filled);
+    let folder = server.folder.clone();
+    drop(server);
     let restart = |name: &str| {
         let (server, seconds) = fastest(Some(&folder), METRICD)?;
         let rate = points as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
         row(&format!("{name}: points/s"), rate, "");
         let peak = server.peak_bytes()? / server.memory()?.resident;
         row("  memory at its peak: times that after it", peak, "≤ 1.1");
-        let mut filled = Filled::over(server)?;
-        check(&mut filled, points)?;
-        anyhow::Ok((filled.server, rate))
+        check(&server, points)?;
+        anyhow::Ok((server, rate))
     };
     let (mut server, replay) = restart("replay")?;
     server.signal(Signal::TERM)?;
@@ -151,11 +153,9 @@ fn redis(rates: [f64; 2]) -> Result<()> {
 /// Puts one by one before checkpoints, and while they are written. Nobody else puts meanwhile, so that what
 /// differs is the checkpoint's.
 fn checkpoint(points: usize) -> Result<()> {
-    let mut filled = Filled::start("--data {data}")?;
-    filled.put(puts(STEP).take(points))?;
-    let Filled {
-        server, mut client, ..
-    } = filled;
+    let server = Server::start(METRICD)?;
+    server.put(puts(STEP).take(points))?;
+    let mut client = Fleet::one(&server)?;
     let partial = server.folder.path().join("checkpoint.tmp");
     let (mut before, mut during, mut grown, mut seconds) = (vec![], vec![], 0f64, vec![]);
     // The first round is not counted: buffers grow to what they need.

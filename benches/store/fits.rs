@@ -6,12 +6,12 @@
 //! says. What they grew by gives the bytes of a series and of a point.
 //! `METRICD_MEMORY_LIMIT=64M` fills larger ones.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::support::*;
-use crate::wire::Filled;
 use crate::work::{Kind, NOISE, WALK};
 
 /// What is kept free for connections, and for what comes between two looks at the memory.
@@ -165,34 +165,40 @@ impl Values {
     /// Puts so many points to each series or, if none are given, until one is not stored. Returns the points
     /// of the series that has the fewest, then bytes: before the first put, by series and points, at the peak.
     fn fill(&self, options: &str, series: usize, rounds: Option<usize>) -> Result<[f64; 4]> {
-        let mut filled = Filled::start(options)?;
+        let server = Server::metricd(options)?;
+        let own = server.memory_at_rest()?.resident;
         let keys: Vec<String> = (0..series).map(key).collect();
         let mut makers: Vec<_> = (0..series).map(self.1.2).collect();
         let puts = rounds.map_or(usize::MAX, |rounds| rounds * series);
         let puts = (0..puts).map(|number| number % series);
         let puts = puts.filter_map(|series| Some(put_line(&keys[series], &makers[series].next()?)));
-        let outcome = filled.put(puts);
-        let grown = filled.growth_bytes()?;
-        let mut client = Fleet::one(&filled.server)?;
+        let outcome = server.put(puts);
+        let grown = server.memory_at_rest()?.resident - own;
+        let mut stream = BufReader::new(server.connect()?);
+        // How many lines are answered before the blank one.
+        let mut ask = |request: String| -> Result<usize> {
+            stream.get_mut().write_all(request.as_bytes())?;
+            let lines = stream.by_ref().lines().map_while(Result::ok);
+            Ok(lines.take_while(|line| !line.is_empty()).count())
+        };
         if rounds.is_some() {
             outcome?;
         } else {
             ensure!(outcome.is_err(), "all is stored");
             // The buffers of the connection that has filled the server are free by now, so there is room for some.
-            // A reply has two lines, or three: `error`, `not stored`.
             let most = (grown * MOST_LEFT_SHARE / self.2) as usize;
-            let mut put = |number| client.read(&format!("put new.key.{number} 1 1\n"), 1);
-            let is_refused = (0..most).any(|number| put(number).is_ok_and(|lines| lines == 3));
+            // `error`, `not stored`.
+            let mut refuses =
+                |number| ask(format!("put new.key.{number} 1 1\n")).is_ok_and(|lines| lines == 2);
             ensure!(
-                is_refused,
+                (0..most).any(&mut refuses),
                 "there is room for many more, though a put was not stored"
             );
         }
-        let mut points = usize::MAX;
+        let mut fewest = usize::MAX;
         for key in &keys {
-            points = points.min(client.read(&format!("get {key}\n"), 1)? - 2);
+            fewest = fewest.min(ask(format!("get {key}\n"))? - 1);
         }
-        let peak = filled.server.peak_bytes()?;
-        Ok([points as f64, filled.start_bytes, grown, peak])
+        Ok([fewest as f64, own, grown, server.peak_bytes()?])
     }
 }

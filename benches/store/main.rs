@@ -17,7 +17,11 @@ mod wire;
 mod work;
 
 fn main() -> anyhow::Result<()> {
-    let [alone, wire] = [("alone", alone::run as fn() -> _), ("wire", wire::run)];
-    let [durable, fits] = [("durable", durable::run as fn() -> _), ("fits", fits::run)];
-    support::run_parts(&[alone, wire, durable, fits], &[])
+    let parts: [support::Part; 4] = [
+        ("alone", alone::run),
+        ("wire", wire::run),
+        ("durable", durable::run),
+        ("fits", fits::run),
+    ];
+    support::run_parts(&parts, &[])
 }

@@ -5,7 +5,7 @@
 //! and one series of each load is compared byte for byte. How fast gets are, and whom they hold
 //! up, is measured beside other servers: cargo bench --bench versus
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use metricd::Point;
 
 use crate::support::*;
@@ -18,62 +18,17 @@ pub fn run() -> Result<()> {
     growth()
 }
 
-/// A server, a client that puts to it and checks it, and its memory at the start.
-pub struct Filled {
-    pub server: Server,
-    pub client: Fleet,
-    pub start_bytes: f64,
-}
-
-impl Filled {
-    pub fn start(options: &str) -> Result<Filled> {
-        Filled::over(Server::metricd(options)?)
-    }
-
-    /// A server that has just been started.
-    pub fn over(server: Server) -> Result<Filled> {
-        Ok(Filled {
-            client: Fleet::one(&server)?,
-            start_bytes: server.memory_at_rest()?.resident,
-            server,
-        })
-    }
-
-    /// Puts in batches; says how many microseconds of processor time a put took the server.
-    pub fn put(&mut self, puts: impl Iterator<Item = String>) -> Result<f64> {
-        let (client, mut count) = (&mut self.client, 0);
-        let nanos = self.server.nanos_of(|| {
-            count = client.put_lines(puts)?;
-            Ok(())
-        })?;
-        Ok(nanos / 1e3 / count as f64)
-    }
-
-    pub fn growth_bytes(&self) -> Result<f64> {
-        Ok(self.server.memory_at_rest()?.resident - self.start_bytes)
-    }
-
-    /// One series byte for byte, and the number of all points.
-    pub fn check(&mut self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
-        let lines: String = series.iter().map(|point| put_line(key, point)).collect();
-        let reply = format!("ok\n{}\n", lines.replace("put ", ""));
-        self.client.expect(format!("get {key}\n"), reply)?;
-        let lines = self.client.read("get *\n", all_points + 2)?;
-        ensure!(lines == all_points + 2, "{lines} lines are not all points");
-        Ok(())
-    }
-}
-
 /// Puts everything to a new server, then some of it again; returns bytes a point, and microseconds a put
 /// and a put again.
 fn load(work: &Work, order: &[(u32, u32)], again: &[(u32, u32)]) -> Result<[f64; 3]> {
-    let mut filled = Filled::start("")?;
-    let micros = filled.put(work.lines(order))?;
-    let bytes = filled.growth_bytes()? / order.len() as f64;
-    let again = filled.put(work.lines(again))?;
+    let server = Server::metricd("")?;
+    let before = server.memory_at_rest()?.resident;
+    let put = server.put(work.lines(order))?;
+    let bytes = (server.memory_at_rest()?.resident - before) / order.len() as f64;
+    let again = server.put(work.lines(again))?;
     let (key, points) = &work.series[SERIES / 2];
-    filled.check(key, points, order.len())?;
-    Ok([bytes, micros, again])
+    server.check(key, points, order.len())?;
+    Ok([bytes, put / 1e3, again / 1e3])
 }
 
 /// Orders in turn, so that ratios are taken between neighbours in time.
@@ -109,7 +64,7 @@ fn growth() -> Result<()> {
     /// in turns, since the machine's speed moves meanwhile.
     const COMPARED_PUTS: usize = 1_120_000;
     const TURNS: usize = 14;
-    let (mut many, mut few) = (Filled::start("")?, Filled::start("")?);
+    let (many, few) = (Server::metricd("")?, Server::metricd("")?);
     let (mut many_puts, mut few_puts) = (puts(STEP), puts(STEP));
     many.put(many_puts.by_ref().take(MARK - COMPARED_PUTS))?;
     few.put(few_puts.by_ref().take(1_000_000))?;
@@ -120,14 +75,14 @@ fn growth() -> Result<()> {
     }
     let ratio = with_many / with_few;
     row("a put at 100 M points: times one at 1 M", ratio, "≤ 1.15");
-    check(&mut many, MARK)?;
-    let bytes = many.server.memory_at_rest()?.resident;
+    check(&many, MARK)?;
+    let bytes = many.memory_at_rest()?.resident;
     row("  resident then, MB", bytes / 1e6, "≤ 130");
     Ok(())
 }
 
 /// Whether a server has so many points, put in turn to all series.
-pub fn check(filled: &mut Filled, points: usize) -> Result<()> {
+pub fn check(server: &Server, points: usize) -> Result<()> {
     let series: Vec<Point> = walk(SERIES / 2).take(points / SERIES).collect();
-    filled.check(&key(SERIES / 2), &series, points)
+    server.check(&key(SERIES / 2), &series, points)
 }

@@ -7,11 +7,10 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{mem, thread};
 
 use anyhow::{Context, Result, ensure};
-use hdrhistogram::Histogram;
 use memchr::memchr_iter;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -43,7 +42,8 @@ const BATCH: usize = 1_000;
 /// How long clients go on.
 #[derive(Clone, Copy)]
 pub enum Until<'a> {
-    Batches(usize),
+    /// Each client has sent every batch of its script.
+    Once,
     Time(Duration),
     /// Until the flag is set. Those who are cut off meanwhile are left out.
     Told(&'a AtomicBool),
@@ -61,16 +61,13 @@ struct Client {
     script: Script,
     /// Works beside the others for as long as they do, and is only counted.
     is_beside: bool,
-    /// Has something to do in this run, and has no batch for it yet.
+    /// Has a batch under way.
     is_at_work: bool,
-    begins: bool,
-    batches: usize,
     /// Bytes of the batch that the socket has taken.
     sent: usize,
     sent_at: Instant,
-    /// Bytes or lines of replies that are still to come, and lines that came where they are counted.
+    /// Bytes or lines of replies that are still to come.
     owed: usize,
-    lines: usize,
     ends_in_newline: bool,
 }
 
@@ -81,24 +78,11 @@ pub struct Run<'a> {
     /// By those measured, in the time until the last of them was done.
     pub requests: usize,
     pub seconds: f64,
-    /// Batches by those beside, in the time until they were done too.
     pub batches_beside: usize,
-    pub seconds_in_all: f64,
-    /// Nanoseconds from sending each batch to the end of its replies.
-    pub latencies: Histogram<u64>,
+    /// From sending each batch to the end of its replies.
+    pub latencies: Latencies,
     /// How many of those measured, and of those beside, have not finished.
     pub at_work: [usize; 2],
-}
-
-impl Run<'_> {
-    /// The latency that the given part of all batches did not exceed; not a number where
-    /// nothing is answered.
-    pub fn latency_micros(&self, part: f64) -> f64 {
-        match self.latencies.is_empty() {
-            true => f64::NAN,
-            false => self.latencies.value_at_quantile(part) as f64 / 1e3,
-        }
-    }
 }
 
 impl Fleet {
@@ -136,21 +120,20 @@ impl Fleet {
             script,
             is_beside: false,
             is_at_work: false,
-            begins: false,
-            batches: 0,
             sent: 0,
             sent_at: Instant::now(),
             owed: 0,
-            lines: 0,
             ends_in_newline: false,
         });
         Ok(())
     }
 
-    /// The client that was added last works beside the others.
-    pub fn put_last_beside(&mut self) {
-        let last = self.clients.last_mut();
-        last.expect("it was added").is_beside = true;
+    /// A client that works beside the others.
+    pub fn add_beside(&mut self, server: &Server, script: Script) -> Result<()> {
+        self.add(server, script)?;
+        let last = self.clients.last_mut().context("it was added")?;
+        last.is_beside = true;
+        Ok(())
     }
 
     /// Their rings have come round so often.
@@ -162,34 +145,49 @@ impl Fleet {
 
     /// Every client sends this, and what comes back is compared byte for byte.
     pub fn expect(&mut self, request: impl AsRef<[u8]>, reply: impl AsRef<[u8]>) -> Result<()> {
-        let outcome = self.ask(Script::once(&request, &Reply::same(reply), 0));
-        outcome.with_context(|| shown(request.as_ref())).map(drop)
+        self.ask(&request, &Reply::same(reply), 0)
     }
 
-    /// Every client sends this, and gets at least so many lines up to a blank one; returns how many lines
-    /// the last of them got.
-    pub fn read(&mut self, request: &str, least_lines: usize) -> Result<usize> {
-        self.ask(Script::once(request, &Reply::GrowingLines, least_lines))
+    /// Every client sends this, and gets so many lines.
+    pub fn read(&mut self, request: &str, lines: usize) -> Result<()> {
+        self.ask(request, &Reply::Lines, lines)
     }
 
-    fn ask(&mut self, script: Script) -> Result<usize> {
+    fn ask(&mut self, request: impl AsRef<[u8]>, reply: &Reply, lines: usize) -> Result<()> {
+        let script = Script::once(&request, reply, lines);
         for client in &mut self.clients {
             client.script = script.clone();
         }
-        self.finish()?;
-        Ok(self.clients.last().context("no client")?.lines)
+        self.finish().with_context(|| shown(request.as_ref()))
     }
 
-    /// Sends puts, each of them a line, in batches whose replies are waited for. Returns how many.
-    pub fn put_lines(&mut self, lines: impl IntoIterator<Item = String>) -> Result<usize> {
-        let (mut lines, mut count) = (lines.into_iter().peekable(), 0);
-        while lines.peek().is_some() {
-            let batch: Vec<String> = lines.by_ref().take(BATCH).collect();
-            count += batch.len();
-            self.expect(batch.concat(), "ok\n\n".repeat(batch.len()))?;
+    /// The clients share these puts, in batches, or one by one, whose replies are waited for.
+    /// Returns how many.
+    pub fn put<T: Into<Vec<u8>>>(
+        &mut self,
+        puts: impl IntoIterator<Item = T>,
+        reply: &[u8],
+        is_pipelined: bool,
+    ) -> Result<usize> {
+        let (mut puts, reply, mut count) = (puts.into_iter(), Reply::same(reply), 0);
+        loop {
+            let puts: Vec<_> = puts
+                .by_ref()
+                .take(BATCH)
+                .map(|put| (put.into(), 0))
+                .collect();
+            if puts.is_empty() {
+                self.expect_silence()?;
+                return Ok(count);
+            }
+            count += puts.len();
+            let shares = puts.chunks(puts.len().div_ceil(self.clients.len()));
+            for (client, share) in self.clients.iter_mut().zip(shares) {
+                let batch = if is_pipelined { share.len() } else { 1 };
+                client.script = Script::ring(&reply, batch, share);
+            }
+            self.finish()?;
         }
-        self.expect_silence()?;
-        Ok(count)
     }
 
     /// Nothing may follow the last reply.
@@ -203,18 +201,9 @@ impl Fleet {
         Ok(())
     }
 
-    /// What has come unread is read now.
-    pub fn take_replies(&mut self, reply: &Reply) -> Result<()> {
-        for client in &mut self.clients {
-            client.script.reply = reply.clone();
-            client.owed = client.script.owed();
-        }
-        self.finish()
-    }
-
-    /// One batch of each client.
+    /// Every client sends its script once.
     pub fn finish(&mut self) -> Result<()> {
-        self.run(Until::Batches(1), false).map(drop)
+        self.run(Until::Once).map(drop)
     }
 
     /// What each client sent last.
@@ -222,23 +211,20 @@ impl Fleet {
         self.clients.iter().map(|client| client.script.bytes())
     }
 
-    /// Runs with or without those beside. Unless it is told when to stop, every request sent has been
-    /// answered when this returns.
-    pub fn run<'a>(&mut self, until: Until<'a>, with_beside: bool) -> Result<Run<'a>> {
+    /// Unless it is told when to stop, every request sent has been answered when this returns.
+    pub fn run<'a>(&mut self, until: Until<'a>) -> Result<Run<'a>> {
         let mut run = Run {
             until,
             begin: Instant::now(),
             requests: 0,
             seconds: 0.0,
             batches_beside: 0,
-            seconds_in_all: 0.0,
-            latencies: Histogram::new(3)?,
+            latencies: Latencies::new()?,
             at_work: [0, 0],
         };
         for client in &mut self.clients {
-            client.is_at_work = with_beside || !client.is_beside;
-            (client.begins, client.batches) = (client.owed == 0, 0);
-            run.at_work[usize::from(client.is_beside)] += usize::from(client.is_at_work);
+            client.begin_batch(run.begin);
+            run.at_work[usize::from(client.is_beside)] += 1;
         }
         let patience = match until {
             Until::Time(time) => time + PATIENCE,
@@ -254,9 +240,11 @@ impl Fleet {
                     registry.reregister(&mut client.stream, Token(number), INTEREST)?;
                 }
             }
-            let is_told = matches!(until, Until::Told(stop) if stop.load(Ordering::Relaxed));
-            if is_told || run.at_work == [0, 0] {
-                run.seconds_in_all = run.begin.elapsed().as_secs_f64();
+            let is_over = match until {
+                Until::Told(stop) => stop.load(Ordering::Relaxed),
+                _ => run.at_work == [0, 0],
+            };
+            if is_over {
                 return Ok(run);
             }
             ensure!(run.begin.elapsed() < patience, "no end of replies");
@@ -283,13 +271,12 @@ impl Client {
     /// all of it has. A read that does not fill the buffer has drained the socket: what comes
     /// later is a new edge.
     fn turn(&mut self, buffer: &mut [u8], run: &mut Run) -> Result<bool> {
-        if mem::take(&mut self.begins) {
-            self.begin_batch(run.begin)?;
-        }
         self.send()?;
-        if self.owed == 0 {
-            self.go_on_unanswered(run)?;
-            return Ok(false);
+        // Where nothing is answered, batches follow each other until the socket is full.
+        while self.owed == 0 {
+            if self.sent < self.script.bytes().len() || !self.finish_batch(run)? {
+                return Ok(false);
+            }
         }
         let count = match self.stream.read(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -303,10 +290,9 @@ impl Client {
         Ok(count == buffer.len())
     }
 
-    fn begin_batch(&mut self, now: Instant) -> Result<()> {
-        (self.owed, self.lines) = (self.script.next_batch(), 0);
-        (self.sent, self.sent_at) = (0, now);
-        self.send()
+    fn begin_batch(&mut self, now: Instant) {
+        self.owed = self.script.next_batch();
+        (self.sent, self.sent_at, self.is_at_work) = (0, now, true);
     }
 
     /// Sends what is left of the batch, as far as the socket has room.
@@ -318,17 +304,6 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error).context("cannot send"),
             }
-        }
-        Ok(())
-    }
-
-    /// Where nothing is answered, batches follow each other until the socket is full. What is not read is
-    /// sent once.
-    fn go_on_unanswered(&mut self, run: &mut Run) -> Result<()> {
-        let is_once = matches!(self.script.reply, Reply::Unread);
-        let goes_on = !is_once || matches!(run.until, Until::Batches(_));
-        while goes_on && self.is_at_work && self.sent == self.script.bytes().len() {
-            self.finish_batch(run)?;
         }
         Ok(())
     }
@@ -349,9 +324,7 @@ impl Client {
             Reply::GrowingLines => {
                 let is_blank = bytes == b"\n" && self.ends_in_newline;
                 let is_end = is_blank || bytes.ends_with(b"\n\n");
-                let lines = lines();
-                self.lines += lines;
-                lines.min(self.owed - usize::from(!is_end))
+                lines().min(self.owed - usize::from(!is_end))
             }
         };
         ensure!(units <= self.owed, "too many replies: {}", shown(bytes));
@@ -360,27 +333,28 @@ impl Client {
         Ok(self.owed == 0)
     }
 
-    fn finish_batch(&mut self, run: &mut Run) -> Result<()> {
+    /// Begins the next batch, if there is one.
+    fn finish_batch(&mut self, run: &mut Run) -> Result<bool> {
         let now = Instant::now();
-        self.batches += 1;
         if self.is_beside {
             run.batches_beside += 1;
         } else {
-            let latency = now.duration_since(self.sent_at);
-            run.latencies.record(latency.as_nanos() as u64)?;
+            run.latencies.record(now.duration_since(self.sent_at))?;
             run.requests += self.script.requests();
         }
         let goes_on = match run.until {
             _ if self.is_beside => run.at_work[0] > 0,
-            Until::Batches(count) => self.batches < count,
+            Until::Once => !self.script.is_round(),
             Until::Time(time) => now < run.begin + time,
-            Until::Told(_) => true,
+            Until::Told(_) => !matches!(self.script.reply, Reply::Unread),
         };
         if goes_on {
-            return self.begin_batch(now);
+            self.begin_batch(now);
+            self.send()?;
+        } else {
+            self.stop(run);
         }
-        self.stop(run);
-        Ok(())
+        Ok(goes_on)
     }
 
     fn stop(&mut self, run: &mut Run) {

@@ -20,7 +20,7 @@ const RING_SECONDS: i64 = 1_000;
 /// How the end of a reply is known, and whether it is the right one.
 #[derive(Clone, Default)]
 pub enum Reply {
-    /// The client never reads.
+    /// The client never reads. It sends one batch.
     #[default]
     Unread,
     /// Each is the same `length` bytes, none where puts are not answered; `repeated` is more of
@@ -45,81 +45,76 @@ impl Reply {
 #[derive(Clone, Default)]
 pub struct Script {
     pub reply: Reply,
-    /// Requests sent before their replies are waited for; one that is not full is never sent.
-    batch: usize,
     bytes: Arc<Vec<u8>>,
     batches: Vec<Batch>,
-    /// Where timestamps begin in the bytes.
-    timestamps: Vec<usize>,
     /// Batches that were made ready so far.
     begun: usize,
     /// How often the ring has come round before the first of them.
     pub laps_before: usize,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Batch {
     bytes: Range<usize>,
-    timestamps: Range<usize>,
+    /// Where timestamps begin in the bytes.
+    timestamps: Vec<usize>,
     requests: usize,
-    reply_lines: usize,
+    /// Bytes or lines of the replies.
+    owed: usize,
 }
 
 impl Script {
-    pub fn new(reply: &Reply, batch: usize) -> Script {
+    /// Sends so many requests before it waits for their replies. Each has the number of lines of its reply
+    /// beside it, if lines are counted. If the ring comes round, its timestamps are those of the first 1,000
+    /// seconds.
+    pub fn ring(reply: &Reply, batch: usize, requests: &[(Vec<u8>, usize)]) -> Script {
+        let first = (FIRST_TIMESTAMP / RING_SECONDS).to_string();
+        let mut bytes = Vec::new();
+        let batches = requests.chunks_exact(batch).map(|requests| {
+            let begin = bytes.len();
+            requests
+                .iter()
+                .for_each(|(request, _)| bytes.extend(request));
+            let places = memmem::find_iter(&bytes[begin..], &first);
+            Batch {
+                timestamps: places.map(|place| begin + place).collect(),
+                bytes: begin..bytes.len(),
+                requests: batch,
+                owed: match reply {
+                    Reply::Unread => 0,
+                    Reply::Same { length, .. } => length * batch,
+                    _ => requests.iter().map(|(_, lines)| lines).sum(),
+                },
+            }
+        });
         Script {
+            batches: batches.collect(),
             reply: reply.clone(),
-            batch,
+            bytes: Arc::new(bytes),
             ..Script::default()
         }
     }
 
     /// The same again and again.
     pub fn once(request: impl AsRef<[u8]>, reply: &Reply, reply_lines: usize) -> Script {
-        let mut script = Script::new(reply, 1);
-        script.push(request.as_ref(), reply_lines);
-        script
-    }
-
-    /// Adds a request. If the ring comes round, its timestamps are those of the first 1,000 seconds.
-    pub fn push(&mut self, request: &[u8], reply_lines: usize) {
-        let first = (FIRST_TIMESTAMP / RING_SECONDS).to_string();
-        let (bytes, timestamps) = (Arc::make_mut(&mut self.bytes), &mut self.timestamps);
-        if self
-            .batches
-            .last()
-            .is_none_or(|last| last.requests == self.batch)
-        {
-            self.batches.push(Batch {
-                bytes: bytes.len()..0,
-                timestamps: timestamps.len()..0,
-                ..Batch::default()
-            });
-        }
-        let places = memmem::find_iter(request, &first);
-        timestamps.extend(places.map(|place| bytes.len() + place));
-        bytes.extend_from_slice(request);
-        let batch = self.batches.last_mut().expect("it was pushed");
-        (batch.bytes.end, batch.timestamps.end) = (bytes.len(), timestamps.len());
-        batch.requests += 1;
-        batch.reply_lines += reply_lines;
+        Script::ring(reply, 1, &[(request.as_ref().to_vec(), reply_lines)])
     }
 
     /// Makes the next batch ready, and says how many bytes or lines of replies it has.
     pub fn next_batch(&mut self) -> usize {
         let laps = self.laps_before + self.begun / self.batches.len();
         self.begun += 1;
-        let timestamps = self.current().timestamps.clone();
+        let batch = &self.batches[(self.begun - 1) % self.batches.len()];
         // A script that is shared has no timestamps to replace.
         if laps > 0
             && let Some(bytes) = Arc::get_mut(&mut self.bytes)
         {
             let digits = (FIRST_TIMESTAMP / RING_SECONDS + laps as i64).to_string();
-            for &place in &self.timestamps[timestamps] {
+            for &place in &batch.timestamps {
                 bytes[place..place + digits.len()].copy_from_slice(digits.as_bytes());
             }
         }
-        self.owed()
+        batch.owed
     }
 
     /// The batch that was made ready last.
@@ -131,17 +126,13 @@ impl Script {
         &self.bytes[self.current().bytes.clone()]
     }
 
-    /// Bytes or lines of the replies to it.
-    pub fn owed(&self) -> usize {
-        match self.reply {
-            Reply::Unread => 0,
-            Reply::Same { length, .. } => length * self.batch,
-            Reply::Lines | Reply::GrowingLines => self.current().reply_lines,
-        }
+    pub fn requests(&self) -> usize {
+        self.current().requests
     }
 
-    pub fn requests(&self) -> usize {
-        self.batch
+    /// Whether all batches have been made ready equally often.
+    pub fn is_round(&self) -> bool {
+        self.begun.is_multiple_of(self.batches.len())
     }
 }
 

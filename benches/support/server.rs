@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use metricd::Point;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
@@ -28,7 +29,6 @@ pub struct Server {
     pub child: Child,
     /// Its folder, for data and for what it logs. It goes with the last server that was started in it.
     pub folder: Arc<TempDir>,
-    has_socket: bool,
     /// For points, and for HTTP or queries.
     pub ports: [u16; 2],
 }
@@ -71,23 +71,20 @@ impl Server {
         let mut server = Server {
             child: shell.stdout(log.try_clone()?).stderr(log).spawn()?,
             folder: folder.clone(),
-            has_socket: command.contains("{data}/socket"),
             ports,
         };
         // Some say so. Others are connected to; to look for their ports in `/proc` takes milliseconds.
         let says_so = ["metricd ", "asyncio", "{own}"];
         let says_so = says_so.iter().any(|name| command.contains(name));
-        let options = ["--listen", "--http", "--graphite"];
-        let options = options.map(|option| command.matches(option).count());
-        let announced = options.iter().sum::<usize>().max(1);
+        let counts = ["{port}", "{http}", "unix:"].map(|address| command.matches(address).count());
         until("it listens", || {
             ensure!(server.child.try_wait()?.is_none(), "{}", server.log()?);
             if says_so {
-                return Ok(server.log()?.matches("listening on ").count() >= announced);
+                return Ok(server.log()?.matches("listening on ").count() >= counts.iter().sum());
             }
-            let used = [("{port}", ports[0]), ("{http}", ports[1])].into_iter();
-            let mut used = used.filter(|(name, _)| command.contains(name));
-            Ok(used.all(|(_, port)| TcpStream::connect(("127.0.0.1", port)).is_ok()))
+            let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
+            let mut ports = counts.iter().zip(&server.ports);
+            Ok(ports.all(|(&count, port)| count == 0 || listens(port)))
         })?;
         Ok(server)
     }
@@ -97,16 +94,13 @@ impl Server {
         Ok(fs::read_to_string(self.folder.path().join("log"))?)
     }
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
     /// Gives the server a moment to accept the connection: a full accept queue (50 is the
     /// shortest in use, Twisted's) would delay others by seconds.
     pub fn connect(&self) -> Result<TcpStream> {
-        let stream = if self.has_socket {
+        let socket = self.folder.path().join("socket");
+        let stream = if socket.exists() {
             // All that is called is the same for either kind of socket.
-            OwnedFd::from(UnixStream::connect(self.socket())?).into()
+            OwnedFd::from(UnixStream::connect(socket)?).into()
         } else {
             let stream = TcpStream::connect(("127.0.0.1", self.ports[0]))?;
             stream.set_nodelay(true)?;
@@ -114,6 +108,26 @@ impl Server {
         };
         thread::sleep(ACCEPT_TIME);
         Ok(stream)
+    }
+
+    /// One client puts these, in batches. Returns the nanoseconds of processor time that a put took the server.
+    pub fn put<T: Into<Vec<u8>>>(&self, puts: impl IntoIterator<Item = T>) -> Result<f64> {
+        let (mut client, mut count) = (Fleet::one(self)?, 0);
+        let nanos = self.nanos_of(|| {
+            count = client.put(puts, b"ok\n\n", true)?;
+            Ok(())
+        })?;
+        Ok(nanos / count as f64)
+    }
+
+    /// A series that is compared byte for byte, and the number of points of all series.
+    pub fn check(&self, key: &str, series: &[Point], all_points: usize) -> Result<()> {
+        let mut client = Fleet::one(self)?;
+        let lines: String = series.iter().map(|point| put_line(key, point)).collect();
+        let reply = format!("ok\n{}\n", lines.replace("put ", ""));
+        client.expect(format!("get {key}\n"), reply)?;
+        client.read("get *\n", all_points + 2)?;
+        client.expect_silence()
     }
 
     /// The body of an answer of status 200. By HTTP 1.0 nothing comes in chunks.

@@ -1,12 +1,13 @@
 //! How long puts wait for their replies, each by itself.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use procfs_core::{FromRead, process::Schedstat};
 
 use super::*;
 
@@ -15,50 +16,64 @@ const PUT_INTERVAL: Duration = Duration::from_millis(1);
 /// A put that takes longer is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The milliseconds that puts waited, one after the other.
+/// Times that clients waited, to three digits.
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    pub fn new() -> Result<Latencies> {
+        Ok(Latencies(Histogram::new(3)?))
+    }
+
+    pub fn record(&mut self, time: Duration) -> Result<()> {
+        Ok(self.0.record(time.as_nanos() as u64)?)
+    }
+
+    /// The time that the given part of all did not exceed; not a number if there is none.
+    pub fn millis(&self, part: f64) -> f64 {
+        match self.0.is_empty() {
+            true => f64::NAN,
+            false => self.0.value_at_quantile(part) as f64 / 1e6,
+        }
+    }
+}
+
+/// The times that puts waited, one after the other.
 ///
 /// Time in which the server or the one who puts was ready to run and had no core is taken off: others
 /// that are measured are on the same cores. This may be a little too much, since the server may have
 /// been ready before the put.
 pub struct Waits {
-    ascending: Vec<f64>,
+    pub latencies: Latencies,
     /// With the time that is taken off.
-    pub longest_by_the_clock: f64,
-}
-
-impl Waits {
-    /// So many of a hundred waited no longer.
-    pub fn percentile(&self, percent: usize) -> f64 {
-        self.ascending[(self.ascending.len() * percent).div_ceil(100) - 1]
-    }
+    pub by_the_clock: Latencies,
 }
 
 /// Puts until something is over, once at least.
 fn waits_of_puts(server: &Server, is_over: impl Fn() -> bool) -> Result<Waits> {
     let mut stream = server.connect()?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let delayed = || -> Result<f64> {
-        let own = fs::read_to_string("/proc/thread-self/schedstat")?;
-        let own: f64 = own.split(' ').nth(1).context("no run delay")?.parse()?;
-        Ok(server.cpu()?.waiting * 1e3 + own / 1e6)
+    let delayed = || -> Result<Duration> {
+        let own = Schedstat::from_file("/proc/thread-self/schedstat")?.run_delay;
+        Ok(Duration::from_nanos(own) + Duration::from_secs_f64(server.cpu()?.waiting))
     };
-    let (mut ascending, mut longest_by_the_clock, mut timestamp) = (vec![], 0.0, FIRST_TIMESTAMP);
-    while ascending.is_empty() || !is_over() {
-        timestamp += 1;
+    let (mut latencies, mut by_the_clock) = (Latencies::new()?, Latencies::new()?);
+    for timestamp in FIRST_TIMESTAMP.. {
         let (put, before, mut reply) = (Instant::now(), delayed()?, [0; 4]);
         stream.write_all(format!("put beside 0.5 {timestamp}\n").as_bytes())?;
         let outcome = stream.read_exact(&mut reply);
         outcome.context("a put is not answered")?;
-        let wait = put.elapsed().as_secs_f64() * 1e3;
-        longest_by_the_clock = f64::max(longest_by_the_clock, wait);
+        let wait = put.elapsed();
         ensure!(&reply == b"ok\n\n", "a put is not answered ok");
-        ascending.push((wait - (delayed()? - before)).max(0.0));
+        by_the_clock.record(wait)?;
+        latencies.record(wait.saturating_sub(delayed()? - before))?;
+        if is_over() {
+            break;
+        }
         thread::sleep(PUT_INTERVAL);
     }
-    ascending.sort_by(f64::total_cmp);
     Ok(Waits {
-        ascending,
-        longest_by_the_clock,
+        latencies,
+        by_the_clock,
     })
 }
 

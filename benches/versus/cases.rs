@@ -64,9 +64,7 @@ pub static CASES: [Case; 10] = [
 
 /// Puts by so many connections, each sending so many at once; 1 is unpipelined.
 fn puts(setup: &mut Setup, block: &'static Block, connections: usize, batch: usize) -> Result<()> {
-    let fleet = setup
-        .running
-        .putting(connections, batch, &(0..KEYS), RING_PASSES, None)?;
+    let fleet = setup.running.putting(connections, batch, None)?;
     time(setup, block, fleet, 1)
 }
 
@@ -75,31 +73,29 @@ fn measure<'a>(
     running: &Running,
     fleet: &mut Fleet,
     time: Duration,
-    with_beside: bool,
 ) -> Result<(Run<'a>, Cpu, Cpu)> {
     let cpu = || anyhow::Ok((running.server.cpu()?, Cpu::of(std::process::id())?));
     let before = cpu()?;
-    let mut run = fleet.run(Until::Time(time), with_beside)?;
+    let mut run = fleet.run(Until::Time(time))?;
     running.await_points(run.requests, fleet)?;
     if !running.peer.can(&[Answering]) {
         run.seconds = run.begin.elapsed().as_secs_f64();
-        run.seconds_in_all = run.seconds;
         // Times between writes that the socket took: nobody waited for a reply.
-        run.latencies.clear();
+        run.latencies = Latencies::new()?;
     }
     let after = cpu()?;
     Ok((run, after.0.since(before.0), after.1.since(before.1)))
 }
 
 fn time(setup: &mut Setup, block: &'static Block, mut fleet: Fleet, points: usize) -> Result<()> {
-    measure(setup.running, &mut fleet, WARM_UP, false)?;
-    let (run, server, own) = measure(setup.running, &mut fleet, setup.interval(), false)?;
+    measure(setup.running, &mut fleet, WARM_UP)?;
+    let (run, server, own) = measure(setup.running, &mut fleet, setup.interval())?;
     let points = (run.requests * points) as f64;
     let nanos = server.running * 1e9 / points;
     let user = (server.user * 1e9 / points).min(nanos);
-    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| run.latency_micros(part));
+    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| run.latencies.millis(part) * 1e3);
     let waiting = own.waiting.max(server.waiting);
-    let percent = [own.running, waiting].map(|time| 100.0 * time / run.seconds_in_all);
+    let percent = [own.running, waiting].map(|time| 100.0 * time / run.seconds);
     let (rate, cpu) = ([points / run.seconds], [nanos, user, nanos - user]);
     setup.record(block, &[&rate[..], &latencies, &cpu, &percent].concat());
     Ok(())
@@ -109,7 +105,7 @@ fn time(setup: &mut Setup, block: &'static Block, mut fleet: Fleet, points: usiz
 fn mix(setup: &mut Setup) -> Result<()> {
     let (running, get) = (setup.running, Some(MIX_POINTS_A_GET));
     running.fill(KEYS..KEYS + PUT_CONNECTIONS, MIX_POINTS_A_GET)?;
-    let fleet = running.putting(PUT_CONNECTIONS, 1, &(0..KEYS), RING_PASSES, get)?;
+    let fleet = running.putting(PUT_CONNECTIONS, 1, get)?;
     time(setup, &MIX, fleet, 1)
 }
 
@@ -189,18 +185,22 @@ fn reads(setup: &mut Setup) -> Result<()> {
 /// Puts by others: alone, then beside a client that asks for everything again as soon as it has got it.
 fn others(setup: &mut Setup, get_all: Script) -> Result<()> {
     let (running, interval) = (setup.running, setup.interval());
-    let mut fleet = running.putting(PUT_CONNECTIONS, 1, &(0..KEYS), RING_PASSES, None)?;
+    let mut fleet = running.putting(PUT_CONNECTIONS, 1, None)?;
     fleet.skip_laps(POINTS_A_SERIES / RING_PASSES);
-    fleet.add(&running.server, get_all)?;
-    fleet.put_last_beside();
-    fleet.run(Until::Time(WARM_UP), false)?;
-    let before = fleet.run(Until::Time(interval), false)?;
-    let during = fleet.run(Until::Time(interval), true)?;
+    fleet.run(Until::Time(WARM_UP))?;
+    let before = fleet.run(Until::Time(interval))?;
+    fleet.add_beside(&running.server, get_all)?;
+    let during = fleet.run(Until::Time(interval))?;
+    let seconds = during.begin.elapsed().as_secs_f64();
     let figures = |run: &Run| {
         let rate = run.requests as f64 / run.seconds;
-        [rate, run.latency_micros(0.99), run.latency_micros(1.0)]
+        [
+            rate,
+            run.latencies.millis(0.99) * 1e3,
+            run.latencies.millis(1.0) * 1e3,
+        ]
     };
-    let read = during.batches_beside as f64 * POINTS as f64 / during.seconds_in_all;
+    let read = during.batches_beside as f64 * POINTS as f64 / seconds;
     let figures = [&figures(&before)[..], &figures(&during), &[read]].concat();
     setup.record(&OTHERS, &figures);
     Ok(())

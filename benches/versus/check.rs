@@ -68,15 +68,12 @@ impl Running {
         })
     }
 
-    /// Clients that put so many points to each of these series, in batches. Each of them owns its share of the
-    /// series, so that the points of a series arrive in order whichever connection is served first. After
+    /// Clients that put to all series, in batches. Each of them owns its share of the series, so that the points of a series arrive in order whichever connection is served first. After
     /// every nine puts comes a get of so many points, where this is given.
     pub fn putting(
         &self,
         connections: usize,
         batch: usize,
-        keys: &Range<usize>,
-        passes: usize,
         get_points: Option<usize>,
     ) -> Result<Fleet> {
         let (mut fleet, dialect) = (Fleet::new()?, self.peer.2);
@@ -84,19 +81,19 @@ impl Running {
         let put_lines = memchr_iter(b'\n', put_reply).count();
         let reply = get_points.map_or_else(|| Reply::same(put_reply), |_| Reply::Lines);
         for connection in 0..connections {
-            let mut script = Script::new(&reply, batch);
-            let bound = |connection| keys.start + keys.len() * connection / connections;
+            let mut requests = Vec::new();
+            let bound = |connection| KEYS * connection / connections;
             let share = bound(connection)..bound(connection + 1);
-            let share: Vec<_> = share.map(|number| series(number, passes)).collect();
-            for place in 0..passes * share.len() {
+            let share: Vec<_> = share.map(|number| series(number, RING_PASSES)).collect();
+            for place in 0..RING_PASSES * share.len() {
                 let (name, points) = &share[place % share.len()];
-                script.push(&dialect.put(name, &points[place / share.len()]), put_lines);
+                requests.push((dialect.put(name, &points[place / share.len()]), put_lines));
                 if let (Some(points), 8) = (get_points, place % 9) {
                     let get = dialect.get(&key(KEYS + connection));
-                    script.push(&get, dialect.reply_lines(1, points));
+                    requests.push((get, dialect.reply_lines(1, points)));
                 }
             }
-            fleet.add(&self.server, script)?;
+            fleet.add(&self.server, Script::ring(&reply, batch, &requests))?;
         }
         Ok(fleet)
     }
@@ -135,14 +132,20 @@ impl Running {
     /// Puts so many points of each series as fast as the server takes them, in the order of time in
     /// each, and reads one series back.
     pub fn fill(&self, keys: Range<usize>, passes: usize) -> Result<()> {
-        let (connections, batch) = match self.peer.can(&[Pipelining]) {
-            true => (1, keys.len()),
-            false => (UNPIPELINED_CONNECTIONS, 1),
+        let (is_pipelined, dialect) = (self.peer.can(&[Pipelining]), self.peer.2);
+        let clients = if is_pipelined {
+            1
+        } else {
+            UNPIPELINED_CONNECTIONS
         };
-        let mut fleet = self.putting(connections, batch, &keys, passes, None)?;
-        let points_sent = keys.len() * passes;
-        fleet.run(Until::Batches(points_sent / batch / connections), false)?;
-        self.await_points(points_sent, &fleet)?;
+        let mut fleet = Fleet::connect(&self.server, clients, &Script::default())?;
+        let all: Vec<_> = keys.clone().map(|number| series(number, passes)).collect();
+        let puts = (0..passes).flat_map(|pass| {
+            all.iter()
+                .map(move |(key, points)| dialect.put(key, &points[pass]))
+        });
+        let count = fleet.put(puts, dialect.put_reply(false), is_pipelined)?;
+        self.await_points(count, &fleet)?;
         let middle = keys.start + keys.len() / 2;
         self.check_series(&series(middle, passes))
     }
