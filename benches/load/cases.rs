@@ -1,14 +1,5 @@
 //! The cases: what each does to the server, and the limits.
 
-use std::fs;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
-
 use crate::support::*;
 use crate::{full, row, scaled, seconds, start, waits_row};
 

@@ -1,9 +1,6 @@
 //! Servers at their `--memory-limit`, and points that get too old.
 
-use std::ops::Range;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use anyhow::{Result, ensure};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cases::{Puts, puts, unread};
 use crate::support::*;

@@ -15,9 +15,6 @@ mod full;
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, ensure};
 use support::*;
 
 /// Clients of a hostile load are many.

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::support::*;
-use anyhow::{Result, ensure};
 use metricd::internals::Backoff;
 
 const SENDERS: usize = 1_000;

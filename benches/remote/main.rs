@@ -16,10 +16,8 @@ mod herd;
 mod support;
 
 use std::io::{BufWriter, Write};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::bail;
 use procfs_core::{FromRead, process::Schedstat};
 use support::*;
 

@@ -5,9 +5,7 @@
 //! store has allocated, all included: keys, index, heads.
 
 use std::hint::black_box;
-use std::time::Instant;
 
-use anyhow::{Result, ensure};
 use metricd::{Run, Store};
 
 use crate::support::*;

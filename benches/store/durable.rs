@@ -5,12 +5,6 @@
 //! cache then, those of Redis too. After a start all points are counted, and one series is compared
 //! byte for byte.
 
-use std::fs;
-use std::sync::Arc;
-use std::time::Instant;
-
-use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::*;

@@ -7,9 +7,6 @@
 //! `METRICD_MEMORY_LIMIT=64M` fills larger ones.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::{env, fs};
-
-use anyhow::{Context, Result, ensure};
 
 use crate::support::*;
 use crate::work::{Kind, NOISE, WALK};

@@ -5,9 +5,6 @@
 //! and one series of each load is compared byte for byte. How fast gets are, and whom they hold
 //! up, is measured beside other servers: cargo bench --bench versus
 
-use anyhow::Result;
-use metricd::Point;
-
 use crate::support::*;
 use crate::work::{STEP, WALK, Work, walk};
 

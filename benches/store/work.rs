@@ -1,7 +1,6 @@
 //! The work: the points of all series of a kind, and the order in which they are put.
 
 use crate::support::*;
-use metricd::Point;
 
 /// A kind of series: its name, how many points each has, and these.
 #[derive(Clone, Copy)]

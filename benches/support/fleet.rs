@@ -6,11 +6,7 @@
 //! so that the server is what is measured.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
 use memchr::memchr_iter;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};

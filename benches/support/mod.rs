@@ -8,14 +8,21 @@ mod server;
 mod table;
 mod waits;
 
+#[allow(unused_imports, reason = "what nearly all files need, said once")]
+pub use {
+    anyhow::{Context, Result, ensure},
+    metricd::Point,
+    rustix::process::Signal,
+    std::ops::Range,
+    std::sync::Arc,
+    std::sync::atomic::{AtomicBool, Ordering},
+    std::time::{Duration, Instant},
+    std::{env, fs, thread},
+};
 #[allow(unused_imports, reason = "each bench uses some of them")]
 pub use {fleet::*, resources::*, script::*, series::*, server::*, table::*, waits::*};
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
-use std::{env, thread};
-
-use anyhow::{Result, ensure};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);

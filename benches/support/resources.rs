@@ -1,9 +1,5 @@
 //! What the system knows about a process: processor time and memory, from `/proc`.
 
-use std::time::Duration;
-use std::{fs, thread};
-
-use anyhow::{Context, Result, ensure};
 use procfs_core::process::{Schedstat, SmapsRollup, Stat, Status};
 use procfs_core::{CpuInfo, FromRead, Meminfo};
 

@@ -4,9 +4,6 @@
 //! comes round, only the first digits of the timestamps are replaced, so that time goes on and no
 //! put ever replaces an older one.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use memchr::memmem;
 
 use super::*;

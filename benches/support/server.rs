@@ -1,20 +1,14 @@
 //! A server as a process of its own, started by a line of a shell.
 
-use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use metricd::Point;
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Figures, and tables of them in Markdown that is as good to read in a terminal.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
@@ -68,8 +68,9 @@ pub fn figure(value: f64) -> String {
 }
 
 /// The middle one, of an even number of them the mean of the middle two; not a number if there is none.
+/// What is not a number is left out.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
+    let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2).copied();
     upper.map_or(f64::NAN, |upper| {

@@ -1,11 +1,7 @@
 //! How long puts wait for their replies, each by itself.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use procfs_core::{FromRead, process::Schedstat};
 
@@ -29,11 +25,15 @@ impl Latencies {
     }
 
     /// The time that the given part of all did not exceed; not a number if there is none.
-    pub fn millis(&self, part: f64) -> f64 {
+    pub fn micros(&self, part: f64) -> f64 {
         match self.0.is_empty() {
             true => f64::NAN,
-            false => self.0.value_at_quantile(part) as f64 / 1e6,
+            false => self.0.value_at_quantile(part) as f64 / 1e3,
         }
+    }
+
+    pub fn millis(&self, part: f64) -> f64 {
+        self.micros(part) / 1e3
     }
 }
 

@@ -1,12 +1,8 @@
 //! The cases: what is measured of one server that was started for it.
 
-use std::time::Duration;
-
-use anyhow::Result;
-
 use crate::check::{KEYS, POINTS, POINTS_A_SERIES, Running, series};
 use crate::dialect::Dialect;
-use crate::report::{Block, Setup};
+use crate::report::Block;
 use crate::servers::Need;
 use crate::support::*;
 use Need::{Answering, Keeping, Pipelining, Reading};
@@ -16,7 +12,7 @@ const MIX_POINTS_A_GET: usize = 100;
 const IDLE_CONNECTIONS: usize = 5_000;
 const SERIES_CONNECTIONS: usize = 8;
 /// Of the mix, and of those who put while others read.
-const PUT_CONNECTIONS: usize = 50;
+pub const PUT_CONNECTIONS: usize = 50;
 
 /// Rate, latency, processor time in user mode and in the kernel, and how noisy it was.
 const TIMED: &str = "a second ↑|p50, µs|p99 ↓|p99.9|longest|CPU, ns each ↓|user|system\
@@ -29,43 +25,45 @@ const GROWTH: &str = "resident growth, bytes ↓";
 
 const BOTH: &[Need] = &[Answering, Reading];
 
-pub static PUT_1: Block = Block("put, 1 connection", &[Answering], TIMED);
-pub static PUT_50: Block = Block("put, 50 connections", &[Answering], TIMED);
-pub static PUT_1000: Block = Block("put, 1,000 connections", &[Answering], TIMED);
-pub static PIPELINED_8: Block = Block("put, pipelined, 8 x 100", &[Pipelining], TIMED);
-pub static PIPELINED_1: Block = Block("put, pipelined, 1 x 1,000", &[Pipelining], TIMED);
-pub static PIPELINED_4: Block = Block("put, pipelined, 4 x 100", &[Pipelining], TIMED);
-pub static MIX: Block = Block("nine puts to a get, 50 connections", BOTH, TIMED);
-pub static GET_SERIES: Block = Block("get, 1,000 points, 8 connections", &[Reading], TIMED);
-pub static GET_ALL: Block = Block("get *, 1 M points, 1 connection", &[Reading], TIMED);
-pub static OTHERS: Block = Block("puts by 50 others during get *", BOTH, DURING);
-pub static START: Block = Block("memory at the start", &[], STARTED);
-pub static IDLE: Block = Block("memory of an idle connection", &[], OF_ONE);
-pub static POINT: Block = Block("memory of a point", &[Keeping], GROWTH);
+pub const PUT_1: Block = Block("put, 1 connection", &[Answering], TIMED);
+pub const PUT_50: Block = Block("put, 50 connections", &[Answering], TIMED);
+pub const PUT_1000: Block = Block("put, 1,000 connections", &[Answering], TIMED);
+pub const PIPELINED_8: Block = Block("put, pipelined, 8 x 100", &[Pipelining], TIMED);
+pub const PIPELINED_1: Block = Block("put, pipelined, 1 x 1,000", &[Pipelining], TIMED);
+pub const PIPELINED_4: Block = Block("put, pipelined, 4 x 100", &[Pipelining], TIMED);
+pub const MIX: Block = Block("nine puts to a get, 50 connections", BOTH, TIMED);
+pub const GET_SERIES: Block = Block("get, 1,000 points, 8 connections", &[Reading], TIMED);
+pub const GET_ALL: Block = Block("get *, 1 M points, 1 connection", &[Reading], TIMED);
+pub const OTHERS: Block = Block("puts by 50 others during get *", BOTH, DURING);
+pub const START: Block = Block("memory at the start", &[], STARTED);
+pub const IDLE: Block = Block("memory of an idle connection", &[], OF_ONE);
+pub const POINT: Block = Block("memory of a point", &[Keeping], GROWTH);
 
-/// What is measured of one started server, after the blocks that it fills.
-pub struct Case(
-    pub &'static [&'static Block],
-    pub fn(&mut Setup) -> Result<()>,
-);
+/// Figures of tables: a row of each.
+type Rows = Result<Vec<Vec<f64>>>;
+
+/// Tables that one started server fills, and what fills them: only the first, if it cannot do more.
+pub struct Case(pub &'static [Block], pub fn(&Running, Duration) -> Rows);
 
 pub static CASES: [Case; 10] = [
-    Case(&[&PUT_1], |setup| puts(setup, &PUT_1, 1, 1)),
-    Case(&[&PUT_50], |setup| puts(setup, &PUT_50, 50, 1)),
-    Case(&[&PUT_1000], |setup| puts(setup, &PUT_1000, 1_000, 1)),
-    Case(&[&PIPELINED_8], |setup| puts(setup, &PIPELINED_8, 8, 100)),
-    Case(&[&PIPELINED_1], |setup| puts(setup, &PIPELINED_1, 1, 1_000)),
-    Case(&[&PIPELINED_4], |setup| puts(setup, &PIPELINED_4, 4, 100)),
-    Case(&[&MIX], mix),
-    Case(&[&GET_SERIES, &GET_ALL, &OTHERS, &POINT], reads),
-    Case(&[&START], start),
-    Case(&[&IDLE], idle),
+    Case(&[PUT_1], |running, time| puts(running, time, 1, 1)),
+    Case(&[PUT_50], |running, time| puts(running, time, 50, 1)),
+    Case(&[PUT_1000], |running, time| puts(running, time, 1_000, 1)),
+    Case(&[PIPELINED_8], |running, time| puts(running, time, 8, 100)),
+    Case(&[PIPELINED_1], |running, time| {
+        puts(running, time, 1, 1_000)
+    }),
+    Case(&[PIPELINED_4], |running, time| puts(running, time, 4, 100)),
+    Case(&[MIX], mix),
+    Case(&[POINT, GET_SERIES, GET_ALL, OTHERS], reads),
+    Case(&[START], start),
+    Case(&[IDLE], idle),
 ];
 
 /// Puts by so many connections, each sending so many at once; 1 is unpipelined.
-fn puts(setup: &mut Setup, block: &'static Block, connections: usize, batch: usize) -> Result<()> {
-    let fleet = setup.running.putting(connections, batch, None)?;
-    time(setup, block, fleet, 1)
+fn puts(running: &Running, time: Duration, connections: usize, batch: usize) -> Rows {
+    let fleet = running.putting(connections, batch, None)?;
+    Ok(vec![timed(running, time, fleet, 1)?])
 }
 
 /// A run of the fleet, and the processor time of the server and of this process.
@@ -87,48 +85,46 @@ fn measure<'a>(
     Ok((run, after.0.since(before.0), after.1.since(before.1)))
 }
 
-fn time(setup: &mut Setup, block: &'static Block, mut fleet: Fleet, points: usize) -> Result<()> {
-    measure(setup.running, &mut fleet, WARM_UP)?;
-    let (run, server, own) = measure(setup.running, &mut fleet, setup.interval())?;
+/// A row of a table with the columns [`TIMED`], of requests of so many points each.
+fn timed(running: &Running, time: Duration, mut fleet: Fleet, points: usize) -> Result<Vec<f64>> {
+    measure(running, &mut fleet, WARM_UP)?;
+    let (run, server, own) = measure(running, &mut fleet, time)?;
     let points = (run.requests * points) as f64;
     let nanos = server.running * 1e9 / points;
     let user = (server.user * 1e9 / points).min(nanos);
-    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| run.latencies.millis(part) * 1e3);
+    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| run.latencies.micros(part));
     let waiting = own.waiting.max(server.waiting);
     let percent = [own.running, waiting].map(|time| 100.0 * time / run.seconds);
     let (rate, cpu) = ([points / run.seconds], [nanos, user, nanos - user]);
-    setup.record(block, &[&rate[..], &latencies, &cpu, &percent].concat());
-    Ok(())
+    Ok([&rate[..], &latencies, &cpu, &percent].concat())
 }
 
 /// The gets go to series of their own, which stay as long as they are.
-fn mix(setup: &mut Setup) -> Result<()> {
-    let (running, get) = (setup.running, Some(MIX_POINTS_A_GET));
+fn mix(running: &Running, time: Duration) -> Rows {
     running.fill(KEYS..KEYS + PUT_CONNECTIONS, MIX_POINTS_A_GET)?;
-    let fleet = running.putting(PUT_CONNECTIONS, 1, get)?;
-    time(setup, &MIX, fleet, 1)
+    let fleet = running.putting(PUT_CONNECTIONS, 1, Some(MIX_POINTS_A_GET))?;
+    Ok(vec![timed(running, time, fleet, 1)?])
 }
 
-fn start(setup: &mut Setup) -> Result<()> {
-    let memory = setup.running.server.memory_at_rest()?;
+fn start(running: &Running, _: Duration) -> Rows {
+    let memory = running.server.memory_at_rest()?;
     let bytes = [memory.resident, memory.private, memory.written];
-    setup.record(&START, &bytes.map(|bytes| bytes / 1024.0));
-    Ok(())
+    Ok(vec![bytes.map(|bytes| bytes / 1024.0).into()])
 }
 
 /// Written private memory, because pages of code that are touched on the way (they count as
 /// private where one process runs the program) are no cost of a connection.
-fn idle(setup: &mut Setup) -> Result<()> {
-    let server = &setup.running.server;
-    let _first = first(setup.running)?;
+fn idle(running: &Running, _: Duration) -> Rows {
+    let server = &running.server;
+    let _first = first(running)?;
     let before = server.memory_at_rest()?;
     let mut fleet = Fleet::connect(server, IDLE_CONNECTIONS, &Script::default())?;
     let silent = server.memory_at_rest()?;
-    put_first(setup.running, &mut fleet, IDLE_CONNECTIONS)?;
+    put_first(running, &mut fleet, IDLE_CONNECTIONS)?;
     let spoken = server.memory_at_rest()?;
     let growth = [silent, spoken].map(|memory| memory.written - before.written);
-    setup.record(&IDLE, &growth.map(|bytes| bytes / IDLE_CONNECTIONS as f64));
-    Ok(())
+    let bytes = growth.map(|bytes| bytes / IDLE_CONNECTIONS as f64);
+    Ok(vec![bytes.into()])
 }
 
 /// What the first client costs is no part of what is measured after it.
@@ -148,60 +144,51 @@ fn put_first(running: &Running, fleet: &mut Fleet, clients: usize) -> Result<()>
 
 /// What a point weighs, gets of one series and of all, and puts by others meanwhile. They share one
 /// filled server, because filling the slowest takes longer than the rest.
-fn reads(setup: &mut Setup) -> Result<()> {
-    let (running, dialect) = (setup.running, setup.running.peer.2);
+fn reads(running: &Running, time: Duration) -> Rows {
+    let (server, dialect) = (&running.server, running.peer.2);
     let _first = first(running)?;
-    let before = running.server.memory_at_rest()?.resident;
+    let before = server.memory_at_rest()?.resident;
     running.fill(0..KEYS, POINTS_A_SERIES)?;
-    if setup.wants(&POINT) {
-        let growth = running.server.memory_at_rest()?.resident - before;
-        setup.record(&POINT, &[growth / POINTS as f64]);
-    }
-    if setup.wants(&GET_SERIES) {
+    let growth = server.memory_at_rest()?.resident - before;
+    let mut rows = vec![vec![growth / POINTS as f64]];
+    if running.peer.can(&[Reading]) {
         let mut fleet = Fleet::new()?;
         for connection in 0..SERIES_CONNECTIONS {
             let get = dialect.get(&key(connection * KEYS / SERIES_CONNECTIONS));
             let lines = dialect.reply_lines(1, POINTS_A_SERIES);
-            let script = Script::once(&get, &Reply::Lines, lines);
-            fleet.add(&running.server, script)?;
+            fleet.add(server, Script::once(&get, &Reply::Lines, lines))?;
         }
-        time(setup, &GET_SERIES, fleet, POINTS_A_SERIES)?;
-    }
-    // Asks for everything: what was filled in, and the first put.
-    let lines = dialect.reply_lines(KEYS, POINTS + 1);
-    let get_all = |reply| Script::once(dialect.get_all(), &reply, lines);
-    if setup.wants(&GET_ALL) {
-        let fleet = Fleet::connect(&running.server, 1, &get_all(Reply::Lines))?;
-        time(setup, &GET_ALL, fleet, POINTS)?;
-    }
-    match (setup.wants(&OTHERS), dialect) {
-        (false, _) => Ok(()),
+        rows.push(timed(running, time, fleet, POINTS_A_SERIES)?);
+        // Asks for everything: what was filled in, and the first put.
+        let lines = dialect.reply_lines(KEYS, POINTS + 1);
+        let get_all = |reply| Script::once(dialect.get_all(), &reply, lines);
+        let fleet = Fleet::connect(server, 1, &get_all(Reply::Lines))?;
+        rows.push(timed(running, time, fleet, POINTS)?);
         // Its replies are longer when more was put.
-        (true, Dialect::Lines) => others(setup, get_all(Reply::GrowingLines)),
-        (true, _) => others(setup, get_all(Reply::Lines)),
+        let is_growing = dialect == Dialect::Lines;
+        let reply = if is_growing {
+            Reply::GrowingLines
+        } else {
+            Reply::Lines
+        };
+        rows.push(others(running, time, get_all(reply))?);
     }
+    Ok(rows)
 }
 
 /// Puts by others: alone, then beside a client that asks for everything again as soon as it has got it.
-fn others(setup: &mut Setup, get_all: Script) -> Result<()> {
-    let (running, interval) = (setup.running, setup.interval());
+fn others(running: &Running, time: Duration, get_all: Script) -> Result<Vec<f64>> {
     let mut fleet = running.putting(PUT_CONNECTIONS, 1, None)?;
     fleet.skip_laps(POINTS_A_SERIES / RING_PASSES);
     fleet.run(Until::Time(WARM_UP))?;
-    let before = fleet.run(Until::Time(interval))?;
+    let before = fleet.run(Until::Time(time))?;
     fleet.add_beside(&running.server, get_all)?;
-    let during = fleet.run(Until::Time(interval))?;
+    let during = fleet.run(Until::Time(time))?;
     let seconds = during.begin.elapsed().as_secs_f64();
     let figures = |run: &Run| {
-        let rate = run.requests as f64 / run.seconds;
-        [
-            rate,
-            run.latencies.millis(0.99) * 1e3,
-            run.latencies.millis(1.0) * 1e3,
-        ]
+        let [p99, longest] = [0.99, 1.0].map(|part| run.latencies.micros(part));
+        [run.requests as f64 / run.seconds, p99, longest]
     };
     let read = during.batches_beside as f64 * POINTS as f64 / seconds;
-    let figures = [&figures(&before)[..], &figures(&during), &[read]].concat();
-    setup.record(&OTHERS, &figures);
-    Ok(())
+    Ok([&figures(&before)[..], &figures(&during), &[read]].concat())
 }

@@ -9,12 +9,8 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::ops::Range;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
 use memchr::{memchr_iter, memmem};
-use metricd::Point;
 
 use crate::dialect::Dialect::{Carbon, Graphite, Victoria};
 use crate::servers::Need::{Answering, Keeping, Pipelining, Reading, Remembering};

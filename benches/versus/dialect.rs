@@ -1,7 +1,5 @@
 //! How a put and a get are said to a server, and what it answers.
 
-use metricd::Point;
-
 use crate::check::{KEYS, POINTS_A_SERIES};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

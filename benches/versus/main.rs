@@ -27,7 +27,7 @@ use anyhow::{Context, Result, ensure};
 
 use cases::{CASES, Case};
 use check::Running;
-use report::{Report, Setup};
+use report::Report;
 
 fn main() -> Result<()> {
     // The hidden argument under which this program is the ceiling.
@@ -99,13 +99,19 @@ fn measure_in_turn(
         let (title, seconds) = (blocks[0].0, begin.elapsed().as_secs());
         let what = format!("round {}: {title}: {}", round + 1, peer.0);
         eprintln!("{seconds:4} s, {what}");
-        let outcome = Running::start(peer).and_then(|running| {
-            let running = &running;
-            let outcome = measure(&mut Setup { report, running });
+        let rows = Running::start(peer).and_then(|running| {
+            let outcome = measure(&running, report.interval);
             outcome.with_context(|| running.server.log().unwrap_or_default())
         });
-        if let Err(error) = outcome {
-            report.notes.push(format!("Failed: {what}: {error:#}"));
+        match rows {
+            Ok(rows) => {
+                for (block, row) in blocks.iter().zip(rows) {
+                    assert_eq!(row.len(), block.2.split('|').count(), "{}", block.0);
+                    let rounds = report.figures.entry((block.0, peer.0));
+                    rounds.or_default().push(row);
+                }
+            }
+            Err(error) => report.notes.push(format!("Failed: {what}: {error:#}")),
         }
     }
 }

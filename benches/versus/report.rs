@@ -1,15 +1,10 @@
 //! What was measured, by block, column and server, and the tables of it.
 
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::time::Duration;
-
-use anyhow::Result;
-
 use crate::cases::CASES;
-use crate::check::Running;
 use crate::servers::{Need, Peer};
 use crate::support::*;
+use std::collections::HashMap;
+use std::fmt::Write;
 
 const NOTES: &str = include_str!("notes.md");
 
@@ -30,35 +25,9 @@ pub struct Report {
     pub peers: Vec<(&'static Peer, String)>,
     /// Which servers are left out, and which measurements failed.
     pub notes: Vec<String>,
-    /// Of each round, by a block's title, a column's number and a server's name. A measurement
-    /// that failed has none, and fails the whole.
-    pub figures: HashMap<(&'static str, usize, &'static str), Vec<f64>>,
-}
-
-/// One server, running, and where its figures go.
-pub struct Setup<'a> {
-    pub report: &'a mut Report,
-    pub running: &'a Running,
-}
-
-impl Setup<'_> {
-    pub fn interval(&self) -> Duration {
-        self.report.interval
-    }
-
-    pub fn wants(&self, block: &Block) -> bool {
-        self.report.wants(block, self.running.peer)
-    }
-
-    /// Takes a figure for each column; what is not a number is none.
-    pub fn record(&mut self, block: &'static Block, values: &[f64]) {
-        assert_eq!(values.len(), block.2.split('|').count(), "{}", block.0);
-        for (column, &value) in values.iter().enumerate() {
-            let place = (block.0, column, self.running.peer.0);
-            let rounds = self.report.figures.entry(place).or_default();
-            rounds.extend((!value.is_nan()).then_some(value));
-        }
-    }
+    /// The rows of each round, by the titles of blocks and the names of servers. A measurement that failed has
+    /// none, and fails the whole.
+    pub figures: HashMap<(&'static str, &'static str), Vec<Vec<f64>>>,
 }
 
 impl Report {
@@ -67,13 +36,13 @@ impl Report {
     }
 
     /// Of each round.
-    fn values(&self, block: &Block, column: usize, peer: &Peer) -> &[f64] {
-        let place = (block.0, column, peer.0);
-        self.figures.get(&place).map_or(&[], Vec::as_slice)
+    fn values(&self, block: &Block, column: usize, peer: &Peer) -> Vec<f64> {
+        let rows = self.figures.get(&(block.0, peer.0));
+        rows.map_or(vec![], |rows| rows.iter().map(|row| row[column]).collect())
     }
 
     pub fn median(&self, block: &Block, column: usize, peer: &Peer) -> f64 {
-        median(self.values(block, column, peer).iter().copied())
+        median(self.values(block, column, peer))
     }
 
     /// How the figures came, and a table for each block.
@@ -124,14 +93,10 @@ impl Report {
             });
             // How many times better metricd is than this server. Round by round, because the machine
             // changes between rounds more than within one.
+            let sign = if name.ends_with('↓') { -1 } else { 1 };
             let own = self.values(block, column, self.peers[0].0);
-            let ratios = own.iter().zip(values).map(|(own, theirs)| own / theirs);
-            let ratio = median(ratios);
-            cells.push(figure(if name.ends_with('↓') {
-                1.0 / ratio
-            } else {
-                ratio
-            }));
+            let ratios = own.iter().zip(values).map(|(own, other)| own / other);
+            cells.push(figure(median(ratios).powi(sign)));
         }
         cells
     }

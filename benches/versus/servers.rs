@@ -2,8 +2,6 @@
 //!
 //! A further peer is a further `Peer` here and, where it speaks something else, a `Dialect`.
 
-use anyhow::Result;
-
 use crate::dialect::Dialect::Victoria;
 use crate::dialect::Dialect::{self, Carbon, Graphite, Lines, Memcached, RedisSet, RedisZadd};
 use crate::support::*;

@@ -1,10 +1,7 @@
 //! What a person takes in at a glance: a chart and one table, and the files that they go into.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
-
-use anyhow::{Context, Result};
 
 use crate::cases::*;
 use crate::report::{Block, Report};
@@ -15,21 +12,21 @@ const BEGIN: &str = "<!-- comparison: written by cargo bench --bench versus -- -
 const END: &str = "<!-- end of the comparison -->\n";
 
 /// A title, a unit, and where the figures are: a block, and the place of a column in it.
-type Measure = (&'static str, &'static str, &'static Block, usize);
+type Measure = (&'static str, &'static str, Block, usize);
 
 static MEASURES: [Measure; 12] = [
-    ("put, 50 connections", "requests/s", &PUT_50, 0),
-    ("put, 1,000 connections", "requests/s", &PUT_1000, 0),
-    ("nine puts to a get of 100", "requests/s", &MIX, 0),
-    ("put, 8 × 100", "puts/s", &PIPELINED_8, 0),
-    ("put, 8 × 100", "CPU, ns a put", &PIPELINED_8, 5),
-    ("put, 1 × 1,000", "CPU, ns a put", &PIPELINED_1, 5),
-    ("get of 1,000 points", "points/s", &GET_SERIES, 0),
-    ("get of all, 1 M points", "points/s", &GET_ALL, 0),
-    ("put during such a get", "p99, µs", &OTHERS, 4),
-    ("memory of a point", "bytes", &POINT, 0),
-    ("an idle connection", "bytes", &IDLE, 1),
-    ("memory at the start", "KiB", &START, 0),
+    ("put, 50 connections", "requests/s", PUT_50, 0),
+    ("put, 1,000 connections", "requests/s", PUT_1000, 0),
+    ("nine puts to a get of 100", "requests/s", MIX, 0),
+    ("put, 8 × 100", "puts/s", PIPELINED_8, 0),
+    ("put, 8 × 100", "CPU, ns a put", PIPELINED_8, 5),
+    ("put, 1 × 1,000", "CPU, ns a put", PIPELINED_1, 5),
+    ("get of 1,000 points", "points/s", GET_SERIES, 0),
+    ("get of all, 1 M points", "points/s", GET_ALL, 0),
+    ("put during such a get", "p99, µs", OTHERS, 4),
+    ("memory of a point", "bytes", POINT, 0),
+    ("an idle connection", "bytes", IDLE, 1),
+    ("memory at the start", "KiB", START, 0),
 ];
 
 /// Writes the figures and the chart beside this program, and the table into the README between
