@@ -3,9 +3,7 @@
 use crate::support::*;
 use crate::{full, row, scaled, seconds, start, waits_row};
 
-type Case = fn() -> Result<()>;
-
-pub const CASES: [(&str, Case); 10] = [
+pub const CASES: [Part; 10] = [
     ("1: another's put while clients send", sending),
     ("2: another's put while readers are reset", resetting),
     ("3: another's put while keys are new", new_keys),
@@ -112,23 +110,21 @@ fn stalled(server: &Server, clients: u32, script: &Script) -> Result<Fleet> {
 }
 
 /// The load begins when the clients are driven.
-fn prepared((_, clients, script, puts): &Load) -> Result<(Server, Fleet)> {
-    let (server, clients) = (filled()?, scaled(*clients));
-    if !puts {
-        let fleet = Fleet::connect(&server, clients as usize, script)?;
-        return Ok((server, fleet));
+fn prepared((_, clients, script, is_done): &Load) -> Result<(Server, Fleet)> {
+    let server = filled()?;
+    let mut fleet = Fleet::connect(&server, scaled(*clients) as usize, script)?;
+    if *is_done {
+        fleet.finish()?;
+        put_to_all(&server, IN_ORDER, 1)?;
     }
-    let fleet = stalled(&server, clients, script)?;
-    put_to_all(&server, IN_ORDER, 1)?;
     Ok((server, fleet))
 }
 
 fn sending() -> Result<()> {
-    let waits = waits_under(&start()?, seconds(1), idle)?;
-    waits_row("without load", &waits);
+    waits_row("without load", &start()?, seconds(1), idle)?;
     for load in &loads() {
         let (server, mut fleet) = prepared(load)?;
-        let waits = waits_under(&server, seconds(3), |stop| {
+        waits_row(load.0, &server, seconds(3), |stop| {
             let left = fleet.run(Until::Told(stop))?.at_work[0];
             // Who does not read may be.
             let is_whole = left == scaled(load.1) as usize;
@@ -136,7 +132,6 @@ fn sending() -> Result<()> {
             ensure!(is_whole || may_be_cut_off, "clients were cut off");
             Ok(())
         })?;
-        waits_row(load.0, &waits);
     }
     Ok(())
 }
@@ -164,27 +159,24 @@ fn resetting() -> Result<()> {
     ] {
         let server = filled()?;
         let fleets = stall(&server, groups, puts)?;
-        let waits = waits_under(&server, seconds(4), |stop| {
+        waits_row(what, &server, seconds(4), |stop| {
             // They have not read all that came, so that closing them resets the connections.
             drop(fleets);
             idle(stop)
         })?;
-        waits_row(what, &waits);
     }
     Ok(())
 }
 
 fn new_keys() -> Result<()> {
-    let server = start()?;
-    let waits = waits_under(&server, Duration::from_secs(100), |stop| {
+    let (server, time) = (start()?, Duration::from_secs(100));
+    waits_row("16 M keys by one client", &server, time, |stop| {
         let puts = puts(0..scaled(16_000_000), 0..1, "1.5");
         server.put(puts.take_while(|_| !stop.load(Ordering::Relaxed)))?;
         let is_late = stop.load(Ordering::Relaxed);
         ensure!(!is_late, "the keys are not put in time");
         Ok(())
-    })?;
-    waits_row("16 M keys by one client", &waits);
-    Ok(())
+    })
 }
 
 /// The clients that are connected, and the kilobytes for each that wait in the system to be sent.
@@ -224,13 +216,9 @@ fn stalled_memory() -> Result<()> {
         let store = alone.memory()?.resident;
         let after = || anyhow::Ok(server.memory()?.resident / store);
         until("its memory is free", || Ok(after()? <= 1.3))?;
-        let store_megabytes = store / 1e6;
-        let remark = format!("≤ 100; {opened} opened, {left} left, store {store_megabytes:.0} MB");
-        row(
-            &format!("  {what}: MB above the store"),
-            (held - store) / 1e6,
-            &remark,
-        );
+        let [above, megabytes] = [held - store, store].map(|bytes| bytes / 1e6);
+        let remark = format!("≤ 100; {opened} opened, {left} left, store {megabytes:.0} MB");
+        row(&format!("  {what}: MB above the store"), above, &remark);
         row("  KB in the kernel, each", unsent / opened as f64, "≤ 400");
         row("  when they are gone, times the store", after()?, "≤ 1.3");
     }
@@ -257,13 +245,11 @@ fn replies_memory() -> Result<()> {
 fn exit() -> Result<()> {
     for (signals, limit, signal) in [(1, "≤ 5.2", "the first"), (2, "≤ 0.1", "the second")] {
         for load in &loads()[..5] {
-            let (stop, (server, mut fleet)) = (AtomicBool::new(false), prepared(load)?);
-            let (took, by_the_clock) = thread::scope(|scope| {
-                let load = scope.spawn(|| fleet.run(Until::Told(&stop)).map(drop));
+            let (server, mut fleet) = prepared(load)?;
+            let sending = |stop: &_| fleet.run(Until::Told(stop)).map(drop);
+            let (took, by_the_clock) = during(sending, |_| {
                 thread::sleep(seconds(1));
-                let took = seconds_to_stop(server, signals);
-                stop.store(true, Ordering::Relaxed);
-                load.join().ok().context("the load panicked")?.and(took)
+                seconds_to_stop(server, signals)
             })?;
             let remark = format!("{limit}; after {signal} signal, {by_the_clock:.2} by the clock");
             row(&format!("  {}: seconds", load.0), took, &remark);
@@ -309,16 +295,9 @@ fn stalled_kernel() -> Result<()> {
     let _fleets: Vec<Fleet> = (0..15).map(group).collect::<Result<_>>()?;
     let with = seconds(6..11)?;
     let (left, unsent) = connections(&server)?;
-    row(
-        "  KB in the kernel, each",
-        unsent / left.max(1) as f64,
-        "≤ 400",
-    );
+    let each = unsent / left.max(1) as f64;
+    row("  KB in the kernel, each", each, "≤ 400");
     let remark = format!("≤ 3; {with:.3} s, without {without:.3}; {left} readers");
-    row(
-        "  100,000 puts, times without readers",
-        with / without,
-        &remark,
-    );
+    row("  100,000 puts, times without", with / without, &remark);
     Ok(())
 }

@@ -21,13 +21,8 @@ const LARGE_KEYS: Puts = |round| {
 fn full(megabytes: u32, puts: Puts, rounds: u32) -> Result<Server> {
     let options = "--when-full evict --http 127.0.0.1:{http}";
     let server = Server::metricd(&format!("{MANY} --memory-limit {megabytes}M {options}"))?;
-    nanos_a_put(&server, puts, 0..rounds)?;
+    server.put((0..rounds).flat_map(puts))?;
     Ok(server)
-}
-
-/// Nanoseconds that the server runs for each put of these rounds.
-fn nanos_a_put(server: &Server, puts: Puts, rounds: Range<u32>) -> Result<f64> {
-    server.put(rounds.flat_map(puts))
 }
 
 /// By how much the most that was resident is above the limit.
@@ -54,9 +49,9 @@ pub fn cost_at_limit() -> Result<()> {
         ("a million series: too many", 128, A_MILLION, 0..1, 3..6),
     ] {
         let (server, roomy) = (full(megabytes, puts, last.start)?, start()?);
-        nanos_a_put(&roomy, puts, 0..first.start).map(drop)?;
-        let below = nanos_a_put(&roomy, puts, first)?;
-        let at_limit = nanos_a_put(&server, puts, last)?;
+        roomy.put((0..first.start).flat_map(puts))?;
+        let below = roomy.put(first.flat_map(puts))?;
+        let at_limit = server.put(last.flat_map(puts))?;
         let remark = format!("≤ 2; {at_limit:.0} ns, below the limit {below:.0} ns");
         row(&format!("  {what}: times"), at_limit / below, &remark);
         peak_row("  most resident", &server, megabytes)?;
@@ -72,7 +67,7 @@ pub fn attacks() -> Result<()> {
         ("series", scaled(500), NEW_SERIES, scaled(20)),
     ] {
         let server = full(megabytes, puts, rounds)?;
-        nanos_a_put(&server, LARGE_KEYS, 0..megabytes / 4)?;
+        server.put((0..megabytes / 4).flat_map(LARGE_KEYS))?;
         let keys = format!("{what}, then keys of 60 KB");
         peak_row(&keys, &server, megabytes)?;
         for (attack, request) in [
@@ -83,11 +78,10 @@ pub fn attacks() -> Result<()> {
             // The server lets in no more than one for each 16 KiB.
             let clients = scaled(4_000.min(60 * megabytes)) as usize;
             let mut fleet = Fleet::connect(&server, clients, &unread(request))?;
-            let waits = waits_under(&server, seconds(2), |stop| {
-                fleet.run(Until::Told(stop)).map(drop)
-            })?;
-            peak_row(&format!("{what}, then {attack}"), &server, megabytes)?;
-            waits_row("  another's put", &waits);
+            println!("  {what}, then {attack}");
+            let attack = |stop: &_| fleet.run(Until::Told(stop)).map(drop);
+            waits_row("another's put", &server, seconds(2), attack)?;
+            peak_row("most resident", &server, megabytes)?;
         }
     }
     Ok(())
@@ -99,8 +93,7 @@ pub fn expiry() -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as u32;
     let (series, in_ten_seconds) = (scaled(1_000_000), now - 3_590);
     server.put(puts(0..series, in_ten_seconds..in_ten_seconds + 1, "1.5"))?;
-    let waits = waits_under(&server, Duration::from_secs(15), idle)?;
-    waits_row("another's put", &waits);
+    waits_row("another's put", &server, Duration::from_secs(15), idle)?;
     until("all are gone", || {
         Ok(server.metric("metricd_store_expired_points_total")? == series.into())
     })

@@ -21,21 +21,8 @@ use support::*;
 const MANY: &str = "--connection-limit 20000";
 
 fn main() -> Result<()> {
-    let given = arguments(&["only", "small"])?;
-    let (only, mut failed) = (given.get("only").map_or("", String::as_str), 0);
-    open_many_files()?;
-    let cases = cases::CASES.iter();
-    for (title, case) in cases.filter(|(title, _)| title.contains(only)) {
-        println!("{title}");
-        let begin = Instant::now();
-        if let Err(error) = case() {
-            failed += 1;
-            println!("  failed: {error:#}");
-        }
-        println!("  ({} s)", begin.elapsed().as_secs());
-    }
-    println!("{} limits missed, {failed} cases failed", missed());
-    ensure!(failed + missed() == 0, "not as it must be");
+    run_parts(&cases::CASES, &["only", "small"])?;
+    ensure!(missed() == 0, "a limit is missed");
     Ok(())
 }
 
@@ -53,10 +40,17 @@ fn start() -> Result<Server> {
     Server::metricd(&format!("{MANY} --stop-timeout {stop_timeout}"))
 }
 
-/// Prints the longest wait.
-fn waits_row(what: &str, waits: &Waits) {
+/// Prints the longest wait of a put under a load.
+fn waits_row(
+    what: &str,
+    server: &Server,
+    time: Duration,
+    load: impl FnOnce(&AtomicBool) -> Result<()> + Send,
+) -> Result<()> {
+    let waits = waits_under(server, time, load)?;
     let (p99, longest) = (waits.latencies.millis(0.99), waits.latencies.millis(1.0));
     let by_the_clock = waits.by_the_clock.millis(1.0);
     let remark = format!("≤ 20; p99 {p99:.2}, longest by the clock {by_the_clock:.2}");
     row(&format!("  {what}: ms"), longest, &remark);
+    Ok(())
 }

@@ -27,21 +27,31 @@ use std::collections::HashMap;
 const PATIENCE: Duration = Duration::from_secs(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A part of a bench: the name of the option that asks for it alone, and what it does.
+/// A part of a bench: its name, and what it does.
 pub type Part = (&'static str, fn() -> Result<()>);
 
-/// Runs the parts that the arguments name, or all if they name none.
+/// Runs the parts that options name, or that have the text after `--only` in their names, or all.
 pub fn run_parts(parts: &[Part], others: &[&str]) -> Result<()> {
     let names: Vec<&str> = parts.iter().map(|part| part.0).collect();
     let given = arguments(&[&names, others].concat())?;
+    let only = given.get("only").map_or("", String::as_str);
     let is_whole = !names.iter().any(|name| given.contains_key(*name));
+    open_many_files()?;
     println!("{}", machine()?);
+    let mut failed = 0;
     for (name, part) in parts {
-        if is_whole || given.contains_key(*name) {
+        if name.contains(only) && (is_whole || given.contains_key(*name)) {
             println!("\n{name}\n");
-            part()?;
+            let begin = Instant::now();
+            if let Err(error) = part() {
+                failed += 1;
+                println!("failed: {error:#}");
+            }
+            println!("({} s)", begin.elapsed().as_secs());
         }
     }
+    println!("\n{} limits missed, {failed} parts failed", missed());
+    ensure!(failed == 0, "not all was measured");
     Ok(())
 }
 

@@ -77,19 +77,30 @@ fn waits_of_puts(server: &Server, is_over: impl Fn() -> bool) -> Result<Waits> {
     })
 }
 
-/// The waits under a load, which lasts until it returns or, at `time`, is told to stop.
+/// Works while a load lasts, and then tells it to stop. The work can ask whether it is over already.
+pub fn during<T>(
+    load: impl FnOnce(&AtomicBool) -> Result<()> + Send,
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T>,
+) -> Result<T> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| load(&stop));
+        let outcome = work(&|| load.is_finished());
+        stop.store(true, Ordering::Relaxed);
+        load.join().ok().context("the load panicked")??;
+        outcome
+    })
+}
+
+/// The waits under a load, until it is over, or for so long.
 pub fn waits_under(
     server: &Server,
     time: Duration,
     load: impl FnOnce(&AtomicBool) -> Result<()> + Send,
 ) -> Result<Waits> {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (load, begin) = (scope.spawn(|| load(&stop)), Instant::now());
-        let waits = waits_of_puts(server, || begin.elapsed() >= time || load.is_finished());
-        stop.store(true, Ordering::Relaxed);
-        load.join().ok().context("the load panicked")??;
-        waits
+    let begin = Instant::now();
+    during(load, |is_over| {
+        waits_of_puts(server, || begin.elapsed() >= time || is_over())
     })
 }
 
