@@ -15,8 +15,6 @@ mod herd;
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 
-use std::io::{BufWriter, Write};
-
 use anyhow::bail;
 use procfs_core::{FromRead, process::Schedstat};
 use support::*;
@@ -54,14 +52,11 @@ fn filled(options: &str) -> Result<Server> {
     Ok(server)
 }
 
-/// What VictoriaMetrics has taken; one series is compared with what was put.
+/// One series that VictoriaMetrics has taken is compared with what was put.
 fn check(victoria: &Server, label: &str) -> Result<()> {
-    victoria.get("/internal/force_flush")?;
-    let key = key(SERIES / 2);
-    let target = format!("/api/v1/export?start=0&match%5B%5D=%7B{label}%3D%22{key}%22%7D");
-    let export = victoria.get(&target)?;
-    let expected: Vec<_> = walk(SERIES / 2, 20, 0).take(points()? / SERIES).collect();
-    let is_same = export.contains(&victoria_points(&expected));
+    let number = SERIES / 2;
+    let expected: Vec<_> = walk(number, 20, 0).take(points()? / SERIES).collect();
+    let is_same = victoria.exports(label, &key(number), &expected)?;
     ensure!(is_same, "a series is received otherwise than put");
     Ok(())
 }
@@ -150,10 +145,8 @@ fn vmagent() -> Result<Vec<String>> {
     let agent = Server::start(&format!("{VMAGENT}{url}"))?;
     let rest = agent.memory_at_rest()?.resident;
     victoria.hold(true)?;
-    let mut stream = BufWriter::new(agent.connect()?);
-    let mut puts = puts(20).take(points);
-    puts.try_for_each(|put| stream.write_all(&put.as_bytes()["put ".len()..]))?;
-    stream.flush()?;
+    let lines = puts(20).take(points).map(|put| put.replace("put ", ""));
+    Fleet::one(&agent)?.put(lines, b"", true)?;
     let points = points as f64;
     let taken = || agent.metric("vmagent_rows_inserted_total{type=\"graphite\"}");
     until_each(LOOK_INTERVAL, "it has taken all", || Ok(taken()? >= points))?;

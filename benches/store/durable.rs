@@ -36,9 +36,12 @@ const REDIS: [&str; 2] = [
 /// A checkpoint begins when the journal is longer than this, and than the last checkpoint.
 const JOURNAL_BYTES: f64 = (64 << 20) as f64;
 
-/// What single puts add to the journal before a checkpoint begins: in so many seconds that what was
-/// put at full speed before them is synced.
-const PROBED_BYTES: f64 = (2 << 20) as f64;
+/// What is put at full speed just before a checkpoint begins, and may not be synced then.
+const LAST_BYTES: f64 = (1 << 20) as f64;
+
+/// Puts are timed for so long before it, and during it for no longer.
+const BEFORE: Duration = Duration::from_secs(3);
+const DURING: Duration = Duration::from_secs(100);
 
 pub fn run() -> Result<()> {
     let points = variable("METRICD_POINTS", FEWEST_POINTS)? / SERIES * SERIES;
@@ -55,17 +58,13 @@ pub fn run() -> Result<()> {
     checkpoint(points)
 }
 
-/// The last of a few processes, and the seconds of the fastest start: in this folder, or in new ones.
-fn fastest(folder: Option<&Arc<TempDir>>, command: &str) -> Result<(Server, f64)> {
+/// The last of a few processes over this folder, and the seconds of the fastest start.
+fn fastest(folder: &Arc<TempDir>, command: &str) -> Result<(Server, f64)> {
     let (mut last, mut fastest) = (None, f64::INFINITY);
     for _ in 0..STARTS {
         drop(last.take());
-        let folder = match folder {
-            Some(folder) => folder.clone(),
-            None => Arc::new(tempfile::tempdir()?),
-        };
         let begin = Instant::now();
-        let server = Server::start_in(&folder, command)?;
+        let server = Server::start_in(folder, command)?;
         until("it has loaded everything", || {
             let ping = || Fleet::one(&server)?.expect(b"PING\r\n", b"+PONG\r\n");
             Ok(command == METRICD || ping().is_ok())
@@ -86,8 +85,7 @@ fn file_bytes(server: &Server, prefix: &str) -> Result<f64> {
 
 /// Puts so many points; returns how many a second are read from the journal, and from a checkpoint.
 fn restarts(points: usize) -> Result<[f64; 2]> {
-    let (empty, empty_seconds) = fastest(None, METRICD)?;
-    drop(empty);
+    let (_, empty_seconds) = fastest(&Arc::new(tempfile::tempdir()?), METRICD)?;
     let server = Server::start(METRICD)?;
     server.put(puts(STEP).take(points))?;
     let bytes = file_bytes(&server, "journal-")? / points as f64;
@@ -95,7 +93,7 @@ fn restarts(points: usize) -> Result<[f64; 2]> {
     let folder = server.folder.clone();
     drop(server);
     let restart = |name: &str| {
-        let (server, seconds) = fastest(Some(&folder), METRICD)?;
+        let (server, seconds) = fastest(&folder, METRICD)?;
         let rate = points as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
         row(&format!("{name}: points/s"), rate, "");
         let peak = server.peak_bytes()? / server.memory()?.resident;
@@ -114,96 +112,85 @@ fn restarts(points: usize) -> Result<[f64; 2]> {
 
 /// The same starts of Redis, beside our rates.
 fn redis(rates: [f64; 2]) -> Result<()> {
-    let (server, empty_seconds) = fastest(None, REDIS[0])?;
-    let (folder, mut client) = (server.folder.clone(), Fleet::one(&server)?);
-    let mut puts = puts(STEP);
-    for _ in 0..REDIS_POINTS_A_SERIES {
-        let requests = puts.by_ref().take(SERIES).filter_map(|put| {
-            let words: Vec<&str> = put.split_whitespace().collect();
-            let [_, key, value, timestamp] = words[..] else {
-                return None;
-            };
-            Some(format!("ZADD {key} {timestamp} {timestamp}:{value}\r\n"))
-        });
-        let requests: String = requests.collect();
-        client.expect(requests, ":1\r\n".repeat(SERIES))?;
-    }
+    let folder = Arc::new(tempfile::tempdir()?);
+    let (server, empty_seconds) = fastest(&folder, REDIS[0])?;
+    let points = REDIS_POINTS_A_SERIES * SERIES;
+    let puts = in_step(STEP).take(points).map(|(series, point)| {
+        let Point { timestamp, value } = point;
+        format!("ZADD {} {timestamp} {timestamp}:{value}\r\n", key(series))
+    });
+    let mut client = Fleet::one(&server)?;
+    client.put(puts, b":1\r\n", true)?;
     client.expect(b"SAVE\r\n", b"+OK\r\n")?;
     drop(server);
     let counts = format!(":{REDIS_POINTS_A_SERIES}\r\n").repeat(SERIES);
     let count = |series| format!("ZCARD {}\r\n", key(series));
     let requests: String = (0..SERIES).map(count).collect();
     for (name, command, own_rate) in [("AOF", REDIS[0], rates[0]), ("RDB", REDIS[1], rates[1])] {
-        let (server, seconds) = fastest(Some(&folder), command)?;
+        let (server, seconds) = fastest(&folder, command)?;
         Fleet::one(&server)?.expect(&requests, &counts)?;
-        let points = (REDIS_POINTS_A_SERIES * SERIES) as f64;
-        let rate = points / (seconds - empty_seconds).max(SHORTEST_SECONDS);
+        let rate = points as f64 / (seconds - empty_seconds).max(SHORTEST_SECONDS);
         row(&format!("Redis from its {name}: points/s"), rate, "");
         row("  ours: times that", own_rate / rate, "≥ 15");
     }
     Ok(())
 }
 
-/// Puts one by one before checkpoints, and while they are written. Nobody else puts meanwhile, so that what
+/// Single puts before checkpoints, and while they are written. Nobody else puts meanwhile, so that what
 /// differs is the checkpoint's.
 fn checkpoint(points: usize) -> Result<()> {
     let server = Server::start(METRICD)?;
     server.put(puts(STEP).take(points))?;
-    let mut client = Fleet::one(&server)?;
+    // Replaces a point, by a double of many digits, which takes the most bytes of journal.
+    let (put, mut client) = (
+        "put replaced 0.12345678901234567 1\n".repeat(1_000),
+        Fleet::one(&server)?,
+    );
+    let mut put = || client.expect(&put, "ok\n\n".repeat(1_000));
     let partial = server.folder.path().join("checkpoint.tmp");
-    let (mut before, mut during, mut grown, mut seconds) = (vec![], vec![], 0f64, vec![]);
+    let is_written = || Ok(!partial.exists());
+    let mut rounds: Vec<[f64; 6]> = Vec::new();
     // The first round is not counted: buffers grow to what they need.
-    for round in 0..=ROUNDS {
-        until("no checkpoint is written", || Ok(!partial.exists()))?;
-        // Replaces a point, by a double of many digits, which takes the most bytes of journal.
-        let puts = "put replaced 0.12345678901234567 1\n".repeat(1_000);
-        let end = JOURNAL_BYTES.max(file_bytes(&server, "checkpoint-")?) - PROBED_BYTES;
+    for _ in 0..=ROUNDS {
+        until("a checkpoint is written", is_written)?;
+        let end = JOURNAL_BYTES.max(file_bytes(&server, "checkpoint-")?) - LAST_BYTES;
         while file_bytes(&server, "journal-")? < end {
-            client.expect(&puts, "ok\n\n".repeat(1_000))?;
+            put()?;
         }
+        let before = waits_under(&server, BEFORE, idle)?.latencies;
         server.memory_at_rest()?;
         server.reset_peak()?;
-        let bytes_before = server.peak_bytes()?;
-        let idle = probe(&mut client, || partial.exists())?;
-        let begin = Instant::now();
-        let busy = probe(&mut client, || !partial.exists())?;
-        if round > 0 {
-            seconds.push(begin.elapsed().as_secs_f64());
-            grown = grown.max(server.peak_bytes()? - bytes_before);
-            before.extend(idle);
-            during.extend(busy);
+        let bytes = server.peak_bytes()?;
+        while !partial.exists() {
+            put()?;
         }
+        let begin = Instant::now();
+        let writing = |_: &_| until("a checkpoint is written", is_written);
+        let during = waits_under(&server, DURING, writing)?.latencies;
+        let (seconds, grown) = (begin.elapsed().as_secs_f64(), server.peak_bytes()? - bytes);
+        let [p99, longest] = [0.99, 1.0].map(|part| [before.millis(part), during.millis(part)]);
+        rounds.push([
+            seconds,
+            p99[1],
+            p99[1] - p99[0],
+            longest[0],
+            longest[1],
+            grown / 1e6,
+        ]);
     }
-    let ([p99_before, longest_before], [p99, longest]) = (slowest(before), slowest(during));
-    let remark = format!("longest {longest:.2}, before it {longest_before:.2}");
+    let middle = |figure: usize| median(rounds[1..].iter().map(|round| round[figure]));
     row(
         "a checkpoint: seconds",
-        median(seconds),
+        middle(0),
         &format!("{points} points"),
     );
-    row("  single puts during it: p99, ms", p99, &remark);
-    row("    more than before it, ms", p99 - p99_before, "≤ 1");
+    let remark = format!("longest {:.2}, before it {:.2}", middle(4), middle(3));
+    row("  single puts during it: p99, ms", middle(1), &remark);
+    row("    more than before it, ms", middle(2), "≤ 1");
     row(
         "  memory at its peak: more MB than before",
-        grown / 1e6,
+        middle(5),
         "≤ 2",
     );
     Ok(())
-}
-
-/// Milliseconds that puts take, one after the other, until the end.
-fn probe(client: &mut Fleet, is_end: impl Fn() -> bool) -> Result<Vec<f64>> {
-    let mut millis = Vec::new();
-    while millis.is_empty() || !is_end() {
-        let begin = Instant::now();
-        client.expect(b"put probe 21.5 1\n", b"ok\n\n")?;
-        millis.push(begin.elapsed().as_secs_f64() * 1e3);
-    }
-    Ok(millis)
-}
-
-/// The 99th percentile, and the greatest.
-fn slowest(mut values: Vec<f64>) -> [f64; 2] {
-    values.sort_by(f64::total_cmp);
-    [values[values.len() * 99 / 100], values[values.len() - 1]]
 }

@@ -135,7 +135,7 @@ impl Fleet {
     /// Their rings have come round so often.
     pub fn skip_laps(&mut self, laps: usize) {
         for client in &mut self.clients {
-            client.script.laps_before = laps;
+            client.script.skip_laps(laps);
         }
     }
 

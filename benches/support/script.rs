@@ -44,10 +44,8 @@ pub struct Script {
     pub reply: Reply,
     bytes: Arc<Vec<u8>>,
     batches: Vec<Batch>,
-    /// Batches that were made ready so far.
+    /// Batches that were made ready so far, or were skipped.
     begun: usize,
-    /// How often the ring has come round before the first of them.
-    pub laps_before: usize,
 }
 
 #[derive(Clone)]
@@ -88,7 +86,7 @@ impl Script {
             batches: batches.collect(),
             reply: reply.clone(),
             bytes: Arc::new(bytes),
-            ..Script::default()
+            begun: 0,
         }
     }
 
@@ -99,7 +97,7 @@ impl Script {
 
     /// Makes the next batch ready, and says how many bytes or lines of replies it has.
     pub fn next_batch(&mut self) -> usize {
-        let laps = self.laps_before + self.begun / self.batches.len();
+        let laps = self.begun / self.batches.len();
         self.begun += 1;
         let batch = &self.batches[(self.begun - 1) % self.batches.len()];
         // A script that is shared has no timestamps to replace.
@@ -112,6 +110,11 @@ impl Script {
             }
         }
         batch.owed
+    }
+
+    /// As if the ring had come round so often.
+    pub fn skip_laps(&mut self, laps: usize) {
+        self.begun += laps * self.batches.len();
     }
 
     /// The batch that was made ready last.

@@ -47,23 +47,16 @@ pub fn put_line(key: &str, Point { timestamp, value }: &Point) -> String {
     format!("put {key} {value:?} {timestamp}\n")
 }
 
-/// Requests that put points of a thousand walks in step, without end.
-pub fn puts(step: i64) -> impl Iterator<Item = String> {
-    let walks = (0..SERIES).map(|series| (key(series), walk(series, step, 0)));
-    let mut walks: Vec<_> = walks.collect();
-    (0..).map(move |number: usize| {
-        let (key, walk) = &mut walks[number % SERIES];
-        put_line(key, &walk.next().expect("it has no end"))
-    })
+/// The points of a thousand walks in step, without end: number of the series, and point.
+pub fn in_step(step: i64) -> impl Iterator<Item = (usize, Point)> {
+    let mut walks: Vec<_> = (0..SERIES).map(|series| walk(series, step, 0)).collect();
+    let numbers = (0..SERIES).cycle();
+    numbers.filter_map(move |series| Some((series, walks[series].next()?)))
 }
 
-/// The points of a series as VictoriaMetrics exports them; its timestamps are milliseconds.
-pub fn victoria_points(points: &[Point]) -> String {
-    let list =
-        |number: fn(&Point) -> String| points.iter().map(number).collect::<Vec<_>>().join(",");
-    let values = list(|point| point.value.to_string());
-    let timestamps = list(|point| (point.timestamp * 1_000).to_string());
-    format!("\"values\":[{values}],\"timestamps\":[{timestamps}]")
+/// Requests that put them.
+pub fn puts(step: i64) -> impl Iterator<Item = String> {
+    in_step(step).map(|(series, point)| put_line(&key(series), &point))
 }
 
 /// SplitMix64 (Steele and others, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).

@@ -135,6 +135,24 @@ impl Server {
         Ok(body.into())
     }
 
+    /// Whether VictoriaMetrics, which counts in milliseconds, has just these points of the series whose label
+    /// is this key.
+    pub fn exports(&self, label: &str, key: &str, points: &[Point]) -> Result<bool> {
+        self.get("/internal/force_flush")?;
+        let selector = format!("match%5B%5D=%7B{label}%3D%22{key}%22%7D");
+        let export = self.get(&format!("/api/v1/export?start=1&{selector}"))?;
+        let values: Vec<f64> = points.iter().map(|point| point.value).collect();
+        let timestamps = points.iter().map(|point| point.timestamp * 1_000);
+        let timestamps = timestamps.collect::<Vec<_>>();
+        let expected = format!("\"values\":{values:?},\"timestamps\":{timestamps:?}");
+        Ok(export.contains(
+            &expected
+                .replace(".0,", ",")
+                .replace(".0]", "]")
+                .replace(' ', ""),
+        ))
+    }
+
     /// The value of the first series of `/metrics` that begins so.
     pub fn metric(&self, series: &str) -> Result<f64> {
         let metrics = self.get("/metrics")?;

@@ -155,9 +155,8 @@ impl Running {
             Graphite => "metricd_graphite_points_total",
             // It takes the lines of a connection in order: who has the last has them all.
             Carbon => {
-                return fleet
-                    .last_batches()
-                    .try_for_each(|batch| self.await_last(batch));
+                let mut batches = fleet.last_batches();
+                return batches.try_for_each(|batch| self.check_series(&last_point(batch)?));
             }
             _ => return Ok(()),
         };
@@ -165,19 +164,6 @@ impl Running {
             let (count, sent) = (self.server.metric(counter)?, self.points_sent.get() as f64);
             ensure!(count <= sent, "{count} points counted of {sent} sent");
             Ok(count == sent)
-        })
-    }
-
-    fn await_last(&self, batch: &[u8]) -> Result<()> {
-        let line = str::from_utf8(batch)?
-            .lines()
-            .next_back()
-            .context("no line")?;
-        let mut words = line.split(' ');
-        let (key, timestamp) = words.next().zip(words.nth(1)).context("no line")?;
-        let timestamp = pickled(timestamp.parse()?);
-        until_each(POLL_INTERVAL, "it has the last point", || {
-            Ok(memmem::find(&self.cached(key)?, &timestamp).is_some())
         })
     }
 
@@ -190,11 +176,7 @@ impl Running {
             POLL_INTERVAL,
             "it has the points that were put",
             || match dialect {
-                Victoria => {
-                    self.server.get("/internal/force_flush")?;
-                    let path = format!("/api/v1/export?match[]=%7B__name__=%22{key}%22%7D&start=1");
-                    Ok(self.server.get(&path)?.contains(&victoria_points(points)))
-                }
+                Victoria => self.server.exports("__name__", key, points),
                 Graphite => {
                     let range = format!("from={from}&until={until_then}");
                     let path = format!("/render?target={key}&format=json&{range}");
@@ -229,6 +211,14 @@ impl Running {
         stream.read_exact(&mut reply).context("cache query")?;
         Ok(reply)
     }
+}
+
+/// What the last of these lines puts.
+fn last_point(lines: &[u8]) -> Result<(String, Vec<Point>)> {
+    let mut words = str::from_utf8(lines)?.split_whitespace().rev();
+    let mut word = || words.next().context("no line");
+    let (timestamp, value) = (word()?.parse()?, word()?.parse()?);
+    Ok((word()?.into(), vec![Point { timestamp, value }]))
 }
 
 /// A float in Python's pickle: `G` and its eight bytes, the highest first.
