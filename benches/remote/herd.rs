@@ -44,11 +44,11 @@ impl Receiver {
         let capacity = if is_slow { CAPACITY / 4.0 } else { CAPACITY };
         self.0 = self.0.max(now) + REQUEST_SECONDS + points / capacity;
         // When it goes away, it resets its connections.
-        let end = if is_away(self.0) { AWAY } else { self.0 };
-        (
-            !is_away(self.0) && end < now + TIMEOUT,
-            end.min(now + TIMEOUT),
-        )
+        let (is_taken, end) = match is_away(self.0) {
+            true => (false, AWAY),
+            false => (self.0 < now + TIMEOUT, self.0),
+        };
+        (is_taken, end.min(now + TIMEOUT))
     }
 }
 
@@ -83,19 +83,17 @@ fn simulate(has_jitter: bool, request_points: f64) -> [f64; 3] {
         let (now, sender) = (now as f64 / 1e9, &mut senders[number]);
         let points = ((now - sender.sent_until) * RATE).min(request_points);
         let (is_taken, end) = receiver.take(now, points);
-        if let Some(arrivals) = arrivals
-            .get_mut((now - BACK) as usize)
-            .filter(|_| now >= BACK)
-        {
-            *arrivals += 1.0;
+        let is_back = now >= BACK;
+        if is_back && now < BACK + 60.0 {
+            arrivals[(now - BACK) as usize] += 1.0;
         }
-        in_vain += f64::from(now >= BACK && !is_taken);
+        in_vain += f64::from(is_back && !is_taken);
         let pause = if is_taken {
             sender.backoff.reset();
             sender.failures = 0;
             sender.sent_until += points / RATE;
             let is_late = (end - sender.sent_until) * RATE > REQUEST_POINTS;
-            sender.has_caught_up |= now >= BACK && !is_late;
+            sender.has_caught_up |= is_back && !is_late;
             if is_late { 0.0 } else { GATHER }
         } else if has_jitter {
             sender.backoff.next(None).as_secs_f64()
@@ -103,12 +101,10 @@ fn simulate(has_jitter: bool, request_points: f64) -> [f64; 3] {
             sender.failures += 1;
             (0.25 * 2f64.powi(sender.failures)).min(TIMEOUT)
         };
-        let peak = arrivals.into_iter().fold(0.0, f64::max);
-        if now >= BACK && senders.iter().all(|sender| sender.has_caught_up) {
-            return [peak, in_vain, end - BACK];
-        }
-        if end > END {
-            return [peak, in_vain, f64::NAN];
+        let are_done = is_back && senders.iter().all(|sender| sender.has_caught_up);
+        if are_done || end > END {
+            let peak = arrivals.into_iter().fold(0.0, f64::max);
+            return [peak, in_vain, if are_done { end - BACK } else { f64::NAN }];
         }
         next.push(event(end + pause, number));
     }
@@ -129,17 +125,18 @@ pub fn run() -> Result<()> {
         "It could take all that waits in {:.2} h.\n",
         shortest / 3_600.0
     );
-    let row = |name, [peak, in_vain, seconds]: [f64; 3]| {
+    let row = |(name, [peak, in_vain, seconds]): (_, [f64; 3])| {
         cells(name, &[peak / capacity, in_vain, seconds / 3_600.0])
     };
     let head = "then|requests in the worst second, times its capacity|in vain|\
         hours until all have caught up, if in a day";
-    let rows = vec![
-        row("metricd", ours),
-        row("pauses without jitter", equal),
-        row("requests without a limit", unlimited),
+    let names = [
+        "metricd",
+        "pauses without jitter",
+        "requests without a limit",
     ];
-    println!("{}", table(head, rows));
+    let rows = names.into_iter().zip([ours, equal, unlimited]);
+    println!("{}", table(head, rows.map(row).collect()));
     let is_calm = ours[0] < 2.0 * capacity && ours[1] == 0.0;
     ensure!(is_calm, "a thundering herd");
     ensure!(ours[2] < 1.2 * shortest, "it takes too long to catch up");
