@@ -100,7 +100,7 @@ fn filled() -> Result<Server> {
 
 /// So many clients that have sent this.
 fn stalled(server: &Server, clients: u32, script: &Script) -> Result<Fleet> {
-    let mut fleet = Fleet::connect(server, clients as usize, script)?;
+    let mut fleet = Fleet::same(server, clients as usize, script)?;
     fleet.finish()?;
     server.memory_at_rest()?;
     Ok(fleet)
@@ -109,7 +109,7 @@ fn stalled(server: &Server, clients: u32, script: &Script) -> Result<Fleet> {
 /// The load begins when the clients are driven.
 fn prepared((_, clients, script, is_done): &Load) -> Result<(Server, Fleet)> {
     let server = filled()?;
-    let mut fleet = Fleet::connect(&server, scaled(*clients) as usize, script)?;
+    let mut fleet = Fleet::same(&server, scaled(*clients) as usize, script)?;
     if *is_done {
         fleet.finish()?;
         put_to_all(&server, IN_ORDER, 1)?;

@@ -77,7 +77,7 @@ pub fn attacks() -> Result<()> {
             let server = full(megabytes, puts, rounds)?;
             // The server lets in no more than one for each 16 KiB.
             let clients = scaled(4_000.min(60 * megabytes)) as usize;
-            let mut fleet = Fleet::connect(&server, clients, &unread(request))?;
+            let mut fleet = Fleet::same(&server, clients, &unread(request))?;
             println!("  {what}, then {attack}");
             let attack = |stop: &_| fleet.run(Until::Told(stop)).map(drop);
             waits_row("another's put", &server, seconds(2), attack)?;

@@ -26,9 +26,6 @@ pub const READ_BUFFER_BYTES: usize = 64 << 10;
 /// How often a fleet that waits looks whether it is over.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The longest that a run may take beyond its own time.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Nothing follows a whole reply for so long.
 const SILENCE: Duration = Duration::from_millis(5);
 
@@ -82,30 +79,32 @@ pub struct Run<'a> {
 }
 
 impl Fleet {
-    pub fn new() -> Result<Fleet> {
-        Ok(Fleet {
+    /// A client for each script.
+    pub fn connect(server: &Server, scripts: impl IntoIterator<Item = Script>) -> Result<Fleet> {
+        let mut fleet = Fleet {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_TURN),
             clients: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
-        })
-    }
-
-    /// So many clients that send the same.
-    pub fn connect(server: &Server, count: usize, script: &Script) -> Result<Fleet> {
-        let mut fleet = Fleet::new()?;
-        for _ in 0..count {
-            fleet.add(server, script.clone())?;
+        };
+        for script in scripts {
+            fleet.add(server, script, false)?;
         }
         Ok(fleet)
     }
 
-    /// A client that is told later what to send.
-    pub fn one(server: &Server) -> Result<Fleet> {
-        Fleet::connect(server, 1, &Script::default())
+    /// So many clients that send the same.
+    pub fn same(server: &Server, count: usize, script: &Script) -> Result<Fleet> {
+        Fleet::connect(server, (0..count).map(|_| script.clone()))
     }
 
-    pub fn add(&mut self, server: &Server, script: Script) -> Result<()> {
+    /// A client that is told later what to send.
+    pub fn one(server: &Server) -> Result<Fleet> {
+        Fleet::connect(server, [Script::default()])
+    }
+
+    /// Another client, which works with the others, or beside them.
+    pub fn add(&mut self, server: &Server, script: Script, is_beside: bool) -> Result<()> {
         let stream = server.connect()?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
@@ -114,21 +113,13 @@ impl Fleet {
         self.clients.push(Client {
             stream,
             script,
-            is_beside: false,
+            is_beside,
             is_at_work: false,
             sent: 0,
             sent_at: Instant::now(),
             owed: 0,
             ends_in_newline: false,
         });
-        Ok(())
-    }
-
-    /// A client that works beside the others.
-    pub fn add_beside(&mut self, server: &Server, script: Script) -> Result<()> {
-        self.add(server, script)?;
-        let last = self.clients.last_mut().context("it was added")?;
-        last.is_beside = true;
         Ok(())
     }
 
@@ -222,18 +213,24 @@ impl Fleet {
             client.begin_batch(run.begin);
             run.at_work[usize::from(client.is_beside)] += 1;
         }
-        let patience = match until {
-            Until::Time(time) => time + PATIENCE,
-            _ => PATIENCE,
-        };
         let mut ready: Vec<usize> = (0..self.clients.len()).collect();
         loop {
             for number in ready.drain(..) {
                 let client = &mut self.clients[number];
-                if client.is_at_work && client.serve(&mut self.buffer, &mut run)? {
+                if !client.is_at_work {
+                    continue;
+                }
+                match client.turn(&mut self.buffer, &mut run) {
                     // Brings another event, after those of the others.
-                    let registry = self.poll.registry();
-                    registry.reregister(&mut client.stream, Token(number), INTEREST)?;
+                    Ok(true) => {
+                        let registry = self.poll.registry();
+                        registry.reregister(&mut client.stream, Token(number), INTEREST)?;
+                    }
+                    Ok(false) => {}
+                    Err(error) if error.is::<io::Error>() && matches!(until, Until::Told(_)) => {
+                        client.stop(&mut run);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             let is_over = match until {
@@ -243,7 +240,7 @@ impl Fleet {
             if is_over {
                 return Ok(run);
             }
-            ensure!(run.begin.elapsed() < patience, "no end of replies");
+            ensure!(run.begin.elapsed() < PATIENCE, "no end of replies");
             self.poll.poll(&mut self.events, Some(POLL_INTERVAL))?;
             ready.extend(self.events.iter().map(|event| event.token().0));
         }
@@ -251,21 +248,9 @@ impl Fleet {
 }
 
 impl Client {
-    /// Does what can be done now; returns whether there is more to read.
-    fn serve(&mut self, buffer: &mut [u8], run: &mut Run) -> Result<bool> {
-        let outcome = self.turn(buffer, run);
-        if matches!(run.until, Until::Told(_))
-            && outcome.as_ref().is_err_and(|error| error.is::<io::Error>())
-        {
-            self.stop(run);
-            return Ok(false);
-        }
-        outcome
-    }
-
     /// Sends what is unsent, takes what has come with one read, and begins the next batch once
     /// all of it has. A read that does not fill the buffer has drained the socket: what comes
-    /// later is a new edge.
+    /// later is a new edge. Returns whether there is more to read.
     fn turn(&mut self, buffer: &mut [u8], run: &mut Run) -> Result<bool> {
         self.send()?;
         // Where nothing is answered, batches follow each other until the socket is full.

@@ -118,7 +118,7 @@ fn idle(running: &Running, _: Duration) -> Rows {
     let server = &running.server;
     let _first = first(running)?;
     let before = server.memory_at_rest()?;
-    let mut fleet = Fleet::connect(server, IDLE_CONNECTIONS, &Script::default())?;
+    let mut fleet = Fleet::same(server, IDLE_CONNECTIONS, &Script::default())?;
     let silent = server.memory_at_rest()?;
     put_first(running, &mut fleet, IDLE_CONNECTIONS)?;
     let spoken = server.memory_at_rest()?;
@@ -152,17 +152,15 @@ fn reads(running: &Running, time: Duration) -> Rows {
     let growth = server.memory_at_rest()?.resident - before;
     let mut rows = vec![vec![growth / POINTS as f64]];
     if running.peer.can(&[Reading]) {
-        let mut fleet = Fleet::new()?;
-        for connection in 0..SERIES_CONNECTIONS {
-            let get = dialect.get(&key(connection * KEYS / SERIES_CONNECTIONS));
-            let lines = dialect.reply_lines(1, POINTS_A_SERIES);
-            fleet.add(server, Script::once(&get, &Reply::Lines, lines))?;
-        }
+        let lines = dialect.reply_lines(1, POINTS_A_SERIES);
+        let keys = (0..KEYS).step_by(KEYS / SERIES_CONNECTIONS).map(key);
+        let gets = keys.map(|key| Script::once(dialect.get(&key), &Reply::Lines, lines));
+        let fleet = Fleet::connect(server, gets)?;
         rows.push(timed(running, time, fleet, POINTS_A_SERIES)?);
         // Asks for everything: what was filled in, and the first put.
         let lines = dialect.reply_lines(KEYS, POINTS + 1);
         let get_all = |reply| Script::once(dialect.get_all(), &reply, lines);
-        let fleet = Fleet::connect(server, 1, &get_all(Reply::Lines))?;
+        let fleet = Fleet::same(server, 1, &get_all(Reply::Lines))?;
         rows.push(timed(running, time, fleet, POINTS)?);
         // Its replies are longer when more was put.
         let is_growing = dialect == Dialect::Lines;
@@ -182,7 +180,7 @@ fn others(running: &Running, time: Duration, get_all: Script) -> Result<Vec<f64>
     fleet.skip_laps(POINTS_A_SERIES / RING_PASSES);
     fleet.run(Until::Time(WARM_UP))?;
     let before = fleet.run(Until::Time(time))?;
-    fleet.add_beside(&running.server, get_all)?;
+    fleet.add(&running.server, get_all, true)?;
     let during = fleet.run(Until::Time(time))?;
     let seconds = during.begin.elapsed().as_secs_f64();
     let figures = |run: &Run| {

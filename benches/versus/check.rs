@@ -64,19 +64,20 @@ impl Running {
         })
     }
 
-    /// Clients that put to all series, in batches. Each of them owns its share of the series, so that the points of a series arrive in order whichever connection is served first. After
-    /// every nine puts comes a get of so many points, where this is given.
+    /// Clients that put to all series, in batches. Each of them owns its share of the series, so that the points
+    /// of a series arrive in order whichever connection is served first. After every nine puts comes a get of
+    /// so many points, where this is given.
     pub fn putting(
         &self,
         connections: usize,
         batch: usize,
         get_points: Option<usize>,
     ) -> Result<Fleet> {
-        let (mut fleet, dialect) = (Fleet::new()?, self.peer.2);
+        let dialect = self.peer.2;
         let put_reply = dialect.put_reply(false);
         let put_lines = memchr_iter(b'\n', put_reply).count();
         let reply = get_points.map_or_else(|| Reply::same(put_reply), |_| Reply::Lines);
-        for connection in 0..connections {
+        let script = |connection| {
             let mut requests = Vec::new();
             let bound = |connection| KEYS * connection / connections;
             let share = bound(connection)..bound(connection + 1);
@@ -89,9 +90,9 @@ impl Running {
                     requests.push((get, dialect.reply_lines(1, points)));
                 }
             }
-            fleet.add(&self.server, Script::ring(&reply, batch, &requests))?;
-        }
-        Ok(fleet)
+            Script::ring(&reply, batch, &requests)
+        };
+        Fleet::connect(&self.server, (0..connections).map(script))
     }
 
     /// Puts and gets of two series, and requests in one go.
@@ -134,7 +135,7 @@ impl Running {
         } else {
             UNPIPELINED_CONNECTIONS
         };
-        let mut fleet = Fleet::connect(&self.server, clients, &Script::default())?;
+        let mut fleet = Fleet::same(&self.server, clients, &Script::default())?;
         let all: Vec<_> = keys.clone().map(|number| series(number, passes)).collect();
         let puts = (0..passes).flat_map(|pass| {
             all.iter()
