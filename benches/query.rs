@@ -43,12 +43,10 @@ fn compare(
     mut one: impl FnMut() -> Result<()>,
     mut other: impl FnMut() -> Result<()>,
 ) -> Result<[f64; 3]> {
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
+    medians(ROUNDS, || {
         let (one, other) = (server.nanos_of(&mut one)?, server.nanos_of(&mut other)?);
-        rounds.push([one / other, one / 1e6, other / 1e6]);
-    }
-    Ok([0, 1, 2].map(|figure| median(rounds.iter().map(|round| round[figure]))))
+        Ok([one / other, one / 1e6, other / 1e6])
+    })
 }
 
 /// What a series of these values looks like in JSON.
@@ -166,15 +164,13 @@ fn find() -> Result<()> {
     let server = filled((0..NODES * 1_000).map(line))?;
     let nodes = server.get(QUERY)?.matches("\"text\"").count();
     ensure!(nodes == NODES, "{nodes} nodes are found");
-    let (mut times, mut cpu) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let figures = medians(ROUNDS, || {
         let begin = Instant::now();
-        cpu.push(server.nanos_of(|| server.get(QUERY).map(drop))? / 1e6);
-        times.push(begin.elapsed().as_secs_f64() * 1e3);
-    }
+        let nanos = server.nanos_of(|| server.get(QUERY).map(drop))?;
+        Ok([begin.elapsed().as_secs_f64() * 1e3, nanos / 1e6])
+    })?;
     let name = "/metrics/find?query=* at 1 M series in 1,000 first nodes: ms";
-    row(name, median(times), "≤ 50, aim 5");
-    row("    ms of CPU", median(cpu), "");
+    rows([(name, "≤ 50, aim 5"), ("    ms of CPU", "")], figures);
     beside(&server, 1, QUERY)
 }
 

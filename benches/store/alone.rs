@@ -43,10 +43,8 @@ fn row(name: &str, work: &Work, order: &Order) -> Result<Vec<String>> {
     let put = nanos_a_point(|| put(work, order));
     let read = nanos_a_point(|| read(&store));
     let [of_point, of_series] = [POINTS, work.series.len()].map(|count| bytes / count as f64);
-    Ok(cells(
-        name,
-        &[of_point, of_series, put, 1e3 / put, read, 1e3 / read],
-    ))
+    let figures = [of_point, of_series, put, 1e3 / put, read, 1e3 / read];
+    Ok(cells(name, &figures))
 }
 
 fn put(work: &Work, order: &Order) -> Store {
@@ -60,10 +58,10 @@ fn put(work: &Work, order: &Order) -> Store {
 /// Decodes all points and looks at each.
 fn read(store: &Store) -> f64 {
     let (mut run, mut snapshot, mut sum) = (Run::new(), store.snapshot_all(), 0.0);
-    while let Some(()) = snapshot
+    while snapshot
         .next_run(store, &mut run)
         .expect("of this store")
-        .map(drop)
+        .is_some()
     {
         sum += run.points().map(|point| point.value).sum::<f64>();
     }

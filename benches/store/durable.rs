@@ -49,11 +49,11 @@ pub fn run() -> Result<()> {
     if is_installed("redis-server") {
         redis(rates)?;
     }
-    let more = (0..ROUNDS).map(|_| {
+    let [more] = medians(ROUNDS, || {
         let start = |options| Server::metricd(options)?.memory_at_rest();
-        Ok(start("--data {data}")?.resident - start("")?.resident)
-    });
-    let more = median(more.collect::<Result<Vec<_>>>()?) / 1e6;
+        let bytes = start("--data {data}")?.resident - start("")?.resident;
+        Ok([bytes / 1e6])
+    })?;
     row("an empty folder: more MB at start", more, "≤ 0.5");
     checkpoint(points)
 }
@@ -149,15 +149,13 @@ fn checkpoint(points: usize) -> Result<()> {
     let mut put = || client.expect(&put, "ok\n\n".repeat(1_000));
     let partial = server.folder.path().join("checkpoint.tmp");
     let is_written = || Ok(!partial.exists());
-    let mut rounds: Vec<[f64; 6]> = Vec::new();
-    // The first round is not counted: buffers grow to what they need.
-    for _ in 0..=ROUNDS {
+    let mut round = || -> Result<[f64; 5]> {
         until("a checkpoint is written", is_written)?;
         let end = JOURNAL_BYTES.max(file_bytes(&server, "checkpoint-")?) - LAST_BYTES;
         while file_bytes(&server, "journal-")? < end {
             put()?;
         }
-        let before = waits_under(&server, BEFORE, idle)?.latencies;
+        let before = waits_under(&server, BEFORE, idle)?.latencies.millis(0.99);
         server.memory_at_rest()?;
         server.reset_peak()?;
         let bytes = server.peak_bytes()?;
@@ -168,29 +166,18 @@ fn checkpoint(points: usize) -> Result<()> {
         let writing = |_: &_| until("a checkpoint is written", is_written);
         let during = waits_under(&server, DURING, writing)?.latencies;
         let (seconds, grown) = (begin.elapsed().as_secs_f64(), server.peak_bytes()? - bytes);
-        let [p99, longest] = [0.99, 1.0].map(|part| [before.millis(part), during.millis(part)]);
-        rounds.push([
-            seconds,
-            p99[1],
-            p99[1] - p99[0],
-            longest[0],
-            longest[1],
-            grown / 1e6,
-        ]);
-    }
-    let middle = |figure: usize| median(rounds[1..].iter().map(|round| round[figure]));
-    row(
-        "a checkpoint: seconds",
-        middle(0),
-        &format!("{points} points"),
-    );
-    let remark = format!("longest {:.2}, before it {:.2}", middle(4), middle(3));
-    row("  single puts during it: p99, ms", middle(1), &remark);
-    row("    more than before it, ms", middle(2), "≤ 1");
-    row(
-        "  memory at its peak: more MB than before",
-        middle(5),
-        "≤ 2",
-    );
+        let [p99, longest] = [0.99, 1.0].map(|part| during.millis(part));
+        Ok([seconds, p99, p99 - before, longest, grown / 1e6])
+    };
+    // Is not counted: buffers grow to what they need.
+    round()?;
+    let names = [
+        ("a checkpoint: seconds", ""),
+        ("  single puts during it: p99, ms", ""),
+        ("    more than before it, ms", "≤ 1"),
+        ("    the longest", ""),
+        ("  memory at its peak: more MB than before", "≤ 2"),
+    ];
+    rows(names, medians(ROUNDS, round)?);
     Ok(())
 }

@@ -33,24 +33,19 @@ fn orders() -> Result<()> {
     let work = Work::new(WALK, SERIES);
     let random = work.shuffled();
     let last = work.order[work.order.len() - 100 * SERIES..].repeat(10);
-    let mut rounds: Vec<[f64; 5]> = Vec::new();
-    for _ in 0..ROUNDS {
+    let figures = medians(ROUNDS, || {
         let [bytes, micros, again] = load(&work, &work.order, &last)?;
         let [random_bytes, random, _] = load(&work, &random, &last[..1])?;
-        rounds.push([bytes, micros, random / micros, random_bytes, again / micros]);
-    }
-    for (number, (name, must)) in [
+        Ok([bytes, micros, random / micros, random_bytes, again / micros])
+    })?;
+    let names = [
         ("walk, two decimals, every 10 s: bytes a point", "≤ 1.3"),
         ("  in order, 1 x 1,000: server CPU µs a put", "≤ 0.12"),
         ("  random order: times in order", "≤ 4"),
         ("  random order: bytes a point", ""),
         ("  the last 100 points again: times in order", "≤ 1.5"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        row(name, median(rounds.iter().map(|round| round[number])), must);
-    }
+    ];
+    rows(names, figures);
     Ok(())
 }
 

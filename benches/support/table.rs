@@ -16,20 +16,38 @@ pub fn missed() -> usize {
 /// Prints a figure and a remark. It must be as the remark says that begins with `≤` or `≥` and a number,
 /// unless what is measured is small.
 pub fn row(name: &str, value: f64, remark: &str) {
-    let (mut words, mut verdict) = (remark.split([' ', ',', ';']), "");
-    if let Some(sign @ ("≤" | "≥")) = words.next() {
-        let limit: f64 = words.next().unwrap_or_default().parse().expect("a number");
-        // What is not a number is missed too.
-        let is_kept = is_small()
-            || if sign == "≤" {
-                value <= limit
-            } else {
-                value >= limit
-            };
-        verdict = if is_kept { "must " } else { "MISSED, must " };
-        MISSED.fetch_add((!is_kept).into(), Ordering::Relaxed);
+    let mut words = remark.split([' ', ',', ';']);
+    let (sign, limit) = (
+        words.next(),
+        words.next().and_then(|word| word.parse::<f64>().ok()),
+    );
+    // What is not a number is missed too.
+    let (must, is_kept) = match (sign, limit) {
+        (Some("≤"), Some(limit)) => ("must ", value <= limit),
+        (Some("≥"), Some(limit)) => ("must ", value >= limit),
+        _ => ("", true),
+    };
+    let is_missed = !is_kept && !is_small();
+    MISSED.fetch_add(is_missed.into(), Ordering::Relaxed);
+    let missed = if is_missed { "MISSED, " } else { "" };
+    println!("{name:60} {:>8}  {missed}{must}{remark}", figure(value));
+}
+
+/// A row for each figure, with its name and remark.
+pub fn rows<const N: usize>(rows: [(&str, &str); N], figures: [f64; N]) {
+    for ((name, remark), value) in rows.into_iter().zip(figures) {
+        row(name, value, remark);
     }
-    println!("{name:60} {:>8}  {verdict}{remark}", figure(value));
+}
+
+/// The median of each figure over so many rounds.
+pub fn medians<const N: usize>(
+    rounds: usize,
+    mut measure: impl FnMut() -> Result<[f64; N]>,
+) -> Result<[f64; N]> {
+    let rounds = (0..rounds).map(|_| measure()).collect::<Result<Vec<_>>>()?;
+    let middle = |figure: usize| median(rounds.iter().map(|round| round[figure]));
+    Ok(std::array::from_fn(middle))
 }
 
 /// Rows of cells under a head, with `|` between its names; all but the first column are aligned on the right.

@@ -20,14 +20,10 @@ mod summary;
 #[expect(dead_code, reason = "the other benches look at more")]
 mod support;
 
-use std::env;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
-
 use cases::{CASES, Case};
 use check::Running;
 use report::Report;
+use support::*;
 
 fn main() -> Result<()> {
     // The hidden argument under which this program is the ceiling.
@@ -35,7 +31,7 @@ fn main() -> Result<()> {
         let port = env::args().nth(2).context("no port")?;
         return Ok(ceiling::run(port.parse()?)?);
     }
-    let given = support::arguments(&["rounds", "seconds", "only", "readme"])?;
+    let given = arguments(&["rounds", "seconds", "only", "readme"])?;
     let number = |name, otherwise: &str| {
         let value = given.get(name).map_or(otherwise, String::as_str);
         value.parse::<f64>().context(name)
@@ -49,7 +45,7 @@ fn main() -> Result<()> {
     let writes_readme = given.contains_key("readme");
     let is_whole = report.only.is_empty() || !writes_readme;
     ensure!(is_whole, "--readme takes all cases, so no --only");
-    support::open_many_files()?;
+    open_many_files()?;
     compare(report, writes_readme)
 }
 
