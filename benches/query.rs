@@ -196,7 +196,7 @@ fn beside(server: &Server, clients: usize, query: &str) -> Result<()> {
             joined.try_for_each(|outcome| outcome.context("a client panicked")?)
         })
     })?;
-    let [alone, beside] = [alone, beside].map(|waits| waits.latencies.millis(0.99));
+    let [alone, beside] = [alone, beside].map(|waits| waits.millis(0.99));
     row("p99 of a put, alone: ms", alone, "");
     let name = format!("    while {clients} clients ask without pause, more than alone");
     row(&name, beside - alone, "≤ 1, aim 0.2");

@@ -48,8 +48,8 @@ fn waits_row(
     load: impl FnOnce(&AtomicBool) -> Result<()> + Send,
 ) -> Result<()> {
     let waits = waits_under(server, time, load)?;
-    let (p99, longest) = (waits.latencies.millis(0.99), waits.latencies.millis(1.0));
-    let by_the_clock = waits.by_the_clock.millis(1.0);
+    let (p99, longest) = (waits.millis(0.99), waits.millis(1.0));
+    let by_the_clock = micros(&waits.by_the_clock, 1.0) / 1e3;
     let remark = format!("≤ 20; p99 {p99:.2}, longest by the clock {by_the_clock:.2}");
     row(&format!("  {what}: ms"), longest, &remark);
     Ok(())

@@ -115,7 +115,7 @@ fn caught_up(name: &str, receiver: &Server, without: f64) -> Result<Vec<String>>
     let thread = (sender_seconds(&server)? - before) * 1e6 / points;
     let all = server.cpu()?.running * 1e6 / sent()?;
     let bytes = server.metric("metricd_remote_sent_bytes_total")? / sent()?;
-    let [idle, busy] = [idle, waits].map(|waits| waits.latencies.millis(0.99));
+    let [idle, busy] = [idle, waits].map(|waits| waits.millis(0.99));
     Ok(cells(
         name,
         &[rate, thread, all, bytes, more, idle, busy - idle],

@@ -155,7 +155,7 @@ fn checkpoint(points: usize) -> Result<()> {
         while file_bytes(&server, "journal-")? < end {
             put()?;
         }
-        let before = waits_under(&server, BEFORE, idle)?.latencies.millis(0.99);
+        let before = waits_under(&server, BEFORE, idle)?.millis(0.99);
         server.memory_at_rest()?;
         server.reset_peak()?;
         let bytes = server.peak_bytes()?;
@@ -164,7 +164,7 @@ fn checkpoint(points: usize) -> Result<()> {
         }
         let begin = Instant::now();
         let writing = |_: &_| until("a checkpoint is written", is_written);
-        let during = waits_under(&server, DURING, writing)?.latencies;
+        let during = waits_under(&server, DURING, writing)?;
         let (seconds, grown) = (begin.elapsed().as_secs_f64(), server.peak_bytes()? - bytes);
         let [p99, longest] = [0.99, 1.0].map(|part| during.millis(part));
         Ok([seconds, p99, p99 - before, longest, grown / 1e6])

@@ -206,7 +206,7 @@ impl Fleet {
             requests: 0,
             seconds: 0.0,
             batches_beside: 0,
-            latencies: Latencies::new()?,
+            latencies: Latencies::new(DIGITS)?,
             at_work: [0, 0],
         };
         for client in &mut self.clients {
@@ -320,7 +320,8 @@ impl Client {
         if self.is_beside {
             run.batches_beside += 1;
         } else {
-            run.latencies.record(now.duration_since(self.sent_at))?;
+            let latency = now.duration_since(self.sent_at);
+            run.latencies.record(latency.as_nanos() as u64)?;
             run.requests += self.script.requests();
         }
         let goes_on = match run.until {

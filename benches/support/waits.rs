@@ -12,28 +12,15 @@ const PUT_INTERVAL: Duration = Duration::from_millis(1);
 /// A put that takes longer is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Times that clients waited, to three digits.
-pub struct Latencies(Histogram<u64>);
+/// Nanoseconds that clients waited, to so many digits.
+pub type Latencies = Histogram<u64>;
+pub const DIGITS: u8 = 3;
 
-impl Latencies {
-    pub fn new() -> Result<Latencies> {
-        Ok(Latencies(Histogram::new(3)?))
-    }
-
-    pub fn record(&mut self, time: Duration) -> Result<()> {
-        Ok(self.0.record(time.as_nanos() as u64)?)
-    }
-
-    /// The time that the given part of all did not exceed; not a number if there is none.
-    pub fn micros(&self, part: f64) -> f64 {
-        match self.0.is_empty() {
-            true => f64::NAN,
-            false => self.0.value_at_quantile(part) as f64 / 1e3,
-        }
-    }
-
-    pub fn millis(&self, part: f64) -> f64 {
-        self.micros(part) / 1e3
+/// The microseconds that the given part of all did not exceed; not a number if there is none.
+pub fn micros(latencies: &Latencies, part: f64) -> f64 {
+    match latencies.is_empty() {
+        true => f64::NAN,
+        false => latencies.value_at_quantile(part) as f64 / 1e3,
     }
 }
 
@@ -56,7 +43,7 @@ fn waits_of_puts(server: &Server, is_over: impl Fn() -> bool) -> Result<Waits> {
         let own = Schedstat::from_file("/proc/thread-self/schedstat")?.run_delay;
         Ok(Duration::from_nanos(own) + Duration::from_secs_f64(server.cpu()?.waiting))
     };
-    let (mut latencies, mut by_the_clock) = (Latencies::new()?, Latencies::new()?);
+    let (mut latencies, mut by_the_clock) = (Latencies::new(DIGITS)?, Latencies::new(DIGITS)?);
     for timestamp in FIRST_TIMESTAMP.. {
         let (put, before, mut reply) = (Instant::now(), delayed()?, [0; 4]);
         stream.write_all(format!("put beside 0.5 {timestamp}\n").as_bytes())?;
@@ -64,8 +51,9 @@ fn waits_of_puts(server: &Server, is_over: impl Fn() -> bool) -> Result<Waits> {
         outcome.context("a put is not answered")?;
         let wait = put.elapsed();
         ensure!(&reply == b"ok\n\n", "a put is not answered ok");
-        by_the_clock.record(wait)?;
-        latencies.record(wait.saturating_sub(delayed()? - before))?;
+        by_the_clock.record(wait.as_nanos() as u64)?;
+        let net = wait.saturating_sub(delayed()? - before);
+        latencies.record(net.as_nanos() as u64)?;
         if is_over() {
             break;
         }
@@ -90,6 +78,13 @@ pub fn during<T>(
         load.join().ok().context("the load panicked")??;
         outcome
     })
+}
+
+impl Waits {
+    /// The milliseconds that the given part did not exceed.
+    pub fn millis(&self, part: f64) -> f64 {
+        micros(&self.latencies, part) / 1e3
+    }
 }
 
 /// The waits under a load, until it is over, or for so long.

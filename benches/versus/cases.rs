@@ -79,7 +79,7 @@ fn measure<'a>(
     if !running.peer.can(&[Answering]) {
         run.seconds = run.begin.elapsed().as_secs_f64();
         // Times between writes that the socket took: nobody waited for a reply.
-        run.latencies = Latencies::new()?;
+        run.latencies.clear();
     }
     let after = cpu()?;
     Ok((run, after.0.since(before.0), after.1.since(before.1)))
@@ -92,7 +92,7 @@ fn timed(running: &Running, time: Duration, mut fleet: Fleet, points: usize) -> 
     let points = (run.requests * points) as f64;
     let nanos = server.running * 1e9 / points;
     let user = (server.user * 1e9 / points).min(nanos);
-    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| run.latencies.micros(part));
+    let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| micros(&run.latencies, part));
     let waiting = own.waiting.max(server.waiting);
     let percent = [own.running, waiting].map(|time| 100.0 * time / run.seconds);
     let (rate, cpu) = ([points / run.seconds], [nanos, user, nanos - user]);
@@ -184,7 +184,7 @@ fn others(running: &Running, time: Duration, get_all: Script) -> Result<Vec<f64>
     let during = fleet.run(Until::Time(time))?;
     let seconds = during.begin.elapsed().as_secs_f64();
     let figures = |run: &Run| {
-        let [p99, longest] = [0.99, 1.0].map(|part| run.latencies.micros(part));
+        let [p99, longest] = [0.99, 1.0].map(|part| micros(&run.latencies, part));
         [run.requests as f64 / run.seconds, p99, longest]
     };
     let read = during.batches_beside as f64 * POINTS as f64 / seconds;

@@ -56,11 +56,10 @@ pub struct Running {
 impl Running {
     /// Starts it empty.
     pub fn start(peer: &'static Peer) -> Result<Running> {
-        let (server, points_sent) = (Server::start(peer.1)?, Cell::new(0));
         Ok(Running {
             peer,
-            server,
-            points_sent,
+            server: Server::start(peer.1)?,
+            points_sent: Cell::new(0),
         })
     }
 
@@ -173,31 +172,28 @@ impl Running {
     fn check_series(&self, series: &(String, Vec<Point>)) -> Result<()> {
         let ((key, points), dialect) = (series, self.peer.2);
         let (from, until_then) = (FIRST_TIMESTAMP - 1, points[points.len() - 1].timestamp);
-        until_each(
-            POLL_INTERVAL,
-            "it has the points that were put",
-            || match dialect {
-                Victoria => self.server.exports("__name__", key, points),
-                Graphite => {
-                    let range = format!("from={from}&until={until_then}");
-                    let path = format!("/render?target={key}&format=json&{range}");
-                    let answer = self.server.get(&path)?;
-                    let datum = |point: &Point| format!("[{:?}, {}]", point.value, point.timestamp);
-                    Ok(points.iter().all(|point| answer.contains(&datum(point))))
-                }
-                Carbon => {
-                    let cached = self.cached(key)?;
-                    let pair = |point: &Point| [point.timestamp as f64, point.value].map(pickled);
-                    let has = |point| memmem::find(&cached, &pair(point).concat()).is_some();
-                    Ok(points.iter().all(has))
-                }
-                _ => {
-                    let reply = dialect.reply(std::slice::from_ref(series));
-                    Fleet::one(&self.server)?.expect(dialect.get(key), reply)?;
-                    Ok(true)
-                }
-            },
-        )
+        let has_points = || match dialect {
+            Victoria => self.server.exports("__name__", key, points),
+            Graphite => {
+                let range = format!("from={from}&until={until_then}");
+                let path = format!("/render?target={key}&format=json&{range}");
+                let answer = self.server.get(&path)?;
+                let datum = |point: &Point| format!("[{:?}, {}]", point.value, point.timestamp);
+                Ok(points.iter().all(|point| answer.contains(&datum(point))))
+            }
+            Carbon => {
+                let cached = self.cached(key)?;
+                let pair = |point: &Point| [point.timestamp as f64, point.value].map(pickled);
+                let has = |point| memmem::find(&cached, &pair(point).concat()).is_some();
+                Ok(points.iter().all(has))
+            }
+            _ => {
+                let reply = dialect.reply(std::slice::from_ref(series));
+                Fleet::one(&self.server)?.expect(dialect.get(key), reply)?;
+                Ok(true)
+            }
+        };
+        until_each(POLL_INTERVAL, "it has what was put", has_points)
     }
 
     /// What carbon-cache answers to a query: the points of a series, pickled.
