@@ -90,19 +90,11 @@ fn render() -> Result<()> {
     let [ratio, get_time, render_time] = compare(&server, get, || server.get(&query).map(drop))?;
     let points = (SERIES * POINTS) as f64;
     let [got, rendered] = [get_time, render_time].map(|millis| points * 1e3 / millis);
-    row(
-        "get * of 1,000 series × 360 points: points/s of CPU",
-        got,
-        "",
-    );
-    row("/render of the same as JSON: points/s of CPU", rendered, "");
+    row("get * of 1,000 series × 360 points: points/s", got, "");
+    row("/render of the same as JSON: points/s", rendered, "");
     row("    against the get", ratio, "≥ 0.4, aim 0.8");
     let theirs = points / graphite_web()?;
-    row(
-        "the same by graphite-web over whisper",
-        theirs,
-        "if it is installed",
-    );
+    row("the same by graphite-web over whisper", theirs, "");
     Ok(())
 }
 
@@ -111,11 +103,8 @@ fn graphite_web() -> Result<f64> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/graphite_web.py");
     let numbers =
         [SERIES, POINTS, SECONDS_BETWEEN_POINTS as usize, ROUNDS].map(|number| number.to_string());
-    let Ok(output) = Command::new("/usr/bin/python3")
-        .arg(script)
-        .args(numbers)
-        .output()
-    else {
+    let mut command = Command::new("/usr/bin/python3");
+    let Ok(output) = command.arg(script).args(numbers).output() else {
         return Ok(f64::NAN);
     };
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -64,7 +64,7 @@ pub fn unread(request: &str) -> Script {
 /// Lines, each with the same reply.
 fn answered(lines: &str, reply: &str) -> Script {
     let replies = reply.repeat(lines.lines().count());
-    Script::once(lines, &Reply::same(replies), 0)
+    Script::once(lines, &Reply::same(&replies), 0)
 }
 
 /// Puts by round.
@@ -227,9 +227,9 @@ fn replies_memory() -> Result<()> {
     let short = ("x\n".repeat(count), WRONG_COMMAND.repeat(count));
     for (request, reply) in [short, ("get k0000000\n".into(), points)] {
         let server = start()?;
-        server.put(puts.split_inclusive('\n'))?;
+        server.put(puts.split_inclusive('\n').map(String::from))?;
         let mut fleet = stalled(&server, scaled(10_000), &unread(&request))?;
-        fleet.expect("", reply)?;
+        fleet.expect("", &reply)?;
         let what = format!("  10,000 clients sent {} bytes: most MB", request.len());
         row(&what, server.peak_bytes()? / 1e6, "≤ 150");
     }

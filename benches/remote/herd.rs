@@ -118,13 +118,9 @@ pub fn run() -> Result<()> {
     let (rate, capacity) = (RATE * SENDERS as f64, CAPACITY / REQUEST_POINTS);
     let waiting = rate * (BACK - AWAY) + (rate - CAPACITY / 4.0) * (AWAY - SLOW);
     let shortest = waiting / (CAPACITY - rate);
-    println!(
-        "{SENDERS} senders of {RATE} points/s; a receiver of twice as many comes back after an hour."
-    );
-    println!(
-        "It could take all that waits in {:.2} h.\n",
-        shortest / 3_600.0
-    );
+    let hours = shortest / 3_600.0;
+    println!("{SENDERS} senders of {RATE} points/s; a receiver of twice as many comes back.");
+    println!("It could take all that waits in {hours:.2} h.\n");
     let row = |(name, [peak, in_vain, seconds]): (_, [f64; 3])| {
         cells(name, &[peak / capacity, in_vain, seconds / 3_600.0])
     };

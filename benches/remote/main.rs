@@ -116,10 +116,8 @@ fn caught_up(name: &str, receiver: &Server, without: f64) -> Result<Vec<String>>
     let all = server.cpu()?.running * 1e6 / sent()?;
     let bytes = server.metric("metricd_remote_sent_bytes_total")? / sent()?;
     let [idle, busy] = [idle, waits].map(|waits| waits.millis(0.99));
-    Ok(cells(
-        name,
-        &[rate, thread, all, bytes, more, idle, busy - idle],
-    ))
+    let figures = [rate, thread, all, bytes, more, idle, busy - idle];
+    Ok(cells(name, &figures))
 }
 
 /// Others who hand points on: vmagent, and Prometheus in agent mode.
@@ -146,7 +144,7 @@ fn vmagent() -> Result<Vec<String>> {
     let rest = agent.memory_at_rest()?.resident;
     victoria.hold(true)?;
     let lines = puts(20).take(points).map(|put| put.replace("put ", ""));
-    Fleet::one(&agent)?.put(lines, b"", true)?;
+    Fleet::one(&agent)?.put(lines, "", true)?;
     let points = points as f64;
     let taken = || agent.metric("vmagent_rows_inserted_total{type=\"graphite\"}");
     until_each(LOOK_INTERVAL, "it has taken all", || Ok(taken()? >= points))?;

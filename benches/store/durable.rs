@@ -66,7 +66,7 @@ fn fastest(folder: &Arc<TempDir>, command: &str) -> Result<(Server, f64)> {
         let begin = Instant::now();
         let server = Server::start_in(folder, command)?;
         until("it has loaded everything", || {
-            let ping = || Fleet::one(&server)?.expect(b"PING\r\n", b"+PONG\r\n");
+            let ping = || Fleet::one(&server)?.expect("PING\r\n", "+PONG\r\n");
             Ok(command == METRICD || ping().is_ok())
         })?;
         fastest = begin.elapsed().as_secs_f64().min(fastest);
@@ -120,8 +120,8 @@ fn redis(rates: [f64; 2]) -> Result<()> {
         format!("ZADD {} {timestamp} {timestamp}:{value}\r\n", key(series))
     });
     let mut client = Fleet::one(&server)?;
-    client.put(puts, b":1\r\n", true)?;
-    client.expect(b"SAVE\r\n", b"+OK\r\n")?;
+    client.put(puts, ":1\r\n", true)?;
+    client.expect("SAVE\r\n", "+OK\r\n")?;
     drop(server);
     let counts = format!(":{REDIS_POINTS_A_SERIES}\r\n").repeat(SERIES);
     let count = |series| format!("ZCARD {}\r\n", key(series));
@@ -142,11 +142,9 @@ fn checkpoint(points: usize) -> Result<()> {
     let server = Server::start(METRICD)?;
     server.put(puts(STEP).take(points))?;
     // Replaces a point, by a double of many digits, which takes the most bytes of journal.
-    let (put, mut client) = (
-        "put replaced 0.12345678901234567 1\n".repeat(1_000),
-        Fleet::one(&server)?,
-    );
-    let mut put = || client.expect(&put, "ok\n\n".repeat(1_000));
+    let puts = "put replaced 0.12345678901234567 1\n".repeat(1_000);
+    let (replies, mut client) = ("ok\n\n".repeat(1_000), Fleet::one(&server)?);
+    let mut put = || client.expect(&puts, &replies);
     let partial = server.folder.path().join("checkpoint.tmp");
     let is_written = || Ok(!partial.exists());
     let mut round = || -> Result<[f64; 5]> {

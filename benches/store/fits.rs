@@ -132,10 +132,8 @@ impl Values {
             let options = format!("--memory-limit {given_bytes} --when-full {when_full}");
             let [points, own, grown, peak] = self.fill(&options, series as usize, rounds)?;
             let shares = [grown / given_bytes, peak / given_bytes];
-            rows.push(cells(
-                when_full,
-                &[series, points, promised, own, shares[0], shares[1]],
-            ));
+            let figures = [series, points, promised, own, shares[0], shares[1]];
+            rows.push(cells(when_full, &figures));
             all.push((series, points, promised, grown, shares[1]));
         }
         let head = "at the limit|series|points of each|must ≥|own bytes|grown by|at its peak";

@@ -131,8 +131,8 @@ impl Fleet {
     }
 
     /// Every client sends this, and what comes back is compared byte for byte.
-    pub fn expect(&mut self, request: impl AsRef<[u8]>, reply: impl AsRef<[u8]>) -> Result<()> {
-        self.ask(&request, &Reply::same(reply), 0)
+    pub fn expect(&mut self, request: &str, reply: &str) -> Result<()> {
+        self.ask(request, &Reply::same(reply), 0)
     }
 
     /// Every client sends this, and gets so many lines.
@@ -140,29 +140,25 @@ impl Fleet {
         self.ask(request, &Reply::Lines, lines)
     }
 
-    fn ask(&mut self, request: impl AsRef<[u8]>, reply: &Reply, lines: usize) -> Result<()> {
-        let script = Script::once(&request, reply, lines);
+    fn ask(&mut self, request: &str, reply: &Reply, lines: usize) -> Result<()> {
+        let script = Script::once(request, reply, lines);
         for client in &mut self.clients {
             client.script = script.clone();
         }
-        self.finish().with_context(|| shown(request.as_ref()))
+        self.finish().with_context(|| shown(request.as_bytes()))
     }
 
     /// The clients share these puts, in batches, or one by one, whose replies are waited for.
     /// Returns how many.
-    pub fn put<T: Into<Vec<u8>>>(
+    pub fn put(
         &mut self,
-        puts: impl IntoIterator<Item = T>,
-        reply: &[u8],
+        mut puts: impl Iterator<Item = String>,
+        reply: &str,
         is_pipelined: bool,
     ) -> Result<usize> {
-        let (mut puts, reply, mut count) = (puts.into_iter(), Reply::same(reply), 0);
+        let (reply, mut count) = (Reply::same(reply), 0);
         loop {
-            let puts: Vec<_> = puts
-                .by_ref()
-                .take(BATCH)
-                .map(|put| (put.into(), 0))
-                .collect();
+            let puts: Vec<_> = puts.by_ref().take(BATCH).map(|put| (put, 0)).collect();
             if puts.is_empty() {
                 self.expect_silence()?;
                 return Ok(count);

@@ -30,10 +30,9 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn same(reply: impl AsRef<[u8]>) -> Reply {
-        let reply = reply.as_ref();
+    pub fn same(reply: &str) -> Reply {
         let (length, count) = (reply.len(), READ_BUFFER_BYTES / reply.len().max(1) + 2);
-        let repeated = reply.repeat(count).into();
+        let repeated = reply.repeat(count).into_bytes().into();
         Reply::Same { repeated, length }
     }
 }
@@ -62,14 +61,14 @@ impl Script {
     /// Sends so many requests before it waits for their replies. Each has the number of lines of its reply
     /// beside it, if lines are counted. If the ring comes round, its timestamps are those of the first 1,000
     /// seconds.
-    pub fn ring(reply: &Reply, batch: usize, requests: &[(Vec<u8>, usize)]) -> Script {
+    pub fn ring(reply: &Reply, batch: usize, requests: &[(String, usize)]) -> Script {
         let first = (FIRST_TIMESTAMP / RING_SECONDS).to_string();
         let mut bytes = Vec::new();
         let batches = requests.chunks_exact(batch).map(|requests| {
             let begin = bytes.len();
-            requests
-                .iter()
-                .for_each(|(request, _)| bytes.extend(request));
+            for (request, _) in requests {
+                bytes.extend(request.as_bytes());
+            }
             let places = memmem::find_iter(&bytes[begin..], &first);
             Batch {
                 timestamps: places.map(|place| begin + place).collect(),
@@ -91,8 +90,8 @@ impl Script {
     }
 
     /// The same again and again.
-    pub fn once(request: impl AsRef<[u8]>, reply: &Reply, reply_lines: usize) -> Script {
-        Script::ring(reply, 1, &[(request.as_ref().to_vec(), reply_lines)])
+    pub fn once(request: &str, reply: &Reply, reply_lines: usize) -> Script {
+        Script::ring(reply, 1, &[(request.into(), reply_lines)])
     }
 
     /// Makes the next batch ready, and says how many bytes or lines of replies it has.

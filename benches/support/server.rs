@@ -105,10 +105,10 @@ impl Server {
     }
 
     /// One client puts these, in batches. Returns the nanoseconds of processor time that a put took the server.
-    pub fn put<T: Into<Vec<u8>>>(&self, puts: impl IntoIterator<Item = T>) -> Result<f64> {
+    pub fn put(&self, puts: impl Iterator<Item = String>) -> Result<f64> {
         let (mut client, mut count) = (Fleet::one(self)?, 0);
         let nanos = self.nanos_of(|| {
-            count = client.put(puts, b"ok\n\n", true)?;
+            count = client.put(puts, "ok\n\n", true)?;
             Ok(())
         })?;
         Ok(nanos / count as f64)
@@ -119,7 +119,7 @@ impl Server {
         let mut client = Fleet::one(self)?;
         let lines: String = series.iter().map(|point| put_line(key, point)).collect();
         let reply = format!("ok\n{}\n", lines.replace("put ", ""));
-        client.expect(format!("get {key}\n"), reply)?;
+        client.expect(&format!("get {key}\n"), &reply)?;
         client.read("get *\n", all_points + 2)?;
         client.expect_silence()
     }
@@ -141,16 +141,12 @@ impl Server {
         self.get("/internal/force_flush")?;
         let selector = format!("match%5B%5D=%7B{label}%3D%22{key}%22%7D");
         let export = self.get(&format!("/api/v1/export?start=1&{selector}"))?;
-        let values: Vec<f64> = points.iter().map(|point| point.value).collect();
-        let timestamps = points.iter().map(|point| point.timestamp * 1_000);
-        let timestamps = timestamps.collect::<Vec<_>>();
-        let expected = format!("\"values\":{values:?},\"timestamps\":{timestamps:?}");
-        Ok(export.contains(
-            &expected
-                .replace(".0,", ",")
-                .replace(".0]", "]")
-                .replace(' ', ""),
-        ))
+        let values: Vec<_> = points.iter().map(|point| point.value.to_string()).collect();
+        let timestamps = points.iter().map(|point| format!("{}000", point.timestamp));
+        let (values, timestamps) = (values.join(","), timestamps.collect::<Vec<_>>().join(","));
+        Ok(export.contains(&format!(
+            "\"values\":[{values}],\"timestamps\":[{timestamps}]"
+        )))
     }
 
     /// The value of the first series of `/metrics` that begins so.
@@ -185,9 +181,8 @@ pub fn shell(line: &str, folder: &Path, ports: [u16; 2]) -> Command {
     let built = Path::new(env!("CARGO_BIN_EXE_metricd")).with_file_name("");
     let mut shell = Command::new("sh");
     shell.env("PATH", format!("{}:{path}", built.display()));
-    shell
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null());
+    shell.current_dir(env!("CARGO_MANIFEST_DIR"));
+    shell.stdin(Stdio::null());
     shell.arg("-c").arg(format!("{before}; exec {last}"));
     shell
 }

@@ -17,10 +17,8 @@ pub fn missed() -> usize {
 /// unless what is measured is small.
 pub fn row(name: &str, value: f64, remark: &str) {
     let mut words = remark.split([' ', ',', ';']);
-    let (sign, limit) = (
-        words.next(),
-        words.next().and_then(|word| word.parse::<f64>().ok()),
-    );
+    let sign = words.next();
+    let limit = words.next().and_then(|word| word.parse::<f64>().ok());
     // What is not a number is missed too.
     let (must, is_kept) = match (sign, limit) {
         (Some("≤"), Some(limit)) => ("must ", value <= limit),

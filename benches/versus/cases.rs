@@ -154,12 +154,12 @@ fn reads(running: &Running, time: Duration) -> Rows {
     if running.peer.can(&[Reading]) {
         let lines = dialect.reply_lines(1, POINTS_A_SERIES);
         let keys = (0..KEYS).step_by(KEYS / SERIES_CONNECTIONS).map(key);
-        let gets = keys.map(|key| Script::once(dialect.get(&key), &Reply::Lines, lines));
+        let gets = keys.map(|key| Script::once(&dialect.get(&key), &Reply::Lines, lines));
         let fleet = Fleet::connect(server, gets)?;
         rows.push(timed(running, time, fleet, POINTS_A_SERIES)?);
         // Asks for everything: what was filled in, and the first put.
         let lines = dialect.reply_lines(KEYS, POINTS + 1);
-        let get_all = |reply| Script::once(dialect.get_all(), &reply, lines);
+        let get_all = |reply| Script::once(&dialect.get_all(), &reply, lines);
         let fleet = Fleet::same(server, 1, &get_all(Reply::Lines))?;
         rows.push(timed(running, time, fleet, POINTS)?);
         // Its replies are longer when more was put.

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 
 use crate::dialect::Dialect::{Carbon, Graphite, Victoria};
 use crate::servers::Need::{Answering, Keeping, Pipelining, Reading, Remembering};
@@ -74,7 +74,7 @@ impl Running {
     ) -> Result<Fleet> {
         let dialect = self.peer.2;
         let put_reply = dialect.put_reply(false);
-        let put_lines = memchr_iter(b'\n', put_reply).count();
+        let put_lines = put_reply.matches('\n').count();
         let reply = get_points.map_or_else(|| Reply::same(put_reply), |_| Reply::Lines);
         let script = |connection| {
             let mut requests = Vec::new();
@@ -104,7 +104,7 @@ impl Running {
         for (number, place) in [(0, 1), (0, 0), (1, 0)] {
             let (key, points) = &all[number];
             let put = dialect.put(key, &points[place]);
-            client.expect(put, dialect.put_reply(false))?;
+            client.expect(&put, dialect.put_reply(false))?;
         }
         self.await_points(3, &client)?;
         if peer.can(&[Remembering]) {
@@ -114,13 +114,13 @@ impl Running {
             self.check_series(&all[0])?;
         }
         if peer.can(&[Reading]) {
-            client.expect(dialect.get_all(), dialect.reply(&all))?;
+            client.expect(&dialect.get_all(), &dialect.reply(&all))?;
         }
         if peer.can(&[Pipelining, Answering]) {
             let (_, points) = series(2, PIPELINED);
-            let puts = points.iter().flat_map(|point| dialect.put("check", point));
+            let puts = points.iter().map(|point| dialect.put("check", point));
             let replies = dialect.put_reply(false).repeat(PIPELINED);
-            client.expect(puts.collect::<Vec<_>>(), replies)?;
+            client.expect(&puts.collect::<String>(), &replies)?;
         }
         client.expect_silence()
     }
@@ -136,10 +136,8 @@ impl Running {
         };
         let mut fleet = Fleet::same(&self.server, clients, &Script::default())?;
         let all: Vec<_> = keys.clone().map(|number| series(number, passes)).collect();
-        let puts = (0..passes).flat_map(|pass| {
-            all.iter()
-                .map(move |(key, points)| dialect.put(key, &points[pass]))
-        });
+        let put = |pass, (key, points): &(String, Vec<Point>)| dialect.put(key, &points[pass]);
+        let puts = (0..passes).flat_map(|pass| all.iter().map(move |series| put(pass, series)));
         let count = fleet.put(puts, dialect.put_reply(false), is_pipelined)?;
         self.await_points(count, &fleet)?;
         let middle = keys.start + keys.len() / 2;
@@ -189,7 +187,7 @@ impl Running {
             }
             _ => {
                 let reply = dialect.reply(std::slice::from_ref(series));
-                Fleet::one(&self.server)?.expect(dialect.get(key), reply)?;
+                Fleet::one(&self.server)?.expect(&dialect.get(key), &reply)?;
                 Ok(true)
             }
         };

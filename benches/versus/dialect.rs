@@ -26,55 +26,51 @@ use Dialect::{Lines, Memcached, RedisSet, RedisZadd};
 
 impl Dialect {
     /// With two decimals, as a client that formats a measurement would send it.
-    pub fn put(self, key: &str, point: &Point) -> Vec<u8> {
+    pub fn put(self, key: &str, point: &Point) -> String {
         let (Point { timestamp, value }, data) = (point, data(point));
-        let text = match self {
+        match self {
             Lines => format!("put {key} {value:.2} {timestamp}\n"),
             Memcached => format!("set {key} 0 0 {}\r\n{data}\r\n", data.len()),
             RedisSet => command(&["SET", key, &data]),
             RedisZadd => command(&["ZADD", key, &timestamp.to_string(), &data]),
             _ => format!("{key} {value:.2} {timestamp}\n"),
-        };
-        text.into_bytes()
+        }
     }
 
     /// Empty where puts are not answered. Redis tells a point that is there already from a new one.
-    pub fn put_reply(self, is_there: bool) -> &'static [u8] {
+    pub fn put_reply(self, is_there: bool) -> &'static str {
         match self {
-            Lines => b"ok\n\n",
-            Memcached => b"STORED\r\n",
-            RedisSet => b"+OK\r\n",
-            RedisZadd if is_there => b":0\r\n",
-            RedisZadd => b":1\r\n",
-            _ => b"",
+            Lines => "ok\n\n",
+            Memcached => "STORED\r\n",
+            RedisSet => "+OK\r\n",
+            RedisZadd if is_there => ":0\r\n",
+            RedisZadd => ":1\r\n",
+            _ => "",
         }
     }
 
     /// Asks for the points of one series. Redis: for as many as a series is filled with, so that
     /// the end of the reply is known while others put more.
-    pub fn get(self, key: &str) -> Vec<u8> {
+    pub fn get(self, key: &str) -> String {
         let last = (POINTS_A_SERIES - 1).to_string();
-        let text = match self {
+        match self {
             Memcached => format!("get {key}\r\n"),
             RedisSet => command(&["GET", key]),
             RedisZadd => command(&["ZRANGE", key, "0", &last]),
             _ => format!("get {key}\n"),
-        };
-        text.into_bytes()
+        }
     }
 
     /// Asks for the points of all series.
-    pub fn get_all(self) -> Vec<u8> {
+    pub fn get_all(self) -> String {
         match self {
             Lines => self.get("*"),
-            _ => (0..KEYS)
-                .flat_map(|number| self.get(&key(number)))
-                .collect(),
+            _ => (0..KEYS).map(|number| self.get(&key(number))).collect(),
         }
     }
 
     /// The exact reply to a get, or a get of all, that found these series.
-    pub fn reply(self, series: &[(String, Vec<Point>)]) -> Vec<u8> {
+    pub fn reply(self, series: &[(String, Vec<Point>)]) -> String {
         let mut reply = String::from(if self == Lines { "ok\n" } else { "" });
         for (key, points) in series {
             if self == RedisZadd {
@@ -94,7 +90,7 @@ impl Dialect {
             Memcached => "END\r\n",
             _ => "",
         };
-        reply.into_bytes()
+        reply
     }
 
     /// Lines of that reply: counting them is how its end is found at full speed. Redis gives no

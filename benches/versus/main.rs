@@ -56,9 +56,10 @@ fn compare(mut report: Report, writes_readme: bool) -> Result<()> {
             Ok(()) => report.peers.push((peer, peer.version()?)),
             // A comparison of others says nothing.
             Err(error) if report.peers.is_empty() => return Err(error),
-            Err(error) => report
-                .notes
-                .push(format!("Left out: {}: {error:#}", peer.0)),
+            Err(error) => {
+                let note = format!("Left out: {}: {error:#}", peer.0);
+                report.notes.push(note);
+            }
         }
     }
     let (begin, left_out) = (Instant::now(), report.notes.len());
