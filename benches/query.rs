@@ -32,7 +32,7 @@ fn main() -> Result<()> {
 
 /// A server that has these points.
 fn filled(puts: impl Iterator<Item = String>) -> Result<Server> {
-    let server = Server::metricd("--http 127.0.0.1:{http}")?;
+    let server = Server::metricd("--http 127.0.0.1:$http")?;
     server.put(puts)?;
     Ok(server)
 }

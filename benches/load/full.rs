@@ -19,7 +19,7 @@ const LARGE_KEYS: Puts = |round| {
 
 /// A server that has had so many rounds of puts, and evicts when it is full.
 fn full(megabytes: u32, puts: Puts, rounds: u32) -> Result<Server> {
-    let options = "--when-full evict --http 127.0.0.1:{http}";
+    let options = "--when-full evict --http 127.0.0.1:$http";
     let server = Server::metricd(&format!("{MANY} --memory-limit {megabytes}M {options}"))?;
     server.put((0..rounds).flat_map(puts))?;
     Ok(server)
@@ -89,7 +89,7 @@ pub fn attacks() -> Result<()> {
 
 /// A million series that are too old all at once.
 pub fn expiry() -> Result<()> {
-    let server = Server::metricd("--retention 1h --http 127.0.0.1:{http}")?;
+    let server = Server::metricd("--retention 1h --http 127.0.0.1:$http")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as u32;
     let (series, in_ten_seconds) = (scaled(1_000_000), now - 3_590);
     server.put(puts(0..series, in_ten_seconds..in_ten_seconds + 1, "1.5"))?;

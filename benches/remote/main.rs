@@ -25,18 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const MUSTS: [f64; 7] = [5e5, 0.25, f64::NAN, 10.0, 4.0, f64::NAN, 1.0];
 const THREAD: &str = "metricd-send-0";
 
-const SINK: &str = "python3 benches/sink.py {http} 1000";
-const VICTORIA: &str = "victoria-metrics -httpListenAddr=127.0.0.1:{http} -storageDataPath={data} -retentionPeriod=100y";
-const VMAGENT: &str = "vmagent -httpListenAddr=127.0.0.1:{http} \
-    -graphiteListenAddr=127.0.0.1:{port} -remoteWrite.tmpDataPath={data} -remoteWrite.url=";
+const SINK: &str = "python3 benches/sink.py $http 1000";
+const VICTORIA: &str =
+    "victoria-metrics -httpListenAddr=127.0.0.1:$http -storageDataPath=$data -retentionPeriod=100y";
+const VMAGENT: &str = "vmagent -httpListenAddr=127.0.0.1:$http \
+    -graphiteListenAddr=127.0.0.1:$port -remoteWrite.tmpDataPath=$data -remoteWrite.url=";
+const PROMETHEUS: &str = "prometheus --enable-feature=agent --config.file=$data/prometheus.yml \
+    --storage.agent.path=$data/agent --web.listen-address=127.0.0.1:$http";
 
 fn main() -> Result<()> {
-    let parts: [Part; 3] = [
-        ("herd", herd::run),
-        ("catch-up", catch_up),
-        ("beside", beside),
-    ];
-    run_parts(&parts, &["small"])
+    let [herd, catch_up]: [Part; 2] = [("herd", herd::run), ("catch-up", catch_up)];
+    run_parts(&[herd, catch_up, ("beside", beside)], &["small"])
 }
 
 fn points() -> Result<usize> {
@@ -46,7 +45,7 @@ fn points() -> Result<usize> {
 
 /// A server with these options that has taken the points.
 fn filled(options: &str) -> Result<Server> {
-    let options = format!("--http 127.0.0.1:{{http}} --data {{data}} {options}");
+    let options = format!("--http 127.0.0.1:$http --data $data {options}");
     let server = Server::metricd(&options)?;
     server.put(puts(20).take(points()?))?;
     Ok(server)
@@ -168,19 +167,17 @@ fn prometheus() -> Result<Vec<String>> {
     let sink = Server::start(SINK)?;
     let address = format!("127.0.0.1:{}", sink.ports[1]);
     let start = |scrapes: &str| {
-        let config = format!("remote_write: [{{url: \"http://{address}/write\"}}]\\n{scrapes}\\n");
-        Server::start(&format!(
-            "printf '{config}' > {{data}}/prometheus.yml; prometheus --enable-feature=agent \
-             --config.file={{data}}/prometheus.yml --storage.agent.path={{data}}/agent \
-             --web.listen-address=127.0.0.1:{{http}}"
-        ))
+        let folder = Arc::new(tempfile::tempdir()?);
+        let config = format!("remote_write: [{{url: \"http://{address}/write\"}}]\n{scrapes}\n");
+        fs::write(folder.path().join("prometheus.yml"), config)?;
+        Server::start_in(&folder, PROMETHEUS)
     };
     let agent = start("")?;
     thread::sleep(time);
     let rest = agent.memory()?.resident;
+    let targets = format!("static_configs: [{{targets: [\"{address}\"]}}]");
     let agent = start(&format!(
-        "scrape_configs: [{{job_name: a, scrape_interval: 1s, \
-         static_configs: [{{targets: [\"{address}\"]}}]}}]"
+        "scrape_configs: [{{job_name: a, scrape_interval: 1s, {targets}}}]"
     ))?;
     // It has this figure some time after it listens. What it does at its start is not counted.
     let sent = || agent.metric("prometheus_remote_storage_bytes_total");

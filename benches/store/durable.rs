@@ -23,13 +23,13 @@ const STARTS: usize = 5;
 /// What is shorter cannot be told from how much starts differ.
 const SHORTEST_SECONDS: f64 = 1e-3;
 
-const METRICD: &str = "metricd --listen 127.0.0.1:{port} --data {data}";
+const METRICD: &str = "metricd --listen 127.0.0.1:$port --data $data";
 
 /// It neither saves nor rewrites its log of its own accord.
 const REDIS: [&str; 2] = [
-    "redis-server --bind 127.0.0.1 --port {port} --dir {data} --save '' \
+    "redis-server --bind 127.0.0.1 --port $port --dir $data --save '' \
      --auto-aof-rewrite-percentage 0 --appendonly yes",
-    "redis-server --bind 127.0.0.1 --port {port} --dir {data} --save '' \
+    "redis-server --bind 127.0.0.1 --port $port --dir $data --save '' \
      --auto-aof-rewrite-percentage 0 --appendonly no",
 ];
 
@@ -51,7 +51,7 @@ pub fn run() -> Result<()> {
     }
     let [more] = medians(ROUNDS, || {
         let start = |options| Server::metricd(options)?.memory_at_rest();
-        let bytes = start("--data {data}")?.resident - start("")?.resident;
+        let bytes = start("--data $data")?.resident - start("")?.resident;
         Ok([bytes / 1e6])
     })?;
     row("an empty folder: more MB at start", more, "≤ 0.5");

@@ -38,15 +38,15 @@ impl Drop for Server {
 impl Server {
     /// Starts this build of metricd with these options.
     pub fn metricd(options: &str) -> Result<Server> {
-        Server::start(&format!("metricd --listen 127.0.0.1:{{port}} {options}"))
+        Server::start(&format!("metricd --listen 127.0.0.1:$port {options}"))
     }
 
     pub fn start(command: &str) -> Result<Server> {
         Server::start_in(&Arc::new(tempfile::tempdir()?), command)
     }
 
-    /// Returns once the server listens. In the command, `{data}` is the folder, `{own}` this program; `{port}`
-    /// and `{http}` are ports for points and for all else. `{data}/socket` takes the place of the first.
+    /// Returns once the server listens. In the command, `$data` is the folder, `$own` this program; `$port`
+    /// and `$http` are ports for points and for all else. `$data/socket` takes the place of the first.
     pub fn start_in(folder: &Arc<TempDir>, command: &str) -> Result<Server> {
         // Between the choice of a free port and its use, another program may take it.
         let started = || Server::start_once(folder, command);
@@ -61,16 +61,23 @@ impl Server {
         let ports = [port.local_addr()?.port(), http.local_addr()?.port()];
         drop((port, http));
         let log = File::create(folder.path().join("log"))?;
-        let mut shell = shell(command, folder.path(), ports);
+        let mut shell = shell(command);
+        shell.envs([
+            ("port", ports[0].to_string()),
+            ("http", ports[1].to_string()),
+        ]);
+        shell
+            .env("data", folder.path())
+            .env("own", env::current_exe()?);
         let mut server = Server {
             child: shell.stdout(log.try_clone()?).stderr(log).spawn()?,
             folder: folder.clone(),
             ports,
         };
         // Some say so. Others are connected to; to look for their ports in `/proc` takes milliseconds.
-        let says_so = ["metricd ", "asyncio", "{own}"];
+        let says_so = ["metricd ", "asyncio", "$own"];
         let says_so = says_so.iter().any(|name| command.contains(name));
-        let counts = ["{port}", "{http}", "unix:"].map(|address| command.matches(address).count());
+        let counts = ["$port", "$http", "unix:"].map(|address| command.matches(address).count());
         until("it listens", || {
             ensure!(server.child.try_wait()?.is_none(), "{}", server.log()?);
             if says_so {
@@ -167,23 +174,16 @@ impl Server {
     }
 }
 
-/// A shell with this line, filled in, and with the metricd of this build. The last program of the line
-/// takes the place of the shell, so that the process is its own.
-pub fn shell(line: &str, folder: &Path, ports: [u16; 2]) -> Command {
-    let own = env::current_exe().unwrap_or_default();
-    let line = line
-        .replace("{data}", &folder.to_string_lossy())
-        .replace("{own}", &own.to_string_lossy())
-        .replace("{port}", &ports[0].to_string())
-        .replace("{http}", &ports[1].to_string());
-    let (before, last) = line.rsplit_once("; ").unwrap_or((":", &line));
+/// A shell that finds the metricd of this build, and whose place the command takes.
+pub fn shell(command: &str) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let built = Path::new(env!("CARGO_BIN_EXE_metricd")).with_file_name("");
     let mut shell = Command::new("sh");
     shell.env("PATH", format!("{}:{path}", built.display()));
-    shell.current_dir(env!("CARGO_MANIFEST_DIR"));
-    shell.stdin(Stdio::null());
-    shell.arg("-c").arg(format!("{before}; exec {last}"));
+    shell
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    shell.arg("-c").arg(format!("exec {command}"));
     shell
 }
 
