@@ -1,6 +1,6 @@
 //! What the system knows about a process: processor time and memory, from `/proc`.
 
-use procfs_core::process::{Schedstat, SmapsRollup, Stat, Status};
+use procfs_core::process::{Schedstat, SmapsRollup, Status};
 use procfs_core::{CpuInfo, FromRead, Meminfo};
 
 use super::*;
@@ -17,19 +17,12 @@ pub struct Cpu {
     pub running: f64,
     /// Time ready to run while the cores were busy with others: how noisy the machine was.
     pub waiting: f64,
-    /// The part of the running time in user mode. It is counted in ticks of 10 ms.
-    pub user: f64,
 }
 
 impl Cpu {
     pub fn of(process_id: u32) -> Result<Cpu> {
-        let folder = format!("/proc/{process_id}");
-        let stat = Stat::from_file(format!("{folder}/stat"))?;
-        let mut cpu = Cpu {
-            user: stat.utime as f64 / 100.0,
-            ..Cpu::default()
-        };
-        for task in fs::read_dir(format!("{folder}/task"))? {
+        let mut cpu = Cpu::default();
+        for task in fs::read_dir(format!("/proc/{process_id}/task"))? {
             // A thread may end meanwhile.
             if let Ok(times) = Schedstat::from_file(task?.path().join("schedstat")) {
                 cpu.running += times.sum_exec_runtime as f64 / 1e9;
@@ -44,7 +37,6 @@ impl Cpu {
         Cpu {
             running: self.running - earlier.running,
             waiting: self.waiting - earlier.waiting,
-            user: self.user - earlier.user,
         }
     }
 }
@@ -56,10 +48,7 @@ impl Cpu {
 pub struct Memory {
     /// All pages present, those of shared libraries and of the program's file included.
     pub resident: f64,
-    /// Pages that no other process maps. Pages of the program's own file are among them as
-    /// long as one process runs it, although the kernel can drop and read them again.
-    pub private: f64,
-    /// Private pages that were written: heap, stack, relocated data. What the process really
+    /// Pages that no other process maps and that were written: heap, stack, relocated data. What the process really
     /// costs, and what grows with connections and points.
     pub written: f64,
 }
@@ -83,7 +72,6 @@ impl Server {
         let bytes = |name| all.get(name).map_or(0.0, |&bytes| bytes as f64);
         Ok(Memory {
             resident: bytes("Rss"),
-            private: bytes("Private_Clean") + bytes("Private_Dirty"),
             written: bytes("Private_Dirty"),
         })
     }

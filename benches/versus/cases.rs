@@ -1,6 +1,6 @@
 //! The cases: what is measured of one server that was started for it.
 
-use crate::check::{KEYS, POINTS, POINTS_A_SERIES, Running, series};
+use crate::check::{POINTS, POINTS_A_SERIES, Running, series};
 use crate::dialect::Dialect;
 use crate::report::Block;
 use crate::servers::Need;
@@ -14,12 +14,11 @@ const SERIES_CONNECTIONS: usize = 8;
 /// Of the mix, and of those who put while others read.
 pub const PUT_CONNECTIONS: usize = 50;
 
-/// Rate, latency, processor time in user mode and in the kernel, and how noisy it was.
-const TIMED: &str = "a second ↑|p50, µs|p99 ↓|p99.9|longest|CPU, ns each ↓|user|system\
-                     |generator, %|waiting, %";
+/// Rate, latency, processor time, and how noisy it was.
+const TIMED: &str = "a second ↑|p50, µs|p99 ↓|p99.9|longest|CPU, ns each ↓|generator, %|waiting, %";
 const DURING: &str = "before: puts/s|p99, µs|longest|during: puts/s ↑|p99, µs ↓|longest\
                       |points/s read";
-const STARTED: &str = "resident, KiB ↓|of it private|private and written";
+const STARTED: &str = "resident, KiB ↓|private and written";
 const OF_ONE: &str = "that never spoke, bytes ↓|after one put, bytes ↓";
 const GROWTH: &str = "resident growth, bytes ↓";
 
@@ -91,24 +90,22 @@ fn timed(running: &Running, time: Duration, mut fleet: Fleet, points: usize) -> 
     let (run, server, own) = measure(running, &mut fleet, time)?;
     let points = (run.requests * points) as f64;
     let nanos = server.running * 1e9 / points;
-    let user = (server.user * 1e9 / points).min(nanos);
     let latencies = [0.5, 0.99, 0.999, 1.0].map(|part| micros(&run.latencies, part));
     let waiting = own.waiting.max(server.waiting);
     let percent = [own.running, waiting].map(|time| 100.0 * time / run.seconds);
-    let (rate, cpu) = ([points / run.seconds], [nanos, user, nanos - user]);
-    Ok([&rate[..], &latencies, &cpu, &percent].concat())
+    Ok([&[points / run.seconds][..], &latencies, &[nanos], &percent].concat())
 }
 
 /// The gets go to series of their own, which stay as long as they are.
 fn mix(running: &Running, time: Duration) -> Rows {
-    running.fill(KEYS..KEYS + PUT_CONNECTIONS, MIX_POINTS_A_GET)?;
+    running.fill(SERIES..SERIES + PUT_CONNECTIONS, MIX_POINTS_A_GET)?;
     let fleet = running.putting(PUT_CONNECTIONS, 1, Some(MIX_POINTS_A_GET))?;
     Ok(vec![timed(running, time, fleet, 1)?])
 }
 
 fn start(running: &Running, _: Duration) -> Rows {
     let memory = running.server.memory_at_rest()?;
-    let bytes = [memory.resident, memory.private, memory.written];
+    let bytes = [memory.resident, memory.written];
     Ok(vec![bytes.map(|bytes| bytes / 1024.0).into()])
 }
 
@@ -148,17 +145,17 @@ fn reads(running: &Running, time: Duration) -> Rows {
     let (server, dialect) = (&running.server, running.peer.2);
     let _first = first(running)?;
     let before = server.memory_at_rest()?.resident;
-    running.fill(0..KEYS, POINTS_A_SERIES)?;
+    running.fill(0..SERIES, POINTS_A_SERIES)?;
     let growth = server.memory_at_rest()?.resident - before;
     let mut rows = vec![vec![growth / POINTS as f64]];
     if running.peer.can(&[Reading]) {
         let lines = dialect.reply_lines(1, POINTS_A_SERIES);
-        let keys = (0..KEYS).step_by(KEYS / SERIES_CONNECTIONS).map(key);
+        let keys = (0..SERIES).step_by(SERIES / SERIES_CONNECTIONS).map(key);
         let gets = keys.map(|key| Script::once(&dialect.get(&key), &Reply::Lines, lines));
         let fleet = Fleet::connect(server, gets)?;
         rows.push(timed(running, time, fleet, POINTS_A_SERIES)?);
         // Asks for everything: what was filled in, and the first put.
-        let lines = dialect.reply_lines(KEYS, POINTS + 1);
+        let lines = dialect.reply_lines(SERIES, POINTS + 1);
         let get_all = |reply| Script::once(&dialect.get_all(), &reply, lines);
         let fleet = Fleet::same(server, 1, &get_all(Reply::Lines))?;
         rows.push(timed(running, time, fleet, POINTS)?);

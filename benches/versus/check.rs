@@ -17,12 +17,9 @@ use crate::servers::Need::{Answering, Keeping, Pipelining, Reading, Remembering}
 use crate::servers::Peer;
 use crate::support::*;
 
-/// Series that the puts go to.
-pub const KEYS: usize = 1_000;
-
 /// Points of each, where a store is filled before it is measured.
 pub const POINTS_A_SERIES: usize = 1_000;
-pub const POINTS: usize = KEYS * POINTS_A_SERIES;
+pub const POINTS: usize = SERIES * POINTS_A_SERIES;
 
 /// Steps of the walk, in hundredths, at most.
 const STEP: i64 = 100;
@@ -78,14 +75,14 @@ impl Running {
         let reply = get_points.map_or_else(|| Reply::same(put_reply), |_| Reply::Lines);
         let script = |connection| {
             let mut requests = Vec::new();
-            let bound = |connection| KEYS * connection / connections;
+            let bound = |connection| SERIES * connection / connections;
             let share = bound(connection)..bound(connection + 1);
             let share: Vec<_> = share.map(|number| series(number, RING_PASSES)).collect();
             for place in 0..RING_PASSES * share.len() {
                 let (name, points) = &share[place % share.len()];
                 requests.push((dialect.put(name, &points[place / share.len()]), put_lines));
                 if let (Some(points), 8) = (get_points, place % 9) {
-                    let get = dialect.get(&key(KEYS + connection));
+                    let get = dialect.get(&key(SERIES + connection));
                     requests.push((get, dialect.reply_lines(1, points)));
                 }
             }
@@ -98,7 +95,9 @@ impl Running {
     pub fn check(&self) -> Result<()> {
         let (peer, dialect) = (self.peer, self.peer.2);
         let mut client = Fleet::one(&self.server)?;
-        let mut all: Vec<_> = (0..KEYS).map(|number| (key(number), Vec::new())).collect();
+        let mut all: Vec<_> = (0..SERIES)
+            .map(|number| (key(number), Vec::new()))
+            .collect();
         (all[0], all[1]) = (series(0, 2), series(1, 1));
         // The later point first: a series comes back in the order of time.
         for (number, place) in [(0, 1), (0, 0), (1, 0)] {

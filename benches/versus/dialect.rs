@@ -1,6 +1,6 @@
 //! How a put and a get are said to a server, and what it answers.
 
-use crate::check::{KEYS, POINTS_A_SERIES};
+use crate::check::POINTS_A_SERIES;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -65,7 +65,7 @@ impl Dialect {
     pub fn get_all(self) -> String {
         match self {
             Lines => self.get("*"),
-            _ => (0..KEYS).map(|number| self.get(&key(number))).collect(),
+            _ => (0..SERIES).map(|number| self.get(&key(number))).collect(),
         }
     }
 
