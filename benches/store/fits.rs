@@ -122,8 +122,9 @@ impl Values {
         let given_bytes = limit_bytes + more_code_bytes()?;
         let many = room_bytes(limit_bytes) / (self.2 + FEWEST_POINTS * self.3);
         let (few, many) = ((many / 8.0).floor(), many.floor());
-        let (mut rows, mut all) = (Vec::new(), Vec::new());
-        for (when_full, series) in [("refuse", few), ("refuse", many), ("evict", many)] {
+        let mut rows: Vec<[f64; 6]> = Vec::new();
+        let loads = [("refuse", few), ("refuse", many), ("evict", many)];
+        for (when_full, series) in loads {
             let room = self.points(limit_bytes, series);
             let (promised, rounds) = match when_full {
                 "evict" => (room - BLOCK_POINTS, Some(2 * room as usize)),
@@ -131,24 +132,25 @@ impl Values {
             };
             let options = format!("--memory-limit {given_bytes} --when-full {when_full}");
             let [points, own, grown, peak] = self.fill(&options, series as usize, rounds)?;
-            let shares = [grown / given_bytes, peak / given_bytes];
-            let figures = [series, points, promised, own, shares[0], shares[1]];
-            rows.push(cells(when_full, &figures));
-            all.push((series, points, promised, grown, shares[1]));
+            let [grown, peak] = [grown, peak].map(|bytes| bytes / given_bytes);
+            rows.push([series, points, promised, own, grown, peak]);
         }
         let head = "at the limit|series|points of each|must ≥|own bytes|grown by|at its peak";
-        println!("{}", table(head, rows));
+        let named = loads
+            .iter()
+            .zip(&rows)
+            .map(|(load, row)| cells(load.0, row));
+        println!("{}", table(head, named.collect()));
         // The bytes of a series go up and down by some hundred while the newest 160 points come in,
         // which are compressed together.
-        let [few, many] =
-            [&all[0], &all[1]].map(|(series, points, _, grown, _)| (points, grown / series));
-        let point = (few.1 - many.1) / (few.0 - many.0);
-        let [series, point] = [many.1 - many.0 * point, point].map(figure);
+        let bytes = [0, 1].map(|row: usize| rows[row][4] * given_bytes / rows[row][0]);
+        let point = (bytes[0] - bytes[1]) / (rows[0][1] - rows[1][1]);
+        let [series, point] = [bytes[1] - rows[1][1] * point, point].map(figure);
         println!("{series} bytes a series, {point} bytes a point\n");
-        for (_, points, promised, _, peak) in all {
+        for [_, points, promised, .., peak] in rows {
             ensure!(points >= promised, "there is not so much room");
             let is_used = (1.0 - FREE_SHARE..=MOST_SHARE).contains(&peak);
-            ensure!(is_used, "of the limit");
+            ensure!(is_used, "{peak} of the limit are used");
         }
         Ok(())
     }
@@ -165,20 +167,19 @@ impl Values {
         let puts = puts.filter_map(|series| Some(put_line(&keys[series], &makers[series].next()?)));
         let outcome = server.put(puts);
         let grown = server.memory_at_rest()?.resident - own;
-        let mut stream = BufReader::new(server.connect()?);
-        // How many lines are answered before the blank one.
-        let mut ask = |request: String| -> Result<usize> {
-            stream.get_mut().write_all(request.as_bytes())?;
-            let lines = stream.by_ref().lines().map_while(Result::ok);
-            Ok(lines.take_while(|line| !line.is_empty()).count())
-        };
         match rounds {
             Some(_) => drop(outcome?),
             None => ensure!(outcome.is_err(), "all is stored"),
         }
-        let mut fewest = usize::MAX;
+        let (mut stream, mut fewest) = (BufReader::new(server.connect()?), usize::MAX);
         for key in &keys {
-            fewest = fewest.min(ask(format!("get {key}\n"))? - 1);
+            stream
+                .get_mut()
+                .write_all(format!("get {key}\n").as_bytes())?;
+            let lines = stream.by_ref().lines().map_while(Result::ok);
+            // The first is `ok`, and the blank one is the end.
+            let points = lines.skip(1).take_while(|line| !line.is_empty());
+            fewest = fewest.min(points.count());
         }
         Ok([fewest as f64, own, grown, server.peak_bytes()?])
     }

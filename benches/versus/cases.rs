@@ -12,7 +12,7 @@ const MIX_POINTS_A_GET: usize = 100;
 const IDLE_CONNECTIONS: usize = 5_000;
 const SERIES_CONNECTIONS: usize = 8;
 /// Of the mix, and of those who put while others read.
-pub const PUT_CONNECTIONS: usize = 50;
+const PUT_CONNECTIONS: usize = 50;
 
 /// Rate, latency, processor time, and how noisy it was.
 const TIMED: &str = "a second ↑|p50, µs|p99 ↓|p99.9|longest|CPU, ns each ↓|generator, %|waiting, %";
