@@ -133,26 +133,25 @@ fn sending() -> Result<()> {
     Ok(())
 }
 
-/// Groups of readers that stall, each before puts to all series.
-fn stall(server: &Server, groups: &[u32], puts: Puts) -> Result<Vec<Fleet>> {
-    let mut fleets = Vec::new();
-    for readers in groups {
-        fleets.push(stalled(server, *readers, &unread("get *\n"))?);
-        put_to_all(server, puts, fleets.len() as u32)?;
-    }
-    Ok(fleets)
+/// Groups of so many readers that stall, each before puts to all series.
+fn stall(server: &Server, groups: u32, readers: u32, puts: Puts) -> Result<Vec<Fleet>> {
+    let group = |number| {
+        let fleet = stalled(server, readers, &unread("get *\n"))?;
+        put_to_all(server, puts, number + 1)?;
+        Ok(fleet)
+    };
+    (0..groups).map(group).collect()
 }
 
 fn resetting() -> Result<()> {
-    let readers = scaled(30);
-    let singles = vec![1; readers as usize];
-    for (what, groups, puts) in [
-        ("30 readers, then puts in order", &[readers][..], IN_ORDER),
-        ("30 readers, then puts that replace", &[readers], REPLACING),
-        ("30 readers, puts after each", &singles, IN_ORDER),
+    let all = scaled(30);
+    for (what, groups, readers, puts) in [
+        ("30 readers, then puts in order", 1, all, IN_ORDER),
+        ("30 readers, then puts that replace", 1, all, REPLACING),
+        ("30 readers, puts after each", all, 1, IN_ORDER),
     ] {
         let server = filled()?;
-        let fleets = stall(&server, groups, puts)?;
+        let fleets = stall(&server, groups, readers, puts)?;
         waits_row(what, &server, seconds(4), |stop| {
             // They have not read all that came, so that closing them resets the connections.
             drop(fleets);
@@ -192,19 +191,16 @@ fn connections(server: &Server) -> Result<(usize, f64)> {
 /// Readers stall, and between each two all series are put to. Then the same puts without them
 /// say what the store itself takes.
 fn stalled_memory() -> Result<()> {
-    let groups = vec![1; scaled(100) as usize];
+    let opened = scaled(100);
     // Puts that replace come round to the same after two.
-    for (what, puts, most) in [
-        ("in order", IN_ORDER, u32::MAX),
-        ("replacing", REPLACING, 1),
-    ] {
+    for (what, puts, rounds) in [("in order", IN_ORDER, opened), ("replacing", REPLACING, 1)] {
         let (server, alone) = (filled()?, filled()?);
-        let fleets = stall(&server, &groups, puts)?;
-        let (held, opened) = (server.memory()?.resident, fleets.len());
+        let fleets = stall(&server, opened, 1, puts)?;
+        let held = server.memory()?.resident;
         // What waits for those that were cut off is counted too.
         let (left, unsent) = connections(&server)?;
         drop(fleets);
-        for round in 0..=most.min(opened as u32) {
+        for round in 0..=rounds {
             put_to_all(&alone, puts, round)?;
         }
         let store = alone.memory()?.resident;
@@ -213,7 +209,11 @@ fn stalled_memory() -> Result<()> {
         let [above, megabytes] = [held - store, store].map(|bytes| bytes / 1e6);
         let remark = format!("≤ 100; {opened} opened, {left} left, store {megabytes:.0} MB");
         row(&format!("  {what}: MB above the store"), above, &remark);
-        row("  KB in the kernel, each", unsent / opened as f64, "≤ 400");
+        row(
+            "  KB in the kernel, each",
+            unsent / f64::from(opened),
+            "≤ 400",
+        );
         row("  when they are gone, times the store", after()?, "≤ 1.3");
     }
     Ok(())
