@@ -21,6 +21,8 @@ const ROUNDS: usize = 9;
 /// How long puts are timed.
 const PUTS_TIME: Duration = Duration::from_secs(5);
 
+const HTTP: &str = "--http 127.0.0.1:$http";
+
 const CLIENTS: usize = 8;
 
 const POINTS: usize = 360;
@@ -28,13 +30,6 @@ const POINTS: usize = 360;
 fn main() -> Result<()> {
     let [render, long]: [Part; 2] = [("render", render), ("long", long)];
     run_parts(&[render, long, ("find", find), ("puts", others_puts)], &[])
-}
-
-/// A server that has these points.
-fn filled(puts: impl Iterator<Item = String>) -> Result<Server> {
-    let server = Server::metricd("--http 127.0.0.1:$http")?;
-    server.put(puts)?;
-    Ok(server)
 }
 
 /// The processor time of a get and of a query, in milliseconds, and how many times the second the first is.
@@ -64,7 +59,7 @@ fn query(target: &str, points: usize) -> String {
 
 /// A thousand series of an hour, and the query that asks for all of them.
 fn hour() -> Result<(Server, String)> {
-    let server = filled(puts(20).take(SERIES * POINTS))?;
+    let server = Server::filled(HTTP, puts(20).take(SERIES * POINTS))?;
     let query = query("*.cpu.sys", POINTS);
     let series = |series| {
         let values = walk(series, 20, 0).take(POINTS).map(|point| point.value);
@@ -117,7 +112,7 @@ fn long() -> Result<()> {
     /// The next step of the ladder above a thousandth of the time.
     const STEP: i64 = 10_800;
     let points = || walk(7, 20, 0).take(POINTS);
-    let server = filled(points().map(|point| put_line("long", &point)))?;
+    let server = Server::filled(HTTP, points().map(|point| put_line("long", &point)))?;
     let query = query("long", POINTS) + "&maxDataPoints=1000";
     let start = FIRST_TIMESTAMP - FIRST_TIMESTAMP.rem_euclid(STEP) + STEP;
     let mut sums = vec![];
@@ -144,7 +139,7 @@ fn find() -> Result<()> {
     const QUERY: &str = "/metrics/find?query=*";
     let key = |series| format!("node{:03}.metric{:03}", series % NODES, series / NODES);
     let line = |series| format!("put {} 1 {FIRST_TIMESTAMP}\n", key(series));
-    let server = filled((0..NODES * 1_000).map(line))?;
+    let server = Server::filled(HTTP, (0..NODES * 1_000).map(line))?;
     let nodes = server.get(QUERY)?.matches("\"text\"").count();
     ensure!(nodes == NODES, "{nodes} nodes are found");
     let figures = medians(ROUNDS, || {

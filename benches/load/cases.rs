@@ -237,7 +237,10 @@ fn replies_memory() -> Result<()> {
 }
 
 fn exit() -> Result<()> {
-    for (signals, limit, signal) in [(1, "≤ 5.2", "the first"), (2, "≤ 0.1", "the second")] {
+    for (signals, limit) in [
+        (1, "≤ 5.2; after the first signal"),
+        (2, "≤ 0.1; after the second"),
+    ] {
         for load in &loads()[..5] {
             let (server, mut fleet) = prepared(load)?;
             let sending = |stop: &_| fleet.run(Until::Told(stop)).map(drop);
@@ -245,7 +248,7 @@ fn exit() -> Result<()> {
                 thread::sleep(seconds(1));
                 seconds_to_stop(server, signals)
             })?;
-            let remark = format!("{limit}; after {signal} signal, {by_the_clock:.2} by the clock");
+            let remark = format!("{limit}, {by_the_clock:.2} by the clock");
             row(&format!("  {}: seconds", load.0), took, &remark);
         }
     }

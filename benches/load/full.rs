@@ -20,9 +20,8 @@ const LARGE_KEYS: Puts = |round| {
 /// A server that has had so many rounds of puts, and evicts when it is full.
 fn full(megabytes: u32, puts: Puts, rounds: u32) -> Result<Server> {
     let options = "--when-full evict --http 127.0.0.1:$http";
-    let server = Server::metricd(&format!("{MANY} --memory-limit {megabytes}M {options}"))?;
-    server.put((0..rounds).flat_map(puts))?;
-    Ok(server)
+    let options = format!("{MANY} --memory-limit {megabytes}M {options}");
+    Server::filled(&options, (0..rounds).flat_map(puts))
 }
 
 /// By how much the most that was resident is above the limit.

@@ -46,9 +46,7 @@ fn points() -> Result<usize> {
 /// A server with these options that has taken the points.
 fn filled(options: &str) -> Result<Server> {
     let options = format!("--http 127.0.0.1:$http --data $data {options}");
-    let server = Server::metricd(&options)?;
-    server.put(puts(20).take(points()?))?;
-    Ok(server)
+    Server::filled(&options, puts(20).take(points()?))
 }
 
 /// One series that VictoriaMetrics has taken is compared with what was put.

@@ -86,8 +86,7 @@ fn file_bytes(server: &Server, prefix: &str) -> Result<f64> {
 /// Puts so many points; returns how many a second are read from the journal, and from a checkpoint.
 fn restarts(points: usize) -> Result<[f64; 2]> {
     let (_, empty_seconds) = fastest(&Arc::new(tempfile::tempdir()?), METRICD)?;
-    let server = Server::start(METRICD)?;
-    server.put(puts(STEP).take(points))?;
+    let server = Server::filled("--data $data", puts(STEP).take(points))?;
     let bytes = file_bytes(&server, "journal-")? / points as f64;
     row("journal: bytes a put", bytes, "≤ 10");
     let folder = server.folder.clone();
@@ -139,8 +138,7 @@ fn redis(rates: [f64; 2]) -> Result<()> {
 /// Single puts before checkpoints, and while they are written. Nobody else puts meanwhile, so that what
 /// differs is the checkpoint's.
 fn checkpoint(points: usize) -> Result<()> {
-    let server = Server::start(METRICD)?;
-    server.put(puts(STEP).take(points))?;
+    let server = Server::filled("--data $data", puts(STEP).take(points))?;
     // Replaces a point, by a double of many digits, which takes the most bytes of journal.
     let puts = "put replaced 0.12345678901234567 1\n".repeat(1_000);
     let (replies, mut client) = ("ok\n\n".repeat(1_000), Fleet::one(&server)?);

@@ -41,6 +41,13 @@ impl Server {
         Server::start(&format!("metricd --listen 127.0.0.1:$port {options}"))
     }
 
+    /// The same, after one client has put these.
+    pub fn filled(options: &str, puts: impl Iterator<Item = String>) -> Result<Server> {
+        let server = Server::metricd(options)?;
+        server.put(puts)?;
+        Ok(server)
+    }
+
     pub fn start(command: &str) -> Result<Server> {
         Server::start_in(&Arc::new(tempfile::tempdir()?), command)
     }

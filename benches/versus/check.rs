@@ -31,7 +31,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PIPELINED: usize = 100;
 
 /// Connections that fill a server which cannot be pipelined.
-const UNPIPELINED_CONNECTIONS: usize = 50;
+const FILLING: usize = 50;
 
 /// A series that is filled with so many points. The second half of the values goes back
 /// the way it came, so that a ring has no jump where it closes.
@@ -128,11 +128,7 @@ impl Running {
     /// each, and reads one series back.
     pub fn fill(&self, keys: Range<usize>, passes: usize) -> Result<()> {
         let (is_pipelined, dialect) = (self.peer.can(&[Pipelining]), self.peer.2);
-        let clients = if is_pipelined {
-            1
-        } else {
-            UNPIPELINED_CONNECTIONS
-        };
+        let clients = if is_pipelined { 1 } else { FILLING };
         let mut fleet = Fleet::same(&self.server, clients, &Script::default())?;
         let all: Vec<_> = keys.clone().map(|number| series(number, passes)).collect();
         let put = |pass, (key, points): &(String, Vec<Point>)| dialect.put(key, &points[pass]);
