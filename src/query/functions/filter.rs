@@ -107,9 +107,6 @@ fn padded(name: &str) -> String {
     padded
 }
 
-/// How many series are put in order at once, in a fraction of a millisecond.
-const PREPARED_AT_ONCE: usize = 256;
-
 /// Series in the order of their keys, those with the same in the order in which they came.
 struct Ranking {
     order: Order,
@@ -156,11 +153,6 @@ impl Ranking {
         self.kept_bytes -= kept_bytes(&ranked, &series);
         Some(series)
     }
-
-    fn drop_last(&mut self) {
-        let last = self.kept.pop();
-        drop(self.take(last));
-    }
 }
 
 impl Gather for Ranking {
@@ -172,24 +164,23 @@ impl Gather for Ranking {
         self.series.insert(series);
         self.kept.push(ranked);
         if self.most >= 0 && self.kept.len() as u64 > self.most.unsigned_abs() {
-            self.drop_last();
+            let last = self.kept.pop();
+            drop(self.take(last));
         }
     }
 
     fn next(&mut self) -> Poll<Option<Series>> {
-        for _ in 0..PREPARED_AT_ONCE.min(self.kept.len()) {
-            if self.most < 0 {
-                self.most += 1;
-                self.drop_last();
-            } else {
-                self.last_first.extend(self.kept.pop());
-            }
+        let Some(last) = self.kept.pop() else {
+            let first = self.last_first.pop();
+            return Poll::Ready(self.take(first));
+        };
+        if self.most < 0 {
+            self.most += 1;
+            drop(self.take(Some(last)));
+        } else {
+            self.last_first.push(last);
         }
-        if !self.kept.is_empty() {
-            return Poll::Pending;
-        }
-        let first = self.last_first.pop();
-        Poll::Ready(self.take(first))
+        Poll::Pending
     }
 
     fn kept_bytes(&self) -> usize {
