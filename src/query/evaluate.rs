@@ -13,7 +13,7 @@ use super::source::{Cursor, Source};
 use super::target::{Call, Expression};
 use super::window::Window;
 use crate::config::Config;
-use crate::http::{Failure, Halt};
+use crate::http::Halt;
 use crate::turn::Turn;
 
 /// The next series of a stream, or `None` after the last.
@@ -51,8 +51,6 @@ enum Work {
     Gather(Box<dyn Gather>, i64),
     /// When all are read, the results are made at once.
     Make(MakeAll),
-    /// The results were made.
-    Done,
 }
 
 /// The window over which the inputs of a call are read. `None` if there is no such window.
@@ -110,10 +108,10 @@ impl Called {
             }
             Operation::All(all) => (0, Work::Make(all)),
         };
-        let mut inputs = Vec::with_capacity(call.inputs.len());
-        for input in call.inputs {
-            inputs.push(Stream::new(input, &inner, source));
-        }
+        let inputs = call.inputs.into_iter();
+        let inputs: Vec<Stream> = inputs
+            .map(|input| Stream::new(input, &inner, source))
+            .collect();
         Called {
             function: call.function,
             arguments: call.arguments,
@@ -152,15 +150,28 @@ impl Called {
                     source.held.replace(0, series.kept_bytes())?;
                     self.lists[self.input].push(series);
                 }
-                (Work::Done | Work::Pass(0), None) => return Ok(None),
+                (Work::Pass(0), None) => return Ok(None),
                 (Work::Pass(left), None) => {
-                    let Some(series) = self.inputs[0].next(source, turn)? else {
+                    let Some(mut series) = self.inputs[0].next(source, turn)? else {
                         return Ok(None);
                     };
                     *left -= 1;
-                    self.pass(series, source)?;
+                    let is_kept = match self.function.operation {
+                        Operation::Each(each) => each(&mut series, &self.context(source))?,
+                        _ => true,
+                    };
+                    if is_kept {
+                        source.held.count(0, series.kept_bytes());
+                        self.ready = vec![series].into_iter();
+                    }
                 }
-                (&mut Work::Make(all), None) => self.make(all, source)?,
+                (&mut Work::Make(all), None) => {
+                    let lists = mem::take(&mut self.lists);
+                    let before = kept_bytes(lists.iter().flatten());
+                    let made = all(lists, &self.context(source))?;
+                    source.held.replace(before, kept_bytes(&made))?;
+                    (self.ready, self.work) = (made.into_iter(), Work::Pass(0));
+                }
             }
             look_at_clock(turn.allowance)?;
         }
@@ -175,29 +186,6 @@ impl Called {
             self.input += 1;
         }
         Ok(None)
-    }
-
-    /// Changes a series of the first input, which then is ready, unless it is dropped.
-    fn pass(&mut self, mut series: Series, source: &mut Source) -> Result<(), Failure> {
-        let is_kept = match self.function.operation {
-            Operation::Each(each) => each(&mut series, &self.context(source))?,
-            _ => true,
-        };
-        if is_kept {
-            source.held.count(0, series.kept_bytes());
-            self.ready = vec![series].into_iter();
-        }
-        Ok(())
-    }
-
-    /// Makes all results, which then are ready.
-    fn make(&mut self, all: MakeAll, source: &mut Source) -> Result<(), Failure> {
-        let lists = mem::take(&mut self.lists);
-        let before = kept_bytes(lists.iter().flatten());
-        let made = all(lists, &self.context(source))?;
-        source.held.replace(before, kept_bytes(&made))?;
-        (self.ready, self.work) = (made.into_iter(), Work::Done);
-        Ok(())
     }
 
     fn context(&self, source: &Source) -> Context<'_> {
