@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
-use std::rc::Rc;
 
 use super::budget::Effort;
 use super::evaluate::Next;
@@ -57,7 +56,7 @@ struct Path {
 }
 
 /// Keys with their positions. The lowest comes out first.
-type Found = BinaryHeap<Reverse<(Rc<str>, u64)>>;
+type Found = BinaryHeap<Reverse<(Box<str>, u64)>>;
 
 /// How far the series of a path are read.
 pub struct Cursor {
@@ -154,23 +153,19 @@ impl Source {
         if self.paths.len() == most {
             return Err(format!("a query has at most {most} paths").into());
         }
-        let bytes = 2 * size_of::<Path>() + text.len();
-        let mut path = Path {
-            text,
-            pattern: None,
-            found: Found::new(),
-            positions: Vec::new(),
-        };
-        if has_any(&path.text, b"*?[{\\") {
-            self.held.replace(0, bytes + pattern.allocated_bytes())?;
-            path.pattern = Some(pattern);
-        } else {
-            let position = self.snapshot.position_of(store, &path.text)?;
-            self.held.replace(0, bytes)?;
-            path.positions.extend(position);
+        let (mut bytes, mut positions) = (2 * size_of::<Path>() + text.len(), Vec::new());
+        let pattern = Some(pattern).filter(|_| has_any(&text, b"*?[{\\"));
+        match &pattern {
+            Some(pattern) => bytes += pattern.allocated_bytes(),
+            None => positions.extend(self.snapshot.position_of(store, &text)?),
         }
-        self.paths.push(path);
-        Ok(())
+        self.paths.push(Path {
+            text,
+            pattern,
+            found: Found::new(),
+            positions,
+        });
+        self.held.replace(0, bytes)
     }
 
     /// Before the first series of the next path, which are to be read over a window: the paths come in the
@@ -203,7 +198,12 @@ impl Source {
             let mut left = Effort::PER_LOOK;
             for (position, key) in keys {
                 left = left.saturating_sub(effort.of(key.len())?);
-                add_key(key, position, &mut patterns, &mut self.held)?;
+                for (pattern, found) in &mut patterns {
+                    if pattern.matches(key) {
+                        self.held.replace(0, KEY_BYTES + key.len())?;
+                        found.push(Reverse((key.into(), position)));
+                    }
+                }
                 if left == 0 {
                     break;
                 }
@@ -258,9 +258,8 @@ impl Source {
         window: &Window,
     ) -> Result<Vec<i64>, Failure> {
         let (mut timestamps, mut run) = (Vec::new(), Run::new());
-        if let Some((after, until)) = range_of(window, self.unit)
-            && self.snapshot.read_series(store, position, after)?.is_some()
-        {
+        let (after, until) = range_of(window, self.unit);
+        if self.snapshot.read_series(store, position, after)?.is_some() {
             while timestamps.len() < POINTS_LOOKED_AT
                 && self.snapshot.next_run_until(store, until, &mut run)?
             {
@@ -277,14 +276,13 @@ impl Source {
     ///
     /// If the time is up, the snapshot cannot be read any more, or the query holds too much.
     pub fn next(&mut self, cursor: &mut Cursor, turn: &mut Turn) -> Next {
-        let range = range_of(&cursor.window, self.unit);
+        let (after, until) = range_of(&cursor.window, self.unit);
         while cursor.reading.is_none() {
             let path = &self.paths[cursor.path];
             let Some(&position) = path.positions.get(cursor.next) else {
                 return Ok(None);
             };
             cursor.next += 1;
-            let after = range.and_then(|(after, _)| after);
             match self.snapshot.read_series(turn.store, position, after)? {
                 Some(key) => {
                     let steps = Steps::new(&cursor.window, self.unit);
@@ -296,7 +294,7 @@ impl Source {
             }
         }
         let (mut run, mut runs) = (Run::new(), 0u32);
-        while let (Some((_, steps)), Some((_, until))) = (&mut cursor.reading, range)
+        while let Some((_, steps)) = &mut cursor.reading
             && self.snapshot.next_run_until(turn.store, until, &mut run)?
         {
             steps.add(&run);
@@ -318,22 +316,4 @@ impl Source {
             }
         }))
     }
-}
-
-/// Adds a key and its position to those that are found of each path that stands for it.
-fn add_key(
-    key: &str,
-    position: u64,
-    paths: &mut [(&Pattern, &mut Found)],
-    held: &mut Held,
-) -> Result<(), Failure> {
-    let mut shared: Option<Rc<str>> = None;
-    for (pattern, found) in paths {
-        if pattern.matches(key) {
-            held.replace(0, KEY_BYTES + key.len())?;
-            let shared = shared.get_or_insert_with(|| key.into());
-            found.push(Reverse((shared.clone(), position)));
-        }
-    }
-    Ok(())
 }

@@ -44,17 +44,17 @@ fn median(numbers: Vec<i64>) -> Option<i64> {
     Some(sorted(numbers)[middle])
 }
 
-/// The points that belong to the steps of a window: those past the first timestamp and up to the second.
-/// `None` if no timestamp does.
-pub fn range_of(window: &Window, unit: TimestampUnit) -> Option<(Option<i64>, i64)> {
-    let per_second = i128::from(unit.per_second());
-    let first = i128::from(window.start()) * per_second;
-    let last = i128::from(window.end()) * per_second - 1;
-    if last < i128::from(i64::MIN) || first > i128::from(i64::MAX) {
-        return None;
+/// The points that belong to the steps of a window: those past the first timestamp, all if there is none, and
+/// up to the second.
+pub fn range_of(window: &Window, unit: TimestampUnit) -> (Option<i64>, i64) {
+    let before = |time: i64| i128::from(time) * i128::from(unit.per_second()) - 1;
+    let (after, last) = (before(window.start()), before(window.end()));
+    if last < i128::from(i64::MIN) {
+        return (Some(i64::MAX), i64::MIN);
     }
-    let after = i64::try_from(first - 1).ok();
-    Some((after, i64::try_from(last).unwrap_or(i64::MAX)))
+    let bounded = |timestamp| i64::try_from(timestamp).unwrap_or(i64::MAX);
+    let is_bound = after >= i128::from(i64::MIN);
+    (is_bound.then(|| bounded(after)), bounded(last))
 }
 
 /// The steps of a window, to which points are added by ascending timestamp.
@@ -198,9 +198,8 @@ mod tests {
         }
         let mut snapshot = store.snapshot_all();
         let mut steps = Steps::new(window, unit);
-        if let Some((after, until)) = range_of(window, unit)
-            && let Ok(Some(position)) = snapshot.position_of(&store, "k")
-        {
+        let (after, until) = range_of(window, unit);
+        if let Ok(Some(position)) = snapshot.position_of(&store, "k") {
             let mut run = Run::new();
             assert_eq!(snapshot.read_series(&store, position, after), Ok(Some("k")));
             while snapshot.next_run_until(&store, until, &mut run) == Ok(true) {
