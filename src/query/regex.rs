@@ -76,11 +76,12 @@ impl Regex {
         let after_flag = text.strip_prefix("(?i)");
         let mut compiler = Compiler {
             rest: after_flag.unwrap_or(text),
-            program: vec![Step::Save(0)],
+            program: Vec::new(),
             ranges: Vec::new(),
             names: vec![String::new()],
         };
         compiler.alternatives(0)?;
+        compiler.program.insert(0, Step::Save(0));
         compiler.program.extend([Step::Save(1), Step::Found]);
         compiler.rest.is_empty().then_some(Regex {
             program: compiler.program,
@@ -217,38 +218,28 @@ impl Compiler<'_> {
         Some(next)
     }
 
-    /// What is between bars.
+    /// What is between bars: atoms one after the other, with how often each may be there.
     fn alternatives(&mut self, depth: usize) -> Option<()> {
-        let (mut total, mut jumps) = (0, Vec::new());
-        loop {
-            let start = self.program.len();
-            total = fitting(total + self.sequence(depth)?)?;
-            if !self.takes("|") {
-                break;
+        let (mut start, mut jumps) = (self.program.len(), Vec::new());
+        while !self.rest.is_empty() && !self.rest.starts_with(')') {
+            if self.takes("|") {
+                let others = self.program.len() - start + 2;
+                self.program.insert(start, Step::Split(1, others as isize));
+                jumps.push(self.program.len());
+                self.program.push(Step::Jump(0));
+                start = self.program.len();
+            } else {
+                let atom = self.program.len();
+                self.atom(depth)?;
+                self.repeat(atom)?;
             }
-            total += 2;
-            let others = self.program.len() - start + 2;
-            self.program.insert(start, Step::Split(1, others as isize));
-            jumps.push(self.program.len());
-            self.program.push(Step::Jump(0));
+            fitting(size(&self.program))?;
         }
         let end = self.program.len();
         for jump in jumps {
             self.program[jump] = Step::Jump((end - jump) as isize);
         }
         Some(())
-    }
-
-    /// What follows each other, with how often it may. Returns its [size].
-    fn sequence(&mut self, depth: usize) -> Option<usize> {
-        let mut total = 0;
-        while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
-            let start = self.program.len();
-            self.atom(depth)?;
-            self.repeat(start)?;
-            total = fitting(total + size(&self.program[start..]))?;
-        }
-        Some(total)
     }
 
     fn atom(&mut self, depth: usize) -> Option<()> {
