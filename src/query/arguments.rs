@@ -48,12 +48,9 @@ impl Value {
             "inf" => return Some(Value::Number(f64::INFINITY)),
             _ => {}
         }
-        let unsigned = lower.strip_prefix('-').unwrap_or(&lower);
-        let (mantissa, exponent) = cut(unsigned, 'e').unwrap_or((unsigned, "0"));
-        let exponent = exponent.strip_prefix('-').unwrap_or(exponent);
-        let (whole, fraction) = cut(mantissa, '.').unwrap_or(("", mantissa));
-        let mut digits = [whole, fraction, exponent].into_iter().flat_map(str::bytes);
-        if fraction.is_empty() || exponent.is_empty() || !digits.all(|byte| byte.is_ascii_digit()) {
+        let (mantissa, _) = cut(&lower, 'e').unwrap_or((&lower, ""));
+        let is_of_number = |byte| b"0123456789.e-".contains(&byte);
+        if mantissa.ends_with('.') || !lower.bytes().all(is_of_number) {
             return None;
         }
         let number = || float::parse(word.as_bytes()).map(Value::Number);
@@ -170,8 +167,7 @@ pub fn check(
         let value = match value {
             // As if it were not there.
             Value::None if parameter.default.is_some() => continue,
-            Value::Series(_) if parameter.kind.takes_series() => Some(value),
-            _ => (parameter.kind.read)(&value),
+            value => (parameter.kind.read)(value),
         };
         let name = parameter.name;
         let Some(value) = value else {
@@ -192,7 +188,7 @@ pub fn check(
                 let default = parameter.default.ok_or_else(missing)?;
                 let constant = Value::constant(default);
                 let constant = constant.unwrap_or_else(|| Value::Text(default.into()));
-                *value = (parameter.kind.read)(&constant).unwrap_or_default();
+                *value = (parameter.kind.read)(constant).unwrap_or_default();
             }
             (given, _) => *value = given,
         }

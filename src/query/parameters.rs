@@ -47,8 +47,8 @@ pub struct Kind {
     pub type_name: &'static str,
     /// What it takes, for an error.
     pub wanted: &'static str,
-    /// What a constant is as an argument of this kind. `None` if it is none of this kind.
-    pub read: fn(&Value) -> Option<Value>,
+    /// What is given, as an argument of this kind. `None` if it is none of this kind.
+    pub read: fn(Value) -> Option<Value>,
 }
 
 macro_rules! kinds {
@@ -60,20 +60,18 @@ macro_rules! kinds {
 const AN_AGGREGATION: &str = "the name of an aggregation, such as 'average', 'max' or 'sum'";
 
 const KINDS: &[Kind] = kinds! {
-    "series", "seriesList", "a path or a call", |_| None;
-    "seriesOrNumber", "any", "a path, a call or a number", |value| match *value {
-        Value::Integer(number) => Some(Value::Integer(number)),
-        Value::Number(number) => Some(Value::Number(number)),
-        _ => None,
-    };
-    "number", "float", "a number", |value| number(value).map(Value::Number);
-    "integer", "integer", "a whole number", |value| whole(value).map(Value::Integer);
+    "series", "seriesList", "a path or a call",
+        |value| matches!(value, Value::Series(_)).then_some(value);
+    "seriesOrNumber", "any", "a path, a call or a number",
+        |value| matches!(value, Value::Series(_) | Value::Integer(_) | Value::Number(_)).then_some(value);
+    "number", "float", "a number", |value| number(&value).map(Value::Number);
+    "integer", "integer", "a whole number", |value| whole(&value).map(Value::Integer);
     "count", "integer", "a whole number, not negative",
-        |value| whole(value).filter(|&count| count >= 0).map(Value::Integer);
+        |value| whole(&value).filter(|&count| count >= 0).map(Value::Integer);
     "integerOrInfinity", "intOrInf", "a whole number or inf",
-        |value| match number(value) {
+        |value| match number(&value) {
             Some(f64::INFINITY) => Some(Value::Number(f64::INFINITY)),
-            _ => whole(value).map(Value::Integer),
+            _ => whole(&value).map(Value::Integer),
         };
     "flag", "boolean", "true or false", |value| flag(value).map(Value::Flag);
     "text", "string", "text in quotes", |value| text(value).map(Value::Text);
@@ -84,8 +82,8 @@ const KINDS: &[Kind] = kinds! {
         |value| interval(value).filter(|value| matches!(value, Value::Interval(1.., _)));
     "steps", "intOrInterval", "a number above zero, or an interval such as '10min'", steps;
     "node", "nodeOrTag", "the number of a node, or a tag in quotes", |value| match value {
-        Value::Text(tag) => Some(Value::Text(tag.clone())),
-        _ => whole(value).map(Value::Integer),
+        Value::Text(_) => Some(value),
+        _ => whole(&value).map(Value::Integer),
     };
     "aggregation", "aggFunc", AN_AGGREGATION, |value| aggregation(value, "aggregation");
     "aggregationOfSeries", "aggOrSeriesFunc", AN_AGGREGATION,
@@ -95,11 +93,6 @@ const KINDS: &[Kind] = kinds! {
 };
 
 impl Kind {
-    /// Whether a path or a call is taken.
-    pub fn takes_series(&self) -> bool {
-        self.name.starts_with("series")
-    }
-
     /// What could be offered, in JSON.
     pub fn suggestions(&self) -> &'static str {
         match self.name {
@@ -128,21 +121,17 @@ const CONSOLIDATIONS: [&str; 8] = [
     "average", "avg", "avg_zero", "first", "last", "max", "min", "sum",
 ];
 
-fn aggregation(value: &Value, kind: &str) -> Option<Value> {
-    let Value::Text(name) = value else {
-        return None;
-    };
-    let (_, aggregation) = options(kind).find(|(known, _)| known == name)?;
-    Some(Value::Aggregation(*aggregation, name.clone()))
+fn aggregation(value: Value, kind: &str) -> Option<Value> {
+    let name = text(value)?;
+    let (_, aggregation) = options(kind).find(|(known, _)| *known == name)?;
+    Some(Value::Aggregation(*aggregation, name))
 }
 
 fn number(value: &Value) -> Option<f64> {
     match value {
-        Value::Flag(flag) => Some(f64::from(u8::from(*flag))),
-        Value::Integer(number) => Some(*number as f64),
         Value::Number(number) => Some(*number),
         Value::Text(text) => float::parse(text.as_bytes()),
-        _ => None,
+        _ => whole(value).map(|number| number as f64),
     }
 }
 
@@ -155,38 +144,37 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-fn flag(value: &Value) -> Option<bool> {
+fn flag(value: Value) -> Option<bool> {
     match value {
-        Value::Flag(flag) => Some(*flag),
+        Value::Flag(flag) => Some(flag),
         Value::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
         Value::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        Value::Integer(flag @ 0..=1) => Some(*flag == 1),
+        Value::Integer(flag @ 0..=1) => Some(flag == 1),
         _ => None,
     }
 }
 
 /// A number will do as well.
-fn text(value: &Value) -> Option<String> {
+fn text(value: Value) -> Option<String> {
     match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Integer(number) => Some(digits(*number)),
-        Value::Number(number) => Some(shortest(*number)),
+        Value::Text(text) => Some(text),
+        Value::Integer(number) => Some(digits(number)),
+        Value::Number(number) => Some(shortest(number)),
         _ => None,
     }
 }
 
-fn interval(value: &Value) -> Option<Value> {
+fn interval(value: Value) -> Option<Value> {
     match value {
-        Value::Text(text) => Some(Value::Interval(interval::parse(text)?, text.clone())),
+        Value::Text(text) => Some(Value::Interval(interval::parse(&text)?, text)),
         _ => None,
     }
 }
 
 /// A number of steps, or an interval, whose sign does not count.
-fn steps(value: &Value) -> Option<Value> {
+fn steps(value: Value) -> Option<Value> {
     match value {
-        Value::Integer(steps) => (*steps > 0).then_some(Value::Integer(*steps)),
-        Value::Number(steps) => (*steps >= 1.0).then_some(Value::Number(*steps)),
+        Value::Integer(1..) | Value::Number(1.0..) => Some(value),
         _ => match interval(value)? {
             Value::Interval(0, _) => None,
             Value::Interval(seconds, text) => Some(Value::Interval(seconds.abs(), text)),

@@ -357,7 +357,7 @@ const EXTREMES: [&str; 26] = [
 /// An argument of a call: nearly always one that is taken.
 fn argument(of: &Parameter) -> BoxedStrategy<String> {
     let texts: Vec<String> = match of.kind.name {
-        _ if of.kind.takes_series() => return series(2).boxed(),
+        "series" | "seriesOrNumber" => return series(2).boxed(),
         "flag" => ["true", "false"].map(String::from).into(),
         kind => {
             let options = options(kind).map(|(name, _)| format!("'{name}'"));
