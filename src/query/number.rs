@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::text::{append, cut};
+use super::text::cut;
 use crate::decimal::POWERS_OF_TEN;
 pub(super) use crate::protocol::integer::parse_digits as integer;
 use crate::protocol::{NUMBER_ROOM_BYTES, float};
@@ -49,25 +49,21 @@ pub fn general(number: f64) -> String {
     if kept == 1_000_000 {
         (kept, exponent) = (100_000, exponent + 1);
     }
-    let digits = whole(kept);
-    let zeros;
-    let (first, others) = match exponent {
-        0..6 => digits.split_at(exponent as usize + 1),
-        -4..0 => {
-            zeros = [&"000"[(4 + exponent) as usize..], &digits].concat();
-            ("0", &*zeros)
-        }
-        _ => digits.split_at(1),
+    // `repr` has an exponent from 1e16 on, `%g` from 1e6 on.
+    let shown = if (6..16).contains(&exponent) {
+        0
+    } else {
+        exponent
     };
-    let others = others.trim_end_matches('0');
-    let point = if others.is_empty() { "" } else { "." };
-    let mut text = [sign, first, point, others].concat();
-    if !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { "e-" } else { "e+" };
-        let zero = if exponent.abs() < 10 { "0" } else { "" };
-        append(&mut text, &[sign, zero, &whole(exponent.abs())]);
-    }
-    text
+    let rounded = [sign, &whole(kept), "e", &whole(shown - 5)].concat();
+    let rounded = shortest(float::parse(rounded.as_bytes()).unwrap_or(number));
+    let text = rounded.strip_suffix(".0").unwrap_or(&rounded);
+    let mark = match exponent - shown {
+        0 => return text.into(),
+        6..10 => "e+0",
+        _ => "e+",
+    };
+    [text, mark, &whole(exponent)].concat()
 }
 
 /// The numbers in ascending order. A heap makes a smaller program than `sort`.
