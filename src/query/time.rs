@@ -65,26 +65,23 @@ fn time_of_day(text: &str) -> Option<(i64, &str)> {
         let is_there = |at| text.get(at..).is_some_and(|rest| rest.starts_with(mark));
         (1..3).find(|&at| is_there(at))
     };
+    let mut is_clock = false;
     if let Some(at) = leading(rest, ":") {
         let end = rest.len().min(at + 3);
         hour = number(&rest[..at])?;
         minute = number(rest.get(at + 1..end)?)?;
-        rest = &rest[end..];
-        if let Some(after) = rest.strip_prefix("am") {
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix("pm") {
-            (hour, rest) = ((hour + 12) % 24, after);
-        }
+        (rest, is_clock) = (&rest[end..], true);
     }
-    for (mark, hours) in [("am", 0), ("pm", 12)] {
-        if let Some(at) = leading(rest, mark) {
-            let named = number(&rest[..at])?;
-            hour = if hours == 0 {
+    for mark in ["am", "pm"] {
+        let after_clock = Some(0).filter(|_| is_clock && rest.starts_with(mark));
+        if let Some(at) = after_clock.or_else(|| leading(rest, mark)) {
+            let named = if at > 0 { number(&rest[..at])? } else { hour };
+            hour = if mark == "am" {
                 named
             } else {
-                (named + hours) % 24
+                (named + 12) % 24
             };
-            rest = &rest[at + 2..];
+            (rest, is_clock) = (&rest[at + 2..], false);
         }
     }
     for (name, named) in [("noon", 12), ("midnight", 0), ("teatime", 16)] {
