@@ -52,7 +52,7 @@ impl Effort {
     /// So much effort may be made between two looks at the clock, if it is reached earlier.
     pub const PER_LOOK: usize = 8 << 10;
 
-    /// For a key of so many bytes.
+    /// For a key of so many bytes, with what it takes to come to it.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Effort {
                  simpler ones"
             )));
         }
-        Ok(effort)
+        Ok(effort.max(Effort::PER_LOOK / Effort::KEYS_PER_LOOK))
     }
 
     /// For this and something else.

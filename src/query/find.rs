@@ -1,12 +1,11 @@
 //! Which series and nodes there are: a walk over the names of all series for what patterns stand for,
 //! then the answer, sorted, as that of graphite-web is.
 
-use std::iter;
-
 use super::budget::{Budget, Effort};
 use super::json::push_string;
 use super::names::Names;
 use super::pattern::{Pattern, next_node};
+use super::text::cut;
 use super::walk::Walk;
 use crate::http::{Failure, Halt, Pieces, push, push_all};
 use crate::turn::Turn;
@@ -65,18 +64,17 @@ impl Search {
         }
         let mut positions = self.pattern.start();
         let mut rest = Some(key);
-        while let Some(node) = next_node(&mut rest) {
+        while let Some(node) = next_node(&mut rest)
+            && !self.pattern.is_final(positions)
+        {
             positions = self.pattern.advance(positions, node);
-            let start = &key[..rest.map_or(key.len(), |rest| key.len() - rest.len() - 1)];
+            let end = key.len() - rest.map_or(0, |rest| rest.len() + 1);
             if self.pattern.is_end(positions) {
-                found(start, node, rest.is_none())?;
+                found(&key[..end], node, rest.is_none())?;
             }
-            if self.pattern.is_final(positions) {
-                if rest.is_some() {
-                    self.used_up.clear();
-                    self.used_up.push_str(&key[..start.len() + 1]);
-                }
-                break;
+            if self.pattern.is_final(positions) && rest.is_some() {
+                self.used_up.clear();
+                self.used_up.push_str(&key[..=end]);
             }
         }
         Ok(())
@@ -242,7 +240,6 @@ impl Pieces for Find {
 
 /// The last node of a name.
 fn last_node(name: &str) -> &str {
-    let mut rest = Some(name);
-    let nodes = iter::from_fn(|| next_node(&mut rest));
-    nodes.last().unwrap_or(name)
+    let (nodes, _) = cut(name, ';').unwrap_or((name, ""));
+    nodes.rfind('.').map_or(name, |dot| &name[dot + 1..])
 }

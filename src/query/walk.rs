@@ -40,7 +40,7 @@ impl Walk {
         turn: &mut Turn,
         mut look: impl FnMut(&str, &mut Vec<u8>) -> Result<(), Halt>,
     ) -> Result<(), Halt> {
-        let mut left = (Effort::KEYS_PER_LOOK, Effort::PER_LOOK);
+        let mut left = Effort::PER_LOOK;
         for (position, key) in turn.store.keys_from(self.next) {
             if position >= self.end {
                 break;
@@ -52,9 +52,9 @@ impl Walk {
                 look(key, turn.replies)?;
             }
             self.next = position + 1;
-            left = (left.0 - 1, left.1.saturating_sub(effort));
-            if left.0 == 0 || left.1 == 0 {
-                left = (Effort::KEYS_PER_LOOK, Effort::PER_LOOK);
+            left = left.saturating_sub(effort);
+            if left == 0 {
+                left = Effort::PER_LOOK;
                 look_at_clock(turn.allowance)?;
             }
         }
