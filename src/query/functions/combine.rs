@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::query::aggregation::{Aggregation, Tally};
 use crate::query::arguments::{Arguments, Value};
 use crate::query::series::{Series, bounded};
-use crate::query::text::append;
 
 /// All series as one.
 pub fn all(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
@@ -104,15 +103,14 @@ pub struct Group {
     step: i64,
     /// How many series there are.
     count: usize,
-    /// What they were made from, each once, separated by commas. When it is long, nothing is added.
-    expressions: String,
-    /// The expressions that are in it.
-    known: Vec<String>,
+    /// What they were made from, each once. When this is long, nothing is added.
+    expressions: Vec<String>,
     tallies: Vec<Tally>,
     /// The values of each series, if tallies are not enough.
     rows: Vec<Vec<f64>>,
-    /// Bytes that these count for.
+    /// Bytes that these count for, and those of the expressions.
     rows_bytes: usize,
+    expressions_bytes: usize,
     /// The results of their first steps.
     computed: Vec<f64>,
 }
@@ -146,14 +144,12 @@ impl Group {
     }
 
     /// Notes what a series was made from.
-    fn add_expression(&mut self, expression: &str) {
-        let is_full = self.expressions.len() > Config::NAME_BYTES_MAX;
-        if is_full || self.known.iter().any(|known| known == expression) {
-            return;
+    fn add_expression(&mut self, expression: &String) {
+        let is_full = self.expressions_bytes > Config::NAME_BYTES_MAX;
+        if !is_full && !self.expressions.contains(expression) {
+            self.expressions_bytes += expression.len() + 1;
+            self.expressions.push(expression.clone());
         }
-        let comma = if self.known.is_empty() { "" } else { "," };
-        append(&mut self.expressions, &[comma, expression]);
-        self.known.push(expression.into());
     }
 
     /// Computes some of the results that need all values of a step. Returns whether these were the last.
@@ -171,7 +167,8 @@ impl Group {
 
     /// The one series, when all is computed. Without a `name` it is named after the aggregation.
     pub fn series(self, aggregation: Aggregation, called: &str, name: Option<String>) -> Series {
-        let expression = bounded(format!("{called}Series({})", self.expressions));
+        let expressions = self.expressions.join(",");
+        let expression = bounded(format!("{called}Series({expressions})"));
         let values = match aggregation.needs_all() {
             true => self.computed,
             false => self
@@ -194,7 +191,7 @@ impl Group {
         self.computed.capacity() * size_of::<f64>()
             + self.tallies.capacity() * size_of::<Tally>()
             + self.rows_bytes
-            + self.known.capacity() * size_of::<String>()
-            + 2 * self.expressions.capacity()
+            + self.expressions.capacity() * size_of::<String>()
+            + self.expressions_bytes
     }
 }
