@@ -47,43 +47,22 @@ pub fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
     (date_of(days * DAY) == (year, month, day)).then_some(days)
 }
 
-/// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`.
+/// Appends a time in seconds since 1970: `2026-11-21`, a mark, and `22:15:50`. A year past the last that has
+/// four digits is written as this one, and one before the year 0 as that.
 #[cfg(feature = "http")]
 pub fn push_time(out: &mut Vec<u8>, time: i64, mark: u8) {
     let (year, month, day) = date_of(time);
-    push_year(out, year);
-    for part in [month, day] {
-        out.push(b'-');
-        push_two_digits(out, part);
+    let (year, second) = (year.clamp(0, 9999), time.rem_euclid(DAY));
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    let marks = [b'-', b'-', mark, b':', b':', 0];
+    let parts = [year % 100, month, day, hour, minute, second % 60];
+    let two_digits = |number: i64| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+    out.extend_from_slice(&two_digits(year / 100));
+    for (part, mark) in parts.into_iter().zip(marks) {
+        let [ten, one] = two_digits(part);
+        out.extend_from_slice(&[ten, one, mark]);
     }
-    out.push(mark);
-    push_clock(out, time);
-}
-
-/// Appends a year with four digits: one past the last that has four is written as this one, and one before
-/// the year 0 as that.
-#[cfg(feature = "http")]
-pub fn push_year(out: &mut Vec<u8>, year: i64) {
-    let year = year.clamp(0, 9999);
-    push_two_digits(out, year / 100);
-    push_two_digits(out, year % 100);
-}
-
-/// Appends the time of day of a time: `22:15:50`.
-#[cfg(feature = "http")]
-pub fn push_clock(out: &mut Vec<u8>, time: i64) {
-    let second = time.rem_euclid(DAY);
-    push_two_digits(out, second / 3_600);
-    for part in [second / 60 % 60, second % 60] {
-        out.push(b':');
-        push_two_digits(out, part);
-    }
-}
-
-/// Appends a number below 100.
-#[cfg(feature = "http")]
-pub fn push_two_digits(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
+    out.pop();
 }
 
 #[cfg(all(test, feature = "http"))]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::failure::{Failure, Halt};
-use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of, push_clock, push_two_digits, push_year};
+use crate::calendar::{DAY, MONTHS, WEEKDAYS, date_of, push_time};
 use crate::turn::Turn;
 
 /// What is answered to a request. The session adds what frames it.
@@ -127,15 +127,18 @@ pub(super) fn push_date(out: &mut Vec<u8>, time: SystemTime) {
     // A clock that is set before 1970 is wrong anyway.
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time = i64::try_from(since.as_secs()).unwrap_or(0);
-    let (year, month, day) = date_of(time);
     let name = |names: &'static str, at: i64| &names[3 * at as usize..][..3];
-    push_all(out, &[name(WEEKDAYS, time / DAY % 7), ", "]);
-    push_two_digits(out, day);
-    push_all(out, &[" ", name(MONTHS, month - 1), " "]);
-    push_year(out, year);
-    push(out, " ");
-    push_clock(out, time);
-    push(out, " GMT");
+    let (weekday, month) = (
+        name(WEEKDAYS, time / DAY % 7),
+        name(MONTHS, date_of(time).1 - 1),
+    );
+    // 1994-11-06 08:49:37
+    let mut digits = Vec::new();
+    push_time(&mut digits, time, b' ');
+    let digits = String::from_utf8_lossy(&digits);
+    let (year, day, clock) = (&digits[..4], &digits[8..10], &digits[11..]);
+    push_all(out, &[weekday, ", ", day, " ", month, " "]);
+    push_all(out, &[year, " ", clock, " GMT"]);
 }
 
 /// Appends a text.
