@@ -129,7 +129,16 @@ impl BodyReader {
                 size => State::Bytes(size),
             },
             (State::Size { digits: 1.., size }, b';') => State::Extension { size },
-            (State::Size { size, digits }, _) => return self.after_digit(byte, size, digits),
+            (State::Size { size, digits }, _) => {
+                let digit = hex_digit(byte).filter(|_| digits < DIGITS_MAX);
+                // Both are at most 64 MiB, so nothing overflows.
+                let size = size * 16 + usize::from(digit.ok_or_else(malformed)?);
+                if self.body.len() + size > self.limit {
+                    return Err(too_long(self.limit));
+                }
+                let digits = digits + 1;
+                return Ok(State::Size { size, digits });
+            }
             (State::Trailer, b'\r') => State::Complete,
             (State::TrailerValue, b'\r') => State::Trailer,
             (State::Trailer | State::TrailerName, _) if is_of_token(byte) => State::TrailerName,
@@ -146,17 +155,6 @@ impl BodyReader {
             return Err(too_long(self.limit));
         }
         Ok(next)
-    }
-
-    fn after_digit(&self, digit: u8, size: usize, digits: u8) -> Result<State, Failure> {
-        let digit = hex_digit(digit).filter(|_| digits < DIGITS_MAX);
-        // Both are at most 64 MiB, so nothing overflows.
-        let size = size * 16 + usize::from(digit.ok_or_else(malformed)?);
-        if self.body.len() + size > self.limit {
-            return Err(too_long(self.limit));
-        }
-        let digits = digits + 1;
-        Ok(State::Size { size, digits })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The head of a request: what is asked for, and where its body ends.
 
-use httparse::{Error, Header, Status};
+use httparse::{Error, Status};
 
 use super::answer::Manner;
 use super::failure::Failure;
@@ -40,15 +40,8 @@ impl Head {
         let (Some(method), Some(target), Some(minor)) = parts else {
             return Err("the request line is not whole".into());
         };
-        Head::from_parts(method_of(method)?, target, minor > 0, parsed.headers)
-    }
-
-    fn from_parts(
-        method: Method,
-        target: &str,
-        is_modern: bool,
-        headers: &[Header],
-    ) -> Result<Head, Failure> {
+        let (method, is_modern) = (method_of(method)?, minor > 0);
+        let headers = &*parsed.headers;
         check_host(only(headers, "Host")?, is_modern)?;
         let content_type = only(headers, "Content-Type")?;
         let (path, query) = split_target(target)?;
