@@ -99,7 +99,7 @@ impl Find {
         for text in patterns {
             if searches.iter().all(|search| search.text != text) {
                 let pattern = Pattern::parse(text, &mut budget)?;
-                effort = effort.with(pattern.effort());
+                effort = effort.with(pattern.effort);
                 searches.push(Search {
                     text: text.into(),
                     pattern,
@@ -232,7 +232,7 @@ impl Pieces for Find {
         let searches = self.searches.iter();
         let of_searches = searches.map(|search| {
             let texts = search.text.capacity() + search.used_up.capacity();
-            size_of::<Search>() + texts + search.pattern.allocated_bytes()
+            size_of::<Search>() + texts + search.pattern.allocated_bytes
         });
         of_searches.sum::<usize>() + self.found.bytes()
     }

@@ -24,8 +24,10 @@ pub struct Pattern {
     nodes: Vec<Node>,
     /// The positions of those that are `**`. None comes last.
     any_nodes: u64,
-    effort: Effort,
-    allocated_bytes: usize,
+    /// What it takes to compare a key with it.
+    pub effort: Effort,
+    /// Bytes that it takes, about.
+    pub allocated_bytes: usize,
 }
 
 /// Where in a pattern a key may be after some of its nodes: a bit for each position.
@@ -99,11 +101,6 @@ impl Pattern {
         self.is_end(positions)
     }
 
-    /// What it takes to compare a key with it.
-    pub fn effort(&self) -> Effort {
-        self.effort
-    }
-
     /// The positions before the first node of a key.
     pub fn start(&self) -> Positions {
         self.skip_any_nodes(1)
@@ -131,11 +128,6 @@ impl Pattern {
     /// Whether no keys with more nodes are among those that the pattern stands for.
     pub fn is_final(&self, positions: Positions) -> bool {
         positions & !(1 << self.nodes.len()) == 0
-    }
-
-    /// Bytes that it takes, about.
-    pub fn allocated_bytes(&self) -> usize {
-        self.allocated_bytes
     }
 
     /// These positions, and those past each `**` that they reach.
@@ -502,7 +494,7 @@ mod tests {
             for (letters, fits) in [(16 - nodes, true), (17 - nodes, false)] {
                 let pattern = searched.replace("{}", &"a".repeat(letters));
                 let parsed = Pattern::parse(&pattern, &mut Budget::default()).expect("a pattern");
-                let is_taken = parsed.effort().of(65_000).is_ok();
+                let is_taken = parsed.effort.of(65_000).is_ok();
                 assert_eq!(is_taken, fits || searched == "*", "{pattern}");
             }
         }
@@ -531,8 +523,8 @@ mod tests {
             let parsed = Pattern::parse(&pattern, &mut Budget::default());
             assert_eq!(parsed.is_ok(), fits, "{ranges}");
             if let Ok(parsed) = parsed {
-                assert!(parsed.effort().for_each_byte >= ranges);
-                assert!(parsed.allocated_bytes() >= ranges);
+                assert!(parsed.effort.for_each_byte >= ranges);
+                assert!(parsed.allocated_bytes >= ranges);
             }
         }
     }
@@ -554,7 +546,7 @@ mod tests {
                 "{}",
                 parsed.len()
             );
-            assert!(parsed[0].allocated_bytes() > bytes * size_of::<String>());
+            assert!(parsed[0].allocated_bytes > bytes * size_of::<String>());
         }
     }
 }

@@ -156,7 +156,7 @@ impl Source {
         let (mut bytes, mut positions) = (2 * size_of::<Path>() + text.len(), Vec::new());
         let pattern = Some(pattern).filter(|_| has_any(&text, b"*?[{\\"));
         match &pattern {
-            Some(pattern) => bytes += pattern.allocated_bytes(),
+            Some(pattern) => bytes += pattern.allocated_bytes,
             None => positions.extend(self.snapshot.position_of(store, &text)?),
         }
         self.paths.push(Path {
@@ -190,7 +190,7 @@ impl Source {
         let mut patterns: Vec<(&Pattern, &mut Found)> = paths
             .filter_map(|path| Some((path.pattern.as_ref()?, &mut path.found)))
             .collect();
-        let efforts = patterns.iter().map(|(pattern, _)| pattern.effort());
+        let efforts = patterns.iter().map(|(pattern, _)| pattern.effort);
         let effort = efforts.fold(Effort::default(), Effort::with);
         while !patterns.is_empty()
             && let Some(keys) = self.snapshot.next_keys(turn.store, Effort::KEYS_PER_LOOK)?
