@@ -31,13 +31,8 @@ pub fn limit(arguments: &Arguments) -> usize {
 }
 
 /// The first so many series in an order, or all but the last so many if the number is negative.
-pub fn first_by(order: Order, arguments: &Arguments) -> Box<dyn Gather> {
-    Box::new(Ranking::new(order, arguments.integer(1)))
-}
-
-/// All series in an order.
-pub fn all_by(order: Order) -> Box<dyn Gather> {
-    Box::new(Ranking::new(order, i64::MAX))
+pub fn ranked(order: Order, most: i64) -> Box<dyn Gather> {
+    Box::new(Ranking::new(order, most))
 }
 
 /// Series in the order of their names.

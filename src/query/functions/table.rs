@@ -62,21 +62,21 @@ pub const TABLE: &[Function] = functions! {
         "Drops the series in whose name a regular expression is found.";
     "grep", "Filter Series", "seriesList: series, pattern: regex", Each(filter::grep),
         "Keeps the series in whose name a regular expression is found.";
-    "highestAverage", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::first_by(Highest(Average), arguments)),
+    "highestAverage", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::ranked(Highest(Average), arguments.integer(1))),
         "Keeps the series with the highest average.";
-    "highestCurrent", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::first_by(Highest(Last), arguments)),
+    "highestCurrent", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::ranked(Highest(Last), arguments.integer(1))),
         "Keeps the series with the highest last value.";
-    "highestMax", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::first_by(Highest(Maximum), arguments)),
+    "highestMax", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::ranked(Highest(Maximum), arguments.integer(1))),
         "Keeps the series with the highest maximum.";
     "limit", "Filter Series", "seriesList: series, n: count", First(filter::limit),
         "Keeps the first so many series.";
-    "lowestAverage", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::first_by(Lowest(Average), arguments)),
+    "lowestAverage", "Filter Series", "seriesList: series, n: integer", Gather(|arguments| filter::ranked(Lowest(Average), arguments.integer(1))),
         "Keeps the series with the lowest average.";
 
-    "sortByMaxima", "Sorting", "seriesList: series", Gather(|_| filter::all_by(Highest(Maximum))),
+    "sortByMaxima", "Sorting", "seriesList: series", Gather(|_| filter::ranked(Highest(Maximum), i64::MAX)),
         "Orders series by their maximum, the highest first.";
     "sortByName", "Sorting", "seriesList: series, natural: flag = false, reverse: flag = false",
-        Gather(|arguments| filter::all_by(Name(arguments.flag(1), arguments.flag(2)))),
+        Gather(|arguments| filter::ranked(Name(arguments.flag(1), arguments.flag(2)), i64::MAX)),
         "Orders series by their name; if natural, with the numbers in it by their value.";
 
     "consolidateBy", "Special", "seriesList: series, consolidationFunc: consolidation", Each(time::consolidate_by),
