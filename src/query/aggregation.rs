@@ -85,17 +85,13 @@ impl Aggregation {
         tally.count = tally.count.saturating_add(1);
         match self {
             Average | AverageZero | Sum => tally.value += value,
-            Difference if is_first => tally.value = value,
+            _ if is_first => (tally.value, tally.greatest) = (value, value),
             Difference => tally.value -= value,
-            Product if is_first => tally.value = value,
             Product => tally.value *= value,
-            Minimum if is_first || value < tally.value => tally.value = value,
-            Maximum if is_first || value > tally.value => tally.value = value,
-            Last => tally.value = value,
-            First if is_first => tally.value = value,
-            Range if is_first => (tally.value, tally.greatest) = (value, value),
-            Range if value < tally.value => tally.value = value,
+            Minimum | Range if value < tally.value => tally.value = value,
+            Maximum if value > tally.value => tally.value = value,
             Range if value > tally.greatest => tally.greatest = value,
+            Last => tally.value = value,
             Range | Minimum | Maximum | First | Count | Median | Deviation => {}
         }
     }
