@@ -17,10 +17,6 @@ use crate::http::{Failure, Halt, Parameters, Pieces};
 use crate::retention::in_units;
 use crate::turn::Turn;
 
-/// Pieces of series that are written, or series that are read, between two looks at the clock: some
-/// microseconds.
-const STEPS_PER_LOOK: u32 = 4;
-
 /// The answer to a query, as far as it is formed.
 struct Render {
     source: Source,
@@ -176,15 +172,11 @@ impl Pieces for Render {
     fn append(&mut self, turn: &mut Turn) -> Result<(), Halt> {
         let piece_bytes = turn.allowance.reply_bytes.min(Config::ANSWER_PIECE_BYTES);
         let full_at = turn.replies.len() + piece_bytes;
-        let mut steps = 0u32;
         while turn.replies.len() < full_at {
             if self.go_on(turn)? {
                 return Ok(());
             }
-            steps += 1;
-            if steps.is_multiple_of(STEPS_PER_LOOK) {
-                look_at_clock(turn.allowance)?;
-            }
+            look_at_clock(turn.allowance)?;
         }
         Err(Halt::Pause)
     }

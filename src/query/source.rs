@@ -19,9 +19,6 @@ use crate::http::{Failure, Halt};
 use crate::store::{Run, Snapshot, Store};
 use crate::turn::Turn;
 
-/// Runs of points that are read between two looks at the clock: a few microseconds.
-const RUNS_PER_LOOK: u32 = 8;
-
 /// Series, and points of each, from which the interval is told: some 20 µs.
 const SERIES_LOOKED_AT: usize = 16;
 const POINTS_LOOKED_AT: usize = 64;
@@ -293,15 +290,12 @@ impl Source {
                 None => look_at_clock(turn.allowance)?,
             }
         }
-        let (mut run, mut runs) = (Run::new(), 0u32);
+        let mut run = Run::new();
         while let Some((_, steps)) = &mut cursor.reading
             && self.snapshot.next_run_until(turn.store, until, &mut run)?
         {
             steps.add(&run);
-            runs += 1;
-            if runs.is_multiple_of(RUNS_PER_LOOK) {
-                look_at_clock(turn.allowance)?;
-            }
+            look_at_clock(turn.allowance)?;
         }
         Ok(cursor.reading.take().map(|(name, steps)| {
             self.held.count(steps.bytes(), 0);
