@@ -8,18 +8,13 @@ use crate::calendar::{DAY, MONTHS, date_of, day_of_date};
 /// second. The name of the day of the week is not looked at. A year of two digits is the last one
 /// with these digits that is at most fifty years after `now`. A time before 1970 is that of 1970.
 pub fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
-    let mut words = [&b""[..]; 6];
-    let mut count = 0;
-    let parts = text.as_bytes().split(|byte| b" -".contains(byte));
-    for word in parts.filter(|word| !word.is_empty()) {
-        *words.get_mut(count)? = word;
-        count += 1;
-    }
-    let (day, month, year, clock) = match (words, count) {
+    let words = text.as_bytes().split(|byte| b" -".contains(byte));
+    let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
+    let (day, month, year, clock) = match words[..] {
         // Sun, 06 Nov 1994 08:49:37 GMT, or Sunday, 06-Nov-94 08:49:37 GMT
-        ([_, day, month, year, clock, b"GMT"], 6) => (day, month, year, clock),
+        [_, day, month, year, clock, b"GMT"] => (day, month, year, clock),
         // Sun Nov  6 08:49:37 1994
-        ([_, month, day, clock, year, _], 5) => (day, month, year, clock),
+        [_, month, day, clock, year] => (day, month, year, clock),
         _ => return None,
     };
     let month = MONTHS.as_bytes().chunks(3).position(|name| name == month)? as i64 + 1;

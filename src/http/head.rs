@@ -73,6 +73,8 @@ impl Head {
 
 /// Why the parser does not take a head.
 fn refusal(error: Error, head: &[u8]) -> Failure {
+    let not_allowed =
+        |part| format!("the {part} of a header has a character that it must not have").into();
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
     let is_http = matches!(
@@ -82,14 +84,8 @@ fn refusal(error: Error, head: &[u8]) -> Failure {
     let (status, message) = match error {
         Error::Version if is_http => (505, "the version is neither HTTP/1.1 nor HTTP/1.0"),
         Error::TooManyHeaders => (431, "there are more than 100 headers"),
-        Error::HeaderName => (
-            400,
-            "the name of a header has a character that it must not have",
-        ),
-        Error::HeaderValue => (
-            400,
-            "the value of a header has a character that it must not have",
-        ),
+        Error::HeaderName => return not_allowed("name"),
+        Error::HeaderValue => return not_allowed("value"),
         _ => (400, "the request line is malformed"),
     };
     Failure::new(status, message)
