@@ -55,11 +55,8 @@ enum Work {
 
 /// The window over which the inputs of a call are read. `None` if there is no such window.
 fn input_window(call: &Call, window: &Window) -> Option<Window> {
-    let Some(input_window) = call.function.window else {
-        return Some(window.clone());
-    };
     let step = call.inputs.first().map(|input| input.step(window));
-    input_window(window, &call.arguments, step.unwrap_or(window.step))
+    (call.function.window)(window, &call.arguments, step.unwrap_or(window.step))
 }
 
 /// Whether all paths of an expression can be read over this window, or what its functions make of it.

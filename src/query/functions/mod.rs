@@ -39,8 +39,8 @@ pub struct Function {
     pub signature: &'static str,
     /// What it does.
     pub operation: Operation,
-    /// Which window its inputs are read over, if it is not that of the call.
-    pub window: Option<InputWindow>,
+    /// Which window its inputs are read over.
+    pub window: InputWindow,
     /// The step of its result, if it is not that of its inputs.
     pub step: Option<fn(&Window, &Arguments) -> i64>,
     /// Its result depends on the length of the steps, so it reads the shortest there are.
@@ -121,7 +121,7 @@ impl Function {
         description: "",
         signature: "",
         operation: Operation::First(|_| 0),
-        window: None,
+        window: |window, _, _| Some(window.clone()),
         step: None,
         counts_steps: false,
     };

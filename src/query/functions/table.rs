@@ -81,14 +81,14 @@ pub const TABLE: &[Function] = functions! {
 
     "consolidateBy", "Special", "seriesList: series, consolidationFunc: consolidation", Each(time::consolidate_by),
         "Says how points become one value of a step, which is their average otherwise.",
-        window: Some(time::consolidated);
+        window: time::consolidated;
     "constantLine", "Special", "value: number", All(time::constant_line),
         "Makes a series of one value.",
         step: Some(|window, _| time::half(window));
     "movingAverage", "Calculate", "seriesList: series, windowSize: steps, xFilesFactor: number = none",
         Each(time::moving_average),
         "The average of the values before each step, so many or over so long.",
-        window: Some(time::with_those_before),
+        window: time::with_those_before,
         counts_steps: true;
     "summarize", "Transform", "seriesList: series, intervalString: duration, func: aggregation = sum, alignToFrom: flag = false",
         Each(time::summarize),
@@ -98,7 +98,7 @@ pub const TABLE: &[Function] = functions! {
     "timeShift", "Transform", "seriesList: series, timeShift: interval, resetEnd: flag = true, alignDst: flag = false",
         Each(time::time_shift),
         "Shows what was so long before, or, with a plus, what is after.",
-        window: Some(time::shifted);
+        window: time::shifted;
 
     "absolute", "Transform", "seriesList: series", Each(transform::absolute),
         "Makes negative values positive.";

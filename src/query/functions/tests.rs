@@ -46,10 +46,7 @@ impl World {
                 .max(),
             None => None,
         };
-        let same = Some(window.clone());
-        let inner = function.window.map_or(same, |inner| {
-            inner(window, &call.arguments, step.unwrap_or(1))
-        });
+        let inner = (function.window)(window, &call.arguments, step.unwrap_or(1));
         let inner = inner.ok_or("there is no such window")?;
         let inputs = call.inputs.iter().map(|input| self.evaluate(input, &inner));
         let mut inputs = inputs.collect::<Result<Vec<_>, Reason>>()?;
