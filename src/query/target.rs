@@ -49,7 +49,7 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Expression, String> {
         return Err(format!("a target is longer than {most_bytes} bytes"));
     }
     let mut parser = Parser::new(text, budget);
-    let parsed = parser.expression(0).and_then(|expression| {
+    let parsed = parser.expression().and_then(|expression| {
         parser.skip_space();
         match parser.peek() {
             None => Ok(expression),
@@ -96,6 +96,8 @@ struct Parser<'text, 'budget> {
     budget: &'budget mut Budget,
     /// How many arguments are read.
     arguments: usize,
+    /// How many calls what comes next is within.
+    depth: usize,
     /// What comes next. On the boundary of a character.
     at: usize,
 }
@@ -106,6 +108,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             text,
             budget,
             arguments: 0,
+            depth: 0,
             at: 0,
         }
     }
@@ -155,11 +158,11 @@ impl<'text, 'budget> Parser<'text, 'budget> {
     }
 
     /// A path or a call, and calls that it is the first argument of.
-    fn expression(&mut self, depth: usize) -> Result<Expression, Wrong> {
+    fn expression(&mut self) -> Result<Expression, Wrong> {
         self.skip_space();
         let start = self.at;
         let mut expression = match self.name_before('(') {
-            Some(name) => self.call(name, None, depth)?,
+            Some(name) => self.call(name, None)?,
             None => match self.path() {
                 Some(text) => match Pattern::parse(&text, self.budget) {
                     Ok(pattern) => Expression::Path { text, pattern },
@@ -172,23 +175,18 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             let Some(name) = self.name_before('(') else {
                 return Err(self.expected("a function"));
             };
-            expression = self.call(name, Some(expression), depth)?;
+            expression = self.call(name, Some(expression))?;
         }
         Ok(expression)
     }
 
     /// The call of a function whose name is before the parenthesis that is next.
-    fn call(
-        &mut self,
-        name: &str,
-        piped: Option<Expression>,
-        depth: usize,
-    ) -> Result<Expression, Wrong> {
+    fn call(&mut self, name: &str, piped: Option<Expression>) -> Result<Expression, Wrong> {
         let start = self.text[..self.at].trim_ascii_end().len() - name.len();
         let Some(function) = functions::find(name) else {
             return Err((start, format!("unknown function '{name}'")));
         };
-        if depth >= Config::CALL_DEPTH_MAX {
+        if self.depth >= Config::CALL_DEPTH_MAX {
             return Err(too_deep(start));
         }
         let piped = piped.map(|piped| Given {
@@ -196,7 +194,9 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             name: None,
             value: Value::Series(piped),
         });
-        let given = self.arguments(piped, depth + 1)?;
+        self.depth += 1;
+        let given = self.arguments(piped)?;
+        self.depth -= 1;
         let checked = arguments::check(&function.parameters(), given, start);
         let (inputs, arguments) = checked.map_err(|(at, what)| (at, format!("{name}: {what},")))?;
         let effort = Budget::FOR_CALL + arguments.allocated_bytes() / 8;
@@ -215,11 +215,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
     }
 
     /// What is between parentheses, after what is piped.
-    fn arguments(
-        &mut self,
-        piped: Option<Given<'text>>,
-        depth: usize,
-    ) -> Result<Vec<Given<'text>>, Wrong> {
+    fn arguments(&mut self, piped: Option<Given<'text>>) -> Result<Vec<Given<'text>>, Wrong> {
         let mut given = Vec::from_iter(piped);
         self.arguments += given.len();
         self.at += 1;
@@ -241,7 +237,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
                 }
                 None => {}
             }
-            let value = self.argument(depth)?;
+            let value = self.argument()?;
             given.push(Given { at, name, value });
             if self.takes(')') {
                 return Ok(given);
@@ -252,7 +248,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
         }
     }
 
-    fn argument(&mut self, depth: usize) -> Result<Value, Wrong> {
+    fn argument(&mut self) -> Result<Value, Wrong> {
         self.skip_space();
         let start = self.at;
         if let Some(quote @ (b'"' | b'\'')) = self.rest().bytes().next() {
@@ -266,7 +262,7 @@ impl<'text, 'budget> Parser<'text, 'budget> {
             }
         }
         self.at = start;
-        self.expression(depth).map(Value::Series)
+        self.expression().map(Value::Series)
     }
 
     /// What is between quotes, as it is written: a backslash keeps the next character from ending it,
