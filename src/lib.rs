@@ -59,7 +59,7 @@
 //! | `query/functions/`, `regex.rs` | what each function makes of series | the store |
 //! | `query/time.rs`, `interval.rs`, `window.rs` | the time that a query is about | the store |
 //! | `query/series.rs`, `aggregation.rs`, `number.rs` | values at equal steps, how many become one, and numbers as Python prints them | the store |
-//! | `query/text.rs` | searches and joins texts, compiled once | |
+//! | `query/text.rs` | searches in texts, compiled once | |
 //! | `query/pattern.rs`, `budget.rs` | which keys a pattern stands for; what a request may take to read and to compare | the store |
 //! | `query/find.rs`, `names.rs`, `listing.rs`, `walk.rs` | `/metrics/find` and its kin: a walk over all keys, the names that are found | points |
 //! | `query/source.rs`, `steps.rs` | from the points of the store to values at steps | the language |

@@ -1,4 +1,4 @@
-//! Searches and joins texts. Each is compiled once; the standard library's are inlined wherever they are called.
+//! Searches in texts. Each is compiled once; the standard library's are inlined wherever they are called.
 
 /// What is before and after the first `mark`, if there is one.
 #[inline(never)]
@@ -10,12 +10,4 @@ pub fn cut(text: &str, mark: char) -> Option<(&str, &str)> {
 #[inline(never)]
 pub fn has_any(text: &str, characters: &[u8]) -> bool {
     text.bytes().any(|byte| characters.contains(&byte))
-}
-
-/// Appends one text after the other.
-#[inline(never)]
-pub fn append(text: &mut String, others: &[&str]) {
-    for other in others {
-        text.push_str(other);
-    }
 }

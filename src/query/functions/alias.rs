@@ -6,7 +6,7 @@ use crate::query::arguments::Value;
 use crate::query::regex::{Found, Regex};
 use crate::query::series::{Series, bounded};
 use crate::query::target::first_path;
-use crate::query::text::{append, cut};
+use crate::query::text::cut;
 
 pub fn alias(series: &mut Series, context: &Context) -> Outcome {
     series.alias(context.arguments.text(1).into());
@@ -52,14 +52,14 @@ fn substitute(search: &Regex, replacement: &str, name: &str) -> Result<String, R
             break;
         };
         let all = found.group(0).unwrap_or(done..done);
-        append(&mut replaced, &[&name[done..all.start]]);
+        replaced.push_str(&name[done..all.start]);
         expand(search, &found, replacement, name, &mut replaced)?;
         (done, was_empty) = (all.end, all.is_empty());
         if replaced.len() > Config::NAME_BYTES_MAX {
             break;
         }
     }
-    append(&mut replaced, &[&name[done..]]);
+    replaced.push_str(&name[done..]);
     Ok(replaced)
 }
 
@@ -78,17 +78,17 @@ fn expand(
         let (group, after) = named.unwrap_or_else(|| after.split_at(digits));
         if group.is_empty() {
             // Another backslash stands for itself, and so does one before anything else.
-            append(replaced, &[before, "\\"]);
+            replaced.extend([before, "\\"]);
             rest = after.strip_prefix('\\').unwrap_or(after);
             continue;
         }
         let number = search.group(group);
         let number = number.ok_or_else(|| format!("aliasSub: there is no group {group}"))?;
         let found = found.group(number).map_or("", |place| &name[place]);
-        append(replaced, &[before, found]);
+        replaced.extend([before, found]);
         rest = after;
     }
-    append(replaced, &[rest]);
+    replaced.push_str(rest);
     Ok(())
 }
 
@@ -103,7 +103,7 @@ pub fn key(name: &str, nodes: &[Value]) -> String {
     let mut key = String::new();
     for (at, node) in nodes.iter().enumerate() {
         let dot = if at == 0 { "" } else { "." };
-        append(&mut key, &[dot, part(path, node)]);
+        key.extend([dot, part(path, node)]);
         if key.len() > Config::NAME_BYTES_MAX {
             break;
         }

@@ -11,7 +11,6 @@ use crate::query::aggregation::Aggregation;
 use crate::query::arguments::Arguments;
 use crate::query::number::ordered;
 use crate::query::series::Series;
-use crate::query::text::append;
 
 pub fn current_above(series: &mut Series, context: &Context) -> Outcome {
     let least = context.arguments.number(1).unwrap_or(f64::NAN);
@@ -95,10 +94,10 @@ fn padded(name: &str) -> String {
         let after = digits.trim_start_matches(|next: char| next.is_ascii_digit());
         let digits = digits[..digits.len() - after.len()].trim_start_matches('0');
         let zeros = &"0000000000"[digits.len().min(10)..];
-        append(&mut padded, &[before, zeros, digits]);
+        padded.extend([before, zeros, digits]);
         rest = after;
     }
-    append(&mut padded, &[rest]);
+    padded.push_str(rest);
     padded
 }
 
