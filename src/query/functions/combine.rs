@@ -11,7 +11,11 @@ use crate::query::series::{Series, bounded};
 
 /// All series as one.
 pub fn all(aggregation: Aggregation, called: &'static str) -> Box<dyn Gather> {
-    Box::new(Groups::new(aggregation, called, Value::None))
+    Box::new(Groups {
+        aggregation,
+        called: called.into(),
+        ..Groups::default()
+    })
 }
 
 /// Those that have the same text in a node as one.
@@ -25,7 +29,12 @@ pub fn by_node(arguments: &Arguments) -> Box<dyn Gather> {
         Value::Text(tag) => Value::Text(tag.clone()),
         _ => Value::Integer(arguments.integer(1)),
     };
-    Box::new(Groups::new(arguments.aggregation(2), called, node))
+    Box::new(Groups {
+        aggregation: arguments.aggregation(2),
+        called: called.into(),
+        node,
+        ..Groups::default()
+    })
 }
 
 /// Series in groups, each of which becomes one series.
@@ -41,17 +50,6 @@ pub struct Groups {
     /// What the series of a group have in common in their names, and the group; by their first series.
     groups: VecDeque<(String, Group)>,
     kept_bytes: usize,
-}
-
-impl Groups {
-    fn new(aggregation: Aggregation, called: &str, node: Value) -> Groups {
-        Groups {
-            aggregation,
-            called: called.into(),
-            node,
-            ..Groups::default()
-        }
-    }
 }
 
 impl Gather for Groups {
