@@ -48,13 +48,9 @@ fn median(numbers: Vec<i64>) -> Option<i64> {
 /// up to the second.
 pub fn range_of(window: &Window, unit: TimestampUnit) -> (Option<i64>, i64) {
     let before = |time: i64| i128::from(time) * i128::from(unit.per_second()) - 1;
-    let (after, last) = (before(window.start()), before(window.end()));
-    if last < i128::from(i64::MIN) {
-        return (Some(i64::MAX), i64::MIN);
-    }
-    let bounded = |timestamp| i64::try_from(timestamp).unwrap_or(i64::MAX);
-    let is_bound = after >= i128::from(i64::MIN);
-    (is_bound.then(|| bounded(after)), bounded(last))
+    let bounded = |timestamp: i128| timestamp.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    let after = Some(before(window.start())).filter(|&after| after >= i64::MIN.into());
+    (after.map(bounded), bounded(before(window.end())))
 }
 
 /// The steps of a window, to which points are added by ascending timestamp.
@@ -300,6 +296,19 @@ mod tests {
         let steps: Vec<i64> = ladder().collect();
         assert!(steps.is_sorted_by(|one, next| one < next));
         assert!(steps.last() > Some(&(253_402_300_799 + 62_135_596_800)));
+    }
+
+    #[test]
+    fn a_time_before_all_timestamps_has_no_points() {
+        let window = Window {
+            from: -60_000_000_000,
+            until: -50_000_000_000,
+            step: 10_000_000,
+            consolidation: Aggregation::Average,
+        };
+        let points = [(i64::MIN, 1.0), (0, 1.0), (i64::MAX, 1.0)];
+        let values = ours(&points, &window, TimestampUnit::Nanoseconds);
+        assert!(values.iter().all(|value| value.is_nan()), "{values:?}");
     }
 
     #[test]
