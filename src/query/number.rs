@@ -118,6 +118,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn six_digits_are_written_as_python_does() {
+        for (number, expected) in [
+            (0.00001234565, "1.23456e-05"),
+            (0.0001, "0.0001"),
+            (-999_999.5, "-1e+06"),
+            (999_999.0, "999999"),
+            (1_234_567.0, "1.23457e+06"),
+            (1e15, "1e+15"),
+            (1.5e16, "1.5e+16"),
+            (f64::MAX, "1.79769e+308"),
+        ] {
+            assert_eq!(general(number), expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn six_digits_are_those_of_the_number_and_not_of_its_shortest_form(

@@ -442,6 +442,11 @@ mod tests {
             ),
             (nested(1), nested(6_000), "nested calls"),
             (
+                format!("sum({})", vec!["sum(a)"; 100].join(",")),
+                nested(100),
+                "nested calls",
+            ),
+            (
                 listed(Config::ARGUMENTS_MAX),
                 listed(Config::ARGUMENTS_MAX + 1),
                 "arguments",

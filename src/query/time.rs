@@ -160,6 +160,12 @@ mod tests {
     }
 
     #[test]
+    fn a_half_of_the_day_is_named_once_after_a_clock() {
+        assert_eq!(parse("8:30pm 19700101", 0), Ok(20 * 3_600 + 30 * 60));
+        assert!(parse("8:30ampm", 0).is_err());
+    }
+
+    #[test]
     fn dates_follow_one_another() {
         let first = day_of_date(1, 1, 1).unwrap();
         let (mut days, mut expected) = (first, (1, 1, 1));
