@@ -23,6 +23,18 @@ pub enum Shape {
     ExpandByPattern,
 }
 
+impl Shape {
+    /// The list to which a name belongs that is found by the pattern of this number, and whether it is a leaf there.
+    fn place(self, pattern: usize, is_leaf: bool) -> (usize, bool) {
+        match self {
+            Shape::Tree => (is_leaf.into(), is_leaf),
+            Shape::Completer => (0, is_leaf),
+            Shape::Expand => (0, true),
+            Shape::ExpandByPattern => (pattern, true),
+        }
+    }
+}
+
 /// A find, as far as it is done.
 #[derive(Debug)]
 pub struct Find {
@@ -52,6 +64,21 @@ struct Search {
 }
 
 impl Search {
+    /// Whether a key brings nothing that earlier ones have not brought.
+    fn is_used_up(&self, key: &str) -> bool {
+        !self.used_up.is_empty() && key.starts_with(&self.used_up)
+    }
+
+    /// The only beginning of a key that can be found, and whether it is the whole key, if the pattern has one node.
+    fn only_name<'key>(&self, key: &'key str) -> Option<(&'key str, bool)> {
+        let mut rest = Some(key);
+        let name = self
+            .pattern
+            .has_one_node()
+            .then(|| next_node(&mut rest))??;
+        Some((name, rest.is_none()))
+    }
+
     /// Calls `found` with each beginning of a key for which the pattern stands, its last node, and
     /// whether it is the whole key, unless it was called with the same for an earlier key.
     fn look(
@@ -59,9 +86,6 @@ impl Search {
         key: &str,
         mut found: impl FnMut(&str, &str, bool) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if !self.used_up.is_empty() && key.starts_with(&self.used_up) {
-            return Ok(());
-        }
         let mut positions = self.pattern.start();
         let mut rest = Some(key);
         while let Some(node) = next_node(&mut rest)
@@ -126,12 +150,22 @@ impl Find {
         let (shape, leaves_only) = (self.shape, self.leaves_only);
         self.walk.go_on(turn, |key, _| {
             for (list, search) in self.searches.iter_mut().enumerate() {
+                if search.is_used_up(key) {
+                    continue;
+                }
+                if let Some((name, is_leaf)) = search.only_name(key) {
+                    let (list, is_leaf) = shape.place(list, is_leaf);
+                    if self.found.has_lately(list, name, is_leaf) {
+                        continue;
+                    }
+                }
                 search.look(key, |name, node, is_leaf| match shape {
                     _ if leaves_only && !is_leaf => Ok(()),
                     Shape::Tree => self.found.add_to_tree(node, is_leaf),
-                    Shape::Completer => self.found.add(0, name, is_leaf).map(drop),
-                    Shape::Expand => self.found.add(0, name, true).map(drop),
-                    Shape::ExpandByPattern => self.found.add(list, name, true).map(drop),
+                    _ => {
+                        let (list, is_leaf) = shape.place(list, is_leaf);
+                        self.found.add(list, name, is_leaf).map(drop)
+                    }
                 })?;
             }
             Ok(())

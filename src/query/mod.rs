@@ -26,6 +26,7 @@ mod names;
 mod number;
 mod parameters;
 pub mod pattern;
+mod recent;
 mod regex;
 mod render;
 pub mod series;

@@ -1,25 +1,22 @@
 //! The names that a find has found, each once, in the order in which they are answered.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
-use std::rc::Rc;
 
-use foldhash::fast::RandomState;
-
+use super::recent::Recent;
 use super::too_much;
 use crate::http::Failure;
 
 /// A name that was found.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     /// The list to which it belongs.
     pub list: usize,
-    pub name: Rc<str>,
+    pub name: Box<str>,
     pub is_leaf: bool,
 }
 
 impl Found {
-    /// What it takes in the set: its text too, the counts of that, and what an allocator adds.
+    /// What it takes in the set: its text too, and what the set and an allocator add.
     fn bytes(&self) -> usize {
         size_of::<Found>() + 40 + self.name.len()
     }
@@ -29,31 +26,25 @@ impl Found {
 #[derive(Debug)]
 pub struct Names {
     set: BTreeSet<Found>,
-    /// Some of those that were added, after their hashes, which say near which place they are: so that
-    /// what is found again and again is mostly not searched for in the set. Their number is a power of two.
-    recent: Vec<Option<(u64, Found)>>,
-    hasher: RandomState,
+    recent: Recent,
     set_bytes: usize,
     limit_bytes: usize,
 }
-
-/// How many names are remembered. It grows with the set, between these bounds.
-const RECENT_MIN: usize = 64;
-const RECENT_MAX: usize = 4_096;
-
-/// How many places a name may be remembered at.
-const WAYS: usize = 4;
 
 impl Names {
     /// No names. They may take so many bytes.
     pub fn new(limit_bytes: usize) -> Names {
         Names {
             set: BTreeSet::new(),
-            recent: vec![None; RECENT_MIN],
-            hasher: RandomState::default(),
+            recent: Recent::default(),
             set_bytes: 0,
             limit_bytes,
         }
+    }
+
+    /// Whether a name was added to a list lately. Also says no to some that were.
+    pub fn has_lately(&self, list: usize, name: &str, is_leaf: bool) -> bool {
+        kind(list, is_leaf).is_some_and(|kind| self.recent.has(kind, name))
     }
 
     /// Adds a name to a list. Returns whether it was not there.
@@ -62,26 +53,17 @@ impl Names {
     ///
     /// If there are too many.
     pub fn add(&mut self, list: usize, name: &str, is_leaf: bool) -> Result<bool, Failure> {
-        if 4 * self.set.len() > self.recent.len() && self.recent.len() < RECENT_MAX {
-            self.recent = vec![None; 4 * self.recent.len()];
-        }
-        let hash = self.hasher.hash_one(name);
-        let ways = hash as usize & (self.recent.len() - WAYS);
-        let ways = &mut self.recent[ways..ways + WAYS];
-        let is_known = ways.iter().flatten().any(|(other, found)| {
-            *other == hash && *found.name == *name && (found.list, found.is_leaf) == (list, is_leaf)
-        });
-        if is_known {
+        if self.has_lately(list, name, is_leaf) {
             return Ok(false);
+        }
+        if let Some(kind) = kind(list, is_leaf) {
+            self.recent.add(kind, name);
         }
         let found = Found {
             list,
             name: name.into(),
             is_leaf,
         };
-        let vacant = ways.iter().position(Option::is_none);
-        let way = vacant.unwrap_or(hash.leading_zeros() as usize % WAYS);
-        ways[way] = Some((hash, found.clone()));
         let bytes = found.bytes();
         let is_new = self.set.insert(found);
         self.set_bytes += if is_new { bytes } else { 0 };
@@ -121,7 +103,6 @@ impl Names {
 
     /// Takes the first name. No more are added.
     pub fn pop_first(&mut self) -> Option<Found> {
-        self.recent = Vec::new();
         let first = self.set.pop_first()?;
         self.set_bytes -= first.bytes();
         Some(first)
@@ -134,8 +115,13 @@ impl Names {
 
     /// Bytes that they take, about.
     pub fn bytes(&self) -> usize {
-        self.set_bytes + size_of_val(&*self.recent)
+        self.set_bytes + self.recent.bytes()
     }
+}
+
+/// What tells names of the same text apart, for the first lists.
+fn kind(list: usize, is_leaf: bool) -> Option<u8> {
+    u8::try_from(2 * list + usize::from(is_leaf)).ok()
 }
 
 #[cfg(test)]
@@ -147,7 +133,7 @@ mod tests {
         let mut found = Names::new(usize::MAX);
         let counted = |found: &Names| {
             let set = found.set.iter().map(Found::bytes);
-            set.sum::<usize>() + size_of_val(&*found.recent)
+            set.sum::<usize>() + found.recent.bytes()
         };
         for number in 0..3_000 {
             let name = "a".repeat(number % 700);

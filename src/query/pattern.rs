@@ -101,6 +101,11 @@ impl Pattern {
         self.is_end(positions)
     }
 
+    /// Whether it stands for names of one node alone.
+    pub fn has_one_node(&self) -> bool {
+        self.nodes.len() == 1 && self.any_nodes == 0
+    }
+
     /// The positions before the first node of a key.
     pub fn start(&self) -> Positions {
         self.skip_any_nodes(1)
