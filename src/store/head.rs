@@ -123,6 +123,14 @@ impl Head {
         !self.is_full() && self.late + 1 < most
     }
 
+    /// Whether a point is the newest one here once more, with the same value. Not seen if points are late or exceptions.
+    pub fn repeats_newest(&self, point: Point) -> bool {
+        let is_plain = self.length > 0 && self.late == 0 && self.exceptions == 0;
+        is_plain
+            && point.timestamp == self.last_timestamp
+            && self.kind.of_value(point.value.into()) == Some(self.last_value)
+    }
+
     /// Bytes that are allocated.
     pub fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()

@@ -198,6 +198,10 @@ impl Run {
         }
         let mut points: Vec<(i64, i64)> = Vec::with_capacity(self.length);
         for (&timestamp, &value) in self.timestamps().iter().zip(self.values()) {
+            if points.last().is_none_or(|&(last, _)| last < timestamp) {
+                points.push((timestamp, value));
+                continue;
+            }
             match points.binary_search_by_key(&timestamp, |&(timestamp, _)| timestamp) {
                 Ok(place) => points[place].1 = value,
                 Err(place) => points.insert(place, (timestamp, value)),

@@ -10,7 +10,7 @@ use crate::key::Key;
 ///
 /// What a series costs beside its points: 16 bytes for the place of the key and as many as the
 /// key has; 56 for the head, half of it what the next point is the difference to; 8 for the
-/// history, once there is any; 8 for the note and the position; 4 in the order.
+/// history, once there is any; 8 for the note and the position; 4.5 in the order.
 pub struct Series {
     pub key: Box<str>,
     pub timeline: Timeline,

@@ -157,11 +157,16 @@ impl Timeline {
         if !self.head.is_full() {
             let mut run = Run::new();
             self.head.read(&mut run);
-            let is_repeated = run.holds(&Run::of_points(&[point]), 0..1);
-            self.head.push_any(point);
-            self.head.read(&mut run);
-            self.head.refill(&run);
-            return if is_repeated { 0 } else { run.len() };
+            let is_new = !run.holds(&Run::of_points(&[point]), 0..1);
+            if is_new {
+                run.push_point(point);
+                run.sort();
+            }
+            // There are late points, if not this one.
+            if is_new || run.len() < self.head.len() {
+                self.head.refill(&run);
+            }
+            return if is_new { run.len() } else { 0 };
         }
         self.seal(!is_late);
         if is_late {
@@ -303,6 +308,9 @@ impl Timeline {
     /// those of the head or of a part of a block. Keeps the totals.
     #[cold]
     pub fn put_late_or_seal(&mut self, point: Point, totals: &mut Totals) -> usize {
+        if self.head.repeats_newest(point) {
+            return 0;
+        }
         if let Some(points) = self.open_late(point.timestamp) {
             let before = points.allocated_bytes();
             points.push_late(point);
@@ -529,6 +537,25 @@ mod tests {
                 prop_assert!(timeline.history.as_ref().is_none_or(|history| !history.sealed.is_empty()));
                 let expected: Vec<_> = naive.iter().map(|(&at, &bits)| (at, bits)).collect();
                 prop_assert!(read(timeline, usize::MAX) == expected);
+            }
+        }
+    }
+
+    /// The last value that a head knows may be that of another point.
+    #[test]
+    fn a_point_with_the_value_of_a_late_or_ordinary_one_replaces_the_newest() {
+        for newest in 20..200 {
+            let points = (0..=newest).map(|at| (10 * at, at as f64));
+            for (timestamp, value, before) in [
+                (10 * newest - 5, 700.0, 700.0),
+                (10 * newest, f64::NAN, newest as f64 - 1.0),
+            ] {
+                let mut timeline = put_all(points.clone()).0.expect("points were put");
+                put_counted(&mut timeline, Point { timestamp, value });
+                let (timestamp, value) = (10 * newest, before);
+                put_counted(&mut timeline, Point { timestamp, value });
+                let last = read(&timeline, usize::MAX).pop();
+                assert_eq!(last, Some((timestamp, value.to_bits())));
             }
         }
     }
