@@ -61,7 +61,7 @@
 //! | `query/series.rs`, `aggregation.rs`, `number.rs` | values at equal steps, how many become one, and numbers as Python prints them | the store |
 //! | `query/text.rs` | searches in texts, compiled once | |
 //! | `query/pattern.rs`, `budget.rs` | which keys a pattern stands for; what a request may take to read and to compare | the store |
-//! | `query/find.rs`, `names.rs`, `listing.rs`, `walk.rs` | `/metrics/find` and its kin: a walk over all keys, the names that are found | points |
+//! | `query/find.rs`, `names.rs`, `recent.rs`, `listing.rs`, `walk.rs` | `/metrics/find` and its kin: a walk over all keys, the names that are found, and those found lately | points |
 //! | `query/source.rs`, `steps.rs` | from the points of the store to values at steps | the language |
 //! | `protocol/` | pure: a line to a request, points to reply bytes, numbers as Python reads and prints them | sockets, the inside of the store |
 //! | `execute.rs`, `puts.rs` | requests × store → replies; puts, stored some at once | sockets |
