@@ -674,7 +674,7 @@ impl Config {
     /// senders that wait for it send 70 requests a second.
     pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
 
-    /// How often it is looked in a pause whether more is kept for the receiver than may be.
+    /// How often a sender that pauses looks whether more is kept for its receiver than may be.
     pub(crate) const SPOOL_LOOK: Duration = Duration::from_secs(5);
 
     /// The longest that `Retry-After` is obeyed: a receiver whose clock is wrong, or that means harm, must not

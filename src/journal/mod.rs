@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The loop records what is put or evicted, and hands it over as a frame at the end of the turn, or of the
-//! next one. It makes no call that may wait for a disk: the journal thread does, and says when a frame is stored. When the
-//! journal has become longer than what it stands for, the loop hands over an image of the store too,
-//! piece by piece.
+//! next one. It makes no call that may wait for a disk: the journal thread does, and says when a frame is
+//! stored. When the journal has become longer than what it stands for, the loop hands over an image of the
+//! store too, piece by piece.
 //!
 //! # A checkpoint is exact though puts go on
 //!

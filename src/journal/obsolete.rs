@@ -8,7 +8,8 @@ use super::frame::FileKind;
 use super::spool::Spool;
 use crate::config::Config;
 
-/// The files that the last checkpoint makes unnecessary: those before it that no reader needs. They are removed little by little, since a file system may take long, and frames wait for it.
+/// The files that the last checkpoint makes unnecessary: those before it that no reader needs. They are
+/// removed little by little, since a file system may take long, and frames wait for it.
 #[derive(Default)]
 pub struct Obsolete {
     /// Whether this process wrote the last checkpoint: only then is its name sure to be on the medium.

@@ -26,6 +26,7 @@ impl Found {
 #[derive(Debug)]
 pub struct Names {
     set: BTreeSet<Found>,
+    /// Names that were added, so that one that is found again is mostly not searched for in the set.
     recent: Recent,
     set_bytes: usize,
     limit_bytes: usize,
