@@ -218,7 +218,7 @@ impl Compiler<'_> {
         Some(next)
     }
 
-    /// What is between bars: atoms one after the other, with how often each may be there.
+    /// What is between bars: atoms in their order, with how often each may be there.
     fn alternatives(&mut self, depth: usize) -> Option<()> {
         let (mut start, mut jumps) = (self.program.len(), Vec::new());
         while !self.rest.is_empty() && !self.rest.starts_with(')') {
